@@ -1,0 +1,1 @@
+"""Text in: reading, checking, splitting and tokenising labelled text."""

@@ -1,0 +1,97 @@
+"""What must hold before a classifier is trained; each refusal comes before any model is loaded."""
+
+import unicodedata
+
+from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.errors import DatasetError, listing
+
+
+def require_trainable(dataset: TextDataset) -> LabelSchema:
+    """Return the label schema of a data set that a single-label classifier can be trained on.
+
+    Raises:
+        DatasetError: for pairs, several labels a row and numbers to predict (not supported), for fewer than two
+            labels, for labels that differ only in case, blanks or Unicode form, and for labels that the validation or
+            test split has but the train split has not.
+    """
+    schema = require_single_label(dataset)
+    train_counts = dataset.splits["train"].label_counts(schema)
+    present = [name for name, count in train_counts.items() if count]
+    if len(present) < 2:
+        raise DatasetError(
+            f"the train split has only the label {listing(present)} ({len(dataset.splits['train']):,} rows), but a "
+            "classifier needs at least two. Check --label-column, or add rows with another label"
+        )
+    if not schema.declared:
+        _refuse_similar_labels(schema, dataset)
+    for name in dataset.splits.keys() - {"train"}:
+        _refuse_unseen_labels(dataset, schema, name, train_counts)
+    return schema
+
+
+def require_single_label(dataset: TextDataset) -> LabelSchema:
+    """Return the label schema of a data set with one text and one label a row.
+
+    Raises:
+        DatasetError: if the rows are pairs, or have lists of labels or numbers instead of one label.
+    """
+    if dataset.text_pair_column is not None:
+        raise DatasetError(
+            f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}); "
+            "classifiers of pairs are not supported, and half of each pair would give misleading figures. "
+            f"To use only one text, pass a file without the column {dataset.text_pair_column!r}"
+        )
+    if dataset.task == "multi_label":
+        raise DatasetError(
+            f"{dataset.source} has lists of labels in {dataset.label_column!r}; classifiers that give several labels "
+            "to a text are not supported. Use a column with one label for each row"
+        )
+    if dataset.task == "regression" or dataset.schema is None:
+        raise DatasetError(
+            f"the labels of {dataset.source} ({dataset.label_column!r}) look like numbers to be predicted, "
+            "not like classes, and regression is not supported. "
+            "If each number is a class of its own, pass --task single_label; else make classes of them"
+        )
+    return dataset.schema
+
+
+def similar_labels(schema: LabelSchema) -> list[list[str]]:
+    """Groups of label names that differ only in case, blanks or Unicode form."""
+    groups: dict[str, list[str]] = {}
+    for name in schema.names:
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        groups.setdefault(key, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _refuse_similar_labels(schema: LabelSchema, dataset: TextDataset) -> None:
+    groups = similar_labels(schema)
+    if not groups:
+        return
+    counts = dict.fromkeys(schema.names, 0)
+    for split in dataset.splits.values():
+        for name, count in split.label_counts(schema).items():
+            counts[name] += count
+    shown = "; ".join(", ".join(f"{name!r} ({counts[name]:,} rows)" for name in group) for group in groups)
+    keep = " ".join(f'"{name}"' for name in schema.names)
+    raise DatasetError(
+        f"labels of {dataset.source} differ only in capitals, blanks or Unicode form: {shown}. They would become "
+        f"different classes. Make them equal in the data, or keep them apart with --labels {keep}"
+    )
+
+
+def _refuse_unseen_labels(
+    dataset: TextDataset, schema: LabelSchema, name: str, train_counts: dict[str, int]
+) -> None:
+    counts = dataset.splits[name].label_counts(schema)
+    unseen = [label for label, count in counts.items() if count and not train_counts[label]]
+    if not unseen:
+        return
+    split = dataset.splits[name]
+    first = split.rows[split.labels.index(unseen[0])]
+    raise DatasetError(
+        f"the {name} split has labels that the train split has not: "
+        + ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unseen[:8])
+        + f"; the first is in row {first:,} (counted from 0). No model can learn them. "
+        "Add rows with these labels to train, or remove them from the other split"
+    )

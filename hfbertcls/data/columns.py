@@ -1,0 +1,158 @@
+"""Which columns hold the text, its pair and the label: those that were named, else the obvious ones."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbertcls.data.tables import RawTable
+from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
+
+
+_TEXT_NAMES = ("text", "sentence")
+_PAIR_NAMES = ("text_pair",)
+_LABEL_NAMES = ("label",)
+_LABEL_LIST_NAME = "labels"
+_TWO_TEXTS = (
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns to read."""
+
+    text: str
+    label: str
+    text_pair: str | None = None
+
+
+def choose_columns(raw: RawTable, text: str | None, text_pair: str | None, label: str | None) -> Columns:
+    """Choose the columns of a table: the named ones, else those with an obvious name.
+
+    Raises:
+        ConfigurationError: if a named column is not there; the message lists those that are.
+        DatasetError: if no column is obvious; the message proposes the options to pass.
+    """
+    names = raw.table.column_names
+    for option, name in (("--text-column", text), ("--text-pair-column", text_pair), ("--label-column", label)):
+        if name is not None and name not in names:
+            raise ConfigurationError(
+                f"{raw.name} has no column {name!r}{did_you_mean(name, names)}, which {option} names. "
+                f"Its columns are {listing(names)}"
+            )
+    if text is None and text_pair is None:
+        _refuse_unnamed_pairs(raw)
+    chosen_text = text or _obvious(names, _TEXT_NAMES)
+    chosen_pair = text_pair or _obvious(names, _PAIR_NAMES)
+    chosen_label = label or _obvious_label(raw.table)
+    if chosen_text is None or chosen_label is None:
+        raise DatasetError(_nothing_obvious(raw, chosen_text, chosen_label))
+    if chosen_pair == chosen_text:
+        raise ConfigurationError(f"--text-column and --text-pair-column both name {chosen_text!r}; name two columns")
+    if chosen_label in (chosen_text, chosen_pair):
+        raise ConfigurationError(f"{chosen_label!r} cannot be both a text and the label. Correct --label-column")
+    return Columns(chosen_text, chosen_label, chosen_pair)
+
+
+def _obvious(names: list[str], wanted: tuple[str, ...]) -> str | None:
+    """The column with a wanted name; capitals and blanks around it do not matter if that leaves one column."""
+    for want in wanted:
+        if want in names:
+            return want
+        alike = [name for name in names if name.strip().casefold() == want]
+        if len(alike) == 1:
+            return alike[0]
+    return None
+
+
+def _obvious_label(table: pa.Table) -> str | None:
+    """`label`, or `labels` if it holds lists and `label` is absent or holds the same, joined."""
+    label = _obvious(table.column_names, _LABEL_NAMES)
+    if _LABEL_LIST_NAME not in table.column_names:
+        return label
+    lists = table.column(_LABEL_LIST_NAME)
+    if not _is_list(lists.type):
+        return label
+    if label is None or _is_list(table.column(label).type):
+        return label or _LABEL_LIST_NAME
+    joined = table.column(label).to_pylist()
+    same = all(
+        values is not None and single is not None and _separators_removed(single) == "".join(map(str, values))
+        for single, values in zip(joined, lists.to_pylist(), strict=True)
+    )
+    return _LABEL_LIST_NAME if same else label
+
+
+def _separators_removed(joined: object) -> str:
+    text = str(joined)
+    for separator in (", ", ",", "|", ";"):
+        text = text.replace(separator, "")
+    return text
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _refuse_unnamed_pairs(raw: RawTable) -> None:
+    """A data set of pairs must not be trained on half of each pair because one column has an obvious name."""
+    for first, second in _TWO_TEXTS:
+        if first in raw.table.column_names and second in raw.table.column_names:
+            raise DatasetError(
+                f"{raw.name} has two text columns, {first!r} and {second!r}. "
+                f"Pass --text-column {first} --text-pair-column {second} to read it as pairs, "
+                f"or --text-column {first} alone to read only the first"
+            )
+
+
+def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:
+    table = raw.table
+    missing = [
+        f"a {kind} column ({names})"
+        for kind, found, names in (("text", text, "'text'"), ("label", label, "'label'"))
+        if found is None
+    ]
+    advice = []
+    if text is None:
+        longest = _longest_text_column(table, other_than=label)
+        advice.append(f"--text-column {_quoted(longest)}" if longest else "--text-column NAME")
+    if label is None:
+        fewest = _fewest_values_column(table, other_than=text or _longest_text_column(table, other_than=None))
+        advice.append(f"--label-column {_quoted(fewest)}" if fewest else "--label-column NAME")
+    looks_like_data = any(len(name) > 60 for name in table.column_names)
+    header = " The first line looks like a row, not like a header: add a header line." if looks_like_data else ""
+    return (
+        f"{raw.name} has the columns {listing(table.column_names)}, but {' and '.join(missing)} was expected.{header} "
+        f"Name them: {' '.join(advice)}"
+    )
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
+
+
+def _longest_text_column(table: pa.Table, other_than: str | None) -> str | None:
+    lengths = {
+        name: pc.mean(pc.utf8_length(table.column(name))).as_py() or 0.0
+        for name in table.column_names
+        if name != other_than and _is_string(table.column(name).type)
+    }
+    return max(lengths, key=lambda name: lengths[name]) if lengths else None
+
+
+def _fewest_values_column(table: pa.Table, other_than: str | None) -> str | None:
+    counts = {
+        name: pc.count_distinct(table.column(name)).as_py()
+        for name in table.column_names
+        if name != other_than and not _is_list(table.column(name).type) and not pa.types.is_struct(table.column(name).type)
+    }
+    candidates = {name: count for name, count in counts.items() if 1 < count <= max(2, table.num_rows // 4)}
+    return min(candidates, key=lambda name: candidates[name]) if candidates else None
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

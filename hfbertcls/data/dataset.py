@@ -1,0 +1,140 @@
+"""What the data room hands on: a data set of labelled text with its labels, its origin, and what was left out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbertcls.errors import DatasetError, did_you_mean, listing
+
+
+Task = Literal["single_label", "multi_label", "regression"]
+SPLIT_NAMES = ("train", "validation", "test")
+
+
+def _is_integer(name: str) -> bool:
+    digits = name.removeprefix("-")
+    return digits.isascii() and digits.isdigit()
+
+
+def order_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """Order label names without regard to the order of rows: by number if all are integers, else as strings."""
+    distinct = set(names)
+    if all(_is_integer(name) for name in distinct):
+        return tuple(sorted(distinct, key=lambda name: (int(name), name)))
+    return tuple(sorted(distinct))
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """The labels of a data set, in the order of their ids (0, 1, ...)."""
+
+    names: tuple[str, ...]
+    declared: bool = False
+    """True if the order was declared (by the data set or by the user) and not derived from the rows."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """As a model's `config.json` holds it."""
+        return dict(enumerate(self.names))
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """The inverse of `id2label`."""
+        return {name: index for index, name in enumerate(self.names)}
+
+    def encode(self, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Turn label names into ids of shape `(len(labels),)`.
+
+        Raises:
+            DatasetError: if a name is not in the schema.
+        """
+        ids = self.label2id
+        try:
+            return np.fromiter((ids[label] for label in labels), dtype=np.int64, count=len(labels))
+        except KeyError as err:
+            unknown = err.args[0]
+            raise DatasetError(
+                f"the label {unknown!r} is not one of the known labels{did_you_mean(unknown, ids)}: {listing(ids)}"
+            ) from err
+
+
+@dataclass(frozen=True)
+class TextSplit:
+    """One split of a data set.
+
+    `table` has the columns `row` (int64: 0-based position in the split as it stood in the source, dropped rows
+    counted), `text` (string), `text_pair` (string, only for pairs), `label` (string, list of strings or float64, by
+    task), and under their own names the further columns that were asked for.
+    """
+
+    name: str
+    table: pa.Table
+    rows_read: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """How many rows were left out, by reason: `empty_text`, `missing_label`."""
+    sha256: str | None = None
+    """Of the source file's bytes, or of the canonical Parquet form of a split that came from the Hub."""
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Positions in the source, of shape `(len(self),)`."""
+        return self.table.column("row").to_numpy().astype(np.int64)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, unchanged."""
+        texts: list[str] = self.table.column("text").to_pylist()
+        return texts
+
+    @property
+    def labels(self) -> list[str]:
+        """The label names of a single-label split."""
+        labels: list[str] = self.table.column("label").to_pylist()
+        return labels
+
+    def label_counts(self, schema: LabelSchema) -> dict[str, int]:
+        """How many rows have each label of the schema, labels without a row included."""
+        column = self.table.column("label").combine_chunks()
+        values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        found = {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
+        return {name: int(found.get(name, 0)) for name in schema.names}
+
+    def take(
+        self, name: str, positions: npt.NDArray[np.int64], dropped: Mapping[str, int] | None = None
+    ) -> "TextSplit":
+        """A split of the rows at the given positions of this one; `dropped` are the left-out rows counted as its own."""
+        own = dropped or {}
+        return TextSplit(name, self.table.take(pa.array(positions)), len(positions) + sum(own.values()), own, self.sha256)
+
+
+@dataclass(frozen=True)
+class TextDataset:
+    """Labelled text, ready to be tokenised: what was read, from where, and what was left out."""
+
+    splits: Mapping[str, TextSplit]
+    task: Task
+    schema: LabelSchema | None
+    """None for regression."""
+    source: str
+    """A Hub id, or the base name of a local file or folder (never a path)."""
+    text_column: str
+    label_column: str
+    text_pair_column: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    split_method: str = "as given"
+    """How the splits came about, in words for the log and the card."""
+    notes: tuple[str, ...] = ()
+    """Facts about the reading that the user must hear: a guessed encoding, an unusual separator, ..."""
+    is_from_hub: bool = False

@@ -1,0 +1,123 @@
+"""`load_text_dataset()`: everything that `--dataset` promises, checked before any model is loaded."""
+
+from collections.abc import Sequence
+
+from hfbertcls.data.columns import choose_columns
+from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
+from hfbertcls.data.reading import infer_task, labels_for_task, read_split
+from hfbertcls.data.sources import Source, open_source
+from hfbertcls.data.splits import complete_splits
+from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
+
+
+def load_text_dataset(
+    dataset: str,
+    *,
+    text_column: str | None = None,
+    text_pair_column: str | None = None,
+    label_column: str | None = None,
+    task: Task | None = None,
+    labels: Sequence[str] | None = None,
+    split_by: str | None = None,
+    make_splits: bool = True,
+    seed: int = 42,
+) -> TextDataset:
+    """Read labelled text from a file, a folder or the Hub.
+
+    Args:
+        dataset (`str`): a file (csv, tsv, json, jsonl, parquet, arrow, txt in fastText form; each also gzipped), a
+            folder with train/validation/test files, or a Hub id (`user/name[:config][@revision]`).
+        text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
+            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists).
+        task (*optional*): overrides what the labels look like.
+        labels (`Sequence[str]`, *optional*): all label names, in the order that their ids shall have.
+        split_by (`str`, *optional*): a column; rows with the same value stay in one split when splits are cut.
+        make_splits (`bool`): cut the splits that are missing from train. Otherwise what is there stays as it is, and
+            a single file is the `test` split.
+        seed (`int`): of the cutting.
+
+    Raises:
+        DatasetError: naming file, line or column, if the data cannot be used as they are.
+        ConfigurationError: if an argument names something that is not there.
+    """
+    source = open_source(dataset)
+    tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
+    first = next(iter(tables.values()))
+    columns = choose_columns(first, text_column, text_pair_column, label_column)
+    extra = [split_by] if split_by else []
+    if split_by and split_by not in first.table.column_names:
+        raise ConfigurationError(
+            f"{first.name} has no column {split_by!r}, which --split-by names. "
+            f"Its columns are {listing(first.table.column_names)}"
+        )
+    splits = {name: read_split(tables[name], name, columns, extra) for name in SPLIT_NAMES if name in tables}
+    notes = source.notes + tuple(note for raw in tables.values() for note in raw.notes)
+    splits, unlabelled = _without_unlabelled(splits)
+    found_task = infer_task(list(splits.values()), task, columns.label)
+    splits = {name: labels_for_task(split, found_task) for name, split in splits.items()}
+    declared = tuple(labels) if labels else first.class_names.get(columns.label)
+    schema = None if found_task == "regression" else _schema(splits, declared, source)
+    method = "as given"
+    if make_splits:
+        if "train" not in splits:
+            raise DatasetError(f"{source.name} has no train split; it has {listing(splits)}. Add a train file")
+        splits, method = complete_splits(splits, seed, split_by)
+    return TextDataset(
+        splits=splits,
+        task=found_task,
+        schema=schema,
+        source=source.name,
+        text_column=columns.text,
+        label_column=columns.label,
+        text_pair_column=columns.text_pair,
+        config=source.config,
+        revision=source.revision,
+        split_method=method,
+        notes=notes + unlabelled,
+        is_from_hub=source.is_from_hub,
+    )
+
+
+def _without_unlabelled(splits: dict[str, TextSplit]) -> tuple[dict[str, TextSplit], tuple[str, ...]]:
+    """Leave out test splits without labels (benchmarks withhold them); refuse any other split without usable rows."""
+    notes = []
+    for name, split in list(splits.items()):
+        if len(split):
+            continue
+        reasons = ", ".join(f"{count:,} with {reason.replace('_', ' ')}" for reason, count in split.dropped.items())
+        if name != "test" or len(splits) == 1 or "missing_label" not in split.dropped:
+            raise DatasetError(
+                f"the {name} split has no usable row: {split.rows_read:,} read, {reasons or 'none left out'}. "
+                "Check --text-column and --label-column"
+            )
+        notes.append(f"the test split has no labels ({split.rows_read:,} rows) and is not used")
+        del splits[name]
+    return splits, tuple(notes)
+
+
+def _schema(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, source: Source) -> LabelSchema:
+    found = {label for split in splits.values() for label in _distinct_labels(split)}
+    if declared is not None:
+        unknown = sorted(found - set(declared))
+        if unknown:
+            raise DatasetError(
+                f"{source.name} has labels that were not declared: {listing(unknown)}. "
+                f"Declared are {listing(declared)}. Correct --labels or the data"
+            )
+        if len(set(declared)) != len(declared):
+            raise ConfigurationError(f"--labels names a label twice: {listing(declared)}")
+        return LabelSchema(declared, declared=True)
+    rows = sum(len(split) for split in splits.values())
+    if len(found) > max(20, rows // 2):
+        raise DatasetError(
+            f"the label column has {len(found):,} different values in {rows:,} rows (such as "
+            f"{shorten(min(found))}), so it looks like texts or numbers of rows and not like labels. "
+            "Name another one with --label-column"
+        )
+    return LabelSchema(order_labels(found))
+
+
+def _distinct_labels(split: TextSplit) -> set[str]:
+    column = split.table.column("label")
+    values = column.unique().to_pylist() if column.type == "string" else column.combine_chunks().flatten().to_pylist()
+    return set(values)

@@ -1,0 +1,168 @@
+"""From a table as it stands to a split: texts and labels checked, unusable rows counted, nothing re-typed silently."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbertcls.data.columns import Columns
+from hfbertcls.data.dataset import Task, TextSplit
+from hfbertcls.data.tables import RawTable
+from hfbertcls.errors import DatasetError, listing
+
+
+_MANY_VALUES = 20  # with more distinct decimal numbers than this, a column is a quantity and not a set of classes
+
+
+def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequence[str] = ()) -> TextSplit:
+    """Take the chosen columns of a table and leave out, with a count, what cannot be used.
+
+    Left out are rows whose text is missing or blank (`empty_text`) and, of the rest, those whose label is missing or
+    blank (`missing_label`). Labels become strings as they stand in the source; decimal numbers stay numbers.
+
+    Raises:
+        DatasetError: if a column has another type than text or label, or is not in the table.
+    """
+    wanted = [columns.text, *([columns.text_pair] if columns.text_pair else []), columns.label, *extra_columns]
+    missing = [column for column in wanted if column not in raw.table.column_names]
+    if missing:
+        raise DatasetError(
+            f"the {name} split ({raw.name}) has no column {listing(missing)}, which another split has. "
+            f"Its columns are {listing(raw.table.column_names)}"
+        )
+    arrays = {"row": pa.array(np.arange(raw.table.num_rows, dtype=np.int64)), "text": _text(raw, columns.text)}
+    if columns.text_pair:
+        arrays["text_pair"] = _text(raw, columns.text_pair)
+    arrays["label"] = _label(raw, columns.label)
+    arrays |= {column: raw.table.column(column) for column in extra_columns}
+    table = pa.table(arrays)
+
+    has_text = _not_blank(table.column("text"))
+    if columns.text_pair:
+        has_text = pc.and_(has_text, _not_blank(table.column("text_pair")))
+    has_label = _has_label(table.column("label"))
+    usable = pc.and_(has_text, has_label)
+    dropped = {
+        "empty_text": _count_false(has_text),
+        "missing_label": _count_false(has_label.filter(has_text)),
+    }
+    kept = table.filter(usable).combine_chunks()
+    counted = {reason: count for reason, count in dropped.items() if count}
+    return TextSplit(name, kept, raw.table.num_rows, counted, raw.sha256)
+
+
+def _count_false(mask: pa.ChunkedArray) -> int:
+    return len(mask) - int(pc.sum(mask).as_py() or 0)
+
+
+def _text(raw: RawTable, column: str) -> pa.ChunkedArray:
+    values = raw.table.column(column)
+    if pa.types.is_null(values.type):
+        return values.cast(pa.string())
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        raise DatasetError(
+            f"the column {column!r} of {raw.name} holds {values.type}, but texts were expected. "
+            "Name the column of the texts with --text-column"
+        )
+    return values.cast(pa.large_string())
+
+
+def _not_blank(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(values)), 0), False)
+
+
+def _has_label(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_list(values.type):
+        return pc.is_valid(values)  # an empty list says "none of the labels", which is an answer
+    if pa.types.is_floating(values.type):
+        return pc.is_finite(pc.fill_null(values, float("nan")))
+    return _not_blank(values)
+
+
+def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
+    values = raw.table.column(column)
+    kind = values.type
+    names = raw.class_names.get(column)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        texts = [None if row is None else [_label_text(value) for value in row] for row in values.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.list_(pa.string()))])
+    if pa.types.is_integer(kind):
+        if names is None:
+            return values.cast(pa.string())
+        known = names  # -1 is the datasets library's mark for "no label"
+        return _map_values(values, lambda value: known[value] if 0 <= value < len(known) else None)
+    if pa.types.is_boolean(kind):
+        return values.cast(pa.string())
+    if pa.types.is_floating(kind):
+        return values.cast(pa.float64())
+    if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return values.cast(pa.string())
+    raise DatasetError(
+        f"the column {column!r} of {raw.name} holds {kind}, but labels (texts, numbers or lists of them) were "
+        "expected. Name the column of the labels with --label-column"
+    )
+
+
+def _label_text(value: object) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _map_values(values: pa.ChunkedArray, function: Callable[[int], str | None]) -> pa.ChunkedArray:
+    mapped = [None if value is None else function(value) for value in values.to_pylist()]
+    return pa.chunked_array([pa.array(mapped, pa.string())])
+
+
+def infer_task(splits: Sequence[TextSplit], requested: Task | None, label_column: str) -> Task:
+    """Tell what kind of answer the labels call for.
+
+    Lists of labels: `multi_label`. More than 20 different numbers, some with decimals: `regression`. Else
+    `single_label`.
+
+    Raises:
+        DatasetError: if another task was requested than the labels allow.
+    """
+    lists = any(pa.types.is_list(split.table.schema.field("label").type) for split in splits)
+    if lists:
+        found: Task = "multi_label"
+    else:
+        found = "regression" if _is_quantity(splits) else "single_label"
+    if requested is None or requested == found:
+        return found
+    if lists or requested == "multi_label":
+        shape = "lists of labels" if lists else "one label for each row"
+        raise DatasetError(f"--task {requested} does not fit: the column {label_column!r} holds {shape}")
+    if requested == "regression" and not all(_are_numbers(split.table.column("label")) for split in splits):
+        raise DatasetError(f"--task regression does not fit: the column {label_column!r} does not hold numbers only")
+    return requested
+
+
+def _are_numbers(labels: pa.ChunkedArray) -> bool:
+    if pa.types.is_floating(labels.type):
+        return True
+    try:
+        labels.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_quantity(splits: Sequence[TextSplit]) -> bool:
+    columns = [split.table.column("label") for split in splits if len(split)]
+    if not columns or not all(_are_numbers(column) for column in columns):
+        return False
+    values = {value for column in columns for value in pc.unique(column.cast(pa.float64())).to_pylist()}
+    return len(values) > _MANY_VALUES and any(not float(value).is_integer() for value in values)
+
+
+def labels_for_task(split: TextSplit, task: Task) -> TextSplit:
+    """Give the label column the type that the task calls for: numbers for regression, strings for single labels."""
+    labels = split.table.column("label")
+    wanted = {"regression": pa.float64(), "single_label": pa.string(), "multi_label": pa.list_(pa.string())}[task]
+    if labels.type == wanted:
+        return split
+    index = split.table.schema.get_field_index("label")
+    if task == "single_label" and pa.types.is_floating(labels.type):
+        labels = pa.chunked_array([pa.array([repr(value) for value in labels.to_pylist()], pa.string())])
+    table = split.table.set_column(index, "label", labels.cast(wanted))
+    return TextSplit(split.name, table, split.rows_read, split.dropped, split.sha256)

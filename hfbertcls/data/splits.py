@@ -1,0 +1,107 @@
+"""Splitting what came without splits: seeded, stratified by label, or keeping groups together."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbertcls.data.dataset import TextSplit
+from hfbertcls.errors import ConfigurationError, DatasetError
+
+
+VALIDATION_SHARE = 0.1
+TEST_SHARE = 0.1
+
+
+def complete_splits(
+    splits: Mapping[str, TextSplit], seed: int, split_by: str | None = None
+) -> tuple[dict[str, TextSplit], str]:
+    """Cut what is missing from the train split; never touch a split that was given.
+
+    Train alone gives 80 % train, 10 % validation and 10 % test. Train and test give 10 % of train as validation, so
+    that the test split chooses nothing. Train and validation stay as they are (no test figures then).
+
+    Args:
+        splits (`Mapping[str, TextSplit]`): with a `train` split.
+        seed (`int`): the same seed gives the same splits of the same rows.
+        split_by (`str`, *optional*): a column; rows with the same value there stay in the same split.
+
+    Returns:
+        The splits, and how they came about in words.
+
+    Raises:
+        DatasetError: if the train split is too small to be cut.
+        ConfigurationError: if `split_by` is given, but nothing is to be cut.
+    """
+    if "validation" in splits:
+        if split_by:
+            raise ConfigurationError(
+                f"--split-by {split_by} has nothing to do: the data set has its own train and validation splits"
+            )
+        return dict(splits), "as given"
+    train = splits["train"]
+    shares = [VALIDATION_SHARE] if "test" in splits else [TEST_SHARE, VALIDATION_SHARE]
+    cut = _cut_groups(train, shares, seed, split_by) if split_by else _cut_stratified(train, shares, seed)
+    parts = dict(zip(["validation"] if len(shares) == 1 else ["test", "validation"], cut[1:], strict=True))
+    result = {"train": train.take("train", cut[0], train.dropped)}
+    result["validation"] = train.take("validation", parts["validation"])
+    result["test"] = splits["test"] if "test" in splits else train.take("test", parts["test"])
+    how = f"no {split_by!r} in two splits" if split_by else "stratified by label"
+    made = "validation cut" if "test" in splits else "validation and test cut"
+    return result, f"{made} from train ({how}, seed {seed})"
+
+
+def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[npt.NDArray[np.int64]]:
+    """Deal each label's rows, shuffled, to the parts; the rest stays in train, so a label of one row does too.
+
+    Returns:
+        Sorted positions: of train, then one array for each share.
+    """
+    generator = np.random.default_rng(seed)
+    label = split.table.column("label")
+    if pa.types.is_list(label.type):
+        label = pc.binary_join(label, "\x1f")
+    encoded = pc.dictionary_encode(label.combine_chunks())
+    codes = np.asarray(encoded.indices)
+    rows_by_code = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    names = encoded.dictionary.to_pylist()
+    parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(shares) + 1)]
+    owed = np.zeros(len(shares))  # fractions carried from label to label keep the shares right over many small labels
+    for code in sorted(range(len(names)), key=names.__getitem__):
+        rows = generator.permutation(rows_by_code[code])
+        for index, share in enumerate(shares):
+            owed[index] += share * len(rows)
+        counts = [min(round(value), len(rows) // (len(shares) + 1)) for value in owed]
+        owed -= counts
+        for index, count in enumerate(counts, start=1):
+            parts[index].append(rows[:count])
+            rows = rows[count:]
+        parts[0].append(rows)
+    cut = [np.sort(np.concatenate(part)).astype(np.int64) for part in parts]
+    if any(len(part) == 0 for part in cut):
+        raise DatasetError(
+            f"the train split has only {len(split):,} usable rows, too few to cut validation and test rows from it. "
+            "Add rows, or give validation and test files of your own"
+        )
+    return cut
+
+
+def _cut_groups(split: TextSplit, shares: list[float], seed: int, column: str) -> list[npt.NDArray[np.int64]]:
+    """Like `_cut_stratified`, but rows with the same value of `column` stay together."""
+    from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415  (takes a second)
+
+    groups = np.asarray(pc.dictionary_encode(split.table.column(column).combine_chunks(), null_encoding="encode").indices)
+    folds = round(1 / shares[0])
+    if len(np.unique(groups)) < folds:
+        raise DatasetError(
+            f"the column {column!r} has only {len(np.unique(groups))} different values, but --split-by needs at least "
+            f"{folds}. Choose a column with more values, or give splits of your own"
+        )
+    label = split.table.column("label")
+    codes = np.asarray(pc.dictionary_encode(label.combine_chunks()).indices)
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    held_out = [np.sort(part).astype(np.int64) for _, part in splitter.split(codes, codes, groups)][: len(shares)]
+    rest = np.setdiff1d(np.arange(len(split), dtype=np.int64), np.concatenate(held_out))
+    return [rest, *held_out]

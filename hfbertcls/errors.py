@@ -1,0 +1,73 @@
+"""Everything that hfbertcls raises on purpose.
+
+HfBertClsError
+├── ConfigurationError (ValueError)        an argument, flag or configuration key is wrong      exit code 2
+│   └── RegistryError (LookupError)        no such callback, trainer or other registered name   exit code 2
+├── DatasetError (ValueError)              the data cannot be used as they are                  exit code 1
+├── ModelError (ValueError)                a model or tokenizer cannot be used as it is         exit code 1
+├── TrainingError (RuntimeError)           training went wrong and cannot go on                 exit code 1
+├── OutputDirectoryError (FileExistsError) the place to write to is taken or not writable       exit code 1
+└── MissingAssetError (FileNotFoundError)  something that must be installed is not there        exit code 1
+
+Each message says what happened, what was expected, and what to do next.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HfBertClsError(Exception):
+    """Base class of all errors that hfbertcls raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigurationError(HfBertClsError, ValueError):
+    """An argument, a flag or a configuration key is wrong."""
+
+    exit_code = 2
+
+
+class RegistryError(ConfigurationError, LookupError):
+    """A name that is looked up in a registry is not there."""
+
+
+class DatasetError(HfBertClsError, ValueError):
+    """The data cannot be used as they are."""
+
+
+class ModelError(HfBertClsError, ValueError):
+    """A model or a tokenizer cannot be used as it is."""
+
+
+class TrainingError(HfBertClsError, RuntimeError):
+    """Training went wrong and cannot go on."""
+
+
+class OutputDirectoryError(HfBertClsError, FileExistsError):
+    """The directory to write to is taken or cannot be written."""
+
+
+class MissingAssetError(HfBertClsError, FileNotFoundError):
+    """Something that must be installed beside the package is not there, or is not what it should be."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `" (did you mean 'x'?)"` for the closest known name, or an empty string if none is close."""
+    by_folded = {option.casefold(): option for option in known}
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """Quote `text` for a message: one line, at most `limit` characters."""
+    flat = " ".join(text.split())
+    return repr(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+
+
+def listing(names: Iterable[str], limit: int = 8) -> str:
+    """Name at most `limit` of the given names, quoted, and say how many more there are."""
+    all_names = list(names)
+    shown = ", ".join(shorten(name, 40) for name in all_names[:limit])
+    more = len(all_names) - limit
+    return f"{shown} and {more:,} more" if more > 0 else shown

@@ -1,0 +1,1 @@
+"""Logits to figures: pure functions of predictions; no model, no disk, no network."""

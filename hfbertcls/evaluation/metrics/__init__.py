@@ -1,0 +1,1 @@
+"""`evaluate.Metric` modules: thin adapters of the pure functions, loadable by path without a network."""

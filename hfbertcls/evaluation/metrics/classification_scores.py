@@ -1,0 +1,34 @@
+"""Accuracy, F1 averages and Matthews correlation as an `evaluate` metric.
+
+`evaluate.load(<path of this file>)` works without a network; nothing is fetched.
+"""
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+from hfbertcls.evaluation.scores import label_scores
+
+
+class ClassificationScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
+    """Figures that depend on the predicted labels alone."""
+
+    def _info(self) -> Any:
+        return evaluate.MetricInfo(
+            description="Accuracy, macro and weighted F1 and Matthews correlation of predicted labels.",
+            citation="",
+            inputs_description="predictions, references: label ids (integers) of equal length, at least one.",
+            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+        )
+
+    def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
+        """Refuse what `evaluate` would cut to integers without a word (0.9 would become 0)."""
+        for name, values in (("predictions", predictions), ("references", references)):
+            if np.asarray(values).dtype.kind not in "iu":
+                raise ValueError(f"{name} must be label ids (integers), got {np.asarray(values).dtype}. Pass the ids")
+        super().add_batch(predictions=predictions, references=references, **kwargs)
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        return label_scores(np.asarray(references), np.asarray(predictions))

@@ -1,0 +1,29 @@
+"""Log loss, calibration error and, for two labels, ROC-AUC and average precision as an `evaluate` metric.
+
+`evaluate.load(<path of this file>)` works without a network; nothing is fetched.
+"""
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+from hfbertcls.evaluation.scores import probability_scores
+
+
+class ProbabilityScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
+    """Figures that depend on the probabilities, computed from logits."""
+
+    def _info(self) -> Any:
+        return evaluate.MetricInfo(
+            description="Log loss, debiased calibration error, ROC-AUC and average precision from logits.",
+            citation="",
+            inputs_description="predictions: one list of logits a row, in label order; references: label ids.",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float | None]:
+        return probability_scores(np.asarray(references), np.asarray(predictions, dtype=np.float32))

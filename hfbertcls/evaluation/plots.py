@@ -1,0 +1,131 @@
+"""The pictures of a report: opaque PNG files that look the same on a light and on a dark page.
+
+Each function takes figures and returns the bytes of a PNG; the same figures give the same bytes.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hfbertcls.evaluation.calibration import Reliability
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_BLUE = "#2563eb"
+_GREY = "#6b7280"
+_MAX_LABELS_WITH_COUNTS = 12
+_MAX_LABELS_WITH_NAMES = 40
+
+
+def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+    """An empty picture that needs no screen and touches no global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (takes half a second)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height), dpi=144, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _png(figure: "Figure") -> bytes:
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", metadata={"Software": None})
+    return sink.getvalue()
+
+
+def _plain_text(name: str, limit: int = 24) -> str:
+    """A label as matplotlib may show it: no formulas ($), no control characters, not too long."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in name).replace("$", r"\$")
+    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+
+
+def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
+    """Shares of each gold label's rows by predicted label, with the counts written in up to 12 labels."""
+    counts = np.asarray(matrix, dtype=np.float64)
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    size = len(labels)
+    side = min(10.0, max(3.6, 1.8 + 0.45 * size)) if size <= _MAX_LABELS_WITH_NAMES else 8.0
+    figure, axes = _figure(side + 0.8, side)
+    image = axes.imshow(shares, cmap="cividis", vmin=0.0, vmax=1.0)
+    if size <= _MAX_LABELS_WITH_NAMES:
+        names = [_plain_text(label) for label in labels]
+        axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
+        axes.set_yticks(range(size), names, fontsize=9)
+    if size <= _MAX_LABELS_WITH_COUNTS:
+        for row in range(size):
+            for column in range(size):
+                ink = "black" if shares[row, column] > 0.55 else "white"
+                text = f"{int(counts[row, column]):,}"
+                axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("gold")
+    figure.colorbar(image, ax=axes, label="share of the gold label's rows", shrink=0.8)
+    return _png(figure)
+
+
+def reliability_plot(bins: Reliability) -> bytes:
+    """Accuracy against confidence, with 95 % binomial bars; on the dashed line the two agree."""
+    figure, axes = _figure(5.2, 4.2)
+    deviation = 1.96 * np.sqrt(bins.accuracy * (1 - bins.accuracy) / bins.count)
+    low = np.minimum(deviation, bins.accuracy)
+    high = np.minimum(deviation, 1 - bins.accuracy)
+    axes.plot([0, 1], [0, 1], linestyle="--", color=_GREY, linewidth=1, label="confidence = accuracy")
+    axes.errorbar(
+        bins.confidence, bins.accuracy, yerr=[low, high], fmt="o", color=_BLUE, ecolor=_BLUE, elinewidth=1,
+        capsize=2, markersize=5, label=f"{len(bins.count)} bins of about {int(np.median(bins.count)):,} rows",
+    )  # fmt: skip
+    least = max(0.0, min(float(bins.confidence.min()), float(bins.accuracy.min())) - 0.1)
+    axes.set_xlim(least, 1.01)
+    axes.set_ylim(least, 1.01)
+    axes.set_xlabel("confidence in the predicted label")
+    axes.set_ylabel("accuracy")
+    axes.grid(color="#e5e7eb", linewidth=0.6)
+    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str, best_step: int | None) -> bytes:
+    """Training loss, validation loss and the selection metric over the steps, with the chosen step marked.
+
+    Args:
+        events: the lines of `metrics.jsonl`.
+        metric: the name of the metric that chose the checkpoint.
+        best_step: the step of the chosen checkpoint.
+    """
+    figure, left = _figure(5.6, 4.0)
+    right = left.twinx()
+    train = _series(events, "train", "loss")
+    validation = _series(events, "validation", "loss")
+    chosen = _series(events, "validation", metric)
+    left.plot(*train, color=_GREY, linewidth=1.2, label="training loss")
+    left.plot(*validation, color="#d97706", marker="s", markersize=4, linewidth=1.2, label="validation loss")
+    right.plot(*chosen, color=_BLUE, marker="o", markersize=4, linewidth=1.4, label=f"validation {metric}")
+    if best_step is not None:
+        left.axvline(best_step, color=_BLUE, linestyle=":", linewidth=1, label=f"chosen: step {best_step:,}")
+    left.set_xlabel("step")
+    left.set_ylabel("loss")
+    left.set_ylim(bottom=0)
+    right.set_ylabel(metric)
+    handles, names = left.get_legend_handles_labels()
+    more_handles, more_names = right.get_legend_handles_labels()
+    figure.legend(
+        handles + more_handles, names + more_names, loc="outside upper center", ncols=2, frameon=False, fontsize=9
+    )
+    left.grid(color="#e5e7eb", linewidth=0.6)
+    return _png(figure)
+
+
+def _series(events: Sequence[Mapping[str, Any]], split: str, name: str) -> tuple[list[int], list[float]]:
+    points = [
+        (event["step"], event["values"][name])
+        for event in events
+        if event["split"] == split and event["values"].get(name) is not None
+    ]
+    return [step for step, _ in points], [value for _, value in points]

@@ -1,0 +1,96 @@
+"""The report: every figure and fact that the card may state, as plain values in the form of `report.json`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.intervals import score_with_intervals
+from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores
+from hfbertcls.modeling.predictions import Predictions
+
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """`report.json` as a value; each field is one of its top-level keys, described in the README.
+
+    `training` is None for a report of a model that was evaluated, not trained.
+    """
+
+    task: Mapping[str, Any]
+    model: Mapping[str, Any]
+    data: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    card: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    command: str
+    training: Mapping[str, Any] | None = None
+    schema_version: int = SCHEMA_VERSION
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of a newer version, kept as they are."""
+
+    def to_json(self) -> str:
+        """The text of `report.json`: keys in a fixed order, no NaN."""
+        values = asdict(self)
+        values |= values.pop("extra")
+        ordered = {"schema_version": values.pop("schema_version"), **values}
+        return json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """Read `report.json`.
+
+        Raises:
+            DatasetError: if it is no report, or one of a version that this release cannot read.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as err:
+            raise DatasetError(f"report.json is not valid JSON: {err}") from err
+        needed = ("task", "model", "data", "evaluation", "card", "environment", "command")
+        missing = [key for key in ("schema_version", *needed) if key not in values]
+        if missing:
+            raise DatasetError(f"report.json lacks {', '.join(missing)}; it is not a report of hfbertcls")
+        if values["schema_version"] != SCHEMA_VERSION:
+            raise DatasetError(
+                f"report.json has schema version {values['schema_version']}, this release reads {SCHEMA_VERSION}. "
+                "Update hfbertcls"
+            )
+        known = {key: values.pop(key) for key in (*needed, "training", "schema_version") if key in values}
+        return cls(**known, extra=values)
+
+
+def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unknown_share: float) -> dict[str, Any]:
+    """What the report says of the rows of a split."""
+    counts = split.label_counts(dataset.schema) if dataset.schema else {}
+    return {
+        "rows": len(split),
+        "rows_read": split.rows_read,
+        "dropped": dict(split.dropped),
+        "sha256": split.sha256,
+        "label_counts": counts,
+        "truncated_rows": truncated_rows,
+        "unknown_token_share": unknown_share,
+    }
+
+
+def split_figures(
+    predictions: Predictions, predictions_sha256: str, baselines: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Every figure of a split, computed from its predictions alone (and the baselines of the same rows)."""
+    gold, logits, names = predictions.gold, predictions.logits, predictions.label_names
+    per_label = per_label_scores(gold, predictions.predicted, len(names))
+    return {
+        "rows": len(predictions),
+        "predictions_sha256": predictions_sha256,
+        "metrics": {name: asdict(interval) for name, interval in score_with_intervals(gold, logits).items()},
+        "per_label": dict(zip(names, per_label, strict=True)),
+        "confusion_matrix": confusion_matrix(gold, predictions.predicted, len(names)).tolist(),
+        "calibration": None,
+        "baselines": baselines,
+    }

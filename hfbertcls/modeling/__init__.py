@@ -1,0 +1,1 @@
+"""Tokens to logits: loading models and running them."""

@@ -1,0 +1,65 @@
+"""Batched scoring: sorted by length, as many tokens a batch as fit, answers in the order of the input."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from hfbertcls.data.tokenization import TokenizedSplit
+
+
+TOKENS_PER_BATCH = 8_192
+_ROWS_PER_BATCH = 256
+
+
+def score(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    tokenized: "TokenizedSplit",
+    on_progress: Callable[[int], None] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Compute the logits of every row in fp32, on the device of the model.
+
+    Args:
+        model (`PreTrainedModel`): in evaluation mode.
+        tokenizer (`PreTrainedTokenizerBase`): to pad the batches.
+        tokenized (`TokenizedSplit`): the texts.
+        on_progress (`Callable[[int], None]`, *optional*): called with the number of rows after each batch.
+
+    Returns:
+        float32 of shape `(rows, num_labels)`, in the order of the rows.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+    from transformers import DataCollatorWithPadding  # noqa: PLC0415
+
+    columns = [name for name in tokenized.dataset.column_names if name not in ("labels", "length")]
+    inputs = tokenized.dataset.select_columns(columns)
+    lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
+    collate = DataCollatorWithPadding(tokenizer)
+    logits = np.zeros((len(lengths), model.config.num_labels), dtype=np.float32)
+    with torch.inference_mode():
+        for positions in batches_by_length(lengths):
+            batch = collate([inputs[int(position)] for position in positions])
+            output = model(**batch.to(model.device))
+            logits[positions] = output.logits.float().cpu().numpy()
+            if on_progress is not None:
+                on_progress(len(positions))
+    return logits
+
+
+def batches_by_length(
+    lengths: npt.NDArray[np.int64], tokens_per_batch: int = TOKENS_PER_BATCH
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield positions, longest rows first, so that no padded batch exceeds the token budget (a single row may)."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(1, int(lengths[order[start]]))
+        size = min(max(1, tokens_per_batch // longest), _ROWS_PER_BATCH)
+        yield order[start : start + size]
+        start += size

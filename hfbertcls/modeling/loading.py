@@ -1,0 +1,232 @@
+"""Loading encoders and tokenizers so that nothing of a checkpoint surprises later."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.errors import ConfigurationError, ModelError, did_you_mean, listing
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from hfbertcls.data.dataset import LabelSchema
+
+
+DEFAULT_MAX_LENGTH = 512
+_NO_LIMIT = 1_000_000  # tokenizers without a limit of their own report 1e30
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Which model to load, and what its repository may do."""
+
+    name: str
+    """A Hub id or a local directory."""
+    revision: str | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model is a directory here."""
+        return Path(self.name).expanduser().is_dir()
+
+    @property
+    def public_name(self) -> str:
+        """The Hub id, or the base name of the directory: nothing that tells where it lies."""
+        return Path(self.name).expanduser().resolve().name if self.is_local else self.name
+
+    @property
+    def resolved(self) -> str:
+        """What transformers is asked for."""
+        return str(Path(self.name).expanduser()) if self.is_local else self.name
+
+
+def _explain(err: BaseException) -> str:
+    return " ".join(str(err).split())[:300]
+
+
+def load_config(source: ModelSource) -> "PreTrainedConfig":
+    """Load the configuration of a model.
+
+    Raises:
+        ModelError: if there is no such model, or it needs code from its repository that was not allowed to run.
+    """
+    from transformers import AutoConfig  # noqa: PLC0415  (takes seconds)
+
+    path = Path(source.name).expanduser()
+    if source.is_local and not (path / "config.json").is_file():
+        raise ModelError(
+            f"the directory {path.name!r} is no model: it has no config.json. It holds "
+            f"{listing(sorted(entry.name for entry in path.iterdir())) or 'nothing'}"
+        )
+    if not source.is_local and (path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1):
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ModelError(
+            f"there is no directory {path.name!r}{did_you_mean(path.name, siblings)} where --model points. "
+            "Expected a directory with config.json, or a Hub id such as 'google-bert/bert-base-uncased'"
+        )
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            source.resolved, revision=source.revision, trust_remote_code=source.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as err:
+        if "trust_remote_code" in str(err):
+            raise ModelError(
+                f"the model {source.public_name!r} brings its own code, which would run on this machine. "
+                "Read that code, then pass --trust-remote-code"
+            ) from err
+        raise ModelError(
+            f"the model {source.public_name!r} cannot be loaded: {_explain(err)} "
+            "Expected a directory with config.json, or a Hub id such as 'google-bert/bert-base-uncased'"
+        ) from err
+    return config
+
+
+def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
+    """Load the tokenizer of a model, free of any truncation or padding that its file carries.
+
+    Raises:
+        ModelError: if there is none, or it has no padding token.
+    """
+    from transformers import AutoTokenizer  # noqa: PLC0415  (takes seconds)
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source.resolved, revision=source.revision, trust_remote_code=source.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError) as err:
+        raise ModelError(f"the tokenizer of {source.public_name!r} cannot be loaded: {_explain(err)}") from err
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"the tokenizer of {source.public_name!r} has no padding token, without which texts cannot be batched. "
+            "Set tokenizer.pad_token, save the tokenizer into the model's directory and try again"
+        )
+    forget_truncation_and_padding(tokenizer)
+    return tokenizer
+
+
+def forget_truncation_and_padding(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Remove the truncation and padding state that a fast tokenizer keeps, and would save, in `tokenizer.json`."""
+    if tokenizer.is_fast:
+        tokenizer.backend_tokenizer.no_truncation()
+        tokenizer.backend_tokenizer.no_padding()
+
+
+def find_max_length(
+    tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", requested: int | None = None
+) -> int:
+    """The number of tokens that are read of a text, special tokens included.
+
+    The model's own limit, at most 512, unless `requested` says otherwise.
+
+    Raises:
+        ConfigurationError: if more was requested than the model can read, or too little to hold any word.
+    """
+    limit = _position_limit(config)
+    if 0 < tokenizer.model_max_length < _NO_LIMIT:
+        limit = min(limit, tokenizer.model_max_length)
+    if requested is None:
+        return min(limit, DEFAULT_MAX_LENGTH)
+    special = tokenizer.num_special_tokens_to_add()
+    if not special < requested <= limit:
+        raise ConfigurationError(
+            f"--max-length {requested} is not possible: the model reads {special + 1} to {limit:,} tokens, "
+            f"of which {special} are special ones. Choose a number in this range"
+        )
+    return requested
+
+
+def _position_limit(config: "PreTrainedConfig") -> int:
+    positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
+    # RoBERTa and its relatives begin to count positions behind the id of the padding token.
+    offset = (config.pad_token_id or 0) + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
+    return int(positions) - offset
+
+
+_POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+
+
+@dataclass(frozen=True)
+class LoadedClassifier:
+    """A model ready to be trained, and what was done to make it so."""
+
+    model: "PreTrainedModel"
+    notes: tuple[str, ...]
+
+
+def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> LoadedClassifier:
+    """Load an encoder in fp32 with a classification head for the labels of `schema`.
+
+    The random generators are seeded before the head is made, so the same seed gives the same head. A head of the
+    right size is kept, one of another size is replaced.
+
+    Raises:
+        ModelError: if the model cannot be loaded, is no encoder that can classify, or exists only as a pickle.
+    """
+    from transformers import set_seed  # noqa: PLC0415  (takes seconds)
+
+    config = load_config(source)
+    config.id2label = schema.id2label
+    config.label2id = schema.label2id
+    config.problem_type = "single_label_classification"
+    set_seed(seed)
+    model, info = _load(source, config=config, ignore_mismatched_sizes=True)
+    replaced = sorted(_names(info["mismatched_keys"]))
+    new = sorted(_names(info["missing_keys"]))
+    notes = []
+    if replaced:
+        notes.append(f"the head of {source.public_name} has another size and was replaced ({listing(replaced, 2)})")
+    body = [name for name in new if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name]
+    if body:
+        raise ModelError(
+            f"the weights of {source.public_name!r} do not fit its configuration: {len(body)} parts of the encoder are "
+            f"missing ({listing(body, 3)}). Check the files of the model"
+        )
+    return LoadedClassifier(model, tuple(notes))
+
+
+def load_for_inference(source: ModelSource) -> "PreTrainedModel":
+    """Load a trained classifier in fp32, in evaluation mode.
+
+    Raises:
+        ModelError: if it cannot be loaded, or has no trained classification head.
+    """
+    model, info = _load(source)
+    new = sorted(_names(info["missing_keys"]) | _names(info["mismatched_keys"]))
+    if new:
+        raise ModelError(
+            f"{source.public_name!r} is no trained classifier: {listing(new, 3)} would be random. "
+            "Train it first (hfbertcls train --model ...), or name a trained model"
+        )
+    return model.eval()
+
+
+def _names(keys: Any) -> set[str]:
+    """Names of parameters; mismatched ones come with their shapes."""
+    return {key if isinstance(key, str) else key[0] for key in keys}
+
+
+def _load(source: ModelSource, **arguments: Any) -> tuple["PreTrainedModel", dict[str, Any]]:
+    import torch  # noqa: PLC0415  (takes seconds)
+    from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
+
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source.resolved,
+            revision=source.revision,
+            trust_remote_code=source.trust_remote_code,
+            use_safetensors=None if source.allow_pickle else True,
+            dtype=torch.float32,  # a checkpoint stored in fp16 must not be trained in fp16
+            output_loading_info=True,
+            **arguments,
+        )
+    except (OSError, ValueError) as err:
+        if "safetensors" in str(err) and not source.allow_pickle:
+            raise ModelError(
+                f"{source.public_name!r} has no weights in safetensors form. Weights in a pickle can run any code "
+                "when they are loaded: convert them, or pass --allow-pickle if you trust who made them"
+            ) from err
+        raise ModelError(f"the weights of {source.public_name!r} cannot be loaded: {_explain(err)}") from err
+    return model, info
