@@ -1,0 +1,116 @@
+"""From labelled text to a trustworthy BERT-family classifier.
+
+Importing this package loads nothing heavy; each name is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+    from hfbertcls.data.loading import load_text_dataset
+    from hfbertcls.data.tokenization import tokenize_split
+    from hfbertcls.errors import (
+        ConfigurationError,
+        DatasetError,
+        HfBertClsError,
+        MissingAssetError,
+        ModelError,
+        OutputDirectoryError,
+        RegistryError,
+        TrainingError,
+    )
+    from hfbertcls.evaluation.report import Report
+    from hfbertcls.inference.pipelines import load_pipeline
+    from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
+    from hfbertcls.modeling.predictions import Predictions
+    from hfbertcls.registry import CALLBACKS, TRAINERS, register
+    from hfbertcls.run import TrainingOptions, evaluate_model, train_and_evaluate
+    from hfbertcls.sharing.card import render_model_card
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
+    from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
+    from hfbertcls.training.callbacks.metric_logging import MetricLoggingCallback
+    from hfbertcls.training.trainer import TextClassificationTrainer
+
+_HOMES = {
+    "CALLBACKS": "hfbertcls.registry",
+    "ConfigurationError": "hfbertcls.errors",
+    "DatasetError": "hfbertcls.errors",
+    "HfBertClsError": "hfbertcls.errors",
+    "LabelSchema": "hfbertcls.data.dataset",
+    "MetricEarlyStoppingCallback": "hfbertcls.training.callbacks.early_stopping",
+    "MetricLoggingCallback": "hfbertcls.training.callbacks.metric_logging",
+    "MissingAssetError": "hfbertcls.errors",
+    "ModelError": "hfbertcls.errors",
+    "ModelSource": "hfbertcls.modeling.loading",
+    "OutputDirectoryError": "hfbertcls.errors",
+    "Predictions": "hfbertcls.modeling.predictions",
+    "RegistryError": "hfbertcls.errors",
+    "Report": "hfbertcls.evaluation.report",
+    "TRAINERS": "hfbertcls.registry",
+    "TextClassificationTrainer": "hfbertcls.training.trainer",
+    "TextClassificationTrainingArguments": "hfbertcls.training.arguments",
+    "TextDataset": "hfbertcls.data.dataset",
+    "TextSplit": "hfbertcls.data.dataset",
+    "TrainingError": "hfbertcls.errors",
+    "TrainingOptions": "hfbertcls.run",
+    "evaluate_model": "hfbertcls.run",
+    "load_for_inference": "hfbertcls.modeling.loading",
+    "load_for_training": "hfbertcls.modeling.loading",
+    "load_pipeline": "hfbertcls.inference.pipelines",
+    "load_text_dataset": "hfbertcls.data.loading",
+    "load_tokenizer": "hfbertcls.modeling.loading",
+    "register": "hfbertcls.registry",
+    "render_model_card": "hfbertcls.sharing.card",
+    "tokenize_split": "hfbertcls.data.tokenization",
+    "train_and_evaluate": "hfbertcls.run",
+}
+
+__all__ = [
+    "CALLBACKS",
+    "TRAINERS",
+    "ConfigurationError",
+    "DatasetError",
+    "HfBertClsError",
+    "LabelSchema",
+    "MetricEarlyStoppingCallback",
+    "MetricLoggingCallback",
+    "MissingAssetError",
+    "ModelError",
+    "ModelSource",
+    "OutputDirectoryError",
+    "Predictions",
+    "RegistryError",
+    "Report",
+    "TextClassificationTrainer",
+    "TextClassificationTrainingArguments",
+    "TextDataset",
+    "TextSplit",
+    "TrainingError",
+    "TrainingOptions",
+    "evaluate_model",
+    "load_for_inference",
+    "load_for_training",
+    "load_pipeline",
+    "load_text_dataset",
+    "load_tokenizer",
+    "register",
+    "render_model_card",
+    "tokenize_split",
+    "train_and_evaluate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hfbertcls' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

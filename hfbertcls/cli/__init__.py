@@ -1,0 +1,76 @@
+"""The command line: one file for each verb.
+
+Nothing heavy is imported before a verb runs, so `--help` answers at once.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+import hfbertcls
+from hfbertcls.cli import env, evaluate, quickstart, train
+from hfbertcls.errors import HfBertClsError
+
+
+_VERBS = (quickstart, train, evaluate, env)
+_STORY = """\
+from labelled text to a classifier:
+  hfbertcls quickstart                                          the whole story, offline, on real text
+  hfbertcls train --model M --dataset D --output-dir O          your own text
+  hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="hfbertcls",
+        description="Turn labelled text into a classifier whose figures can be re-derived.",
+        epilog=_STORY,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"hfbertcls {hfbertcls.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
+    for module in _VERBS:
+        verb = module.add_parser(verbs)
+        verb.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+        verb.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 done, 2 wrong usage, 1 anything else."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options, rest = make_parser().parse_known_args(train.expand_config(words))
+        options.rest = rest
+        options.words = words
+        _quieten()
+        exit_code: int = options.run(options)
+    except (HfBertClsError, OSError, MemoryError) as err:
+        return _fail(err, debug="--debug" in words)
+    except KeyboardInterrupt:
+        print("hfbertcls: stopped", file=sys.stderr)
+        return 1
+    return exit_code
+
+
+def _fail(err: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(err)
+    message = str(err) if isinstance(err, HfBertClsError) else f"{type(err).__name__}: {err}"
+    print(f"hfbertcls: error: {message}", file=sys.stderr)
+    return err.exit_code if isinstance(err, HfBertClsError) else 1
+
+
+def _quieten() -> None:
+    """Leave the terminal to our own lines: what the libraries want to say is said by us, or belongs in a log."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|datasets|sklearn)(\.|$)")

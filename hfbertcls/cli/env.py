@@ -1,0 +1,49 @@
+"""`hfbertcls env`: versions, devices, what is optional and missing."""
+
+import argparse
+import json
+from typing import Any
+
+from hfbertcls.errors import ConfigurationError
+
+
+_OPTIONAL = {
+    "gradio": "demos (pip install 'hfbertcls[demo]')",
+    "tensorboard": "--report-to tensorboard",
+    "trackio": "--report-to trackio",
+    "wandb": "--report-to wandb",
+    "mlflow": "--report-to mlflow",
+}
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "env",
+        help="versions and devices, for a bug report",
+        description="Print versions, devices, and what is optional and missing.",
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the environment."""
+    if options.rest:
+        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls env --help")
+
+    from hfbertcls.environment import describe_environment, package_version
+    from hfbertcls.training.precision import choose_precision
+
+    facts: dict[str, Any] = describe_environment()
+    precision = choose_precision("auto", use_cpu=False)
+    facts["precision"] = f"{precision.name} ({precision.reason})"
+    facts["optional"] = {name: package_version(name) for name in _OPTIONAL}
+    if options.json:
+        print(json.dumps(facts))
+        return 0
+    for name, value in facts.items():
+        if name != "optional":
+            print(f"{name:<18} {value if value is not None else 'not installed'}")
+    for name, installed in facts["optional"].items():
+        print(f"{name:<18} {installed or f'not installed; needed for {_OPTIONAL[name]}'}")
+    return 0

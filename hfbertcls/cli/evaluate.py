@@ -1,0 +1,48 @@
+"""`hfbertcls evaluate`: how good is a classifier on some text?"""
+
+import argparse
+from typing import Any
+
+from hfbertcls.cli.options import add_data_options, add_model_options, say
+from hfbertcls.errors import ConfigurationError
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "evaluate",
+        allow_abbrev=False,
+        help="measure a classifier on labelled text",
+        description="Measure any text classifier on labelled text, in fp32, with intervals.",
+    )
+    parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
+    add_model_options(parser)
+    add_data_options(parser)
+    parser.add_argument("--split", metavar="S", help="default: test, else validation, else the only one")
+    parser.add_argument("--output-dir", metavar="E", help="write report.json, predictions and plots there")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate."""
+    if options.rest:
+        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls evaluate --help")
+
+    from hfbertcls.cli.summary import summary
+    from hfbertcls.data.loading import load_text_dataset
+    from hfbertcls.environment import public_command
+    from hfbertcls.modeling.loading import ModelSource
+    from hfbertcls.run import evaluate_model
+
+    data = load_text_dataset(
+        options.dataset,
+        text_column=options.text_column,
+        text_pair_column=options.text_pair_column,
+        label_column=options.label_column,
+        task=options.task,
+        make_splits=False,
+    )
+    source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    report = evaluate_model(source, data, options.split, options.output_dir, public_command(options.words), say)
+    print(report.to_json() if options.json else summary(report), end="" if options.json else "\n")
+    return 0

@@ -1,0 +1,33 @@
+"""Options that several verbs share."""
+
+import argparse
+import sys
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which model, and what its repository may do."""
+    parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run code that the model's repository brings along"
+    )
+    parser.add_argument("--allow-pickle", action="store_true", help="load weights that exist only as a pickle")
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Which text, and where in it."""
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        metavar="D",
+        help="a file (csv, tsv, json, jsonl, parquet, arrow, txt; also .gz), a folder with train/validation/test "
+        "files, or a Hub id (user/name, user/name:config, with @revision)",
+    )
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
+    parser.add_argument("--text-pair-column", metavar="NAME", help="column of the second texts (default: text_pair)")
+    parser.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label)")
+    parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
+
+
+def say(line: str) -> None:
+    """Tell a person what is going on; standard output is kept for the result."""
+    print(line, file=sys.stderr, flush=True)

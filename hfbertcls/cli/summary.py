@@ -1,0 +1,24 @@
+"""The result of a run, for a person."""
+
+from hfbertcls.evaluation.report import Report
+from hfbertcls.sharing.card import format_number, shown_split, summary_rows
+
+
+def summary(report: Report) -> str:
+    """Figures with intervals beside the baselines, and the weakest labels."""
+    name = shown_split(report)
+    figures = report.evaluation[name]
+    lines = [f"Results on the {name} split ({figures['rows']:,} rows), with 95 % intervals:"]
+    lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(figures)]
+    baselines = figures["baselines"]
+    if baselines:
+        lines.append("On the same rows:")
+        for title, key in (("always the most frequent label", "majority"), ("TF-IDF + logistic regression", "tfidf_logreg")):
+            scores = baselines[key]
+            lines.append(
+                f"  {title:<31} accuracy {format_number(scores['accuracy'])}, macro F1 {format_number(scores['f1_macro'])}"
+            )
+    weakest = sorted(figures["per_label"].items(), key=lambda item: item[1]["f1"])[:3]
+    shown = ", ".join(f"{label} (F1 {format_number(row['f1'])}, {row['support']:,} rows)" for label, row in weakest)
+    lines.append(f"Weakest labels: {shown}")
+    return "\n".join(lines)

@@ -1,0 +1,186 @@
+"""`hfbertcls train`: fine-tune, evaluate, write a complete model repository."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hfbertcls.cli.options import add_data_options, add_model_options, say
+from hfbertcls.errors import ConfigurationError, did_you_mean
+
+
+_OURS_INSTEAD = {
+    "output_dir": "--output-dir", "report_to": "--report-to", "bf16": "--precision", "fp16": "--precision",
+    "bf16_full_eval": "--precision", "fp16_full_eval": "--precision", "tf32": "--precision",
+    "eval_strategy": "--eval-every", "evaluation_strategy": "--eval-every", "save_strategy": "--eval-every",
+    "eval_steps": "--eval-every", "save_steps": "--eval-every", "metric_for_best_model": "--metric",
+    "greater_is_better": "--metric", "load_best_model_at_end": "--metric", "do_train": "hfbertcls train",
+    "do_eval": "hfbertcls evaluate", "do_predict": "hfbertcls evaluate",
+}  # fmt: skip
+_FIELDS = {
+    "seed": "seed", "epochs": "num_train_epochs", "max_steps": "max_steps", "batch_size": "per_device_train_batch_size",
+    "learning_rate": "learning_rate", "precision": "precision", "metric": "metric_for_best_model",
+    "eval_every": "eval_every",
+}  # fmt: skip
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "train",
+        allow_abbrev=False,
+        help="fine-tune an encoder on labelled text",
+        description="Fine-tune an encoder on labelled text, evaluate it, and write a complete model repository.",
+        epilog="Every other field of transformers' TrainingArguments is accepted under its own name, such as "
+        "--weight-decay 0.05 or --gradient-accumulation-steps 4.",
+    )
+    parser.add_argument("--config", metavar="FILE.yaml", help="defaults for all options by their names; flags win")
+    parser.add_argument("--model", required=True, metavar="M", help="Hub id or directory of an encoder")
+    add_model_options(parser)
+    add_data_options(parser)
+    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
+    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their ids")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)")
+    parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
+    parser.add_argument("--seed", type=int, default=42, help="of splits, head, data order and dropout (default: 42)")
+    parser.add_argument("--epochs", type=float, metavar="N", help="default: by the number of rows and labels")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="stop after so many updates; overrides --epochs")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="rows in a batch, on each device (default: 16)")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="default: by the size of the model")
+    parser.add_argument("--precision", metavar="P", help="auto, bf16, fp16 or fp32, in training (default: auto)")
+    parser.add_argument("--metric", metavar="NAME", help="chooses the checkpoint on validation (default: f1_macro)")
+    parser.add_argument("--eval-every", metavar="E", help="epoch, a number of steps, or a share of the run (default: epoch)")
+    parser.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="stop after so many evaluations without gain")
+    parser.add_argument("--callbacks", nargs="+", default=[], metavar="NAME", help="further registered callbacks")
+    parser.add_argument(
+        "--report-to", nargs="+", default=[], metavar="TRACKER", help="trackio, tensorboard, wandb, mlflow, ..."
+    )
+    return parser
+
+
+def expand_config(words: Sequence[str]) -> list[str]:
+    """Put the contents of `--config FILE.yaml` before the words of the command line, so that these win."""
+    if "--config" not in words[1:]:
+        return list(words)
+    position = list(words).index("--config")
+    if position + 1 >= len(words):
+        raise ConfigurationError("--config needs a file. Pass --config FILE.yaml")
+    values = _read_yaml(Path(words[position + 1]))
+    values.pop("card", None)
+    expanded = [words[0]]
+    for key, value in values.items():
+        flag = f"--{str(key).replace('_', '-')}"
+        if isinstance(value, bool) and flag.removeprefix("--").replace("-", "_") in _SWITCHES:
+            expanded += [flag] if value else []
+        elif isinstance(value, list):
+            expanded += [flag, *map(str, value)]
+        elif value is not None:
+            expanded += [flag, str(value)]
+    return expanded + list(words[1:])
+
+
+_SWITCHES = {"trust_remote_code", "allow_pickle", "overwrite", "debug", "json"}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise ConfigurationError(f"--config {path.name} cannot be read: {err.strerror}") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise ConfigurationError(f"--config {path.name} is not valid YAML: {err}") from err
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"--config {path.name} holds no options. Expected lines such as 'epochs: 3'")
+    return values
+
+
+def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[str, Any]:
+    """Read the words that are no options of ours as fields of the training arguments."""
+    from transformers import HfArgumentParser
+
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
+
+    parser = HfArgumentParser(TextClassificationTrainingArguments, allow_abbrev=False)
+    fields = {action.dest for action in parser._actions}
+    given = []
+    for word in rest:
+        if not word.startswith("--"):
+            continue
+        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        if name in ("push_to_hub", "hub_token") or name.startswith("hub_"):
+            raise ConfigurationError(f"{word} is not an option of train: this release trains and evaluates locally")
+        if name in _OURS_INSTEAD:
+            raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
+        if name not in fields:
+            flags = [*known_flags, *(f"--{field.replace('_', '-')}" for field in fields)]
+            raise ConfigurationError(f"there is no option {word}{did_you_mean(word, flags)}. See hfbertcls train --help")
+        given.append(name)
+    if rest and not given:
+        raise ConfigurationError(f"{rest[0]!r} belongs to no option. See hfbertcls train --help")
+    values, extra = parser.parse_known_args([*rest, "--output_dir", "unused"])
+    if extra:
+        raise ConfigurationError(f"{extra[0]!r} belongs to no option. See hfbertcls train --help")
+    return {name: getattr(values, name) for name in given}
+
+
+def _card_facts(options: argparse.Namespace) -> Mapping[str, Any]:
+    if options.config is None:
+        return {}
+    facts = _read_yaml(Path(options.config)).get("card") or {}
+    if not isinstance(facts, dict):
+        raise ConfigurationError("the card: block of the configuration must hold keys such as 'license: mit'")
+    return facts
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train."""
+    known = [f"--{name.replace('_', '-')}" for name in vars(options)]
+    fields = _training_fields(options.rest, known)
+    fields |= {field: getattr(options, flag) for flag, field in _FIELDS.items() if getattr(options, flag) is not None}
+
+    from hfbertcls.cli.summary import summary
+    from hfbertcls.data.loading import load_text_dataset
+    from hfbertcls.environment import public_command
+    from hfbertcls.modeling.loading import ModelSource, load_config
+    from hfbertcls.run import TrainingOptions, train_and_evaluate
+    from hfbertcls.sharing.output_directory import OutputDirectory
+
+    OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite)
+    data = load_text_dataset(
+        options.dataset,
+        text_column=options.text_column,
+        text_pair_column=options.text_pair_column,
+        label_column=options.label_column,
+        task=options.task,
+        labels=options.labels,
+        split_by=options.split_by,
+        seed=options.seed,
+    )
+    source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    load_config(source)
+    report = train_and_evaluate(
+        source,
+        data,
+        options.output_dir,
+        TrainingOptions(
+            max_length=options.max_length,
+            overwrite=options.overwrite,
+            early_stopping=options.early_stopping,
+            callbacks=options.callbacks,
+            report_to=options.report_to,
+            arguments=fields,
+            card=_card_facts(options),
+            command=public_command(options.words),
+        ),
+        say,
+    )
+    if options.json:
+        print(report.to_json(), end="")
+        return 0
+    print(summary(report))
+    print(f"Written to {options.output_dir}: the model, README.md (the card), report.json, predictions, plots")
+    print(f"Next: hfbertcls evaluate {options.output_dir} --dataset OTHER_TEXTS.csv")
+    return 0

@@ -1,0 +1,34 @@
+"""Loading a trained classifier for use."""
+
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.modeling.loading import ModelSource, load_config
+
+
+if TYPE_CHECKING:
+    from transformers import TextClassificationPipeline
+
+
+def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> "TextClassificationPipeline":
+    """Load a classifier as a transformers pipeline that answers texts of any length.
+
+    It is `pipeline("text-classification", ...)` with truncation at the length that the model was trained with, where
+    the plain pipeline raises an error on a long text (huggingface/transformers#4501).
+
+    Args:
+        model (`str`): a directory or a Hub id.
+        revision (`str`, *optional*): a branch, tag or commit on the Hub.
+        **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels).
+
+    Raises:
+        ModelError: if there is no such model.
+    """
+    from transformers import TextClassificationPipeline, pipeline  # noqa: PLC0415  (takes seconds)
+
+    source = ModelSource(model, revision)
+    load_config(source)
+    arguments: dict[str, Any] = {"truncation": True, **kwargs}
+    loaded = pipeline("text-classification", model=source.resolved, revision=revision, **arguments)
+    if not isinstance(loaded, TextClassificationPipeline):
+        raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
+    return loaded

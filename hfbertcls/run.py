@@ -1,0 +1,481 @@
+"""The story of the README as functions: from labelled text to a complete model repository, and to a report."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hfbertcls.data.checks import require_single_label, require_trainable
+from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
+from hfbertcls.environment import describe_environment, public_command
+from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, did_you_mean, listing
+from hfbertcls.evaluation import plots
+from hfbertcls.evaluation.baselines import TfidfBaseline, majority_baseline
+from hfbertcls.evaluation.calibration import reliability
+from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.evaluation.scores import BINARY_METRICS, METRICS, softmax
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import (
+    ModelSource,
+    find_max_length,
+    load_config,
+    load_for_inference,
+    load_for_training,
+    load_tokenizer,
+)
+from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.registry import CALLBACKS, register
+from hfbertcls.sharing.card import RENDERER, render_model_card, shown_split
+from hfbertcls.sharing.output_directory import OutputDirectory
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
+    from hfbertcls.training.trainer import TextClassificationTrainer
+
+USAGE_TEXT = "This is an example. Put a text of your own here."
+CARD_FACTS = ("title", "license", "language", "intended_use", "limitations")
+Say = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a training run is asked for, beside model, data and directory.
+
+    Args:
+        max_length: in tokens; None takes the model's limit, at most 512.
+        overwrite: replace what an earlier run left in the directory.
+        early_stopping: evaluations without improvement after which to stop; None never stops early.
+        callbacks: registered names of further callbacks.
+        report_to: trackers, by transformers' names.
+        arguments: further fields of `TextClassificationTrainingArguments`.
+        card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
+        command: what to print under "reproduce"; None takes the command line of this process.
+    """
+
+    max_length: int | None = None
+    overwrite: bool = False
+    early_stopping: int | None = None
+    callbacks: Sequence[str] = ()
+    report_to: Sequence[str] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+    command: str | None = None
+
+
+def train_and_evaluate(
+    model: str | ModelSource,
+    dataset: str | TextDataset,
+    output_dir: str | Path,
+    options: TrainingOptions | None = None,
+    say: Say = _silent,
+) -> Report:
+    """Fine-tune an encoder, choose the best checkpoint on validation, and write a complete model repository.
+
+    Args:
+        model: a Hub id, a directory, or a `ModelSource`.
+        dataset: what `load_text_dataset` takes, or its result.
+        output_dir: where to write; see "The output directory" in the README.
+        options: everything else.
+        say: gets each line of what is done, for a person.
+
+    Raises:
+        DatasetError, ModelError, ConfigurationError, OutputDirectoryError: before training, with the way out.
+    """
+    began = time.perf_counter()
+    options = options or TrainingOptions()
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    seed = int(options.arguments.get("seed", 42))
+    directory = OutputDirectory(Path(output_dir))
+    directory.check(overwrite=options.overwrite)
+    _check_options(options)
+    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=seed)
+    schema = require_trainable(data)
+    describe_dataset(data, say)
+
+    config, tokenizer = load_config(source), load_tokenizer(source)
+    max_length = find_max_length(tokenizer, config, options.max_length)
+    tokenizer.model_max_length = max_length
+    tokenized = {name: tokenize_split(split, tokenizer, max_length, schema) for name, split in data.splits.items()}
+    _describe_tokens(tokenized, say)
+    with directory.claimed():
+        directory.clear()
+        trainer = _train(source, schema, tokenizer, tokenized, directory, options, say)
+        say("Evaluating the chosen weights in fp32 ...")
+        trainer.save_model(str(directory.staging))
+        report = _report_on_training(
+            source, data, schema, tokenized, trainer, directory, options, time.perf_counter() - began
+        )
+        directory.publish()
+    return report
+
+
+def describe_dataset(data: TextDataset, say: Say) -> None:
+    """Say what was read, what was left out, and which labels there are."""
+    columns = " + ".join(filter(None, (data.text_column, data.text_pair_column)))
+    say(f"Data: {data.source} (text: {columns}, label: {data.label_column}; splits {data.split_method})")
+    for note in data.notes:
+        say(f"  note: {note}")
+    for name, split in data.splits.items():
+        left_out = ", ".join(f"{count:,} with {reason.replace('_', ' ')}" for reason, count in split.dropped.items())
+        say(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
+    if data.schema is None:
+        return
+    counts = {name: split.label_counts(data.schema) for name, split in data.splits.items()}
+    say(f"  {len(data.schema)} labels ({', '.join(counts)}):")
+    for label in data.schema.names[:20]:
+        say(f"    {label}: {', '.join(f'{split[label]:,}' for split in counts.values())}")
+    if len(data.schema) > 20:
+        say(f"    ... and {len(data.schema) - 20} more")
+
+
+def _describe_tokens(tokenized: Mapping[str, TokenizedSplit], say: Say) -> None:
+    for name, split in tokenized.items():
+        cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
+        unknown = f"; {split.unknown_share:.1%} of the tokens are unknown to the model" if split.unknown_tokens else ""
+        say(f"  {name:<10} {float(np.mean(split.num_tokens)):.0f} tokens on average; {cut}{unknown}")
+
+
+def _check_options(options: TrainingOptions) -> None:
+    """Collect what is wrong with the options before anything heavy begins."""
+    unknown = [key for key in options.card if key not in CARD_FACTS]
+    if unknown:
+        raise ConfigurationError(
+            f"the card has no fact {listing(unknown)}{did_you_mean(unknown[0], CARD_FACTS)}. "
+            f"Known facts: {', '.join(CARD_FACTS)}"
+        )
+    metric = str(options.arguments.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
+    known = (*METRICS, *BINARY_METRICS, "loss")
+    if metric not in known:
+        raise ConfigurationError(
+            f"--metric {metric} is not known{did_you_mean(metric, known)}. Choose one of {', '.join(known)}"
+        )
+
+
+def _training_arguments(directory: OutputDirectory, options: TrainingOptions) -> "TextClassificationTrainingArguments":
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
+
+    if "hfbertcls" in options.report_to:
+        register()
+    values: dict[str, Any] = {
+        "output_dir": str(directory.checkpoints),
+        "logging_steps": 0.02,  # about fifty points for the learning curve, however long the run
+        "report_to": [name for name in options.report_to if name != "hfbertcls"] or "none",
+        "disable_tqdm": True,
+        **options.arguments,
+    }
+    if "trackio" in options.report_to:
+        # Left open, transformers publishes a Space of its own when the model is pushed (seen in 5.23).
+        values |= {"trackio_static_space_id": False, "project": "hfbertcls"}
+    metric = str(values.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
+    values.setdefault("greater_is_better", metric not in ("loss", "log_loss", "ece"))
+    try:
+        return TextClassificationTrainingArguments(**values)
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError) as err:
+        raise ConfigurationError(f"the training arguments do not fit: {err}") from err
+
+
+def _train(
+    source: ModelSource,
+    schema: LabelSchema,
+    tokenizer: "PreTrainedTokenizerBase",
+    tokenized: Mapping[str, TokenizedSplit],
+    directory: OutputDirectory,
+    options: TrainingOptions,
+    say: Say,
+) -> "TextClassificationTrainer":
+    from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
+    from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
+    from hfbertcls.training.trainer import TextClassificationTrainer
+
+    args = _training_arguments(directory, options)
+    loaded = load_for_training(source, schema, args.seed)
+    callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
+    if options.early_stopping is not None:
+        callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))
+    callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
+    trainer = TextClassificationTrainer(
+        model=loaded.model,
+        args=args,
+        train_dataset=tokenized["train"].dataset,
+        eval_dataset=tokenized["validation"].sorted_by_length(),
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+    for note in loaded.notes:
+        say(f"  note: {note}")
+    say(
+        f"Training {source.public_name} ({loaded.model.num_parameters():,} parameters): learning rate "
+        f"{args.learning_rate:g}, {args.num_train_epochs:g} epochs, batches of {args.train_batch_size} x "
+        f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), "
+        f"on {args.device.type}"
+    )
+    trainer.train()
+    return trainer
+
+
+def _report_on_training(
+    source: ModelSource,
+    data: TextDataset,
+    schema: LabelSchema,
+    tokenized: Mapping[str, TokenizedSplit],
+    trainer: "TextClassificationTrainer",
+    directory: OutputDirectory,
+    options: TrainingOptions,
+    wall_seconds: float,
+) -> Report:
+    """Score the staged weights, and write everything that says how good they are beside them."""
+    from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
+
+    staging = directory.staging
+    model = load_for_inference(ModelSource(str(staging)))
+    model.to(trainer.args.device)
+    gold = {name: np.asarray(tokenized[name].dataset["labels"], dtype=np.int64) for name in tokenized}
+    tfidf = TfidfBaseline(data.splits["train"].texts, gold["train"])
+    evaluation = {}
+    for name in [name for name in ("validation", "test") if name in data.splits]:
+        logits = score(model, load_tokenizer(ModelSource(str(staging))), tokenized[name])
+        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names)
+        baselines = {
+            "majority": majority_baseline(gold["train"], gold[name]),
+            "tfidf_logreg": tfidf.scores(data.splits[name].texts, gold[name]),
+        }
+        evaluation[name] = split_figures(predictions, _write_predictions(staging, name, predictions), baselines)
+    facts = {
+        name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
+        for name, split in data.splits.items()
+    }
+    report = Report(
+        task=_task(data, schema, tokenized["train"].max_length),
+        model=_model_facts(source, model, staging / "model.safetensors"),
+        data=_data_facts(data, facts),
+        evaluation=evaluation,
+        training=_training_facts(trainer, wall_seconds),
+        card=_card_facts(options.card, directory.path.resolve().name, staging),
+        environment=describe_environment(),
+        command=options.command or public_command(),
+    )
+    events = read_events(directory.path / FILE_NAME)
+    metric = report.training["selection_metric"] if report.training else "f1_macro"
+    curves = plots.learning_curves_plot(events, metric, report.training["best_step"] if report.training else None)
+    _write_plots(staging, report, predictions, {"learning_curves": curves})
+    _write_report(staging, report)
+    return report
+
+
+def _task(data: TextDataset, schema: LabelSchema, max_length: int) -> dict[str, Any]:
+    return {
+        "type": data.task,
+        "labels": list(schema.names),
+        "text_column": data.text_column,
+        "text_pair_column": data.text_pair_column,
+        "label_column": data.label_column,
+        "max_length": max_length,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
+    base = Path(source.name).expanduser() / "model.safetensors"
+    return {
+        "base_model": source.public_name,
+        "base_model_is_hub_id": not source.is_local,
+        "base_revision": source.revision,
+        "base_weights_sha256": _sha256(base) if base.is_file() else None,
+        "architecture": type(model).__name__,
+        "num_parameters": model.num_parameters(),
+        "weights_sha256": _sha256(weights),
+    }
+
+
+def _data_facts(data: TextDataset, splits: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "source": data.source,
+        "is_hub_id": data.is_from_hub,
+        "config": data.config,
+        "revision": data.revision,
+        "split_method": data.split_method,
+        "notes": list(data.notes),
+        "splits": splits,
+    }
+
+
+def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
+    args, state, speed = trainer.args, trainer.state, trainer.throughput
+    seconds = max(speed.seconds_, 1e-9)
+    names = (
+        "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+        "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "label_smoothing_factor", "optim",
+        "train_sampling_strategy", "precision", "eval_every", "seed",
+    )  # fmt: skip
+    values = args.sanitised() if hasattr(args, "sanitised") else args.to_dict()
+    return {
+        "best_step": state.best_global_step or state.global_step,
+        "steps": state.global_step,
+        "planned_steps": state.max_steps,
+        "epochs": state.epoch,
+        "seconds": speed.seconds_,
+        "wall_seconds": wall_seconds,
+        "examples_per_second": speed.rows_ / seconds,
+        "tokens_per_second": speed.tokens_ / seconds,
+        "padding_fraction": speed.padding_fraction,
+        "seed": args.seed,
+        "selection_metric": str(args.metric_for_best_model).removeprefix("eval_"),
+        "selection_value": state.best_metric,
+        "hyperparameters": {name: values[name] for name in names if name in values}
+        | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
+    }
+
+
+def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
+    """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
+    from hfbertcls.inference.pipelines import load_pipeline
+
+    answers: Any = load_pipeline(str(staging))(USAGE_TEXT)
+    facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
+    return facts | {
+        "renderer": RENDERER,
+        "repo_id": None,
+        "space_id": None,
+        "title": name,
+        "usage_model": name,
+        "usage_text": USAGE_TEXT,
+        "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
+        **given,
+    }
+
+
+def _write_predictions(directory: Path, name: str, predictions: Predictions) -> str:
+    """Write a predictions file and return its hash."""
+    path = directory / "predictions" / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(predictions.to_parquet())
+    return _sha256(path)
+
+
+def _write_plots(directory: Path, report: Report, predictions: Predictions, more: Mapping[str, bytes]) -> None:
+    """Write the pictures; `predictions` are those of the split that the card shows."""
+    figures = report.evaluation[shown_split(report)]
+    folder = directory / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
+    bins = reliability(predictions.gold, softmax(predictions.logits))
+    for name, picture in {"confusion_matrix": matrix, "reliability": plots.reliability_plot(bins), **more}.items():
+        (folder / f"{name}.png").write_bytes(picture)
+
+
+def _write_report(directory: Path, report: Report) -> None:
+    (directory / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (directory / "README.md").write_text(render_model_card(report), encoding="utf-8")
+
+
+def evaluate_model(
+    model: str | ModelSource,
+    dataset: str | TextDataset,
+    split: str | None = None,
+    output_dir: str | Path | None = None,
+    command: str | None = None,
+    say: Say = _silent,
+) -> Report:
+    """Evaluate any trained classifier on labelled text, in fp32.
+
+    Args:
+        model: a Hub id, a directory, or a `ModelSource`.
+        dataset: what `load_text_dataset` takes, or its result.
+        split: which split; by default test, else validation, else the only one.
+        output_dir: where to write `report.json`, `predictions/` and `plots/`; None writes nothing.
+        command: what the report states; None takes the command line of this process.
+        say: gets each line of what is done, for a person.
+
+    Raises:
+        DatasetError: if a label of the data is none of the model's.
+        ModelError: if the model is no trained classifier.
+    """
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
+    require_single_label(data)
+    name = _choose_split(data, split)
+    tokenizer = load_tokenizer(source)
+    loaded = load_for_inference(source)
+    schema = _schema_of(loaded, source, data)
+    data = replace(data, schema=schema)
+    describe_dataset(data, say)
+    tokenized = tokenize_split(data.splits[name], tokenizer, find_max_length(tokenizer, loaded.config), schema)
+    gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
+    predictions = Predictions(data.splits[name].rows, gold, score(loaded, tokenizer, tokenized), schema.names)
+    baselines = None
+    if name != "train" and "train" in data.splits:
+        train = schema.encode(data.splits["train"].labels)
+        tfidf = TfidfBaseline(data.splits["train"].texts, train).scores(data.splits[name].texts, gold)
+        baselines = {"majority": majority_baseline(train, gold), "tfidf_logreg": tfidf}
+    digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
+    weights = Path(source.name).expanduser() / "model.safetensors"
+    facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
+    report = Report(
+        task=_task(data, schema, tokenized.max_length),
+        model={
+            "base_model": source.public_name,
+            "base_model_is_hub_id": not source.is_local,
+            "base_revision": source.revision,
+            "architecture": type(loaded).__name__,
+            "num_parameters": loaded.num_parameters(),
+            "weights_sha256": _sha256(weights) if weights.is_file() else None,
+        },
+        data=_data_facts(data, {name: facts}),
+        evaluation={name: split_figures(predictions, digest, baselines)},
+        card={},
+        environment=describe_environment(),
+        command=command or public_command(),
+    )
+    if output_dir is not None:
+        directory = OutputDirectory(Path(output_dir))
+        directory.check(overwrite=False)
+        with directory.claimed():
+            _write_predictions(directory.staging, name, predictions)
+            _write_plots(directory.staging, report, predictions, {})
+            (directory.staging / "report.json").write_text(report.to_json(), encoding="utf-8")
+            directory.publish()
+    return report
+
+
+def _choose_split(data: TextDataset, requested: str | None) -> str:
+    if requested is not None and requested not in data.splits:
+        raise ConfigurationError(
+            f"{data.source} has no split {requested!r}{did_you_mean(requested, data.splits)}; "
+            f"it has {listing(data.splits)}. Correct --split"
+        )
+    return requested or next(name for name in ("test", "validation", "train") if name in data.splits)
+
+
+def _schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
+    """The labels of the model, which must cover those of the data."""
+    id2label = model.config.id2label
+    schema = LabelSchema(tuple(str(id2label[index]) for index in range(len(id2label))), declared=True)
+    if model.config.num_labels != len(schema):
+        raise ModelError(f"{source.public_name!r} has {model.config.num_labels} outputs but {len(schema)} label names")
+    unknown = [name for name in (data.schema.names if data.schema else ()) if name not in schema.label2id]
+    if unknown:
+        raise DatasetError(
+            f"{data.source} has labels that {source.public_name!r} does not know: {listing(unknown)}"
+            f"{did_you_mean(unknown[0], schema.names)}. The model's labels are {listing(schema.names)}. "
+            "Rename the labels in the data to those of the model"
+        )
+    return schema

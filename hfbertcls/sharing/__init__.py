@@ -1,0 +1,1 @@
+"""Figures to the Hub: the card and the model repository."""

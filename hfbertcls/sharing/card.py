@@ -1,0 +1,153 @@
+"""The model card: a function of the report alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.scores import LOWER_IS_BETTER
+from hfbertcls.resources import resource_dir
+
+
+RENDERER = "1"
+_TEMPLATE = "text-classification.md.jinja"
+_FEW_ROWS = 30
+_METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "f1_macro": "Macro F1",
+    "f1_weighted": "Weighted F1",
+    "mcc": "Matthews correlation",
+    "log_loss": "Log loss",
+    "ece": "Expected calibration error",
+    "roc_auc": "ROC-AUC",
+    "average_precision": "Average precision",
+}
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+
+
+def render_model_card(report: Report) -> str:
+    """Render README.md.
+
+    Args:
+        report (`Report`): the only source of what the card states.
+
+    Raises:
+        jinja2.UndefinedError: if the template names something that the report has not.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(resource_dir("model_card_templates")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # (Markdown, not HTML: each name goes through the filter `cell`)
+    )
+    environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
+    template = environment.get_template(_TEMPLATE)
+    return template.render(
+        report=report,
+        front_matter=_front_matter(report),
+        split=shown_split(report),
+        metric_names=_METRIC_NAMES,
+        lower_is_better=LOWER_IS_BETTER,
+        few_rows=_FEW_ROWS,
+        limits=_limits(report),
+        not_stated=_not_stated(report),
+    )
+
+
+def shown_split(report: Report) -> str:
+    """The split whose figures stand at the top: the test split if there is one."""
+    return "test" if "test" in report.evaluation else next(iter(report.evaluation))
+
+
+def escape(text: object) -> str:
+    """Text that stands literally in a Markdown paragraph or table cell, whatever it contains."""
+    printable = "".join(letter if letter.isprintable() or letter == "\u200d" else " " for letter in str(text))
+    return " ".join(printable.translate(_MARKDOWN).split(" ")) or " "
+
+
+def format_number(value: float | None, places: int = 3) -> str:
+    """A figure with a fixed number of decimals; a dash where it is not defined."""
+    return "–" if value is None else f"{value:.{places}f}"
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _front_matter(report: Report) -> str:
+    """The YAML block: only keys that are known, never a placeholder."""
+    values: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["hfbertcls"],
+        "metrics": ["accuracy", "f1"],
+    }
+    for key in ("language", "license"):
+        if report.card.get(key):
+            values[key] = report.card[key]
+    if report.model.get("base_model_is_hub_id"):
+        values["base_model"] = report.model["base_model"]
+        values["base_model_relation"] = "finetune"
+    if report.data.get("is_hub_id"):
+        values["datasets"] = [report.data["source"]]
+    return str(yaml.safe_dump(values, sort_keys=True, allow_unicode=True, default_flow_style=False))
+
+
+def _limits(report: Report) -> list[str]:
+    """Sentences that follow from the figures, each bound to the figure that calls for it."""
+    split = shown_split(report)
+    figures = report.evaluation[split]
+    limits = []
+    if split != "test":
+        limits.append(
+            "There is no test split: the checkpoint was chosen on the validation split, so the figures above are "
+            "somewhat too good."
+        )
+    max_length = report.task["max_length"]
+    for name, facts in report.data["splits"].items():
+        if facts["truncated_rows"]:
+            share = _percent(facts["truncated_rows"] / facts["rows"])
+            limits.append(
+                f"Only the first {max_length:,} tokens of a text are read; in the {name} split "
+                f"{facts['truncated_rows']:,} of {facts['rows']:,} texts ({share}) are longer."
+            )
+    few = {name: row["support"] for name, row in figures["per_label"].items() if row["support"] < _FEW_ROWS}
+    if few:
+        shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
+        more = f" and {len(few) - 10} more" if len(few) > 10 else ""
+        limits.append(f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose figures are rough: {shown}{more}.")
+    ece = figures["metrics"]["ece"]
+    if ece["low"] is not None and ece["low"] > 0.02:
+        limits.append(
+            f"The scores are not calibrated: on average they are {format_number(ece['value'])} away from the share of "
+            "right answers."
+        )
+    return limits
+
+
+def _not_stated(report: Report) -> list[str]:
+    names = {
+        "license": "licence",
+        "language": "language",
+        "intended_use": "intended use",
+        "limitations": "known limitations and biases",
+    }
+    return [name for key, name in names.items() if not report.card.get(key)]
+
+
+def summary_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Metric, value and interval of a split, as text: for the terminal."""
+    rows = []
+    for name, entry in figures["metrics"].items():
+        if entry["value"] is not None:
+            interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
+            rows.append((_METRIC_NAMES[name], format_number(entry["value"]), interval))
+    return rows

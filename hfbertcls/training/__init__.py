@@ -1,0 +1,1 @@
+"""Data to weights: the trainer, its arguments and its callbacks."""

@@ -1,0 +1,159 @@
+"""Training arguments: those of transformers, with defaults that fit text classification and guards against traps."""
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from hfbertcls.errors import ConfigurationError
+from hfbertcls.training.precision import Precision, choose_precision
+
+
+AUTO = 0.0
+
+
+@dataclass
+class TextClassificationTrainingArguments(TrainingArguments):
+    """`TrainingArguments` for classifiers; every field of the parent works as there.
+
+    Raises:
+        ConfigurationError: for `hub_token`, for values that contradict each other, and for an unknown precision.
+    """
+
+    per_device_train_batch_size: int = field(default=16, metadata={"help": "Rows in a batch, on each device."})
+    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows in an evaluation batch."})
+    learning_rate: float = field(
+        default=AUTO, metadata={"help": "Peak learning rate. 0 chooses by the size of the model (see Recipe)."}
+    )
+    num_train_epochs: float = field(
+        default=AUTO, metadata={"help": "Epochs. 0 chooses by the number of rows and labels (see Recipe)."}
+    )
+    warmup_steps: float = field(
+        default=0.06, metadata={"help": "Steps over which the learning rate rises; below 1: a share of all steps."}
+    )
+    weight_decay: float = field(
+        default=0.01, metadata={"help": "Weight decay of matrices; biases and norms are never decayed."}
+    )
+    train_sampling_strategy: str = field(
+        default="group_by_length",
+        metadata={"help": "group_by_length: texts of like length share a batch, little padding. random: as the parent."},
+    )
+    length_column_name: str = field(default="length", metadata={"help": "Column with the number of tokens."})
+    precision: str = field(
+        default="auto", metadata={"help": "auto, bf16, fp16 or fp32: format of the matrix products in training."}
+    )
+    eval_every: str = field(
+        default="epoch",
+        metadata={"help": "Evaluate and save each 'epoch', each N steps, or each share of the run (0.1), or 'no'."},
+    )
+    evaluation_strategy: str | None = field(
+        default=None, metadata={"help": "Old name of eval_strategy; translated, with a warning."}
+    )
+    metric_for_best_model: str | None = field(
+        default="f1_macro", metadata={"help": "Figure on the validation split that chooses the checkpoint."}
+    )
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best checkpoint, not the last."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept: the best and the last."})
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Early stopping and others go on where they were after a resume."}
+    )
+    eval_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
+    save_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
+
+    def __post_init__(self) -> None:
+        if self.hub_token is not None:
+            raise ConfigurationError(
+                "hub_token does not belong in the arguments: transformers writes them, token included, into files that "
+                "are uploaded. Log in with `hf auth login`, or set HF_TOKEN"
+            )
+        if self.evaluation_strategy is not None:
+            warnings.warn(
+                "evaluation_strategy is now called eval_strategy; it is translated. hfbertcls sets evaluation and "
+                "saving together with eval_every",
+                FutureWarning,
+                stacklevel=3,
+            )
+            self.eval_strategy = self.evaluation_strategy
+            self.evaluation_strategy = None
+        self._set_strategies()
+        self.precision_ = self._set_precision()
+        super().__post_init__()
+
+    def _set_strategies(self) -> None:
+        """Set evaluation and saving together, so that every evaluation has its checkpoint."""
+        if _value(self.eval_strategy) == "auto":
+            strategy, steps = _parse_eval_every(self.eval_every)
+            self.eval_strategy = strategy
+            if steps is not None:
+                self.eval_steps = steps
+        if _value(self.save_strategy) == "auto":
+            self.save_strategy = _value(self.eval_strategy)
+            if _value(self.eval_strategy) == "steps" and self.eval_steps is not None:
+                self.save_steps = self.eval_steps
+        if _value(self.eval_strategy) == "no":
+            self.load_best_model_at_end = False
+
+    def _set_precision(self) -> Precision:
+        """Turn `precision` into the parent's fields; those that the user set in the parent's way win."""
+        if self.fp16 or self.bf16:
+            if self.precision != "auto":
+                raise ConfigurationError(
+                    f"precision={self.precision!r} and fp16/bf16 are both given. Give precision alone"
+                )
+            self.precision = "fp16" if self.fp16 else "bf16"
+        chosen = choose_precision(self.precision, self.use_cpu)
+        self.bf16 = chosen.name == "bf16"
+        self.fp16 = chosen.name == "fp16"
+        self.use_cpu = chosen.use_cpu
+        return chosen
+
+    def sanitised(self) -> dict[str, Any]:
+        """All arguments as plain values, without secrets and without local paths (their base names remain)."""
+        values = {name: _plain(value) for name, value in self.to_dict().items() if "token" not in name}
+        values = {name: value for name, value in values.items() if not isinstance(value, _Unprintable)}
+        for name, value in values.items():
+            if isinstance(value, str) and ("/" in value or "\\" in value):
+                values[name] = Path(value.replace("\\", "/")).name
+        return values
+
+    def to_sanitised_json(self) -> str:
+        """The text of `training_args.json`."""
+        return json.dumps(self.sanitised(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+class _Unprintable:
+    """Stands for a value that JSON cannot hold."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else _Unprintable()
+
+
+def _value(strategy: Any) -> str:
+    return str(strategy.value) if isinstance(strategy, Enum) else str(strategy)
+
+
+def _parse_eval_every(text: str) -> tuple[str, float | None]:
+    """`"epoch"` and `"no"` are strategies; a number is steps, below 1 a share of the run."""
+    if text in ("epoch", "no"):
+        return text, None
+    try:
+        steps = float(text)
+    except ValueError:
+        steps = -1.0
+    if steps <= 0 or (steps >= 1 and not steps.is_integer()):
+        raise ConfigurationError(
+            f"--eval-every {text} is not possible. Expected 'epoch', a number of steps (500), a share of the run (0.1), "
+            "or 'no'"
+        )
+    return "steps", steps

@@ -1,0 +1,69 @@
+"""What a person sees while the model trains: a bar in a terminal, one line for each evaluation everywhere."""
+
+import sys
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class ConsoleCallback(TrainerCallback):
+    """Report progress on standard error."""
+
+    def __init__(self) -> None:
+        self.bar_: Any = None
+        self.loss_: float | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Open the bar, if a terminal is attached."""
+        if state.is_world_process_zero and sys.stderr.isatty():
+            self.bar_ = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar."""
+        if self.bar_ is not None:
+            self.bar_.update(state.global_step - self.bar_.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Remember the loss for the next line."""
+        if logs and "loss" in logs:
+            self.loss_ = float(logs["loss"])
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """One line: where training is, and how well it does on validation."""
+        if not state.is_world_process_zero or metrics is None:
+            return
+        shown = ("accuracy", "f1_macro", "loss", str(args.metric_for_best_model).removeprefix("eval_"))
+        figures = ", ".join(
+            f"{name} {metrics[f'eval_{name}']:.4f}" for name in dict.fromkeys(shown) if f"eval_{name}" in metrics
+        )
+        loss = f"training loss {self.loss_:.4f}; " if self.loss_ is not None else ""
+        tqdm.write(
+            f"  step {state.global_step:,} of {state.max_steps:,} (epoch {state.epoch or 0:.2f}): {loss}"
+            f"validation {figures}",
+            file=sys.stderr,
+        )
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Close the bar."""
+        if self.bar_ is not None:
+            self.bar_.close()
+            self.bar_ = None

@@ -1,0 +1,84 @@
+"""One append-only record of the run: `metrics.jsonl`."""
+
+import json
+import os
+import time
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+FILE_NAME = "metrics.jsonl"
+
+
+class MetricLoggingCallback(TrainerCallback):
+    """Write one JSON line for each logging or evaluation event: step, epoch, seconds, split, values.
+
+    Lines are flushed as they are written. After a resume the lines of steps that are done again are removed first, so
+    that each event stands there once. `seconds` counts the time spent in training, over all its parts.
+
+    Args:
+        path (`str`, *optional*): defaults to `metrics.jsonl` in the output directory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = path
+        self.path_: Path | None = None
+        self.started_ = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin a new record, or keep what stands before the step that training resumes from."""
+        if not state.is_world_process_zero:
+            return
+        self.path_ = Path(self.path) if self.path is not None else Path(str(args.output_dir)) / FILE_NAME
+        self.path_.parent.mkdir(parents=True, exist_ok=True)
+        kept = [event for event in read_events(self.path_) if event["step"] <= state.global_step]
+        if state.global_step == 0:
+            kept = []
+        partial = self.path_.with_name(self.path_.name + ".partial")
+        partial.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
+        partial.replace(self.path_)
+        self.started_ = time.monotonic() - (kept[-1]["seconds"] if kept else 0.0)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Append the event."""
+        if self.path_ is None or not logs or not state.is_world_process_zero:
+            return
+        is_evaluation = any(name.startswith("eval_") for name in logs)
+        values = {name.removeprefix("eval_"): value for name, value in logs.items() if name != "epoch"}
+        event = {
+            "step": state.global_step,
+            "epoch": state.epoch,
+            "seconds": round(time.monotonic() - self.started_, 3),
+            "split": "validation" if is_evaluation else "train",
+            "values": {name: _number(value) for name, value in values.items()},
+        }
+        with self.path_.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event, allow_nan=False) + "\n")
+
+
+def _number(value: Any) -> float | int | str | None:
+    """A value as JSON can hold it; NaN and infinity as text, so that they are neither lost nor invalid."""
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, int | float | str) else float(value)
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The complete lines of a `metrics.jsonl`; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    complete = text[: text.rfind("\n") + 1]
+    return [json.loads(line) for line in complete.splitlines()]

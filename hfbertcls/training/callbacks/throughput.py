@@ -1,0 +1,46 @@
+"""How fast training goes, and how much of it is arithmetic on padding."""
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class ThroughputCallback(TrainerCallback):
+    """Sum the wall time of the optimisation steps; the trainer adds the rows and tokens that it sees.
+
+    Attributes:
+        seconds_: wall time of the steps: forward, backward and update, without evaluation and saving.
+        rows_: texts seen.
+        tokens_: real tokens seen.
+        positions_: real tokens and padding.
+    """
+
+    def __init__(self) -> None:
+        self.seconds_ = 0.0
+        self.rows_ = 0
+        self.tokens_ = 0
+        self.positions_ = 0
+        self._began = 0.0
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop the clock."""
+        self.seconds_ += time.perf_counter() - self._began
+
+    def count(self, inputs: dict[str, Any]) -> None:
+        """Count a batch with `attention_mask` or `input_ids` of shape `(rows, positions)`."""
+        shape = inputs["input_ids"].shape
+        self.rows_ += shape[0]
+        self.positions_ += shape[0] * shape[1]
+        self.tokens_ += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else shape[0] * shape[1]
+
+    @property
+    def padding_fraction(self) -> float:
+        """Share of the positions that were padding (0 to 1)."""
+        return 1 - self.tokens_ / self.positions_ if self.positions_ else 0.0

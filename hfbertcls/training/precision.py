@@ -1,0 +1,69 @@
+"""Number formats: what the device at hand does fast, and what it must not be asked for."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from hfbertcls.errors import ConfigurationError, did_you_mean
+
+
+PrecisionName = Literal["auto", "bf16", "fp16", "fp32"]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A number format for training, and why it was chosen. Weights and figures stay fp32 in any case."""
+
+    name: Literal["bf16", "fp16", "fp32"]
+    use_cpu: bool
+    reason: str
+
+
+def choose_precision(requested: str, use_cpu: bool) -> Precision:
+    """Choose the number format of the matrix products in training.
+
+    bf16 where the GPU or the CPU computes it natively, fp16 on older NVIDIA GPUs, else fp32.
+
+    Args:
+        requested (`str`): `auto`, `bf16`, `fp16` or `fp32`.
+        use_cpu (`bool`): do not use an accelerator even if there is one.
+
+    Raises:
+        ConfigurationError: for an unknown name, and for fp16 on a CPU.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    if requested not in get_args(PrecisionName):
+        names = get_args(PrecisionName)
+        raise ConfigurationError(
+            f"--precision {requested} is not known{did_you_mean(requested, names)}. Choose one of {', '.join(names)}"
+        )
+    if torch.cuda.is_available() and not use_cpu:
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        chosen, reason = ("bf16", "the GPU has it") if native else ("fp16", "the GPU has no bf16")
+        on_cpu = False
+    elif torch.backends.mps.is_available() and not use_cpu:
+        chosen, reason, on_cpu = "fp32", "the safe choice on Apple GPUs", False
+    else:
+        native = cpu_has_bf16()
+        chosen, reason = ("bf16", "the CPU has it") if native else ("fp32", "the CPU has no bf16 units")
+        on_cpu = True
+    if requested == "fp16" and on_cpu:
+        raise ConfigurationError(
+            "--precision fp16 does not work on a CPU: it has no fp16 units, and would be hundreds of times slower than "
+            f"fp32. Leave the option out (that chooses {chosen} here), or run on a GPU"
+        )
+    if requested == "bf16":
+        return Precision("bf16", on_cpu, "as requested")
+    if requested == "fp16":
+        return Precision("fp16", on_cpu, "as requested")
+    if requested == "fp32":
+        return Precision("fp32", on_cpu, "as requested")
+    return Precision("bf16" if chosen == "bf16" else "fp16" if chosen == "fp16" else "fp32", on_cpu, reason)
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 natively (AVX-512 BF16 or AMX on x86)."""
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,42 @@
+"""Learning rate and number of epochs that suit a model and a data set, where the user names none."""
+
+from dataclasses import dataclass
+from math import ceil
+
+
+# Parameters (millions, upper end) -> learning rate. Small encoders want larger steps; the values are those that did
+# best on validation among 6e-5 to 4e-4 for MiniLM (benchmarks/RESULTS.md), and the published fine-tuning rates of the
+# base (2e-5 to 5e-5) and large models (1e-5 to 2e-5).
+_LEARNING_RATES = ((40, 1e-4), (90, 5e-5), (200, 3e-5))
+_LEARNING_RATE_LARGE = 1.5e-5
+_MIN_UPDATES = 300
+_UPDATES_PER_LABEL = 50
+_MIN_EPOCHS, _MAX_EPOCHS = 2, 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was chosen."""
+
+    learning_rate: float
+    num_train_epochs: float
+
+
+def choose_recipe(num_parameters: int, num_rows: int, num_labels: int, batch_size: int) -> Recipe:
+    """Choose by the size of the model and of the data.
+
+    The learning rate falls with the number of parameters. Epochs are as many as give 300 updates, or 50 for each
+    label if that is more; at least 2, at most 10.
+
+    Args:
+        num_parameters: of the whole model.
+        num_rows: of the train split.
+        num_labels: of the classification head.
+        batch_size: rows in each update, accumulation and devices included.
+    """
+    millions = num_parameters / 1e6
+    rate = next((rate for limit, rate in _LEARNING_RATES if millions <= limit), _LEARNING_RATE_LARGE)
+    updates_per_epoch = max(1, ceil(num_rows / batch_size))
+    wanted = max(_MIN_UPDATES, _UPDATES_PER_LABEL * num_labels)
+    epochs = min(max(ceil(wanted / updates_per_epoch), _MIN_EPOCHS), _MAX_EPOCHS)
+    return Recipe(rate, float(epochs))

@@ -1,0 +1,210 @@
+"""The trainer: transformers' own, without the traps that every subclass inherits."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.utils import logging
+
+from hfbertcls.evaluation.scores import label_scores, probability_scores
+from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
+from hfbertcls.training.callbacks.console import ConsoleCallback
+from hfbertcls.training.callbacks.throughput import ThroughputCallback
+from hfbertcls.training.recipe import choose_recipe
+
+
+logger = logging.get_logger(__name__)
+
+
+def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """The figures of an evaluation: those of the report, without intervals.
+
+    Args:
+        prediction (`EvalPrediction`): logits of shape `(n, num_labels)` and label ids of shape `(n,)`.
+    """
+    raw = prediction.predictions
+    logits = np.asarray(raw[0] if isinstance(raw, tuple) else raw, dtype=np.float32)
+    gold = np.asarray(prediction.label_ids, dtype=np.int64)
+    scores = {**label_scores(gold, logits.argmax(axis=1)), **probability_scores(gold, logits)}
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+class TextClassificationTrainer(Trainer):
+    """`Trainer` for text classifiers; takes what its parent takes.
+
+    What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
+    precision trains; `training_args.bin` (a pickle with local paths) is never kept; checkpoints hold no path; the
+    learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
+    `compute_metrics` being given.
+    """
+
+    # The loss of `compute_loss` is weighted here for accumulation, so the parent must not divide it again.
+    loss_is_scaled_for_ga: bool | None = True
+
+    def __init__(
+        self,
+        model: Any = None,
+        args: TrainingArguments | None = None,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        model_init: Callable[..., Any] | None = None,
+        compute_loss_func: Callable[..., Any] | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        callbacks: list[Any] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        **kwargs: Any,
+    ) -> None:
+        arguments = args if args is not None else TextClassificationTrainingArguments(output_dir="trainer_output")
+        if eval_dataset is None and isinstance(arguments, TextClassificationTrainingArguments):
+            _switch_evaluation_off(arguments)
+        super().__init__(
+            model=model,
+            args=arguments,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            model_init=model_init,
+            compute_loss_func=compute_loss_func,
+            compute_metrics=compute_metrics or classification_metrics,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            **kwargs,
+        )
+        # Rows are to be counted for every model, so that `compute_loss` can weigh a batch among accumulated ones.
+        self.model_accepts_loss_kwargs = True
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self.add_callback(ConsoleCallback)
+        self.add_callback(_BestCheckpointFinder)
+        self.throughput = ThroughputCallback()
+        self.add_callback(self.throughput)
+        if isinstance(self.args, TextClassificationTrainingArguments):
+            self._resolve_recipe(self.args)
+
+    def _resolve_recipe(self, args: TextClassificationTrainingArguments) -> None:
+        """Fill in the learning rate and the number of epochs that were left open, and say so."""
+        if args.learning_rate != AUTO and args.num_train_epochs != AUTO:
+            return
+        num_rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else 0
+        recipe = choose_recipe(
+            sum(parameter.numel() for parameter in self.model.parameters()),
+            num_rows,
+            getattr(self.model.config, "num_labels", 2),
+            args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+        )
+        if args.learning_rate == AUTO:
+            args.learning_rate = recipe.learning_rate
+        if args.num_train_epochs == AUTO:
+            args.num_train_epochs = recipe.num_train_epochs
+        logger.info(f"learning rate {args.learning_rate:g}, {args.num_train_epochs:g} epochs")
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """As the parent; counts what it sees."""
+        if "input_ids" in inputs:
+            self.throughput.count(inputs)
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """The mean loss of the batch, weighted by its share of the rows that are accumulated into one update.
+
+        So 4 batches of 4 give the same update as 1 of 16. transformers leaves the division to the model, and
+        classification models do not divide: there 4 x 4 gives four times the update (seen in 5.23).
+        """
+        if self.compute_loss_func is not None or num_items_in_batch is None or "labels" not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        counted = inputs["labels"].ne(-100).sum()
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        total = torch.as_tensor(num_items_in_batch, device=loss.device).flatten()[0] * max(1, self.args.n_gpu)
+        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        weighted = loss.mean() * (counted * processes / total)
+        return (weighted, outputs) if return_outputs else weighted
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """As the parent, but in fp32: the figures that choose a checkpoint are those that the report will state."""
+        with _without_autocast(self.model):
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""
+        super()._save(output_dir, state_dict)
+        directory = Path(output_dir if output_dir is not None else str(self.args.output_dir))
+        (directory / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        if isinstance(self.args, TextClassificationTrainingArguments):
+            (directory / "training_args.json").write_text(self.args.to_sanitised_json(), encoding="utf-8")
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As the parent, with the path of the best checkpoint left out of the state (its step tells which it is)."""
+        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        path = folder / TRAINER_STATE_NAME
+        if not path.is_file():
+            return
+        state = json.loads(path.read_text(encoding="utf-8"))
+        state["best_model_checkpoint"] = None
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+
+def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:
+    """Without validation data nothing can be selected: our defaults give way, and say so."""
+    if str(args.eval_strategy) in ("no", "IntervalStrategy.NO"):
+        return
+    logger.warning("no eval_dataset: evaluation is off, and the last weights are kept, not the best")
+    neutral = TrainingArguments(output_dir=str(args.output_dir), use_cpu=args.use_cpu)
+    args.eval_strategy = neutral.eval_strategy
+    args.do_eval = False
+    args.load_best_model_at_end = False
+
+
+@contextlib.contextmanager
+def _without_autocast(model: nn.Module) -> Iterator[None]:
+    """Run a model that accelerate prepared for mixed precision in the precision of its weights.
+
+    accelerate sets a `forward` on the instance that enters autocast; without it the class's own forward is found.
+    """
+    prepared = model.__dict__.pop("forward", None) if "_original_forward" in model.__dict__ else None
+    try:
+        yield
+    finally:
+        if prepared is not None:
+            model.forward = prepared
+
+
+class _BestCheckpointFinder(TrainerCallback):
+    """After a resume: tell where the best checkpoint is, which the saved state does not (paths are kept out of it)."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.best_global_step and state.best_model_checkpoint is None:
+            folder = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
+            if folder.is_dir():
+                state.best_model_checkpoint = str(folder)
+
+
