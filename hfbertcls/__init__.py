@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     )
     from hfbertcls.evaluation.report import Report
     from hfbertcls.inference.pipelines import load_pipeline
+    from hfbertcls.measure import evaluate_model
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
-    from hfbertcls.run import TrainingOptions, evaluate_model, train_and_evaluate
+    from hfbertcls.run import TrainingOptions, train_and_evaluate
     from hfbertcls.sharing.card import render_model_card
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
@@ -57,7 +58,7 @@ _HOMES = {
     "TextSplit": "hfbertcls.data.dataset",
     "TrainingError": "hfbertcls.errors",
     "TrainingOptions": "hfbertcls.run",
-    "evaluate_model": "hfbertcls.run",
+    "evaluate_model": "hfbertcls.measure",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
     "load_pipeline": "hfbertcls.inference.pipelines",

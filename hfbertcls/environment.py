@@ -61,6 +61,11 @@ def public_command(arguments: Sequence[str] | None = None) -> str:
 def _without_path(word: str) -> str:
     flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     path = Path(value).expanduser()
-    if path.is_absolute() or value.startswith((".", "~")) or value.count(os.sep) > 1 or (os.sep in value and path.exists()):
+    if (
+        path.is_absolute()
+        or value.startswith((".", "~"))
+        or value.count(os.sep) > 1
+        or (os.sep in value and path.exists())
+    ):
         value = path.resolve().name or value
     return f"{flag}{equals}{value}"

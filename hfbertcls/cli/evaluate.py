@@ -31,8 +31,8 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.cli.summary import summary
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
+    from hfbertcls.measure import evaluate_model
     from hfbertcls.modeling.loading import ModelSource
-    from hfbertcls.run import evaluate_model
 
     data = load_text_dataset(
         options.dataset,

@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.cli.summary import summary
     from hfbertcls.environment import public_command
     from hfbertcls.inference.pipelines import load_pipeline
+    from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.quickstart import load_reviews, model_directory
     from hfbertcls.run import TrainingOptions, train_and_evaluate
     from hfbertcls.sharing.output_directory import OutputDirectory
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     model = model_directory()
     data = load_reviews(full=options.full)
     report = train_and_evaluate(
-        str(model),
+        ModelSource(str(model), known_as="all-MiniLM-L6-v2"),
         data,
         options.output_dir,
         TrainingOptions(overwrite=options.overwrite, max_length=128, command=public_command(options.words)),

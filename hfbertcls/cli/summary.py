@@ -13,7 +13,10 @@ def summary(report: Report) -> str:
     baselines = figures["baselines"]
     if baselines:
         lines.append("On the same rows:")
-        for title, key in (("always the most frequent label", "majority"), ("TF-IDF + logistic regression", "tfidf_logreg")):
+        for title, key in (
+            ("always the most frequent label", "majority"),
+            ("TF-IDF + logistic regression", "tfidf_logreg"),
+        ):
             scores = baselines[key]
             lines.append(
                 f"  {title:<31} accuracy {format_number(scores['accuracy'])}, macro F1 {format_number(scores['f1_macro'])}"

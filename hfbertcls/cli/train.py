@@ -40,7 +40,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add_data_options(parser)
     parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their ids")
-    parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)")
+    parser.add_argument(
+        "--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)"
+    )
     parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
     parser.add_argument("--seed", type=int, default=42, help="of splits, head, data order and dropout (default: 42)")
@@ -50,8 +52,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, metavar="R", help="default: by the size of the model")
     parser.add_argument("--precision", metavar="P", help="auto, bf16, fp16 or fp32, in training (default: auto)")
     parser.add_argument("--metric", metavar="NAME", help="chooses the checkpoint on validation (default: f1_macro)")
-    parser.add_argument("--eval-every", metavar="E", help="epoch, a number of steps, or a share of the run (default: epoch)")
-    parser.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="stop after so many evaluations without gain")
+    parser.add_argument(
+        "--eval-every", metavar="E", help="epoch, a number of steps, or a share of the run (default: epoch)"
+    )
+    parser.add_argument(
+        "--early-stopping", type=int, metavar="PATIENCE", help="stop after so many evaluations without gain"
+    )
     parser.add_argument("--callbacks", nargs="+", default=[], metavar="NAME", help="further registered callbacks")
     parser.add_argument(
         "--report-to", nargs="+", default=[], metavar="TRACKER", help="trackio, tensorboard, wandb, mlflow, ..."
@@ -103,7 +109,8 @@ def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[st
 
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
 
-    parser = HfArgumentParser(TextClassificationTrainingArguments, allow_abbrev=False)
+    kind: Any = TextClassificationTrainingArguments
+    parser = HfArgumentParser(kind, allow_abbrev=False)
     fields = {action.dest for action in parser._actions}
     given = []
     for word in rest:
@@ -116,7 +123,9 @@ def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[st
             raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
         if name not in fields:
             flags = [*known_flags, *(f"--{field.replace('_', '-')}" for field in fields)]
-            raise ConfigurationError(f"there is no option {word}{did_you_mean(word, flags)}. See hfbertcls train --help")
+            raise ConfigurationError(
+                f"there is no option {word}{did_you_mean(word, flags)}. See hfbertcls train --help"
+            )
         given.append(name)
     if rest and not given:
         raise ConfigurationError(f"{rest[0]!r} belongs to no option. See hfbertcls train --help")

@@ -80,9 +80,7 @@ def _refuse_similar_labels(schema: LabelSchema, dataset: TextDataset) -> None:
     )
 
 
-def _refuse_unseen_labels(
-    dataset: TextDataset, schema: LabelSchema, name: str, train_counts: dict[str, int]
-) -> None:
+def _refuse_unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str, train_counts: dict[str, int]) -> None:
     counts = dataset.splits[name].label_counts(schema)
     unseen = [label for label, count in counts.items() if count and not train_counts[label]]
     if not unseen:

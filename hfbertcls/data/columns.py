@@ -148,10 +148,14 @@ def _fewest_values_column(table: pa.Table, other_than: str | None) -> str | None
     counts = {
         name: pc.count_distinct(table.column(name)).as_py()
         for name in table.column_names
-        if name != other_than and not _is_list(table.column(name).type) and not pa.types.is_struct(table.column(name).type)
+        if name != other_than and _may_be_labels(table.column(name).type)
     }
     candidates = {name: count for name, count in counts.items() if 1 < count <= max(2, table.num_rows // 4)}
     return min(candidates, key=lambda name: candidates[name]) if candidates else None
+
+
+def _may_be_labels(kind: pa.DataType) -> bool:
+    return _is_string(kind) or bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _is_string(kind: pa.DataType) -> bool:

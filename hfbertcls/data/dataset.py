@@ -89,7 +89,8 @@ class TextSplit:
     @property
     def rows(self) -> npt.NDArray[np.int64]:
         """Positions in the source, of shape `(len(self),)`."""
-        return self.table.column("row").to_numpy().astype(np.int64)
+        rows: npt.NDArray[np.int64] = self.table.column("row").to_numpy().astype(np.int64)
+        return rows
 
     @property
     def texts(self) -> list[str]:
@@ -115,7 +116,9 @@ class TextSplit:
     ) -> "TextSplit":
         """A split of the rows at the given positions of this one; `dropped` are the left-out rows counted as its own."""
         own = dropped or {}
-        return TextSplit(name, self.table.take(pa.array(positions)), len(positions) + sum(own.values()), own, self.sha256)
+        return TextSplit(
+            name, self.table.take(pa.array(positions)), len(positions) + sum(own.values()), own, self.sha256
+        )
 
 
 @dataclass(frozen=True)

@@ -35,18 +35,15 @@ def decode(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
             try:
-                return data.decode(encoding), () if encoding == "utf-8-sig" else (f"{name}: read as UTF-16",)
+                text = data.decode(encoding)
             except UnicodeDecodeError as err:
                 raise DatasetError(
                     f"{name} begins like {encoding.upper()} but is not valid at byte {err.start:,}: {err.reason}. "
                     "Save the file again as UTF-8"
                 ) from err
-    if b"\x00" in data:
-        line = data.count(b"\n", 0, data.index(b"\x00")) + 1
-        raise DatasetError(
-            f"{name}, line {line:,}: a NUL byte, which no text has: the file is damaged, or UTF-16 without its mark. "
-            "Save it again as UTF-8, or remove the byte"
-        )
+            _refuse_nul(text.encode(), name)
+            return text, () if encoding == "utf-8-sig" else (f"{name}: read as UTF-16",)
+    _refuse_nul(data, name)
     try:
         return data.decode("utf-8"), ()
     except UnicodeDecodeError as err:
@@ -59,6 +56,15 @@ def decode(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
             ) from err
     note = f"{name}: not UTF-8 (first at line {line:,}), read as Windows-1252; save it as UTF-8 if letters look wrong"
     return data.decode("cp1252"), (note,)
+
+
+def _refuse_nul(data: bytes, name: str) -> None:
+    if b"\x00" in data:
+        line = data.count(b"\n", 0, data.index(b"\x00")) + 1
+        raise DatasetError(
+            f"{name}, line {line:,}: a NUL byte, which no text has: the file is damaged, or UTF-16 without its mark. "
+            "Save it again as UTF-8, or remove the byte"
+        )
 
 
 def _why_not_windows_1252(data: bytes) -> str | None:
@@ -113,7 +119,7 @@ _SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertic
 
 def _find_separator(text: str, promised: str) -> str:
     """The separator of the header line: the promised one if it occurs there, else the most frequent other one."""
-    header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").split("\n", 1)[0])
+    header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
     counts = {candidate: header.count(candidate) for candidate in _SEPARATORS}
     if counts[promised] or not any(counts.values()):
         return promised

@@ -42,7 +42,7 @@ def load_text_dataset(
     """
     source = open_source(dataset)
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
-    first = next(iter(tables.values()))
+    first = next(tables[name] for name in SPLIT_NAMES if name in tables)
     columns = choose_columns(first, text_column, text_pair_column, label_column)
     extra = [split_by] if split_by else []
     if split_by and split_by not in first.table.column_names:

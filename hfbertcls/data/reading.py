@@ -35,7 +35,14 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
     if columns.text_pair:
         arrays["text_pair"] = _text(raw, columns.text_pair)
     arrays["label"] = _label(raw, columns.label)
-    arrays |= {column: raw.table.column(column) for column in extra_columns}
+    taken = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label}
+    for column in extra_columns:
+        if column in arrays and taken.get(column) != column:
+            raise DatasetError(
+                f"the column {column!r} of {raw.name} has a name that hfbertcls uses for another one, "
+                "so it cannot be read beside it. Rename it in the data"
+            )
+        arrays[column] = arrays.get(column, raw.table.column(column))
     table = pa.table(arrays)
 
     has_text = _not_blank(table.column("text"))
@@ -120,9 +127,15 @@ def infer_task(splits: Sequence[TextSplit], requested: Task | None, label_column
     `single_label`.
 
     Raises:
-        DatasetError: if another task was requested than the labels allow.
+        DatasetError: if another task was requested than the labels allow, or the splits differ in it.
     """
-    lists = any(pa.types.is_list(split.table.schema.field("label").type) for split in splits)
+    with_lists = [split.name for split in splits if pa.types.is_list(split.table.schema.field("label").type)]
+    lists = bool(with_lists)
+    if lists and len(with_lists) < len(splits):
+        raise DatasetError(
+            f"the column {label_column!r} holds lists of labels in the split {listing(with_lists)}, "
+            "but one label for each row in another. Write it the same way in every file"
+        )
     if lists:
         found: Task = "multi_label"
     else:

@@ -20,6 +20,8 @@ def complete_splits(
 ) -> tuple[dict[str, TextSplit], str]:
     """Cut what is missing from the train split; never touch a split that was given.
 
+    Rows with one label each are cut so that every part has its share of each label, other rows at random.
+
     Train alone gives 80 % train, 10 % validation and 10 % test. Train and test give 10 % of train as validation, so
     that the test split chooses nothing. Train and validation stay as they are (no test figures then).
 
@@ -48,7 +50,10 @@ def complete_splits(
     result = {"train": train.take("train", cut[0], train.dropped)}
     result["validation"] = train.take("validation", parts["validation"])
     result["test"] = splits["test"] if "test" in splits else train.take("test", parts["test"])
-    how = f"no {split_by!r} in two splits" if split_by else "stratified by label"
+    if split_by:
+        how = f"no {split_by!r} in two splits"
+    else:
+        how = "stratified by label" if _has_one_label_a_row(train) else "at random"
     made = "validation cut" if "test" in splits else "validation and test cut"
     return result, f"{made} from train ({how}, seed {seed})"
 
@@ -60,13 +65,8 @@ def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[np
         Sorted positions: of train, then one array for each share.
     """
     generator = np.random.default_rng(seed)
-    label = split.table.column("label")
-    if pa.types.is_list(label.type):
-        label = pc.binary_join(label, "\x1f")
-    encoded = pc.dictionary_encode(label.combine_chunks())
-    codes = np.asarray(encoded.indices)
+    codes, names = _strata(split)
     rows_by_code = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    names = encoded.dictionary.to_pylist()
     parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(shares) + 1)]
     owed = np.zeros(len(shares))  # fractions carried from label to label keep the shares right over many small labels
     for code in sorted(range(len(names)), key=names.__getitem__):
@@ -82,26 +82,47 @@ def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[np
     cut = [np.sort(np.concatenate(part)).astype(np.int64) for part in parts]
     if any(len(part) == 0 for part in cut):
         raise DatasetError(
-            f"the train split has only {len(split):,} usable rows, too few to cut validation and test rows from it. "
+            f"the train split has too few usable rows to cut validation and test rows from it: {len(split):,}, with "
+            f"{len(names):,} different labels (each part takes at most one of {len(shares) + 1} rows of a label). "
             "Add rows, or give validation and test files of your own"
         )
     return cut
 
 
+def _has_one_label_a_row(split: TextSplit) -> bool:
+    return bool(pa.types.is_string(split.table.schema.field("label").type))
+
+
+def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """The number of each row's label and the labels by number; numbers and lists of labels are one stratum."""
+    if not _has_one_label_a_row(split):
+        return np.zeros(len(split), dtype=np.int64), [""]
+    encoded = pc.dictionary_encode(split.table.column("label").combine_chunks())
+    return np.asarray(encoded.indices).astype(np.int64), encoded.dictionary.to_pylist()
+
+
 def _cut_groups(split: TextSplit, shares: list[float], seed: int, column: str) -> list[npt.NDArray[np.int64]]:
-    """Like `_cut_stratified`, but rows with the same value of `column` stay together."""
+    """Like `_cut_stratified`, but rows with the same value of `column` stay together, and rare labels fall anywhere."""
     from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415  (takes a second)
 
-    groups = np.asarray(pc.dictionary_encode(split.table.column(column).combine_chunks(), null_encoding="encode").indices)
+    groups = np.asarray(
+        pc.dictionary_encode(split.table.column(column).combine_chunks(), null_encoding="encode").indices
+    )
     folds = round(1 / shares[0])
     if len(np.unique(groups)) < folds:
         raise DatasetError(
             f"the column {column!r} has only {len(np.unique(groups))} different values, but --split-by needs at least "
             f"{folds}. Choose a column with more values, or give splits of your own"
         )
-    label = split.table.column("label")
-    codes = np.asarray(pc.dictionary_encode(label.combine_chunks()).indices)
+    codes, _ = _strata(split)
+    counts = np.bincount(codes)
+    codes[counts[codes] < folds] = counts.argmax()  # StratifiedGroupKFold balances no label of fewer rows than folds
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     held_out = [np.sort(part).astype(np.int64) for _, part in splitter.split(codes, codes, groups)][: len(shares)]
     rest = np.setdiff1d(np.arange(len(split), dtype=np.int64), np.concatenate(held_out))
+    if len(rest) < len(split) / 2:
+        raise DatasetError(
+            f"only {len(rest):,} of {len(split):,} rows would be left to train on: some value of {column!r} has so many "
+            "rows that it fills a held-out split. Choose another column, or give splits of your own"
+        )
     return [rest, *held_out]

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -83,7 +84,7 @@ def _gunzip(stored: bytes, name: str) -> bytes:
         raise DatasetError(f"{name} is not a complete gzip file ({err}). Fetch or compress it again") from err
 
 
-_MAGIC = (
+_MAGIC: tuple[tuple[bytes, set[str], str, str | None], ...] = (
     (b"PAR1", {".parquet"}, "a Parquet file", ".parquet"),
     (b"ARROW1", {".arrow"}, "an Arrow file", ".arrow"),
     (b"PK\x03\x04", set(), "a ZIP archive or a spreadsheet", None),
@@ -127,6 +128,10 @@ def _read_json(data: bytes, name: str) -> RawTable:
         records = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as err:
         raise DatasetError(f"{name} is not valid JSON: {err}") from err
+    except RecursionError as err:
+        raise DatasetError(
+            f"{name} is nested too deeply. Expected objects such as {{'text': ..., 'label': ...}}"
+        ) from err
     return RawTable(_table_of_records(records, name, None), name, "", notes=notes)
 
 
@@ -146,6 +151,10 @@ def _read_json_lines(text: str, name: str, notes: tuple[str, ...]) -> RawTable:
             raise DatasetError(
                 f"{name}, line {number:,}: not a JSON object ({err}). Expected a list of objects, or one on each line"
             ) from err
+        except RecursionError as err:
+            raise DatasetError(
+                f"{name}, line {number:,}: nested too deeply. Expected one object on each line"
+            ) from err
         lines.append(number)
     return RawTable(_table_of_records(records, name, lines), name, "", lines, notes=notes)
 
@@ -162,6 +171,9 @@ def _table_of_records(records: list[Any], name: str, lines: list[int] | None) ->
                 "Expected objects such as {'text': ..., 'label': ...}"
             )
         for key in record:
+            if _has_half_letters(key):
+                place = f"line {lines[index]:,}" if lines else f"record {index:,}"
+                raise DatasetError(f"{name}, {place}: the key {key!a} is not text. Rename it")
             columns.setdefault(key, [None] * index)
         for key, values in columns.items():
             values.append(record.get(key))
@@ -185,9 +197,14 @@ def _first_of_another_type(values: list[Any]) -> int:
     for index, value in enumerate(values):
         if value is not None and type(value) is not kinds[0]:
             return index
-        if isinstance(value, str) and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        if isinstance(value, str) and _has_half_letters(value):
             return index
     return 0
+
+
+def _has_half_letters(text: str) -> bool:
+    """Whether a string holds lone surrogates, which JSON can spell and UTF-8 cannot."""
+    return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _read_parquet(data: bytes, name: str) -> RawTable:
@@ -238,13 +255,14 @@ def _read_fasttext(data: bytes, name: str) -> RawTable:
     texts: list[str] = []
     labels: list[list[str]] = []
     lines: list[int] = []
-    for number, line in enumerate(decoded.splitlines(), start=1):
+    for number, line in enumerate(decoded.split("\n"), start=1):
         if not line.strip():
             continue
         rest, found = line.strip(), []
         while rest.startswith(_FASTTEXT_PREFIX):
-            label, _, rest = rest.partition(" ")
+            label, *text = re.split("[ \t]+", rest, maxsplit=1)
             found.append(label.removeprefix(_FASTTEXT_PREFIX))
+            rest = text[0] if text else ""
         if not found:
             raise DatasetError(
                 f"{name}, line {number:,}: {shorten(line)} does not begin with {_FASTTEXT_PREFIX!r}. A .txt file is "

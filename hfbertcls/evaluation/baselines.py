@@ -28,7 +28,7 @@ def majority_baseline(train_labels: Ids, gold: Ids) -> dict[str, float]:
 class TfidfBaseline:
     """Logistic regression on TF-IDF weights of words and word pairs, by scikit-learn, fitted on the training rows.
 
-    Texts in scripts that put no blanks between words are counted by runs of one to three characters instead. Of more
+    Texts in scripts that put no blanks between words, and texts without words, are counted by runs of one to three characters instead. Of more
     than 100,000 training rows, 100,000 are drawn (seeded).
 
     Args:
@@ -46,7 +46,7 @@ class TfidfBaseline:
             drawn = np.sort(np.random.default_rng(seed).choice(len(texts), MAX_TRAIN_ROWS, replace=False))
             texts, labels = [texts[position] for position in drawn], labels[drawn]
         self.train_rows = len(texts)
-        by_characters = _has_few_blanks(texts)
+        by_characters = _has_few_words(texts)
         self.analyzer = "char" if by_characters else "word"
         vectorizer = TfidfVectorizer(
             analyzer=self.analyzer,
@@ -63,6 +63,8 @@ class TfidfBaseline:
         return {**_figures(gold, predicted), "train_rows": self.train_rows, "analyzer": self.analyzer}
 
 
-def _has_few_blanks(texts: Sequence[str]) -> bool:
-    sample = " ".join(texts[:1_000])
+def _has_few_words(texts: Sequence[str]) -> bool:
+    sample = "".join(texts[:1_000])
+    if not any(letter.isalnum() for letter in sample):
+        return True
     return sum(letter.isspace() for letter in sample) < 0.04 * len(sample)

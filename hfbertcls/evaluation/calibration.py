@@ -77,4 +77,3 @@ def expected_calibration_error(gold: npt.NDArray[np.int64], probabilities: Float
     """Debiased expected calibration error of the predicted label, over 15 bins of equal mass (0 to 1)."""
     bins = reliability(gold, probabilities)
     return float(debiased_gap(bins.confidence, bins.accuracy, bins.count.astype(np.float64)))
-

@@ -39,10 +39,19 @@ def _png(figure: "Figure") -> bytes:
     return sink.getvalue()
 
 
-def _plain_text(name: str, limit: int = 24) -> str:
-    """A label as matplotlib may show it: no formulas ($), no control characters, not too long."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in name).replace("$", r"\$")
-    return printable if len(printable) <= limit else printable[: limit - 1] + "…"
+def _plain_text(name: str, index: int, limit: int = 24) -> str:
+    """A label as matplotlib may show it: no formulas ($), no control characters, not too long.
+
+    Letters that the font lacks (it comes with matplotlib and has no emoji and no Chinese) become boxes, and the
+    label's id follows, so that such labels can be told apart.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font  # noqa: PLC0415  (takes half a second)
+
+    font = get_font(findfont(FontProperties()))
+    printable = "".join(letter if letter.isprintable() else " " for letter in name)
+    short = printable if len(printable) <= limit else printable[: limit - 1] + "…"
+    shown = "".join(letter if font.get_char_index(ord(letter)) else "□" for letter in short)
+    return (shown if shown == short else f"{shown} ({index})").replace("$", r"\$")
 
 
 def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
@@ -55,7 +64,7 @@ def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]
     figure, axes = _figure(side + 0.8, side)
     image = axes.imshow(shares, cmap="cividis", vmin=0.0, vmax=1.0)
     if size <= _MAX_LABELS_WITH_NAMES:
-        names = [_plain_text(label) for label in labels]
+        names = [_plain_text(label, index) for index, label in enumerate(labels)]
         axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
         axes.set_yticks(range(size), names, fontsize=9)
     if size <= _MAX_LABELS_WITH_COUNTS:

@@ -49,9 +49,11 @@ class Report:
             DatasetError: if it is no report, or one of a version that this release cannot read.
         """
         try:
-            values = json.loads(text)
+            values = json.loads(text, parse_constant=_refuse_constant)
         except ValueError as err:
             raise DatasetError(f"report.json is not valid JSON: {err}") from err
+        if not isinstance(values, dict):
+            raise DatasetError("report.json is not a JSON object; it is not a report of hfbertcls")
         needed = ("task", "model", "data", "evaluation", "card", "environment", "command")
         missing = [key for key in ("schema_version", *needed) if key not in values]
         if missing:
@@ -63,6 +65,10 @@ class Report:
             )
         known = {key: values.pop(key) for key in (*needed, "training", "schema_version") if key in values}
         return cls(**known, extra=values)
+
+
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unknown_share: float) -> dict[str, Any]:

@@ -48,11 +48,12 @@ def label_scores(gold: Ids, predicted: Ids) -> dict[str, float]:
     """
     from sklearn import metrics  # noqa: PLC0415  (takes a second)
 
+    one_label = len(np.union1d(gold, predicted)) == 1  # no correlation: scikit-learn says 0 too, but warns
     return {
         "accuracy": float(metrics.accuracy_score(gold, predicted)),
         "f1_macro": float(metrics.f1_score(gold, predicted, average="macro", zero_division=0)),
         "f1_weighted": float(metrics.f1_score(gold, predicted, average="weighted", zero_division=0)),
-        "mcc": float(metrics.matthews_corrcoef(gold, predicted)),
+        "mcc": 0.0 if one_label else float(metrics.matthews_corrcoef(gold, predicted)),
     }
 
 

@@ -1,7 +1,7 @@
 """Batched scoring: sorted by length, as many tokens a batch as fit, answers in the order of the input."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +41,10 @@ def score(
     inputs = tokenized.dataset.select_columns(columns)
     lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
     collate = DataCollatorWithPadding(tokenizer)
-    logits = np.zeros((len(lengths), model.config.num_labels), dtype=np.float32)
+    logits = np.zeros((len(lengths), int(model.config.num_labels or 0)), dtype=np.float32)
     with torch.inference_mode():
         for positions in batches_by_length(lengths):
-            batch = collate([inputs[int(position)] for position in positions])
+            batch: Any = collate([inputs[int(position)] for position in positions])
             output = model(**batch.to(model.device))
             logits[positions] = output.logits.float().cpu().numpy()
             if on_progress is not None:

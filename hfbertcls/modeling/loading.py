@@ -26,6 +26,8 @@ class ModelSource:
     revision: str | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    known_as: str | None = None
+    """What to call a local model whose directory has no telling name."""
 
     @property
     def is_local(self) -> bool:
@@ -35,6 +37,8 @@ class ModelSource:
     @property
     def public_name(self) -> str:
         """The Hub id, or the base name of the directory: nothing that tells where it lies."""
+        if self.known_as is not None:
+            return self.known_as
         return Path(self.name).expanduser().resolve().name if self.is_local else self.name
 
     @property
@@ -61,7 +65,9 @@ def load_config(source: ModelSource) -> "PreTrainedConfig":
             f"the directory {path.name!r} is no model: it has no config.json. It holds "
             f"{listing(sorted(entry.name for entry in path.iterdir())) or 'nothing'}"
         )
-    if not source.is_local and (path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1):
+    if not source.is_local and (
+        path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1
+    ):
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ModelError(
             f"there is no directory {path.name!r}{did_you_mean(path.name, siblings)} where --model points. "
@@ -140,12 +146,14 @@ def find_max_length(
 
 def _position_limit(config: "PreTrainedConfig") -> int:
     positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
-    # RoBERTa and its relatives begin to count positions behind the id of the padding token.
+    # RoBERTa and its relatives begin to count positions behind the id of the padding token; MPNet always behind 1.
+    if config.model_type == "mpnet":
+        return int(positions) - 2
     offset = (config.pad_token_id or 0) + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
     return int(positions) - offset
 
 
-_POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+_POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "roberta", "xlm-roberta", "xlm-roberta-xl"}
 
 
 @dataclass(frozen=True)
@@ -193,6 +201,7 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
     Raises:
         ModelError: if it cannot be loaded, or has no trained classification head.
     """
+    model: PreTrainedModel
     model, info = _load(source)
     new = sorted(_names(info["missing_keys"]) | _names(info["mismatched_keys"]))
     if new:
@@ -200,7 +209,8 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
             f"{source.public_name!r} is no trained classifier: {listing(new, 3)} would be random. "
             "Train it first (hfbertcls train --model ...), or name a trained model"
         )
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def _names(keys: Any) -> set[str]:
@@ -208,7 +218,7 @@ def _names(keys: Any) -> set[str]:
     return {key if isinstance(key, str) else key[0] for key in keys}
 
 
-def _load(source: ModelSource, **arguments: Any) -> tuple["PreTrainedModel", dict[str, Any]]:
+def _load(source: ModelSource, **arguments: Any) -> tuple[Any, dict[str, Any]]:
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
 

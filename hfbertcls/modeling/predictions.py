@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hfbertcls.errors import DatasetError
+from hfbertcls.errors import DatasetError, listing
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Predictions:
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """Ids of the predicted labels, of shape `(n,)`; of equal logits the first wins, as in `pipeline()`."""
-        return self.logits.argmax(axis=1).astype(np.int64)
+        ids: npt.NDArray[np.int64] = self.logits.argmax(axis=1).astype(np.int64)
+        return ids
 
     def to_parquet(self) -> bytes:
         """The bytes of the predictions file: row, label, prediction, logits. The same predictions, the same bytes."""
@@ -62,7 +63,10 @@ class Predictions:
         ids = {name: index for index, name in enumerate(label_names)}
         unknown = set(table.column("label").to_pylist()) - ids.keys()
         if unknown:
-            raise DatasetError(f"the predictions file has labels that the model has not: {sorted(unknown)}")
+            raise DatasetError(
+                f"the predictions file has labels that the model has not: {listing(sorted(unknown))}. "
+                f"The model has {listing(label_names)}. Use the predictions of this model"
+            )
         return cls(
             rows=table.column("row").to_numpy(),
             gold=np.array([ids[name] for name in table.column("label").to_pylist()], dtype=np.int64),

@@ -24,7 +24,9 @@ _METRIC_NAMES = {
     "roc_auc": "ROC-AUC",
     "average_precision": "Average precision",
 }
-_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"})
+_MARKDOWN = str.maketrans(
+    {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
 
 
 def render_model_card(report: Report) -> str:
@@ -71,7 +73,7 @@ def escape(text: object) -> str:
 
 def format_number(value: float | None, places: int = 3) -> str:
     """A figure with a fixed number of decimals; a dash where it is not defined."""
-    return "–" if value is None else f"{value:.{places}f}"
+    return "-" if value is None else f"{value:.{places}f}"
 
 
 def _count(value: int) -> str:
@@ -123,7 +125,9 @@ def _limits(report: Report) -> list[str]:
     if few:
         shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
         more = f" and {len(few) - 10} more" if len(few) > 10 else ""
-        limits.append(f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose figures are rough: {shown}{more}.")
+        limits.append(
+            f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose figures are rough: {shown}{more}."
+        )
     ece = figures["metrics"]["ece"]
     if ece["low"] is not None and ece["low"] > 0.02:
         limits.append(

@@ -40,7 +40,9 @@ class TextClassificationTrainingArguments(TrainingArguments):
     )
     train_sampling_strategy: str = field(
         default="group_by_length",
-        metadata={"help": "group_by_length: texts of like length share a batch, little padding. random: as the parent."},
+        metadata={
+            "help": "group_by_length: texts of like length share a batch, little padding. random: as the parent."
+        },
     )
     length_column_name: str = field(default="length", metadata={"help": "Column with the number of tokens."})
     precision: str = field(
@@ -56,7 +58,9 @@ class TextClassificationTrainingArguments(TrainingArguments):
     metric_for_best_model: str | None = field(
         default="f1_macro", metadata={"help": "Figure on the validation split that chooses the checkpoint."}
     )
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best checkpoint, not the last."})
+    load_best_model_at_end: bool = field(
+        default=True, metadata={"help": "End with the best checkpoint, not the last."}
+    )
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept: the best and the last."})
     restore_callback_states_from_checkpoint: bool = field(
         default=True, metadata={"help": "Early stopping and others go on where they were after a resume."}
@@ -81,7 +85,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
             self.evaluation_strategy = None
         self._set_strategies()
         self.precision_ = self._set_precision()
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
 
     def _set_strategies(self) -> None:
         """Set evaluation and saving together, so that every evaluation has its checkpoint."""
@@ -113,7 +117,8 @@ class TextClassificationTrainingArguments(TrainingArguments):
 
     def sanitised(self) -> dict[str, Any]:
         """All arguments as plain values, without secrets and without local paths (their base names remain)."""
-        values = {name: _plain(value) for name, value in self.to_dict().items() if "token" not in name}
+        fields: dict[str, Any] = self.to_dict()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+        values = {name: _plain(value) for name, value in fields.items() if "token" not in name}
         values = {name: value for name, value in values.items() if not isinstance(value, _Unprintable)}
         for name, value in values.items():
             if isinstance(value, str) and ("/" in value or "\\" in value):

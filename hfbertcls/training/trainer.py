@@ -4,7 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArgumen
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.recipe import choose_recipe
+from hfbertcls.training.sampling import LengthGroupedSampler
 
 
 logger = logging.get_logger(__name__)
@@ -96,11 +97,12 @@ class TextClassificationTrainer(Trainer):
         """Fill in the learning rate and the number of epochs that were left open, and say so."""
         if args.learning_rate != AUTO and args.num_train_epochs != AUTO:
             return
-        num_rows = len(self.train_dataset) if hasattr(self.train_dataset, "__len__") else 0
+        model: Any = self.model
+        rows: Any = self.train_dataset
         recipe = choose_recipe(
-            sum(parameter.numel() for parameter in self.model.parameters()),
-            num_rows,
-            getattr(self.model.config, "num_labels", 2),
+            sum(parameter.numel() for parameter in model.parameters()),
+            len(rows) if hasattr(rows, "__len__") else 0,
+            model.config.num_labels,
             args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
         )
         if args.learning_rate == AUTO:
@@ -108,6 +110,16 @@ class TextClassificationTrainer(Trainer):
         if args.num_train_epochs == AUTO:
             args.num_train_epochs = recipe.num_train_epochs
         logger.info(f"learning rate {args.learning_rate:g}, {args.num_train_epochs:g} epochs")
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Our own length grouping where lengths are known; everything else as the parent."""
+        dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
+        column = self.args.length_column_name
+        if self.args.train_sampling_strategy == "group_by_length" and column in getattr(dataset, "column_names", ()):
+            seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+            batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return LengthGroupedSampler(dataset[column], batch_size, seed)
+        return super()._get_train_sampler(train_dataset)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
@@ -146,7 +158,7 @@ class TextClassificationTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """As the parent, but in fp32: the figures that choose a checkpoint are those that the report will state."""
-        with _without_autocast(self.model):
+        with _without_autocast(cast(nn.Module, self.model)):
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
@@ -206,5 +218,3 @@ class _BestCheckpointFinder(TrainerCallback):
             folder = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
             if folder.is_dir():
                 state.best_model_checkpoint = str(folder)
-
-

@@ -20,15 +20,27 @@ class ClassificationScores(evaluate.Metric):  # type: ignore[misc]  # evaluate s
             description="Accuracy, macro and weighted F1 and Matthews correlation of predicted labels.",
             citation="",
             inputs_description="predictions, references: label ids (integers) of equal length, at least one.",
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+            features=datasets.Features(
+                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+            ),
         )
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
         """Refuse what `evaluate` would cut to integers without a word (0.9 would become 0)."""
-        for name, values in (("predictions", predictions), ("references", references)):
-            if np.asarray(values).dtype.kind not in "iu":
-                raise ValueError(f"{name} must be label ids (integers), got {np.asarray(values).dtype}. Pass the ids")
+        _refuse_other_than_ids(predictions=predictions, references=references)
         super().add_batch(predictions=predictions, references=references, **kwargs)
+
+    def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
+        """Like `add_batch`, for one row."""
+        _refuse_other_than_ids(prediction=prediction, reference=reference)
+        super().add(prediction=prediction, reference=reference, **kwargs)
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return label_scores(np.asarray(references), np.asarray(predictions))
+
+
+def _refuse_other_than_ids(**arguments: Any) -> None:
+    for name, values in arguments.items():
+        kind = np.asarray(values).dtype
+        if kind.kind not in "iu":
+            raise ValueError(f"{name} must be label ids (integers), got {kind}. Pass the ids")

@@ -21,7 +21,9 @@ class ConsoleCallback(TrainerCallback):
         if state.is_world_process_zero and sys.stderr.isatty():
             self.bar_ = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Move the bar."""
         if self.bar_ is not None:
             self.bar_.update(state.global_step - self.bar_.n)

@@ -29,7 +29,9 @@ class ThroughputCallback(TrainerCallback):
         """Start the clock."""
         self._began = time.perf_counter()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Stop the clock."""
         self.seconds_ += time.perf_counter() - self._began
 

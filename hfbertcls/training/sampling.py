@@ -1,0 +1,51 @@
+"""Batches of texts of like length, in random order: little padding, and no order of lengths to learn from."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+_BATCHES_PER_POOL = 50
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Shuffle the rows, sort pools of 50 batches by length, and shuffle the batches again.
+
+    transformers' sampler of the same idea leaves the batches sorted within each pool, longest first. Where a label's
+    texts are longer than others, it then comes in runs, and the model forgets in between (seen on film reviews:
+    macro F1 0.50 after an epoch instead of 0.86).
+
+    The order depends on the seed and the epoch alone, so a resumed run sees the same batches.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: rows in a batch.
+        seed: of the shuffling.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order; accelerate calls this at the beginning of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order = generator.permutation(len(self.lengths))
+        pool = self.batch_size * _BATCHES_PER_POOL
+        pooled = [order[start : start + pool] for start in range(0, len(order), pool)]
+        by_length = np.concatenate([rows[np.argsort(self.lengths[rows], kind="stable")] for rows in pooled])
+        batches = [by_length[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        for position in generator.permutation(len(whole)):
+            yield from whole[position].tolist()
+        for batch in batches[len(whole) :]:  # the incomplete last batch stays last, or it would split others
+            yield from batch.tolist()

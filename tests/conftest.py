@@ -1,0 +1,98 @@
+"""No network, no token, no state of the user's: what every test starts from; and tiny models made in memory."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+
+# huggingface_hub and transformers read these when they are first imported, so they are set before any import.
+_HOME = tempfile.mkdtemp(prefix="hfbertcls-tests-")
+os.environ.update(HF_HOME=_HOME, HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+    os.environ.pop(_name, None)
+
+import pytest  # noqa: E402
+
+
+LABELS = ("negative", "positive")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Fail a test that connects to anything but this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            pytest.fail(f"a test tried to connect to {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> list[str]:
+    words = "the a this that was is film plot acting very really not so of in and story scene ending music".split()
+    good = "good great lovely fine superb warm".split()
+    bad = "bad awful dull poor weak cold".split()
+    return [*words, *good, *bad]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(vocabulary):
+    from transformers import BertTokenizer
+
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *vocabulary]
+    return BertTokenizer(vocab={token: index for index, token in enumerate(tokens)}, model_max_length=32)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory, tiny_tokenizer) -> Path:
+    """A BERT of 2 layers x 32 with random weights, as a directory."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+    directory = tmp_path_factory.mktemp("models") / "tiny-bert"
+    BertModel(config).save_pretrained(directory)
+    tiny_tokenizer.save_pretrained(directory)
+    return directory
+
+
+def make_reviews(num_rows: int, seed: int, vocabulary: list[str]) -> list[tuple[str, str]]:
+    """Sentences with one good or bad word among neutral ones, and their labels."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    neutral, good, bad = vocabulary[:19], vocabulary[19:25], vocabulary[25:]
+    rows = []
+    for _ in range(num_rows):
+        is_good = bool(generator.integers(2))
+        words = list(generator.choice(neutral, generator.integers(2, 12)))
+        words.insert(int(generator.integers(len(words))), str(generator.choice(good if is_good else bad)))
+        rows.append((" ".join(words), LABELS[is_good]))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def reviews_dir(tmp_path_factory, vocabulary) -> Path:
+    """A folder with train, validation and test CSV files of two labels."""
+    import csv
+
+    directory = tmp_path_factory.mktemp("data") / "reviews"
+    directory.mkdir()
+    for seed, (name, num_rows) in enumerate({"train": 160, "validation": 64, "test": 64}.items()):
+        with (directory / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text", "label"])
+            writer.writerows(make_reviews(num_rows, seed, vocabulary))
+    return directory

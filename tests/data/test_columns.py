@@ -1,0 +1,96 @@
+import pyarrow as pa
+import pytest
+
+from hfbertcls.data.columns import Columns, choose_columns
+from hfbertcls.data.tables import RawTable
+from hfbertcls.errors import ConfigurationError, DatasetError
+
+
+def choose(columns, text=None, text_pair=None, label=None):
+    table = pa.table(columns) if isinstance(columns, dict) else pa.table({name: ["a"] for name in columns})
+    return choose_columns(RawTable(table, "x.csv", ""), text, text_pair, label)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["text", "label"], Columns("text", "label")),
+        (["id", "sentence", "label"], Columns("sentence", "label")),
+        (["Text ", "LABEL"], Columns("Text ", "LABEL")),
+        (["text", "text_pair", "label"], Columns("text", "label", "text_pair")),
+        (["TEXT", "text", "label"], Columns("text", "label")),
+    ],
+)
+def test_obvious_columns_are_taken(names, expected):
+    assert choose(names) == expected
+
+
+def test_named_columns_win():
+    assert choose(["text", "body", "label", "kind"], text="body", label="kind") == Columns("body", "kind")
+
+
+@pytest.mark.parametrize(
+    ("columns", "label"),
+    [
+        ({"text": ["a"], "labels": [["x", "y"]]}, "labels"),
+        ({"text": ["a"], "label": ["x, y"], "labels": [["x", "y"]]}, "labels"),
+        ({"text": ["a"], "label": ["z"], "labels": [["x", "y"]]}, "label"),
+        ({"text": ["a"], "label": ["z"], "labels": ["x"]}, "label"),
+    ],
+)
+def test_a_column_of_label_lists_is_taken_where_label_says_no_more(columns, label):
+    assert choose(columns).label == label
+
+
+@pytest.mark.parametrize(("option", "value"), [("text", "Sentense"), ("text_pair", "Sentense"), ("label", "Sentense")])
+def test_an_unknown_column_gets_a_proposal_and_the_list(option, value):
+    flag = "--" + option.replace("_", "-") + "-column"
+    with pytest.raises(
+        ConfigurationError,
+        match=rf"no column 'Sentense' \(did you mean 'sentence'\?\), which {flag} names\. Its columns are 'sentence'",
+    ):
+        choose(["sentence", "kind"], **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence")],
+)
+def test_unnamed_pairs_are_refused_and_named_ones_read(first, second):
+    with pytest.raises(DatasetError, match=f"two text columns.*--text-column {first} --text-pair-column {second}"):
+        choose([first, second, "label"])
+    assert choose([first, second, "label"], text=first, text_pair=second) == Columns(first, "label", second)
+    assert choose([first, second, "label"], text=first) == Columns(first, "label")
+
+
+def test_columns_without_obvious_names_are_proposed():
+    columns = {
+        "Review ID": ["1", "2"] * 4,
+        "Review Text": [f"long words {n}" for n in range(8)],
+        "Mood": ["a", "b"] * 4,
+    }
+    with pytest.raises(DatasetError, match='--text-column "Review Text" --label-column'):
+        choose(columns)
+
+
+def test_no_candidate_for_the_label_gives_a_placeholder():
+    with pytest.raises(DatasetError, match=r"a label column \('label'\) was expected.*--label-column NAME"):
+        choose({"text": ["a", "b"], "empty": pa.nulls(2)})
+
+
+def test_a_header_that_is_a_row_is_recognised():
+    with pytest.raises(DatasetError, match="The first line looks like a row, not like a header: add a header line"):
+        choose(["x" * 61, "positive"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": "text", "text_pair": "text"}, "both name 'text'; name two columns"),
+        ({"text": "label"}, "'label' cannot be both a text and the label. Correct --label-column"),
+        ({"text_pair": "label"}, "'label' cannot be both a text and the label. Correct --label-column"),
+    ],
+)
+def test_one_column_for_two_purposes_is_refused(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        choose(["text", "label"], **options)

@@ -1,0 +1,193 @@
+import json
+
+import datasets
+import numpy as np
+import pytest
+
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.errors import ConfigurationError, DatasetError
+
+
+def load_csv(tmp_path, text, **options):
+    (tmp_path / "a.csv").write_text(text)
+    return load_text_dataset(str(tmp_path / "a.csv"), **{"make_splits": False, **options})
+
+
+def load_records(tmp_path, records, **options):
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, records)))
+    return load_text_dataset(str(tmp_path / "a.jsonl"), **{"make_splits": False, **options})
+
+
+def test_a_file_without_splits_made_is_the_test_split(tmp_path):
+    dataset = load_csv(tmp_path, "text,label\na,x\nb,y\n")
+    assert list(dataset.splits) == ["test"]
+    assert dataset.splits["test"].texts == ["a", "b"]
+    assert dataset.split_method == "as given"
+    assert dataset.source == "a.csv"
+
+
+def test_positions_count_the_rows_that_were_left_out(tmp_path):
+    split = load_csv(tmp_path, "text,label\n ,x\na,x\nb,\nc, \n\u00a0,\nd,y\n").splits["test"]
+    assert split.rows.tolist() == [1, 5]
+    assert split.rows_read == 6
+    assert dict(split.dropped) == {"empty_text": 2, "missing_label": 2}
+
+
+def test_positions_survive_the_cutting(tmp_path):
+    lines = "".join(f"{'' if number % 5 == 0 else f't{number}'},{number % 2}\n" for number in range(100))
+    cut = load_csv(tmp_path, "text,label\n" + lines, make_splits=True)
+    for split in cut.splits.values():
+        assert [f"t{row}" for row in split.rows] == split.texts
+
+
+def test_texts_and_labels_stay_as_they_are(tmp_path):
+    split = load_csv(tmp_path, 'text,label\n"  a ",007\nnan,n/a\n').splits["test"]
+    assert (split.texts, split.labels) == (["  a ", "nan"], ["007", "n/a"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        (["10", "9", "-1"], ("-1", "9", "10")),
+        (["10", "9", "x"], ("10", "9", "x")),
+        (["b", "A", "a"], ("A", "a", "b")),
+        ([3, 20, 1], ("1", "3", "20")),
+        ([True, False, True], ("false", "true")),
+    ],
+)
+def test_labels_are_ordered_whatever_the_order_of_rows(tmp_path, labels, order):
+    records = [{"text": "t", "label": label} for label in labels]
+    for rows in (records, records[::-1]):
+        dataset = load_records(tmp_path, rows)
+        assert dataset.schema.names == order
+        assert not dataset.schema.declared
+
+
+def test_declared_classes_keep_their_order_and_minus_one_is_a_missing_label(tmp_path):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["z", "a", "q"])}
+    )
+    rows = {"text": ["one", "two", "three"], "label": [1, -1, 0]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "a.parquet")
+    dataset = load_text_dataset(str(tmp_path / "a.parquet"), make_splits=False)
+    split = dataset.splits["test"]
+    assert dataset.schema.names == ("z", "a", "q")
+    assert dataset.schema.declared
+    assert (split.labels, split.rows.tolist()) == (["a", "z"], [0, 2])
+    assert dict(split.dropped) == {"missing_label": 1}
+
+
+def test_lists_of_labels_are_multi_label(tmp_path):
+    dataset = load_records(tmp_path, [{"text": "a", "labels": ["x", "y"]}, {"text": "b", "labels": []}])
+    assert (dataset.task, dataset.schema.names, dataset.label_column) == ("multi_label", ("x", "y"), "labels")
+    assert dataset.splits["test"].label_counts(dataset.schema) == {"x": 1, "y": 1}
+
+
+def test_many_decimal_numbers_are_regression_and_may_be_declared_classes(tmp_path):
+    text = "text,label\n" + "".join(f"t,{number}.5\n" for number in range(30))
+    dataset = load_csv(tmp_path, text)
+    assert (dataset.task, dataset.schema) == ("regression", None)
+    assert dataset.splits["test"].table["label"].to_pylist() == [number + 0.5 for number in range(30)]
+    few = load_csv(tmp_path, "text,label\n" + "t,0.5\nt,1.5\n" * 20)
+    assert (few.task, few.schema.names) == ("single_label", ("0.5", "1.5"))
+
+
+def test_splits_of_a_folder_stay_as_they_are(tmp_path):
+    for name in ("train", "dev", "test"):
+        (tmp_path / f"{name}.csv").write_text(f"text,label\n{name},a\nb,b\n")
+    dataset = load_text_dataset(str(tmp_path))
+    assert {name: split.texts[0] for name, split in dataset.splits.items()} == {
+        "train": "train",
+        "validation": "dev",
+        "test": "test",
+    }
+
+
+def test_a_test_split_without_labels_is_left_out_and_noted(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\n" + "a,x\nb,y\n" * 30)
+    (tmp_path / "test.csv").write_text("text,label\na,\nb,\n")
+    dataset = load_text_dataset(str(tmp_path))
+    assert dataset.notes == ("the test split has no labels (2 rows) and is not used",)
+    assert len(dataset.splits["test"]) == 6
+
+
+def test_split_by_a_text_keeps_equal_texts_together(tmp_path):
+    lines = "".join(f"t{number // 2},{number % 2}\n" for number in range(100))
+    cut = load_csv(tmp_path, "text,label\n" + lines, make_splits=True, split_by="text").splits
+    assert not set(cut["train"].texts) & set(cut["test"].texts + cut["validation"].texts)
+
+
+def test_a_group_column_with_a_reserved_name_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"the column 'row' of a.csv has a name .* Rename it in the data"):
+        load_csv(tmp_path, "text,label,row\na,x,1\n", split_by="row")
+    with pytest.raises(DatasetError, match=r"the column 'label' of a.csv has a name .* Rename it in the data"):
+        load_csv(tmp_path, "text,mood,label\na,x,1\n", label_column="mood", split_by="label")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "kind", "message"),
+    [
+        (
+            "text,label\na,x\n",
+            {"split_by": "usr"},
+            ConfigurationError,
+            "'usr', which --split-by names.*'text', 'label'",
+        ),
+        (
+            "text,label\na,x\n",
+            {"labels": ["y"]},
+            DatasetError,
+            "not declared: 'x'. Declared are 'y'. Correct --labels",
+        ),
+        ("text,label\na,x\n", {"labels": ["x", "x"]}, ConfigurationError, "--labels names a label twice: 'x', 'x'"),
+        ("text,label\na,x\n", {"task": "multi_label"}, DatasetError, "--task multi_label does not fit.*one label for"),
+        ("text,label\na,x\n", {"task": "regression"}, DatasetError, "--task regression does not fit.*numbers only"),
+        ("text,label\n,x\n", {}, DatasetError, "no usable row: 1 read, 1 with empty text. Check --text-column"),
+        (
+            "text,label\n" + "".join(f"t,l{number}\n" for number in range(30)),
+            {},
+            DatasetError,
+            "30 different values in 30 rows.*Name another one with --label-column",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path, text, options, kind, message):
+    with pytest.raises(kind, match=message):
+        load_csv(tmp_path, text, **options)
+
+
+def test_columns_of_another_type_are_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"'text' of a.jsonl holds int64, but texts were expected.*--text-column"):
+        load_records(tmp_path, [{"text": 1, "label": "x"}])
+    with pytest.raises(DatasetError, match=r"'label' of a.jsonl holds struct.*--label-column"):
+        load_records(tmp_path, [{"text": "a", "label": {"x": 1}}])
+
+
+def test_splits_that_differ_in_columns_or_kind_of_labels_are_refused(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"text": "a", "labels": ["x"]}\n')
+    (tmp_path / "test.jsonl").write_text('{"text": "a", "labels": "x"}\n')
+    with pytest.raises(
+        DatasetError, match=r"lists of labels in the split 'train', but one label .* Write it the same way"
+    ):
+        load_text_dataset(str(tmp_path))
+    (tmp_path / "test.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(
+        DatasetError, match=r"the test split \(test.jsonl\) has no column 'labels'.*columns are 'text'"
+    ):
+        load_text_dataset(str(tmp_path))
+
+
+def test_a_folder_without_train_is_refused(tmp_path):
+    (tmp_path / "test.csv").write_text("text,label\na,x\n")
+    with pytest.raises(DatasetError, match=r"has no train split; it has 'test'. Add a train file"):
+        load_text_dataset(str(tmp_path))
+
+
+def test_encoding_a_label_that_is_not_known_names_the_close_one(tmp_path):
+    schema = load_csv(tmp_path, "text,label\na,good\nb,bad\n").schema
+    assert schema.encode(["good", "bad"]).tolist() == [1, 0]
+    assert schema.encode([]).dtype == np.int64
+    with pytest.raises(
+        DatasetError, match=r"'god' is not one of the known labels \(did you mean 'good'\?\): 'bad', 'good'"
+    ):
+        schema.encode(["god"])

@@ -1,0 +1,70 @@
+import csv
+import io
+import tempfile
+from pathlib import Path
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.errors import HfBertClsError
+
+
+few = settings(max_examples=60, deadline=None, derandomize=True)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
+
+
+def load(data: bytes, name: str):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
+        return load_text_dataset(str(path), make_splits=False)
+
+
+def refusal(data: bytes, name: str) -> str | None:
+    try:
+        load(data, name)
+    except HfBertClsError as err:
+        return str(err)
+    return None
+
+
+@few
+@given(
+    rows=st.lists(st.tuples(texts, st.sampled_from(["a", "b", " c", "", "ü,;\t|"])), min_size=1, max_size=12),
+    separator=st.sampled_from(",;\t|"),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_written_rows_are_read_back_unchanged_or_counted(rows, separator, line_end, encoding):
+    sink = io.StringIO(newline="")
+    writer = csv.writer(sink, delimiter=separator, lineterminator=line_end)
+    writer.writerows([("text", "label"), *rows])
+    data = sink.getvalue().encode(encoding)
+    if not any(text.strip() and label for text, label in rows):
+        assert "no usable row" in refusal(data, "a.csv")
+        return
+    split = load(data, "a.csv").splits["test"]
+    assert split.rows_read == len(rows)
+    assert len(split) + sum(split.dropped.values()) == len(rows)
+    assert [(text, label) for text, label in zip(split.texts, split.labels, strict=True)] == [
+        rows[position] for position in split.rows
+    ]
+
+
+@few
+@given(data=st.binary(max_size=200), name=st.sampled_from(["a.csv", "a.tsv", "a.json", "a.jsonl", "a.txt", "a.arrow"]))
+@example(data=b"text,label\n\r\n", name="a.csv")
+@example(data=b"\r", name="a.csv")
+@example(data=b"\x1c", name="a.csv")
+@example(data=b'""', name="a.csv")
+@example(data=b"PAR1PAR1", name="a.parquet")
+@example(data=b'[{"text": "a", "label": 123456789012345678901234567890}]', name="a.json")
+def test_random_bytes_are_read_or_refused(data, name):
+    assert refusal(data, name) != ""
+
+
+@few
+@given(cells=st.text(st.sampled_from('text,label\n\r"; |\ta\x85\u2028\x0b\x1c'), max_size=60))
+def test_random_cells_are_read_or_refused(cells):
+    assert refusal(f"text,label\n{cells}".encode(), "a.csv") != ""

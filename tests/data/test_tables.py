@@ -1,0 +1,130 @@
+import gzip
+import hashlib
+import json
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hfbertcls.data.tables import is_table_file, read_table
+from hfbertcls.errors import DatasetError
+
+
+ROWS = [{"text": "Good, very\u2028good", "label": "ja"}, {"text": "schlecht …", "label": "nein"}]
+
+
+def _arrow(table: pa.Table, *, stream: bool) -> bytes:
+    sink = pa.BufferOutputStream()
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
+TABLE = pa.Table.from_pylist(ROWS)
+FORMS = {
+    "a.csv": "text,label\n" + "".join(f'"{row["text"]}",{row["label"]}\n' for row in ROWS),
+    "a.tsv": "text\tlabel\n" + "".join(f"{row['text']}\t{row['label']}\n" for row in ROWS),
+    "a.json": json.dumps(ROWS),
+    "lines.json": "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS),
+    "a.jsonl": "\n\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS) + "\n",
+    "a.txt": "".join(f"__label__{row['label']} {row['text']}\n" for row in ROWS),
+    "a.parquet": _parquet(TABLE),
+    "a.arrow": _arrow(TABLE, stream=False),
+    "stream.arrow": _arrow(TABLE, stream=True),
+}
+
+
+def write(folder, name, content):
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_gives_the_same_rows(tmp_path, name, packed):
+    path = write(tmp_path, name, FORMS[name])
+    if packed:
+        path = write(tmp_path, f"{name}.gz", gzip.compress(path.read_bytes()))
+    raw = read_table(path)
+    assert raw.table.select(["text", "label"]).to_pylist() == ROWS
+    assert raw.name == path.name
+    assert raw.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert is_table_file(path)
+
+
+def test_text_formats_know_the_line_of_a_row_and_others_its_number(tmp_path):
+    assert read_table(write(tmp_path, "a.jsonl", FORMS["a.jsonl"])).place(1) == "a.jsonl, line 3"
+    assert read_table(write(tmp_path, "a.parquet", FORMS["a.parquet"])).place(1) == "a.parquet, row 1"
+
+
+def test_declared_classes_and_categories_are_read_from_parquet(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["z", "a"])})
+    path = tmp_path / "a.parquet"
+    datasets.Dataset.from_dict({"text": ["x"], "label": [1]}, features=features).to_parquet(path)
+    assert read_table(path).class_names == {"label": ("z", "a")}
+
+    table = pa.table({"text": ["x"], "label": pa.array(["a"]).dictionary_encode()})
+    assert read_table(write(tmp_path, "b.parquet", _parquet(table))).table["label"].type == pa.string()
+
+
+def test_fasttext_lines_with_several_labels_give_lists(tmp_path):
+    raw = read_table(write(tmp_path, "a.txt", "__label__a __label__b one two\n__label__a\tthree\n"))
+    assert raw.table.to_pylist() == [
+        {"text": "one two", "label": ["a", "b"]},
+        {"text": "three", "label": ["a"]},
+    ]
+
+
+def test_keys_that_only_some_records_have_are_null_elsewhere(tmp_path):
+    raw = read_table(write(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b", "label": "x"}\n{"label": "y"}\n'))
+    assert raw.table.to_pydict() == {"text": ["a", "b", None], "label": [None, "x", "y"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.xlsx", b"PK\x03\x04", r"ending '\.xlsx', which is not one of \.arrow, .*\. Save the sheet as CSV"),
+        ("a.zip", b"PK\x03\x04", r"ending '\.zip'.*Unpack or convert the file"),
+        ("noending", b"a", r"ending 'of no format'.*Unpack or convert"),
+        ("a.csv", b"PK\x03\x04...", r"a\.csv is a ZIP archive or a spreadsheet.*'\.csv'.*Unpack it, or save"),
+        ("a.csv", FORMS["a.parquet"], r"is a Parquet file, not what.*Rename it to end in \.parquet"),
+        ("a.jsonl", FORMS["a.arrow"], r"is an Arrow file, not what.*Rename it to end in \.arrow"),
+        ("a.csv", gzip.compress(b"text,label\n"), r"is a gzip file, not what.*Rename it to end in \.gz"),
+        ("a.csv.gz", gzip.compress(b"text,label\n")[:-4], r"not a complete gzip file.*Fetch or compress it again"),
+        ("a.csv.gz", b"text,label\n", r"not a complete gzip file.*Fetch or compress it again"),
+        ("a.parquet", b"text,label\n", r"is not a Parquet file.*Rename or convert it"),
+        ("a.parquet", FORMS["a.parquet"][:60], r"cannot be read as Parquet.*Write it again"),
+        ("a.arrow", FORMS["a.arrow"][:60], r"cannot be read as Arrow.*Write it again"),
+        ("a.json", "[1, 2", r"a\.json is not valid JSON: "),
+        ("a.json", '[{"text": NaN}]', r"a\.json is not valid JSON: NaN is not JSON"),
+        ("a.json", "[]", r"holds no record\. Expected objects such as"),
+        ("a.json", "", r"holds no record\. Expected objects such as"),
+        ("a.json", '[{"text": "a"}, 5]', r"record 1: '5' is not an object\. Expected objects such as"),
+        ("a.jsonl", '{"text": "a"}\n\n{"text"\n', r"line 3: not a JSON object .*one on each line"),
+        ("a.jsonl", '{"text": "a"}\n["b"]\n', r"line 2: .* is not an object\. Expected objects"),
+        ("a.jsonl", '{"text": "a"}\n{"text": 5}\n', r"line 2: the values of 'text' are not of one type.*or null"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', r"line 2: the values of 'text' .*or null"),
+        ("a.jsonl", '{"\\ud800": "a"}\n', r"line 1: the key .* is not text.*Rename"),
+        ("a.json", "[" * 200_000, r"a\.json is nested too deeply.*Expected objects"),
+        ("a.jsonl", "[" * 200_000, r"line 1: nested too deeply.*Expected"),
+        ("a.txt", "__label__a one\ntwo words\n", r"line 2: 'two words' does not begin with '__label__'.*use CSV"),
+        ("a.txt", "\n", r"a\.txt is empty\. Expected lines of the form '__label__NAME text'"),
+    ],
+)
+def test_files_that_are_not_what_they_seem_are_refused(tmp_path, name, content, message):
+    with pytest.raises(DatasetError, match=f"(?s){message}"):
+        read_table(write(tmp_path, name, content))
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(DatasetError, match=r"a\.csv cannot be read: Is a directory"):
+        read_table(tmp_path / "a.csv")

@@ -1,0 +1,34 @@
+"""A run whose last evaluation is worse than its best: the card speaks of the weights that are shipped."""
+
+import json
+
+from hfbertcls import TrainingOptions, train_and_evaluate
+
+
+def test_the_card_reports_the_best_checkpoint_and_not_the_last(tmp_path, tiny_model_dir, reviews_dir):
+    """The learning rate climbs until it destroys what was learned, so the last evaluation is far from the best."""
+    options = TrainingOptions(
+        arguments={
+            "learning_rate": 0.5,
+            "num_train_epochs": 4,
+            "eval_every": "4",
+            "warmup_steps": 40,
+            "lr_scheduler_type": "constant_with_warmup",
+            "max_grad_norm": 0.0,
+            "precision": "fp32",
+        },
+        command="hfbertcls train",
+    )
+    report = train_and_evaluate(str(tiny_model_dir), str(reviews_dir), tmp_path / "model", options)
+
+    events = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    scores = {event["step"]: event["values"]["f1_macro"] for event in events if event["split"] == "validation"}
+    best_step = max(scores, key=lambda step: scores[step])
+    assert scores[best_step] > scores[max(scores)] + 0.1, "the last evaluation is not worse: the test shows nothing"
+    assert report.training["best_step"] == best_step
+    stated = report.evaluation["validation"]["metrics"]["f1_macro"]["value"]
+    assert abs(stated - scores[best_step]) < 1e-9
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f"The weights are those of step {best_step} of {max(scores)}" in card
+    assert f"| Macro F1 | {scores[best_step]:.3f} |" in card
+    assert f"| Macro F1 | {scores[max(scores)]:.3f} |" not in card

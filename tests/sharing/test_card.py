@@ -1,0 +1,113 @@
+"""The card: rendered from a report alone, whatever the labels contain."""
+
+import json
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+from hfbertcls import Report, render_model_card
+from hfbertcls.sharing.card import escape
+
+
+HERE = Path(__file__).resolve().parent
+ODD_LABELS = ["no", "null", "a|b", "<script>alert(1)</script>", "{{ x }}", "*bold* `code`", "مرحبا", "😀", "01", "=SUM(A1)"]
+
+
+def values() -> dict:
+    return json.loads((HERE / "report.json").read_text(encoding="utf-8"))
+
+
+def card_of(changed: dict) -> str:
+    return render_model_card(Report.from_json(json.dumps(changed)))
+
+
+def with_labels(labels: list[str]) -> dict:
+    changed = values()
+    rows = len(labels)
+    changed["task"]["labels"] = labels
+    for facts in changed["data"]["splits"].values():
+        facts["label_counts"] = dict.fromkeys(labels, 5)
+    for figures in changed["evaluation"].values():
+        figures["per_label"] = {label: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 5} for label in labels}
+        figures["confusion_matrix"] = [[1] * rows for _ in range(rows)]
+    return changed
+
+
+def front_matter(card: str) -> dict:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_the_card_states_the_figures_of_the_report():
+    card = card_of(values())
+    figures = values()["evaluation"]["test"]["metrics"]
+    assert f"**{figures['accuracy']['value']:.3f}**" in card
+    assert f"{figures['f1_macro']['low']:.3f} to {figures['f1_macro']['high']:.3f}" in card
+
+
+def test_the_front_matter_has_known_keys_only():
+    assert front_matter(card_of(values())) == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["hfbertcls"],
+        "metrics": ["accuracy", "f1"],
+    }
+
+
+def test_hub_ids_are_linked_and_local_names_are_not():
+    changed = values()
+    changed["model"] |= {"base_model": "google-bert/bert-base-uncased", "base_model_is_hub_id": True}
+    changed["data"] |= {"source": "nyu-mll/glue", "is_hub_id": True, "revision": "a" * 40}
+    card = card_of(changed)
+    assert front_matter(card)["base_model"] == "google-bert/bert-base-uncased"
+    assert front_matter(card)["datasets"] == ["nyu-mll/glue"]
+    assert "(https://huggingface.co/google-bert/bert-base-uncased)" in card
+
+
+def test_odd_labels_stand_literally_in_every_table():
+    card = card_of(with_labels(ODD_LABELS))
+    front_matter(card)
+    for label in ODD_LABELS:
+        assert card.count(escape(label)) >= 3, label
+    assert "<script>" not in card
+    for line in card.splitlines():
+        if line.startswith("| **"):
+            unescaped = line.replace("\\|", "")
+            assert unescaped.count("|") == len(ODD_LABELS) + 2, line
+
+
+def test_many_labels_give_a_card_without_a_giant_matrix():
+    card = card_of(with_labels([f"label {number}" for number in range(150)]))
+    assert "All counts are in `report.json`" in card
+    assert max(len(line) for line in card.splitlines()) < 400
+
+
+def test_no_test_split_is_said():
+    changed = values()
+    del changed["evaluation"]["test"], changed["data"]["splits"]["test"]
+    assert "There is no test split: the checkpoint was chosen on the validation split" in card_of(changed)
+
+
+def test_a_figure_that_is_not_defined_is_a_dash():
+    changed = values()
+    changed["evaluation"]["test"]["metrics"]["roc_auc"] = {"value": None, "low": None, "high": None}
+    assert "| ROC-AUC | - | - to - |" in card_of(changed)
+
+
+def test_there_is_no_placeholder():
+    card = card_of(values())
+    for placeholder in ("More Information", "TODO", "None", "undefined", "nan"):
+        assert placeholder not in card
+
+
+def test_a_missing_fact_is_an_error_and_not_a_gap():
+    changed = values()
+    del changed["model"]["num_parameters"]
+    with pytest.raises(jinja2.UndefinedError, match="num_parameters"):
+        card_of(changed)
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a|b", "a\\|b"), ("a\nb", "a b"), ("<b>", "&lt;b&gt;"), ("", " ")])
+def test_escape_keeps_text_literal(text, shown):
+    assert escape(text) == shown

@@ -1,0 +1,46 @@
+"""The public names: one list, kept in three places that must agree, and imported only when used."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hfbertcls
+
+
+SOURCE = Path(hfbertcls.__file__)
+
+
+def test_the_three_lists_agree():
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
+    static = {alias.name: node.module for node in checked.body for alias in node.names}
+    assert static == hfbertcls._HOMES
+    assert sorted(hfbertcls.__all__) == sorted(static)
+
+
+def test_every_name_can_be_imported():
+    for name in hfbertcls.__all__:
+        assert getattr(hfbertcls, name) is not None
+
+
+def test_importing_loads_nothing_heavy():
+    code = "import sys, hfbertcls; print([m for m in ('torch','transformers','datasets','gradio') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_answers_in_under_a_second():
+    # The fastest of three: what is measured is our imports, not what else this machine is doing.
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "hfbertcls", "--help"], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 1.0
+
+
+def test_version_is_that_of_the_changelog():
+    changelog = (SOURCE.parent.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {hfbertcls.__version__}" in changelog

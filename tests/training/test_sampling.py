@@ -1,0 +1,39 @@
+import numpy as np
+
+from hfbertcls.training.recipe import choose_recipe
+from hfbertcls.training.sampling import LengthGroupedSampler
+
+
+def test_each_row_occurs_once_in_each_epoch():
+    sampler = LengthGroupedSampler(np.random.default_rng(0).integers(3, 99, 1003), batch_size=16, seed=1)
+    assert sorted(sampler) == list(range(1003))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    lengths = np.random.default_rng(0).integers(3, 99, 500)
+    first = LengthGroupedSampler(lengths, 8, seed=1)
+    again = LengthGroupedSampler(lengths, 8, seed=1)
+    assert list(first) == list(again)
+    again.set_epoch(1)
+    assert list(first) != list(again)
+    assert list(first) != list(LengthGroupedSampler(lengths, 8, seed=2))
+
+
+def test_batches_hold_like_lengths_in_no_order_of_length():
+    lengths = np.random.default_rng(0).integers(3, 99, 800)
+    batches = lengths[list(LengthGroupedSampler(lengths, 16, seed=1))].reshape(-1, 16)
+    padded = (batches.max(axis=1) * 16).sum()
+    assert 1 - lengths.sum() / padded < 0.05
+    assert abs(np.corrcoef(np.arange(50), batches.mean(axis=1))[0, 1]) < 0.3
+
+
+def test_small_models_get_a_larger_learning_rate():
+    rates = [choose_recipe(size, 10_000, 2, 16).learning_rate for size in (22e6, 66e6, 110e6, 340e6)]
+    assert rates == sorted(rates, reverse=True)
+    assert len(set(rates)) == 4
+
+
+def test_epochs_grow_with_few_rows_and_many_labels():
+    assert choose_recipe(22_000_000, 67_000, 2, 16).num_train_epochs == 2
+    assert choose_recipe(22_000_000, 500, 2, 16).num_train_epochs == 10
+    assert choose_recipe(22_000_000, 10_000, 77, 16).num_train_epochs == 7

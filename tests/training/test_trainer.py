@@ -1,0 +1,248 @@
+"""The trainer does what its parent does, without its traps."""
+
+import json
+import math
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments, set_seed
+
+from hfbertcls import ConfigurationError, TextClassificationTrainer, TextClassificationTrainingArguments
+from hfbertcls.evaluation.scores import label_scores
+
+
+def tiny_classifier(dropout: float = 0.1, num_labels: int = 2) -> BertForSequenceClassification:
+    set_seed(0)
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=40,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+            num_labels=num_labels,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
+    )
+
+
+def rows(count: int, length: int = 6, seed: int = 0) -> datasets.Dataset:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(5, 40, (count, length), generator=generator)
+    labels = (ids > 22).sum(dim=1) > length // 2
+    return datasets.Dataset.from_dict({"input_ids": ids.tolist(), "labels": labels.long().tolist()})
+
+
+def arguments(tmp_path: Path, **changes) -> TextClassificationTrainingArguments:
+    values = {"output_dir": str(tmp_path / "out"), "precision": "fp32", "num_train_epochs": 1, "learning_rate": 1e-3}
+    return TextClassificationTrainingArguments(**{**values, "train_sampling_strategy": "sequential", **changes})
+
+
+def weights(model) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def test_every_parameter_moves(tmp_path):
+    model = tiny_classifier()
+    before = weights(model)
+    trainer = TextClassificationTrainer(model, arguments(tmp_path, num_train_epochs=2), None, rows(64), rows(16, seed=1))
+    trainer.train()
+    still = [
+        name
+        for name, value in weights(model).items()
+        # Only position 0 to 5 and token type 0 occur in the data; the key's bias cancels in the softmax.
+        if torch.equal(value, before[name]) and not name.endswith("key.bias")
+    ]
+    assert still == []
+
+
+def one_update(trainer_class, args, model):
+    trainer_class(model=model, args=args, train_dataset=rows(16)).train()
+    return weights(model)
+
+
+def test_accumulated_batches_give_the_same_update_as_one_large_batch(tmp_path):
+    updated = {}
+    for batch_size, accumulation in ((16, 1), (4, 4)):
+        args = arguments(
+            tmp_path,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=1,
+            optim="sgd",
+            learning_rate=0.1,
+            max_grad_norm=0.0,
+            eval_every="no",
+            warmup_steps=0,
+        )
+        updated[batch_size] = one_update(TextClassificationTrainer, args, tiny_classifier(dropout=0.0))
+    for name, value in updated[16].items():
+        torch.testing.assert_close(updated[4][name], value, atol=1e-6, rtol=0)
+
+
+def test_uneven_accumulated_batches_weigh_each_row_the_same(tmp_path):
+    """13 rows as 4 + 4 + 4 + 1: the last row must not count four times as much as the others."""
+    updated = {}
+    for batch_size, accumulation in ((13, 1), (4, 4)):
+        args = arguments(
+            tmp_path,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            optim="sgd",
+            learning_rate=0.1,
+            max_grad_norm=0.0,
+            eval_every="no",
+            warmup_steps=0,
+        )
+        model = tiny_classifier(dropout=0.0)
+        TextClassificationTrainer(model=model, args=args, train_dataset=rows(13)).train()
+        updated[batch_size] = weights(model)
+    for name, value in updated[13].items():
+        torch.testing.assert_close(updated[4][name], value, atol=1e-6, rtol=0)
+
+
+def test_the_stock_trainer_takes_a_step_four_times_as_large(tmp_path):
+    """The defect that `compute_loss` cures; when this fails, transformers has cured it and ours can go."""
+    start = weights(tiny_classifier(dropout=0.0))
+    steps = {}
+    for batch_size, accumulation in ((16, 1), (4, 4)):
+        args = TrainingArguments(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=1,
+            optim="sgd",
+            learning_rate=0.1,
+            max_grad_norm=0.0,
+            train_sampling_strategy="sequential",
+            use_cpu=True,
+            disable_tqdm=True,
+            save_strategy="no",
+        )
+        after = one_update(Trainer, args, tiny_classifier(dropout=0.0))
+        steps[batch_size] = sum((after[name] - start[name]).norm().item() for name in start)
+    assert steps[4] / steps[16] == pytest.approx(4, rel=1e-3)
+
+
+def test_evaluation_is_in_fp32_while_training_is_in_bf16(tmp_path):
+    model = tiny_classifier()
+    trainer = TextClassificationTrainer(model, arguments(tmp_path, precision="bf16"), None, rows(32), rows(16, seed=1))
+    trainer.train()
+    inside = trainer.predict(rows(16, seed=1)).predictions
+    model.eval()
+    with torch.no_grad():
+        plain = BertForSequenceClassification.forward(model, input_ids=torch.tensor(rows(16, seed=1)["input_ids"]))
+    assert torch.equal(torch.as_tensor(inside), plain.logits)
+    with torch.no_grad():
+        trained_as = model(input_ids=torch.tensor(rows(16, seed=1)["input_ids"]))
+    assert not torch.equal(trained_as.logits.float(), plain.logits), "bf16 was not in use, so the test shows nothing"
+
+
+def test_the_best_checkpoint_is_loaded_at_the_end(tmp_path):
+    scores = iter([0.9, 0.5, 0.4])
+    model = tiny_classifier()
+    trainer = TextClassificationTrainer(
+        model,
+        arguments(tmp_path, num_train_epochs=3),
+        None,
+        rows(32),
+        rows(16, seed=1),
+        compute_metrics=lambda _: {"f1_macro": next(scores)},
+    )
+    trainer.train()
+    assert trainer.state.best_global_step == 2
+    saved = BertForSequenceClassification.from_pretrained(tmp_path / "out" / "checkpoint-2")
+    for name, value in weights(saved).items():
+        assert torch.equal(value, model.state_dict()[name])
+    assert sorted(path.name for path in (tmp_path / "out").glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-6"]
+
+
+def test_checkpoints_hold_no_path_and_no_pickled_arguments(tmp_path):
+    TextClassificationTrainer(tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1)).train()
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            assert str(tmp_path).encode() not in path.read_bytes(), path.name
+            assert path.name != "training_args.bin"
+    saved = json.loads((tmp_path / "out" / "checkpoint-2" / "training_args.json").read_text())
+    assert saved["output_dir"] == "out"
+    assert not [name for name in saved if "token" in name and "tokens" not in name]
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
+    whole = tiny_classifier()
+    args = arguments(tmp_path / "whole", num_train_epochs=3, train_sampling_strategy="group_by_length")
+    data = rows(32).add_column("length", [6] * 32)
+    TextClassificationTrainer(whole, args, None, data, rows(16, seed=1)).train()
+
+    resumed = tiny_classifier()
+    trainer = TextClassificationTrainer(resumed, args, None, data, rows(16, seed=1))
+    trainer.train(resume_from_checkpoint=str(tmp_path / "whole" / "out" / f"checkpoint-{trainer_first_kept(args)}"))
+    for name, value in weights(whole).items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def trainer_first_kept(args) -> int:
+    """The earliest checkpoint that is still there."""
+    return min(int(path.name.rpartition("-")[2]) for path in Path(args.output_dir).glob("checkpoint-*"))
+
+
+def test_without_validation_data_the_defaults_give_way(tmp_path, caplog):
+    args = arguments(tmp_path)
+    trainer = TextClassificationTrainer(tiny_classifier(), args, None, rows(32))
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert args.load_best_model_at_end is False
+
+
+def test_learning_rate_and_epochs_are_chosen_where_left_open(tmp_path):
+    args = arguments(tmp_path, learning_rate=0.0, num_train_epochs=0.0)
+    TextClassificationTrainer(tiny_classifier(), args, None, rows(32), rows(16, seed=1))
+    assert (args.learning_rate, args.num_train_epochs) == (1e-4, 10)
+
+
+def test_figures_need_no_compute_metrics(tmp_path):
+    trainer = TextClassificationTrainer(tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1))
+    figures = trainer.evaluate()
+    output = trainer.predict(rows(16, seed=1))
+    expected = label_scores(output.label_ids, output.predictions.argmax(axis=1))
+    assert figures["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
+    assert math.isfinite(figures["eval_log_loss"])
+
+
+def test_biases_and_norms_are_not_decayed(tmp_path):
+    trainer = TextClassificationTrainer(tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1))
+    decayed = trainer.get_decay_parameter_names(trainer.model)
+    assert decayed
+    assert not [name for name in decayed if "bias" in name or "LayerNorm" in name]
+
+
+def test_a_token_in_the_arguments_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="hub_token does not belong in the arguments.*hf auth login"):
+        arguments(tmp_path, hub_token="hf_" + "x" * 34)
+
+
+def test_evaluation_strategy_is_translated_with_a_warning(tmp_path):
+    with pytest.warns(FutureWarning, match="evaluation_strategy is now called eval_strategy"):
+        args = arguments(tmp_path, evaluation_strategy="epoch")
+    assert (args.eval_strategy.value, args.save_strategy.value) == ("epoch", "epoch")
+
+
+@pytest.mark.parametrize(
+    ("given", "strategy", "steps"), [("epoch", "epoch", None), ("50", "steps", 50), ("0.25", "steps", 0.25), ("no", "no", None)]
+)
+def test_eval_every_sets_evaluation_and_saving_together(tmp_path, given, strategy, steps):
+    args = arguments(tmp_path, eval_every=given)
+    assert args.eval_strategy.value == args.save_strategy.value == strategy
+    assert args.eval_steps == steps
+    if steps is not None:
+        assert args.save_steps == steps
+
+
+@pytest.mark.parametrize("given", ["sometimes", "-3", "2.5", "0"])
+def test_an_impossible_eval_every_is_refused(tmp_path, given):
+    with pytest.raises(ConfigurationError, match=rf"--eval-every {given} is not possible. Expected 'epoch'"):
+        arguments(tmp_path, eval_every=given)
