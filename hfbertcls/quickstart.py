@@ -81,7 +81,7 @@ def load_reviews(*, full: bool = False, seed: int = 42) -> TextDataset:
     if full or len(train) <= TRAIN_ROWS:
         return data
     drawn = np.sort(np.random.default_rng(seed).choice(len(train), TRAIN_ROWS, replace=False))
-    fewer = replace(train.take("train", drawn), rows_read=TRAIN_ROWS)
+    fewer = train.take("train", drawn, train.dropped)
     note = f"{TRAIN_ROWS:,} of {len(train):,} training rows drawn to be quick; --full uses all"
     return replace(data, splits={**data.splits, "train": fewer}, notes=(*data.notes, note))
 

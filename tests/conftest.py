@@ -90,7 +90,7 @@ def reviews_dir(tmp_path_factory, vocabulary) -> Path:
 
     directory = tmp_path_factory.mktemp("data") / "reviews"
     directory.mkdir()
-    for seed, (name, num_rows) in enumerate({"train": 160, "validation": 64, "test": 64}.items()):
+    for seed, (name, num_rows) in enumerate({"train": 480, "validation": 64, "test": 64}.items()):
         with (directory / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["text", "label"])

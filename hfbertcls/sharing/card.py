@@ -73,15 +73,15 @@ def escape(text: object) -> str:
 
 def format_number(value: float | None, places: int = 3) -> str:
     """A figure with a fixed number of decimals; a dash where it is not defined."""
-    return "-" if value is None else f"{value:.{places}f}"
+    return "-" if value is None else f"{float(value):.{places}f}"
 
 
 def _count(value: int) -> str:
-    return f"{value:,}"
+    return f"{int(value):,}"
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * float(share):.1f} %"
 
 
 def _front_matter(report: Report) -> str:

@@ -32,7 +32,10 @@ def test_windows_1252_is_read_with_a_note_that_names_the_line():
     [
         (b"text\nGr\xc3\xbc\xc3\x9fe\ncaf\xe9\n", r"line 3: byte 0xe9 is not UTF-8, and other lines are.*as UTF-8"),
         (b"text\nabcdef\x81\n", r"line 2: byte 0x81.*no Windows-1252 either\. Save the file again"),
-        (b"text\n\xf0\xd2\xc9\xd7\xc5\xd4 \xcd\xc9\xd2 \xdc\xd4\xcf\n", r"line 2: .*another alphabet\. Save the file again"),
+        (
+            b"text\n\xf0\xd2\xc9\xd7\xc5\xd4 \xcd\xc9\xd2 \xdc\xd4\xcf\n",
+            r"line 2: .*another alphabet\. Save the file again",
+        ),
         (b"text\na\nb\x00c\n", r"line 3: a NUL byte.*Save it again as UTF-8"),
         (b"\xef\xbb\xbftext\nb\x00c\n", r"line 2: a NUL byte.*Save it again as UTF-8"),
         (b"\xef\xbb\xbftext\n\xff\n", r"begins like UTF-8-SIG but is not valid at byte \d+.*Save the file again"),

@@ -171,7 +171,7 @@ def test_the_card_shows_what_was_given_and_lists_what_was_not(trained):
 def test_the_record_has_the_losses_and_the_evaluations(trained, report):
     events = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     evaluations = [event for event in events if event["split"] == "validation"]
-    assert [event["step"] for event in evaluations] == [10, 20, 30, 40]
+    assert [event["step"] for event in evaluations] == [30, 60, 90, 120]
     best = max(evaluations, key=lambda event: event["values"]["f1_macro"])
     assert report["training"]["best_step"] == best["step"]
     stated = report["evaluation"]["validation"]["metrics"]["f1_macro"]["value"]
