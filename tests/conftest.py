@@ -33,9 +33,30 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="session")
 def vocabulary() -> list[str]:
-    words = "the a this that was is film plot acting very really not so of in and story scene ending music".split()
-    good = "good great lovely fine superb warm".split()
-    bad = "bad awful dull poor weak cold".split()
+    words = [
+        "the",
+        "a",
+        "this",
+        "that",
+        "was",
+        "is",
+        "film",
+        "plot",
+        "acting",
+        "very",
+        "really",
+        "not",
+        "so",
+        "of",
+        "in",
+        "and",
+        "story",
+        "scene",
+        "ending",
+        "music",
+    ]
+    good = ["good", "great", "lovely", "fine", "superb", "warm"]
+    bad = ["bad", "awful", "dull", "poor", "weak", "cold"]
     return [*words, *good, *bad]
 
 

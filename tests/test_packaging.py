@@ -24,7 +24,9 @@ def wheel(tmp_path_factory) -> Path:
 
 def expected_files() -> set[str]:
     """The package as git knows it, and the resource folders inside it."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     files = set()
     for name in listed.stdout.splitlines():
         if not (ROOT / name).exists():
@@ -49,7 +51,10 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     site = subprocess.run(
-        [str(python), "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
+        [str(python), "-c", "import site; print(site.getsitepackages()[0])"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     # `.pth` paths come after the environment's own, and its finders of editable packages are not followed.
     borrowed = tmp_path / "borrowed"
@@ -61,7 +66,9 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
     (Path(site) / "borrowed.pth").write_text(str(borrowed))
 
     for script in ("hfbertcls", "hf-bertcls"):
-        done = subprocess.run([str(environment / "bin" / script), "--help"], capture_output=True, text=True, cwd=tmp_path, check=True)
+        done = subprocess.run(
+            [str(environment / "bin" / script), "--help"], capture_output=True, text=True, cwd=tmp_path, check=True
+        )
         assert "quickstart" in done.stdout
     report = ROOT / "tests" / "sharing" / "report.json"
     code = (
@@ -69,7 +76,9 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
         "assert 'site-packages' in hfbertcls.__file__, hfbertcls.__file__; "
         "print(render_model_card(Report.from_json(Path(sys.argv[1]).read_text())))"
     )
-    done = subprocess.run([str(python), "-c", code, str(report)], capture_output=True, text=True, cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [str(python), "-c", code, str(report)], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
     assert done.stdout.startswith("---\n")
     assert "## Results" in done.stdout
 

@@ -26,7 +26,9 @@ def test_every_name_can_be_imported():
 
 
 def test_importing_loads_nothing_heavy():
-    code = "import sys, hfbertcls; print([m for m in ('torch','transformers','datasets','gradio') if m in sys.modules])"
+    code = (
+        "import sys, hfbertcls; print([m for m in ('torch','transformers','datasets','gradio') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -76,7 +76,11 @@ def test_no_file_tells_a_token_a_user_or_a_path(trained):
 def read_predictions(trained, split):
     table = pq.read_table(trained / "predictions" / f"{split}.parquet")
     assert table.column_names == ["row", "label", "prediction", "logits"]
-    return table.column("label").to_pylist(), table.column("prediction").to_pylist(), np.array(table["logits"].to_pylist())
+    return (
+        table.column("label").to_pylist(),
+        table.column("prediction").to_pylist(),
+        np.array(table["logits"].to_pylist()),
+    )
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -143,7 +147,9 @@ def test_a_text_of_10_000_words_is_answered(trained):
 
     text = "good film " * 5_000
     assert load_pipeline(str(trained))(text)[0]["label"] in ("negative", "positive")
-    assert pipeline("text-classification", model=str(trained), truncation=True)(text) == load_pipeline(str(trained))(text)
+    assert pipeline("text-classification", model=str(trained), truncation=True)(text) == load_pipeline(str(trained))(
+        text
+    )
     with pytest.raises(RuntimeError, match="size"):
         pipeline("text-classification", model=str(trained))(text)
 

@@ -12,7 +12,18 @@ from hfbertcls.sharing.card import escape
 
 
 HERE = Path(__file__).resolve().parent
-ODD_LABELS = ["no", "null", "a|b", "<script>alert(1)</script>", "{{ x }}", "*bold* `code`", "مرحبا", "😀", "01", "=SUM(A1)"]
+ODD_LABELS = [
+    "no",
+    "null",
+    "a|b",
+    "<script>alert(1)</script>",
+    "{{ x }}",
+    "*bold* `code`",
+    "مرحبا",
+    "😀",
+    "01",
+    "=SUM(A1)",
+]
 
 
 def values() -> dict:

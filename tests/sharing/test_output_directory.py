@@ -6,7 +6,10 @@ from hfbertcls.sharing.output_directory import OutputDirectory
 
 
 def test_two_runs_exclude_each_other(tmp_path):
-    with OutputDirectory(tmp_path / "model").claimed(), pytest.raises(OutputDirectoryError, match="another run is writing to 'model'"):  # noqa: SIM117
+    with (
+        OutputDirectory(tmp_path / "model").claimed(),
+        pytest.raises(OutputDirectoryError, match="another run is writing to 'model'"),
+    ):
         with OutputDirectory(tmp_path / "model").claimed():
             pass
 

@@ -11,14 +11,26 @@ from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import find_max_length, load_for_inference, load_for_training, load_tokenizer
 
 
-SMALL = {"vocab_size": 60, "num_attention_heads": 2, "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32}
+SMALL = {
+    "vocab_size": 60,
+    "num_attention_heads": 2,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "intermediate_size": 32,
+}
 CONFIGS = {
     "bert": ("BertConfig", {"max_position_embeddings": 32}),
-    "distilbert": ("DistilBertConfig", {"dim": 16, "n_heads": 2, "n_layers": 1, "hidden_dim": 32, "max_position_embeddings": 32}),
+    "distilbert": (
+        "DistilBertConfig",
+        {"dim": 16, "n_heads": 2, "n_layers": 1, "hidden_dim": 32, "max_position_embeddings": 32},
+    ),
     "roberta": ("RobertaConfig", {"max_position_embeddings": 33, "pad_token_id": 0}),
     "mpnet": ("MPNetConfig", {"max_position_embeddings": 34, "pad_token_id": 0}),
     "electra": ("ElectraConfig", {"embedding_size": 16, "max_position_embeddings": 32}),
-    "deberta-v2": ("DebertaV2Config", {"max_position_embeddings": 32, "relative_attention": True, "pooler_hidden_size": 16}),
+    "deberta-v2": (
+        "DebertaV2Config",
+        {"max_position_embeddings": 32, "relative_attention": True, "pooler_hidden_size": 16},
+    ),
     "modernbert": ("ModernBertConfig", {"max_position_embeddings": 32, "pad_token_id": 0}),
 }
 

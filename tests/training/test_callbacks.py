@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import datasets
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, TrainerCallback, TrainerControl, TrainerState, set_seed
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    set_seed,
+)
 
 from hfbertcls import (
     CALLBACKS,
@@ -154,7 +161,9 @@ def test_each_event_is_recorded_once_also_after_a_resume(tmp_path):
     keys = [(event["step"], event["split"], tuple(event["values"])) for event in events]
     assert len(keys) == len(set(keys))
     assert [event["step"] for event in events if event["split"] == "validation"] == [2, 4, 6, 8, 10, 12]
-    assert [event["step"] for event in events if "loss" in event["values"] and event["split"] == "train"] == list(range(1, 13))
+    assert [event["step"] for event in events if "loss" in event["values"] and event["split"] == "train"] == list(
+        range(1, 13)
+    )
     assert all(set(event) == {"step", "epoch", "seconds", "split", "values"} for event in events)
     seconds = [event["seconds"] for event in events]
     assert seconds == sorted(seconds)

@@ -49,7 +49,9 @@ def weights(model) -> dict[str, torch.Tensor]:
 def test_every_parameter_moves(tmp_path):
     model = tiny_classifier()
     before = weights(model)
-    trainer = TextClassificationTrainer(model, arguments(tmp_path, num_train_epochs=2), None, rows(64), rows(16, seed=1))
+    trainer = TextClassificationTrainer(
+        model, arguments(tmp_path, num_train_epochs=2), None, rows(64), rows(16, seed=1)
+    )
     trainer.train()
     still = [
         name
@@ -232,7 +234,8 @@ def test_evaluation_strategy_is_translated_with_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "strategy", "steps"), [("epoch", "epoch", None), ("50", "steps", 50), ("0.25", "steps", 0.25), ("no", "no", None)]
+    ("given", "strategy", "steps"),
+    [("epoch", "epoch", None), ("50", "steps", 50), ("0.25", "steps", 0.25), ("no", "no", None)],
 )
 def test_eval_every_sets_evaluation_and_saving_together(tmp_path, given, strategy, steps):
     args = arguments(tmp_path, eval_every=given)
