@@ -24,7 +24,7 @@ def test_every_verb_has_help_and_is_in_the_readme(verb, capsys):
 
 def test_every_flag_in_the_readme_exists():
     text = re.sub(r"```\n(python3|make).*?```", "", README, flags=re.DOTALL)
-    flags = {flag for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     parser = next(action.choices for action in make_parser()._actions if action.dest == "verb")
     known = {option for verb in parser.values() for action in verb._actions for option in action.option_strings}
     assert flags - known <= {"--weight-decay"}

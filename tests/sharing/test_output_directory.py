@@ -6,12 +6,10 @@ from hfbertcls.sharing.output_directory import OutputDirectory
 
 
 def test_two_runs_exclude_each_other(tmp_path):
-    with (
-        OutputDirectory(tmp_path / "model").claimed(),
-        pytest.raises(OutputDirectoryError, match="another run is writing to 'model'"),
-    ):
-        with OutputDirectory(tmp_path / "model").claimed():
-            pass
+    message = "another run is writing to 'model'"
+    first, second = OutputDirectory(tmp_path / "model"), OutputDirectory(tmp_path / "model")
+    with first.claimed(), pytest.raises(OutputDirectoryError, match=message), second.claimed():
+        pass
 
 
 def test_a_stale_lock_file_does_not_block(tmp_path):
