@@ -48,12 +48,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=42, help="of splits, head, data order and dropout (default: 42)")
     parser.add_argument("--epochs", type=float, metavar="N", help="default: by the number of rows and labels")
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after so many updates; overrides --epochs")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="rows in a batch, on each device (default: 16)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="rows in a batch, on each device (default: 32)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="default: by the size of the model")
     parser.add_argument("--precision", metavar="P", help="auto, bf16, fp16 or fp32, in training (default: auto)")
     parser.add_argument("--metric", metavar="NAME", help="chooses the checkpoint on validation (default: f1_macro)")
     parser.add_argument(
-        "--eval-every", metavar="E", help="epoch, a number of steps, or a share of the run (default: epoch)"
+        "--eval-every", metavar="E", help="epoch, a number of steps, or a share of the run (default: 0.2)"
     )
     parser.add_argument(
         "--early-stopping", type=int, metavar="PATIENCE", help="stop after so many evaluations without gain"

@@ -114,13 +114,13 @@ def _limits(report: Report) -> list[str]:
             "somewhat too good."
         )
     max_length = report.task["max_length"]
-    for name, facts in report.data["splits"].items():
-        if facts["truncated_rows"]:
-            share = _percent(facts["truncated_rows"] / facts["rows"])
-            limits.append(
-                f"Only the first {max_length:,} tokens of a text are read; in the {name} split "
-                f"{facts['truncated_rows']:,} of {facts['rows']:,} texts ({share}) are longer."
-            )
+    cut = [
+        f"{facts['truncated_rows']:,} of {facts['rows']:,} in {name} ({_percent(facts['truncated_rows'] / facts['rows'])})"
+        for name, facts in report.data["splits"].items()
+        if facts["truncated_rows"]
+    ]
+    if cut:
+        limits.append(f"Only the first {max_length:,} tokens of a text are read; longer are {', '.join(cut)}.")
     few = {name: row["support"] for name, row in figures["per_label"].items() if row["support"] < _FEW_ROWS}
     if few:
         shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])

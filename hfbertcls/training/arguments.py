@@ -24,7 +24,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
         ConfigurationError: for `hub_token`, for values that contradict each other, and for an unknown precision.
     """
 
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Rows in a batch, on each device."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Rows in a batch, on each device."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows in an evaluation batch."})
     learning_rate: float = field(
         default=AUTO, metadata={"help": "Peak learning rate. 0 chooses by the size of the model (see Recipe)."}
@@ -49,7 +49,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
         default="auto", metadata={"help": "auto, bf16, fp16 or fp32: format of the matrix products in training."}
     )
     eval_every: str = field(
-        default="epoch",
+        default="0.2",
         metadata={"help": "Evaluate and save each 'epoch', each N steps, or each share of the run (0.1), or 'no'."},
     )
     evaluation_strategy: str | None = field(

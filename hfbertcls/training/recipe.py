@@ -7,10 +7,10 @@ from math import ceil
 # Parameters (millions, upper end) -> learning rate. Small encoders want larger steps; the values are those that did
 # best on validation among 6e-5 to 4e-4 for MiniLM (benchmarks/RESULTS.md), and the published fine-tuning rates of the
 # base (2e-5 to 5e-5) and large models (1e-5 to 2e-5).
-_LEARNING_RATES = ((40, 1e-4), (90, 5e-5), (200, 3e-5))
+_LEARNING_RATES = ((40, 8e-5), (90, 5e-5), (200, 3e-5))
 _LEARNING_RATE_LARGE = 1.5e-5
-_MIN_UPDATES = 300
-_UPDATES_PER_LABEL = 50
+_MIN_UPDATES = 250
+_UPDATES_PER_LABEL = 25
 _MIN_EPOCHS, _MAX_EPOCHS = 2, 10
 
 
@@ -25,7 +25,7 @@ class Recipe:
 def choose_recipe(num_parameters: int, num_rows: int, num_labels: int, batch_size: int) -> Recipe:
     """Choose by the size of the model and of the data.
 
-    The learning rate falls with the number of parameters. Epochs are as many as give 300 updates, or 50 for each
+    The learning rate falls with the number of parameters. Epochs are as many as give 250 updates, or 25 for each
     label if that is more; at least 2, at most 10.
 
     Args:

@@ -22,7 +22,9 @@ def trained(tmp_path_factory, tiny_model_dir, reviews_dir):
     home = tmp_path_factory.mktemp("home") / "u-somebody-7391"
     home.mkdir()
     config = home / "run.yaml"
-    config.write_text("learning_rate: 0.003\nepochs: 1\nlogging_steps: 2\ncard:\n  license: mit\n  language: en\n")
+    config.write_text(
+        "learning_rate: 0.003\nepochs: 1\nbatch_size: 16\neval_every: epoch\nlogging_steps: 2\ncard:\n  license: mit\n  language: en\n"
+    )
     output = home / "film-reviews"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_TOKEN", SECRET)

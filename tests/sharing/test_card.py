@@ -100,6 +100,10 @@ def test_no_test_split_is_said():
     assert "There is no test split: the checkpoint was chosen on the validation split" in card_of(changed)
 
 
+def test_cut_texts_are_told_in_one_sentence():
+    assert "longer are 116 of 4,000 in train (2.9 %), 43 of 1,390 in validation (3.1 %), 46 of" in card_of(values())
+
+
 def test_a_figure_that_is_not_defined_is_a_dash():
     changed = values()
     changed["evaluation"]["test"]["metrics"]["roc_auc"] = {"value": None, "low": None, "high": None}

@@ -115,6 +115,7 @@ def trainer(tmp_path, name: str, callbacks: list, scores: list[float]) -> TextCl
     given = iter(scores)
     args = TextClassificationTrainingArguments(
         output_dir=str(tmp_path / name), num_train_epochs=6, learning_rate=1e-3, precision="fp32", logging_steps=1,
+        per_device_train_batch_size=16, eval_every="epoch",
         load_best_model_at_end=False,
     )  # fmt: skip
     return TextClassificationTrainer(

@@ -38,7 +38,14 @@ def rows(count: int, length: int = 6, seed: int = 0) -> datasets.Dataset:
 
 
 def arguments(tmp_path: Path, **changes) -> TextClassificationTrainingArguments:
-    values = {"output_dir": str(tmp_path / "out"), "precision": "fp32", "num_train_epochs": 1, "learning_rate": 1e-3}
+    values = {
+        "output_dir": str(tmp_path / "out"),
+        "precision": "fp32",
+        "num_train_epochs": 1,
+        "learning_rate": 1e-3,
+        "per_device_train_batch_size": 16,
+        "eval_every": "epoch",
+    }
     return TextClassificationTrainingArguments(**{**values, "train_sampling_strategy": "sequential", **changes})
 
 
@@ -203,7 +210,7 @@ def test_without_validation_data_the_defaults_give_way(tmp_path, caplog):
 def test_learning_rate_and_epochs_are_chosen_where_left_open(tmp_path):
     args = arguments(tmp_path, learning_rate=0.0, num_train_epochs=0.0)
     TextClassificationTrainer(tiny_classifier(), args, None, rows(32), rows(16, seed=1))
-    assert (args.learning_rate, args.num_train_epochs) == (1e-4, 10)
+    assert (args.learning_rate, args.num_train_epochs) == (8e-5, 10)
 
 
 def test_figures_need_no_compute_metrics(tmp_path):
