@@ -13,8 +13,8 @@ class LengthGroupedSampler(Sampler[int]):
     """Shuffle the rows, sort pools of 50 batches by length, and shuffle the batches again.
 
     transformers' sampler of the same idea leaves the batches sorted within each pool, longest first. Where a label's
-    texts are longer than others, it then comes in runs, and the model forgets in between (seen on film reviews:
-    macro F1 0.50 after an epoch instead of 0.86).
+    texts are longer than others, it then comes in runs, and the training loss jumps at every pool (seen on the film
+    reviews of the quickstart: from 0.5 to about 2 every 50 steps).
 
     The order depends on the seed and the epoch alone, so a resumed run sees the same batches.
 
