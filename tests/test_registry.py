@@ -52,7 +52,18 @@ def test_another_package_adds_its_callback_by_entry_point(tmp_path):
         '[project.entry-points."hfbertcls.trainers"]\ngreeting = "greeting:Greeting"\n'
     )
     site = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(package)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(site),
+        str(package),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r}); from hfbertcls import CALLBACKS, TRAINERS; "
