@@ -49,7 +49,12 @@ def run(options: argparse.Namespace) -> int:
         ModelSource(str(model), known_as="all-MiniLM-L6-v2"),
         data,
         options.output_dir,
-        TrainingOptions(overwrite=options.overwrite, max_length=128, command=public_command(options.words)),
+        TrainingOptions(
+            max_length=128,
+            overwrite=options.overwrite,
+            arguments={"num_train_epochs": 2.0},  # one less than the default, to be quick
+            command=public_command(options.words),
+        ),
         say,
     )
     if options.json:

@@ -9,9 +9,9 @@ from math import ceil
 # base (2e-5 to 5e-5) and large models (1e-5 to 2e-5).
 _LEARNING_RATES = ((40, 8e-5), (90, 5e-5), (200, 3e-5))
 _LEARNING_RATE_LARGE = 1.5e-5
-_MIN_UPDATES = 250
+_MIN_UPDATES = 150
 _UPDATES_PER_LABEL = 25
-_MIN_EPOCHS, _MAX_EPOCHS = 2, 10
+_MIN_EPOCHS, _MAX_EPOCHS = 3, 10
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Recipe:
 def choose_recipe(num_parameters: int, num_rows: int, num_labels: int, batch_size: int) -> Recipe:
     """Choose by the size of the model and of the data.
 
-    The learning rate falls with the number of parameters. Epochs are as many as give 250 updates, or 25 for each
-    label if that is more; at least 2, at most 10.
+    The learning rate falls with the number of parameters. Epochs are as many as give 150 updates, or 25 for each
+    label if that is more; at least 3, at most 10.
 
     Args:
         num_parameters: of the whole model.

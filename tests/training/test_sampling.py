@@ -34,6 +34,6 @@ def test_small_models_get_a_larger_learning_rate():
 
 
 def test_epochs_grow_with_few_rows_and_many_labels():
-    assert choose_recipe(22_000_000, 67_000, 2, 32).num_train_epochs == 2
+    assert choose_recipe(22_000_000, 67_000, 2, 32).num_train_epochs == 3
     assert choose_recipe(22_000_000, 500, 2, 32).num_train_epochs == 10
     assert choose_recipe(22_000_000, 10_000, 77, 32).num_train_epochs == 7
