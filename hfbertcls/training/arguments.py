@@ -65,6 +65,9 @@ class TextClassificationTrainingArguments(TrainingArguments):
     restore_callback_states_from_checkpoint: bool = field(
         default=True, metadata={"help": "Early stopping and others go on where they were after a resume."}
     )
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Hide a loss that is no number from the log; ours ends the run instead."}
+    )
     eval_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
     save_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
 

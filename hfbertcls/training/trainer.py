@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.utils import logging
 
+from hfbertcls.errors import TrainingError
 from hfbertcls.evaluation.scores import label_scores, probability_scores
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
@@ -160,6 +162,21 @@ class TextClassificationTrainer(Trainer):
         """As the parent, but in fp32: the figures that choose a checkpoint are those that the report will state."""
         with _without_autocast(cast(nn.Module, self.model)):
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As the parent, but a loss that is no number ends the run.
+
+        Raises:
+            TrainingError: naming the step by which it was seen, and what to try.
+        """
+        super().log(logs, start_time)
+        loss = logs.get("loss")
+        if loss is not None and not isfinite(loss):
+            raise TrainingError(
+                f"the training loss is {loss} at step {self.state.global_step:,}: the weights are lost from here on. "
+                f"Try a lower --learning-rate (it was {self.args.learning_rate:g}), --precision fp32, or a smaller "
+                "--max-grad-norm"
+            )
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""

@@ -9,7 +9,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments, set_seed
 
-from hfbertcls import ConfigurationError, TextClassificationTrainer, TextClassificationTrainingArguments
+from hfbertcls import (
+    ConfigurationError,
+    TextClassificationTrainer,
+    TextClassificationTrainingArguments,
+    TrainingError,
+)
 from hfbertcls.evaluation.scores import label_scores
 
 
@@ -220,6 +225,15 @@ def test_figures_need_no_compute_metrics(tmp_path):
     expected = label_scores(output.label_ids, output.predictions.argmax(axis=1))
     assert figures["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert math.isfinite(figures["eval_log_loss"])
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step(tmp_path):
+    model = tiny_classifier()
+    with torch.no_grad():
+        model.classifier.weight[0, 0] = math.nan
+    trainer = TextClassificationTrainer(model, arguments(tmp_path, logging_steps=1), None, rows(32), rows(16, seed=1))
+    with pytest.raises(TrainingError, match="the training loss is nan at step 1: .*Try a lower --learning-rate"):
+        trainer.train()
 
 
 def test_biases_and_norms_are_not_decayed(tmp_path):
