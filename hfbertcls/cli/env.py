@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from hfbertcls.errors import ConfigurationError
+from hfbertcls.cli.options import refuse_unknown
 
 
 _OPTIONAL = {
@@ -28,8 +28,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Print the environment."""
-    if options.rest:
-        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls env --help")
+    refuse_unknown(options)
 
     from hfbertcls.environment import describe_environment, package_version
     from hfbertcls.training.precision import choose_precision

@@ -3,8 +3,7 @@
 import argparse
 from typing import Any
 
-from hfbertcls.cli.options import add_data_options, add_model_options, say
-from hfbertcls.errors import ConfigurationError
+from hfbertcls.cli.options import add_data_options, add_model_options, refuse_unknown, say
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -25,8 +24,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate."""
-    if options.rest:
-        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls evaluate --help")
+    refuse_unknown(options)
 
     from hfbertcls.cli.summary import summary
     from hfbertcls.data.loading import load_text_dataset

@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from hfbertcls.errors import ConfigurationError
+
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Which model, and what its repository may do."""
@@ -26,6 +28,16 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-pair-column", metavar="NAME", help="column of the second texts (default: text_pair)")
     parser.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label)")
     parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
+
+
+def refuse_unknown(options: argparse.Namespace) -> None:
+    """Refuse words that belong to no option of the verb.
+
+    Raises:
+        ConfigurationError: naming the first of them.
+    """
+    if options.rest:
+        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls {options.verb} --help")
 
 
 def say(line: str) -> None:

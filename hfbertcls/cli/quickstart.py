@@ -4,8 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hfbertcls.cli.options import say
-from hfbertcls.errors import ConfigurationError
+from hfbertcls.cli.options import refuse_unknown, say
 
 
 _STORY = """\
@@ -30,8 +29,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Train on the reviews."""
-    if options.rest:
-        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls quickstart --help")
+    refuse_unknown(options)
 
     from hfbertcls.cli.summary import summary
     from hfbertcls.environment import public_command

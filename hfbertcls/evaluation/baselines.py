@@ -1,6 +1,6 @@
 """What costs nothing: the most frequent label, and word counts with logistic regression."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ def majority_baseline(train_labels: Ids, gold: Ids) -> dict[str, float]:
 class TfidfBaseline:
     """Logistic regression on TF-IDF weights of words and word pairs, by scikit-learn, fitted on the training rows.
 
-    Texts in scripts that put no blanks between words, and texts without words, are counted by runs of one to three characters instead. Of more
-    than 100,000 training rows, 100,000 are drawn (seeded).
+    Texts in scripts that put no blanks between words, and texts without words, are counted by runs of one to three
+    characters instead. Of more than 100,000 training rows, 100,000 are drawn (seeded).
 
     Args:
         texts: the training texts.
@@ -61,6 +61,23 @@ class TfidfBaseline:
         """Accuracy and macro F1 on other rows, and what the baseline was fitted on."""
         predicted = self._model.predict(texts)
         return {**_figures(gold, predicted), "train_rows": self.train_rows, "analyzer": self.analyzer}
+
+
+class Baselines:
+    """Both baselines, from the training rows; `scores` gives the `baselines` of a report.
+
+    Args:
+        texts: the training texts.
+        labels: their label ids, of shape `(len(texts),)`.
+    """
+
+    def __init__(self, texts: Sequence[str], labels: Ids) -> None:
+        self._labels = labels
+        self._tfidf = TfidfBaseline(texts, labels)
+
+    def scores(self, texts: Sequence[str], gold: Ids) -> dict[str, Mapping[str, float | int | str]]:
+        """What each baseline scores on other rows."""
+        return {"majority": majority_baseline(self._labels, gold), "tfidf_logreg": self._tfidf.scores(texts, gold)}
 
 
 def _has_few_words(texts: Sequence[str]) -> bool:

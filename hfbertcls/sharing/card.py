@@ -44,7 +44,7 @@ def render_model_card(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # (Markdown, not HTML: each name goes through the filter `cell`)
+        autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
     )
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
     template = environment.get_template(_TEMPLATE)

@@ -39,15 +39,16 @@ def sha256_of(path: Path) -> str:
 
 def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
     """The `model` of a report; `weights` is the file that was scored, if it lies here."""
-    base = Path(source.name).expanduser() / "model.safetensors"
+    base = Path(source.name).expanduser() / weights.name
+    hashes = {path: sha256_of(path) for path in {base, weights} if path.is_file()}
     return {
         "base_model": source.public_name,
         "base_model_is_hub_id": not source.is_local,
         "base_revision": source.revision,
-        "base_weights_sha256": sha256_of(base) if base.is_file() else None,
+        "base_weights_sha256": hashes.get(base),
         "architecture": type(model).__name__,
         "num_parameters": model.num_parameters(),
-        "weights_sha256": sha256_of(weights) if weights.is_file() else None,
+        "weights_sha256": hashes.get(weights),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from hfbertcls.errors import ConfigurationError
+from hfbertcls.evaluation.scores import LOWER_IS_BETTER
 from hfbertcls.training.precision import Precision, choose_precision
 
 
@@ -86,6 +87,9 @@ class TextClassificationTrainingArguments(TrainingArguments):
             )
             self.eval_strategy = self.evaluation_strategy
             self.evaluation_strategy = None
+        if self.greater_is_better is None and self.metric_for_best_model is not None:
+            metric = self.metric_for_best_model.removeprefix("eval_")
+            self.greater_is_better = metric not in LOWER_IS_BETTER and not metric.endswith("loss")
         self._set_strategies()
         self.precision_ = self._set_precision()
         super().__post_init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped

@@ -1,11 +1,12 @@
 """Number formats: what the device at hand does fast, and what it must not be asked for."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from hfbertcls.errors import ConfigurationError, did_you_mean
 
 
+FormatName = Literal["bf16", "fp16", "fp32"]
 PrecisionName = Literal["auto", "bf16", "fp16", "fp32"]
 
 
@@ -13,7 +14,7 @@ PrecisionName = Literal["auto", "bf16", "fp16", "fp32"]
 class Precision:
     """A number format for training, and why it was chosen. Weights and figures stay fp32 in any case."""
 
-    name: Literal["bf16", "fp16", "fp32"]
+    name: FormatName
     use_cpu: bool
     reason: str
 
@@ -39,26 +40,23 @@ def choose_precision(requested: str, use_cpu: bool) -> Precision:
         )
     if torch.cuda.is_available() and not use_cpu:
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-        chosen, reason = ("bf16", "the GPU has it") if native else ("fp16", "the GPU has no bf16")
-        on_cpu = False
+        fitting = (
+            Precision("bf16", False, "the GPU has it") if native else Precision("fp16", False, "the GPU has no bf16")
+        )
     elif torch.backends.mps.is_available() and not use_cpu:
-        chosen, reason, on_cpu = "fp32", "the safe choice on Apple GPUs", False
+        fitting = Precision("fp32", False, "the safe choice on Apple GPUs")
+    elif cpu_has_bf16():
+        fitting = Precision("bf16", True, "the CPU has it")
     else:
-        native = cpu_has_bf16()
-        chosen, reason = ("bf16", "the CPU has it") if native else ("fp32", "the CPU has no bf16 units")
-        on_cpu = True
-    if requested == "fp16" and on_cpu:
+        fitting = Precision("fp32", True, "the CPU has no bf16 units")
+    if requested == "auto":
+        return fitting
+    if requested == "fp16" and fitting.use_cpu:
         raise ConfigurationError(
             "--precision fp16 does not work on a CPU: it has no fp16 units, and would be hundreds of times slower than "
-            f"fp32. Leave the option out (that chooses {chosen} here), or run on a GPU"
+            f"fp32. Leave the option out (that chooses {fitting.name} here), or run on a GPU"
         )
-    if requested == "bf16":
-        return Precision("bf16", on_cpu, "as requested")
-    if requested == "fp16":
-        return Precision("fp16", on_cpu, "as requested")
-    if requested == "fp32":
-        return Precision("fp32", on_cpu, "as requested")
-    return Precision("bf16" if chosen == "bf16" else "fp16" if chosen == "fp16" else "fp32", on_cpu, reason)
+    return Precision(cast(FormatName, requested), fitting.use_cpu, "as requested")
 
 
 def cpu_has_bf16() -> bool:

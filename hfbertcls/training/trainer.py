@@ -13,10 +13,11 @@ from torch import nn
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
-from hfbertcls.evaluation.scores import label_scores, probability_scores
+from hfbertcls.evaluation.scores import classification_scores
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
@@ -36,8 +37,7 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     raw = prediction.predictions
     logits = np.asarray(raw[0] if isinstance(raw, tuple) else raw, dtype=np.float32)
     gold = np.asarray(prediction.label_ids, dtype=np.int64)
-    scores = {**label_scores(gold, logits.argmax(axis=1)), **probability_scores(gold, logits)}
-    return {name: value for name, value in scores.items() if value is not None}
+    return {name: value for name, value in classification_scores(gold, logits).items() if value is not None}
 
 
 class TextClassificationTrainer(Trainer):
@@ -202,11 +202,10 @@ class TextClassificationTrainer(Trainer):
 
 def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:
     """Without validation data nothing can be selected: our defaults give way, and say so."""
-    if str(args.eval_strategy) in ("no", "IntervalStrategy.NO"):
+    if args.eval_strategy == IntervalStrategy.NO:
         return
     logger.warning("no eval_dataset: evaluation is off, and the last weights are kept, not the best")
-    neutral = TrainingArguments(output_dir=str(args.output_dir), use_cpu=args.use_cpu)
-    args.eval_strategy = neutral.eval_strategy
+    args.eval_strategy = IntervalStrategy.NO
     args.do_eval = False
     args.load_best_model_at_end = False
 

@@ -74,49 +74,32 @@ def test_every_parameter_moves(tmp_path):
     assert still == []
 
 
-def one_update(trainer_class, args, model):
-    trainer_class(model=model, args=args, train_dataset=rows(16)).train()
+def updated_by(tmp_path, num_rows: int, batch_size: int, accumulation: int) -> dict[str, torch.Tensor]:
+    """The weights after one update by plain gradient descent, which shows the size of the gradient."""
+    args = arguments(
+        tmp_path,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=accumulation,
+        max_steps=1,
+        optim="sgd",
+        learning_rate=0.1,
+        max_grad_norm=0.0,
+        eval_every="no",
+        warmup_steps=0,
+    )
+    model = tiny_classifier(dropout=0.0)
+    TextClassificationTrainer(model=model, args=args, train_dataset=rows(num_rows)).train()
     return weights(model)
 
 
-def test_accumulated_batches_give_the_same_update_as_one_large_batch(tmp_path):
-    updated = {}
-    for batch_size, accumulation in ((16, 1), (4, 4)):
-        args = arguments(
-            tmp_path,
-            per_device_train_batch_size=batch_size,
-            gradient_accumulation_steps=accumulation,
-            max_steps=1,
-            optim="sgd",
-            learning_rate=0.1,
-            max_grad_norm=0.0,
-            eval_every="no",
-            warmup_steps=0,
-        )
-        updated[batch_size] = one_update(TextClassificationTrainer, args, tiny_classifier(dropout=0.0))
-    for name, value in updated[16].items():
-        torch.testing.assert_close(updated[4][name], value, atol=1e-6, rtol=0)
-
-
-def test_uneven_accumulated_batches_weigh_each_row_the_same(tmp_path):
-    """13 rows as 4 + 4 + 4 + 1: the last row must not count four times as much as the others."""
-    updated = {}
-    for batch_size, accumulation in ((13, 1), (4, 4)):
-        args = arguments(
-            tmp_path,
-            per_device_train_batch_size=batch_size,
-            gradient_accumulation_steps=accumulation,
-            optim="sgd",
-            learning_rate=0.1,
-            max_grad_norm=0.0,
-            eval_every="no",
-            warmup_steps=0,
-        )
-        model = tiny_classifier(dropout=0.0)
-        TextClassificationTrainer(model=model, args=args, train_dataset=rows(13)).train()
-        updated[batch_size] = weights(model)
-    for name, value in updated[13].items():
-        torch.testing.assert_close(updated[4][name], value, atol=1e-6, rtol=0)
+@pytest.mark.parametrize(
+    "num_rows", [pytest.param(16, id="4 x 4"), pytest.param(13, id="4 + 4 + 4 + 1: the last row counts no more")]
+)
+def test_accumulated_batches_give_the_same_update_as_one_large_batch(tmp_path, num_rows):
+    whole = updated_by(tmp_path, num_rows, num_rows, 1)
+    accumulated = updated_by(tmp_path, num_rows, 4, 4)
+    for name, value in whole.items():
+        torch.testing.assert_close(accumulated[name], value, atol=1e-6, rtol=0)
 
 
 def test_the_stock_trainer_takes_a_step_four_times_as_large(tmp_path):
@@ -137,7 +120,9 @@ def test_the_stock_trainer_takes_a_step_four_times_as_large(tmp_path):
             disable_tqdm=True,
             save_strategy="no",
         )
-        after = one_update(Trainer, args, tiny_classifier(dropout=0.0))
+        model = tiny_classifier(dropout=0.0)
+        Trainer(model=model, args=args, train_dataset=rows(16)).train()
+        after = weights(model)
         steps[batch_size] = sum((after[name] - start[name]).norm().item() for name in start)
     assert steps[4] / steps[16] == pytest.approx(4, rel=1e-3)
 
