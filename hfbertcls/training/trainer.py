@@ -1,7 +1,6 @@
 """The trainer: transformers' own, without the traps that every subclass inherits."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from math import isfinite
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import nn
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers import EvalPrediction, TrainingArguments
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
@@ -22,7 +21,9 @@ from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArgumen
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.recipe import choose_recipe
+from hfbertcls.training.resuming import ResumableTrainer
 from hfbertcls.training.sampling import LengthGroupedSampler
+from hfbertcls.training.splitting import SplittingTrainer
 
 
 logger = logging.get_logger(__name__)
@@ -40,13 +41,14 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     return {name: value for name, value in classification_scores(gold, logits).items() if value is not None}
 
 
-class TextClassificationTrainer(Trainer):
+class TextClassificationTrainer(SplittingTrainer, ResumableTrainer):
     """`Trainer` for text classifiers; takes what its parent takes.
 
     What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
     precision trains; `training_args.bin` (a pickle with local paths) is never kept; checkpoints hold no path; the
     learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
-    `compute_metrics` being given.
+    `compute_metrics` being given; a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
+    killed run goes on from its last complete checkpoint to the same weights (`ResumableTrainer`).
     """
 
     # The loss of `compute_loss` is weighted here for accumulation, so the parent must not divide it again.
@@ -89,11 +91,14 @@ class TextClassificationTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.add_callback(ConsoleCallback)
-        self.add_callback(_BestCheckpointFinder)
-        self.throughput = ThroughputCallback()
-        self.add_callback(self.throughput)
+        self.add_callback(ThroughputCallback)
         if isinstance(self.args, TextClassificationTrainingArguments):
             self._resolve_recipe(self.args)
+
+    @property
+    def throughput(self) -> ThroughputCallback:
+        """How fast training went."""
+        return next(one for one in self.callback_handler.callbacks if isinstance(one, ThroughputCallback))
 
     def _resolve_recipe(self, args: TextClassificationTrainingArguments) -> None:
         """Fill in the learning rate and the number of epochs that were left open, and say so."""
@@ -115,12 +120,13 @@ class TextClassificationTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         """Our own length grouping where lengths are known; everything else as the parent."""
-        dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
+        # The parent passes the data set without the columns that the model does not take, so without the lengths.
+        whole: Any = self.train_dataset
         column = self.args.length_column_name
-        if self.args.train_sampling_strategy == "group_by_length" and column in getattr(dataset, "column_names", ()):
+        if self.args.train_sampling_strategy == "group_by_length" and column in getattr(whole, "column_names", ()):
             seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
             batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-            return LengthGroupedSampler(dataset[column], batch_size, seed)
+            return LengthGroupedSampler(whole[column], batch_size, seed)
         return super()._get_train_sampler(train_dataset)
 
     def training_step(
@@ -186,19 +192,6 @@ class TextClassificationTrainer(Trainer):
         if isinstance(self.args, TextClassificationTrainingArguments):
             (directory / "training_args.json").write_text(self.args.to_sanitised_json(), encoding="utf-8")
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As the parent, with the path of the best checkpoint left out of the state (its step tells which it is)."""
-        super()._save_checkpoint(model, trial)
-        folder = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
-        path = folder / TRAINER_STATE_NAME
-        if not path.is_file():
-            return
-        state = json.loads(path.read_text(encoding="utf-8"))
-        state["best_model_checkpoint"] = None
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        partial.replace(path)
-
 
 def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:
     """Without validation data nothing can be selected: our defaults give way, and say so."""
@@ -222,15 +215,3 @@ def _without_autocast(model: nn.Module) -> Iterator[None]:
     finally:
         if prepared is not None:
             model.forward = prepared
-
-
-class _BestCheckpointFinder(TrainerCallback):
-    """After a resume: tell where the best checkpoint is, which the saved state does not (paths are kept out of it)."""
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if state.best_global_step and state.best_model_checkpoint is None:
-            folder = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
-            if folder.is_dir():
-                state.best_model_checkpoint = str(folder)

@@ -1,5 +1,7 @@
 import numpy as np
+from tiny import arguments, rows, tiny_classifier
 
+from hfbertcls import TextClassificationTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.sampling import LengthGroupedSampler
 
@@ -37,3 +39,16 @@ def test_epochs_grow_with_few_rows_and_many_labels():
     assert choose_recipe(22_000_000, 67_000, 2, 32).num_train_epochs == 3
     assert choose_recipe(22_000_000, 500, 2, 32).num_train_epochs == 10
     assert choose_recipe(22_000_000, 10_000, 77, 32).num_train_epochs == 7
+
+
+def test_the_trainer_uses_it_and_each_epoch_has_its_own_order(tmp_path):
+    data = rows(64).add_column("length", [6] * 64)
+    args = arguments(tmp_path, train_sampling_strategy="group_by_length", num_train_epochs=2)
+    trainer = TextClassificationTrainer(tiny_classifier(), args, None, data)
+    loader = trainer.get_train_dataloader()
+    assert isinstance(loader.batch_sampler.sampler, LengthGroupedSampler)
+    orders = []
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        orders.append([batch["labels"].tolist() for batch in loader])
+    assert orders[0] != orders[1]
