@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         OutputDirectoryError,
         RegistryError,
         TrainingError,
+        TrainingInterruptedError,
     )
     from hfbertcls.evaluation.report import Report
     from hfbertcls.inference.pipelines import load_pipeline
@@ -57,6 +58,7 @@ _HOMES = {
     "TextDataset": "hfbertcls.data.dataset",
     "TextSplit": "hfbertcls.data.dataset",
     "TrainingError": "hfbertcls.errors",
+    "TrainingInterruptedError": "hfbertcls.errors",
     "TrainingOptions": "hfbertcls.run",
     "evaluate_model": "hfbertcls.measure",
     "load_for_inference": "hfbertcls.modeling.loading",
@@ -91,6 +93,7 @@ __all__ = [
     "TextDataset",
     "TextSplit",
     "TrainingError",
+    "TrainingInterruptedError",
     "TrainingOptions",
     "evaluate_model",
     "load_for_inference",

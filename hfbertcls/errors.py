@@ -6,6 +6,7 @@ HfBertClsError
 ├── DatasetError (ValueError)              the data cannot be used as they are                  exit code 1
 ├── ModelError (ValueError)                a model or tokenizer cannot be used as it is         exit code 1
 ├── TrainingError (RuntimeError)           training went wrong and cannot go on                 exit code 1
+│   └── TrainingInterruptedError           somebody asked the run to stop, and it did           exit code 1
 ├── OutputDirectoryError (FileExistsError) the place to write to is taken or not writable       exit code 1
 └── MissingAssetError (FileNotFoundError)  something that must be installed is not there        exit code 1
 
@@ -42,6 +43,10 @@ class ModelError(HfBertClsError, ValueError):
 
 class TrainingError(HfBertClsError, RuntimeError):
     """Training went wrong and cannot go on."""
+
+
+class TrainingInterruptedError(TrainingError):
+    """Somebody asked the run to stop; it has saved what it had."""
 
 
 class OutputDirectoryError(HfBertClsError, FileExistsError):

@@ -4,41 +4,27 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, cast
 
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.data.description import Say, describe_dataset, describe_tokens, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
-from hfbertcls.environment import describe_environment, public_command
+from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing
-from hfbertcls.evaluation import plots
-from hfbertcls.evaluation.baselines import Baselines
-from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import BINARY_METRICS, METRICS
-from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
     ModelSource,
     find_max_length,
     load_config,
-    load_for_inference,
     load_for_training,
     load_tokenizer,
 )
-from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.registry import CALLBACKS, register
-from hfbertcls.sharing.card import RENDERER
-from hfbertcls.sharing.model_repository import (
-    data_facts,
-    model_facts,
-    task_facts,
-    write_plots,
-    write_predictions,
-    write_report,
-)
+from hfbertcls.run_report import report_on_training
+from hfbertcls.sharing.card import CARD_FACTS
 from hfbertcls.sharing.output_directory import OutputDirectory
 
 
@@ -46,10 +32,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
+    from hfbertcls.training.identity import RunIdentity
     from hfbertcls.training.trainer import TextClassificationTrainer
-
-USAGE_TEXT = "This is an example. Put a text of your own here."
-CARD_FACTS = ("title", "license", "language", "intended_use", "limitations")
 
 
 @dataclass(frozen=True)
@@ -59,6 +43,7 @@ class TrainingOptions:
     Args:
         max_length: in tokens; None takes the model's limit, at most 512.
         overwrite: replace what an earlier run left in the directory.
+        resume: go on with the run that was stopped there; begin if there is none.
         early_stopping: evaluations without improvement after which to stop; None never stops early.
         callbacks: registered names of further callbacks.
         report_to: trackers, by transformers' names.
@@ -69,6 +54,7 @@ class TrainingOptions:
 
     max_length: int | None = None
     overwrite: bool = False
+    resume: bool = False
     early_stopping: int | None = None
     callbacks: Sequence[str] = ()
     report_to: Sequence[str] = ()
@@ -101,7 +87,7 @@ def train_and_evaluate(
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     seed = int(options.arguments.get("seed", 42))
     directory = OutputDirectory(Path(output_dir))
-    directory.check(overwrite=options.overwrite)
+    directory.check(overwrite=options.overwrite, resume=options.resume)
     _check_options(options)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=seed)
     schema = require_trainable(data)
@@ -113,12 +99,26 @@ def train_and_evaluate(
     tokenized = {name: tokenize_split(split, tokenizer, max_length, schema) for name, split in data.splits.items()}
     describe_tokens(tokenized, say)
     with directory.claimed():
-        directory.clear()
-        trainer = _train(source, schema, tokenizer, tokenized, directory, options, say)
+        if not options.resume:
+            directory.clear()
+        trainer = _make_trainer(source, schema, tokenizer, tokenized, directory, options, say)
+        checkpoint = _begin_or_go_on(trainer, _identity(source, schema, tokenized, trainer, options), directory, say)
+        if directory.holds_a_model:
+            say(f"The run in {directory.path.name!r} is complete: there is nothing to go on with")
+            return Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
+        _train(trainer, checkpoint, say)
         say("Evaluating the chosen weights in fp32 ...")
         trainer.save_model(str(directory.staging))
-        report = _report_on_training(
-            source, data, schema, tokenized, trainer, directory, options, time.perf_counter() - began
+        report = report_on_training(
+            source,
+            data,
+            schema,
+            tokenized,
+            trainer,
+            directory,
+            options.card,
+            options.command or public_command(),
+            time.perf_counter() - began,
         )
         directory.publish()
     return report
@@ -163,7 +163,7 @@ def _training_arguments(directory: OutputDirectory, options: TrainingOptions) ->
         raise ConfigurationError(f"the training arguments do not fit: {err}") from err
 
 
-def _train(
+def _make_trainer(
     source: ModelSource,
     schema: LabelSchema,
     tokenizer: "PreTrainedTokenizerBase",
@@ -182,7 +182,9 @@ def _train(
     if options.early_stopping is not None:
         callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))
     callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
-    trainer = TextClassificationTrainer(
+    for note in loaded.notes:
+        say(f"  note: {note}")
+    return TextClassificationTrainer(
         model=loaded.model,
         args=args,
         train_dataset=tokenized["train"].dataset,
@@ -190,106 +192,84 @@ def _train(
         processing_class=tokenizer,
         callbacks=callbacks,
     )
-    for note in loaded.notes:
-        say(f"  note: {note}")
-    say(
-        f"Training {source.public_name} ({loaded.model.num_parameters():,} parameters): learning rate "
-        f"{args.learning_rate:g}, {args.num_train_epochs:g} epochs, batches of {args.train_batch_size} x "
-        f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), "
-        f"on {args.device.type}"
-    )
-    trainer.train()
-    return trainer
 
 
-def _report_on_training(
+def _identity(
     source: ModelSource,
-    data: TextDataset,
     schema: LabelSchema,
     tokenized: Mapping[str, TokenizedSplit],
     trainer: "TextClassificationTrainer",
-    directory: OutputDirectory,
     options: TrainingOptions,
-    wall_seconds: float,
-) -> Report:
-    """Score the staged weights, and write everything that says how good they are beside them."""
-    from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
+) -> "RunIdentity":
+    from hfbertcls.training.identity import RunIdentity, determining, digest_of
 
-    staging = directory.staging
-    model: Any = load_for_inference(ModelSource(str(staging)))
-    model.to(trainer.args.device)
-    gold = {name: np.asarray(tokenized[name].dataset["labels"], dtype=np.int64) for name in tokenized}
-    baselines = Baselines(data.splits["train"].texts, gold["train"])
-    tokenizer = load_tokenizer(ModelSource(str(staging)))
-    evaluation = {}
-    for name in [name for name in ("validation", "test") if name in data.splits]:
-        logits = score(model, tokenizer, tokenized[name])
-        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names)
-        digest = write_predictions(staging, name, predictions)
-        evaluation[name] = split_figures(predictions, digest, baselines.scores(data.splits[name].texts, gold[name]))
-    facts = {
-        name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
-        for name, split in data.splits.items()
-    }
-    training = _training_facts(trainer, wall_seconds)
-    report = Report(
-        task=task_facts(data, schema, tokenized["train"].max_length),
-        model=model_facts(source, model, staging / "model.safetensors"),
-        data=data_facts(data, facts),
-        evaluation=evaluation,
-        training=training,
-        card=_card_facts(options.card, directory.path.resolve().name, staging),
-        environment=describe_environment(),
-        command=options.command or public_command(),
+    args = trainer.args
+    rows_per_update = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    further = {"early_stopping": options.early_stopping, "callbacks": list(options.callbacks)}
+    return RunIdentity(
+        model="@".join(filter(None, (source.public_name, source.revision))),
+        max_length=tokenized["train"].max_length,
+        labels=list(schema.names),
+        rows={name: digest_of(split) for name, split in tokenized.items()},
+        arguments=determining(cast(Any, args).sanitised() | further, rows_per_update=rows_per_update),
     )
-    events = read_events(directory.path / FILE_NAME)
-    curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
-    write_plots(staging, report, predictions, {"learning_curves": curves})
-    write_report(staging, report)
-    return report
 
 
-def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
+def _begin_or_go_on(
+    trainer: "TextClassificationTrainer", identity: "RunIdentity", directory: OutputDirectory, say: Say
+) -> Path | None:
+    """Find the checkpoint to go on from, make sure that it belongs to this run, and that the disk is large enough.
+
+    Raises:
+        ConfigurationError: if the run in the directory is another one.
+        OutputDirectoryError: if the disk has not even room for one checkpoint and the model.
+    """
+    from hfbertcls.training.checkpoints import discard, latest_complete, step_of
+    from hfbertcls.training.identity import RunIdentity
+
+    earlier = RunIdentity.read(directory.checkpoints)
+    checkpoint = latest_complete(directory.checkpoints)
+    if earlier is not None and (checkpoint is not None or directory.holds_a_model):
+        differences = earlier.differences(identity)
+        if differences:
+            raise ConfigurationError(
+                f"--resume goes on with the run in {directory.path.name!r}, but this is another one. What differs: "
+                f"{', '.join(differences)}. Repeat the command of that run, or begin anew with --overwrite"
+            )
+    if directory.holds_a_model:
+        return None
+    step = (step_of(checkpoint) or 0) if checkpoint is not None else 0
+    for name in discard(directory.checkpoints, after=step):
+        say(f"  note: {name} cannot be gone on from, and is removed")
+    if checkpoint is not None:
+        say(f"Going on from step {step:,}")
+    say(f"Disk: {directory.require_space(*_space(trainer))}")
+    identity.write(directory.checkpoints)
+    return checkpoint
+
+
+def _space(trainer: "TextClassificationTrainer") -> tuple[int, int]:
+    """Bytes that a run needs at least, and at most at a time: checkpoints with AdamW's two states, then the model."""
     args: Any = trainer.args
-    state, speed = trainer.state, trainer.throughput
-    seconds = max(speed.seconds_, 1e-9)
-    names = (
-        "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-        "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "label_smoothing_factor", "optim",
-        "train_sampling_strategy", "precision", "eval_every", "seed",
-    )  # fmt: skip
-    values = args.sanitised()
-    return {
-        "best_step": state.best_global_step or state.global_step,
-        "steps": state.global_step,
-        "planned_steps": state.max_steps,
-        "epochs": state.epoch,
-        "seconds": speed.seconds_,
-        "wall_seconds": wall_seconds,
-        "examples_per_second": speed.rows_ / seconds,
-        "tokens_per_second": speed.tokens_ / seconds,
-        "padding_fraction": speed.padding_fraction,
-        "seed": args.seed,
-        "selection_metric": str(args.metric_for_best_model).removeprefix("eval_"),
-        "selection_value": state.best_metric,
-        "hyperparameters": {name: values[name] for name in names if name in values}
-        | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
-    }
+    weights = sum(4 * parameter.numel() for parameter in cast(Any, trainer.model).parameters())
+    if args.save_strategy == "no":
+        return weights, weights
+    checkpoint = weights * (3 if str(args.optim.value).startswith("adamw_torch") else 1)
+    kept = args.save_total_limit or 1
+    return checkpoint + weights, checkpoint * (kept + 1) + weights
 
 
-def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
-    """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
-    from hfbertcls.inference.pipelines import load_pipeline
+def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: Say) -> None:
+    from hfbertcls.training.callbacks.interruption import InterruptionCallback
 
-    answers: Any = load_pipeline(str(staging))(USAGE_TEXT)
-    facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
-    return facts | {
-        "renderer": RENDERER,
-        "repo_id": None,
-        "space_id": None,
-        "title": name,
-        "usage_model": name,
-        "usage_text": USAGE_TEXT,
-        "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
-        **given,
-    }
+    args: Any = trainer.args
+    model: Any = trainer.model
+    say(
+        f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
+        f"{args.num_train_epochs:g} epochs, batches of {args.train_batch_size} x "
+        f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
+    )
+    interruption = InterruptionCallback(say)
+    trainer.add_callback(interruption)
+    with interruption.listening():
+        trainer.train(str(checkpoint) if checkpoint is not None else None)

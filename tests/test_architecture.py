@@ -16,6 +16,7 @@ ROOMS = (
     {"inference"},
     {"sharing"},
     {"training"},
+    {"run_report"},
     {"run", "measure", "quickstart"},
     {"cli"},
     {"__main__"},

@@ -15,10 +15,11 @@ _OURS_INSTEAD = {
     "eval_strategy": "--eval-every", "evaluation_strategy": "--eval-every", "save_strategy": "--eval-every",
     "eval_steps": "--eval-every", "save_steps": "--eval-every", "metric_for_best_model": "--metric",
     "greater_is_better": "--metric", "load_best_model_at_end": "--metric", "do_train": "hfbertcls train",
-    "do_eval": "hfbertcls evaluate", "do_predict": "hfbertcls evaluate",
+    "do_eval": "hfbertcls evaluate", "do_predict": "hfbertcls evaluate", "resume_from_checkpoint": "--resume",
+    "auto_find_batch_size": "--batch-size auto",
 }  # fmt: skip
 _FIELDS = {
-    "seed": "seed", "epochs": "num_train_epochs", "max_steps": "max_steps", "batch_size": "per_device_train_batch_size",
+    "seed": "seed", "epochs": "num_train_epochs", "max_steps": "max_steps",
     "learning_rate": "learning_rate", "precision": "precision", "metric": "metric_for_best_model",
     "eval_every": "eval_every",
 }  # fmt: skip
@@ -44,11 +45,17 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)"
     )
     parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
+    place.add_argument(
+        "--resume", action="store_true", help="go on with a run that was stopped there, or begin if there is none"
+    )
     parser.add_argument("--seed", type=int, default=42, help="of splits, head, data order and dropout (default: 42)")
     parser.add_argument("--epochs", type=float, metavar="N", help="default: by the number of rows and labels")
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after so many updates; overrides --epochs")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="rows in a batch, on each device (default: 32)")
+    parser.add_argument(
+        "--batch-size", metavar="N", help="rows in a batch, on each device (default: 32); auto: 32, in parts that fit"
+    )
     parser.add_argument("--learning-rate", type=float, metavar="R", help="default: by the size of the model")
     parser.add_argument("--precision", metavar="P", help="auto, bf16, fp16 or fp32, in training (default: auto)")
     parser.add_argument("--metric", metavar="NAME", help="chooses the checkpoint on validation (default: f1_macro)")
@@ -86,7 +93,7 @@ def expand_config(words: Sequence[str]) -> list[str]:
     return expanded + list(words[1:])
 
 
-_SWITCHES = {"trust_remote_code", "allow_pickle", "overwrite", "debug", "json"}
+_SWITCHES = {"trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json"}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -135,6 +142,16 @@ def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[st
     return {name: getattr(values, name) for name in given}
 
 
+def _batch_size(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    if text == "auto":
+        return {"try_longest_batch_first": True}
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"--batch-size {text} is not possible. Expected a number from 1, or auto")
+    return {"per_device_train_batch_size": int(text)}
+
+
 def _card_facts(options: argparse.Namespace) -> Mapping[str, Any]:
     if options.config is None:
         return {}
@@ -148,6 +165,7 @@ def run(options: argparse.Namespace) -> int:
     """Train."""
     known = [f"--{name.replace('_', '-')}" for name in vars(options)]
     fields = _training_fields(options.rest, known)
+    fields |= _batch_size(options.batch_size)
     fields |= {field: getattr(options, flag) for flag, field in _FIELDS.items() if getattr(options, flag) is not None}
 
     from hfbertcls.cli.summary import summary
@@ -157,7 +175,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.run import TrainingOptions, train_and_evaluate
     from hfbertcls.sharing.output_directory import OutputDirectory
 
-    OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite)
+    OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
     data = load_text_dataset(
         options.dataset,
         text_column=options.text_column,
@@ -177,6 +195,7 @@ def run(options: argparse.Namespace) -> int:
         TrainingOptions(
             max_length=options.max_length,
             overwrite=options.overwrite,
+            resume=options.resume,
             early_stopping=options.early_stopping,
             callbacks=options.callbacks,
             report_to=options.report_to,

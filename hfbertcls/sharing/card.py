@@ -12,6 +12,8 @@ from hfbertcls.resources import resource_dir
 
 
 RENDERER = "1"
+CARD_FACTS = ("title", "license", "language", "intended_use", "limitations")
+"""What a person may state."""
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
 _METRIC_NAMES = {

@@ -1,18 +1,21 @@
 """The directory of a run: one run at a time, and a model repository that is complete or not there at all."""
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
-from hfbertcls.errors import OutputDirectoryError
+from hfbertcls.errors import HfBertClsError, OutputDirectoryError, shorten
 
 
 _LOCK = ".hfbertcls.lock"
 _STAGING = ".hfbertcls-staging"
 _WEIGHTS = "model.safetensors"
+_BEGUN = {_LOCK, _STAGING, "checkpoints", "metrics.jsonl"}
 
 
 class OutputDirectory:
@@ -35,26 +38,66 @@ class OutputDirectory:
         """Where the model repository is put together."""
         return self.path / _STAGING
 
-    def check(self, *, overwrite: bool) -> None:
+    @property
+    def holds_a_model(self) -> bool:
+        """Whether a run has ended here: the weights are moved in last."""
+        return (self.path / _WEIGHTS).is_file() and (self.path / "report.json").is_file()
+
+    def check(self, *, overwrite: bool, resume: bool = False) -> None:
         """Refuse a place that is taken, before anything heavy is done.
 
         Raises:
-            OutputDirectoryError: if it is a file, or holds something and `overwrite` is not given.
+            OutputDirectoryError: if it is a file; if it holds something, and `overwrite` is not given; with `resume`: if
+                what it holds is no run that can go on.
         """
         if self.path.exists() and not self.path.is_dir():
             raise OutputDirectoryError(f"--output-dir {self.path.name} is a file. Name a directory")
-        if self.path.is_dir() and not overwrite and any(entry.name != _LOCK for entry in self.path.iterdir()):
+        names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+        if resume:
+            if not (self.checkpoints / "run.json").is_file() and not names <= _BEGUN:
+                raise OutputDirectoryError(
+                    f"the directory {self.path.name!r} holds no run that can go on (no checkpoints/run.json). Pass "
+                    "--overwrite to begin anew, or name another directory"
+                )
+        elif not overwrite and not names <= {_LOCK}:
+            stopped = (self.checkpoints / "run.json").is_file() and not self.holds_a_model
             raise OutputDirectoryError(
-                f"the directory {self.path.name!r} is not empty. Pass --overwrite to replace what an earlier run left "
-                "there, or name another directory"
+                f"the directory {self.path.name!r} "
+                + (
+                    "holds a run that was stopped. Pass --resume to go on with it, "
+                    if stopped
+                    else "is not empty. Pass "
+                )
+                + "--overwrite to replace what an earlier run left there, or name another directory"
             )
+
+    def require_space(self, least: int, most: int) -> str:
+        """Compare what a run needs with what the disk has; returns both in words.
+
+        Args:
+            least: bytes without which no run can end.
+            most: bytes that it needs at most at a time; what it already wrote counts towards them.
+
+        Raises:
+            OutputDirectoryError: if `least` is not free.
+        """
+        free = shutil.disk_usage(self.path).free
+        written = sum(entry.stat().st_size for entry in self.checkpoints.rglob("*") if entry.is_file())
+        if free + written < least:
+            raise OutputDirectoryError(
+                f"the disk of {self.path.name!r} has {_bytes(free)} free, and the run needs at least {_bytes(least)} for a "
+                "checkpoint and the model. Make room, name another --output-dir, or pass --eval-every no, which keeps "
+                "no checkpoints"
+            )
+        short = "" if free + written >= most else ": this may not be enough"
+        return f"up to {_bytes(most)} while training (checkpoints, then the model); {_bytes(free)} are free{short}"
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """Hold the directory for this run alone.
 
         Raises:
-            OutputDirectoryError: if another run holds it, or it cannot be written.
+            OutputDirectoryError: if another run holds it, or it cannot be written, also later for want of room.
         """
         existed = self.path.is_dir()
         try:
@@ -71,12 +114,20 @@ class OutputDirectory:
             ) from err
         try:
             yield
+        except (OSError, SafetensorError) as err:
+            if isinstance(err, HfBertClsError) or not _says_full(err):
+                raise
+            raise OutputDirectoryError(
+                f"the disk of {self.path.name!r} is full ({_bytes(shutil.disk_usage(self.path).free)} free): "
+                f"{shorten(str(err), 120)}. The checkpoints are intact. Make room, then repeat the command with --resume"
+            ) from err
         finally:
             shutil.rmtree(self.staging, ignore_errors=True)
+            (self.path / _LOCK).unlink(missing_ok=True)  # before the release: whoever comes next locks a new file
             lock.release()
-            (self.path / _LOCK).unlink(missing_ok=True)
-            if not existed and not any(self.path.iterdir()):
-                self.path.rmdir()
+            for folder in (self.checkpoints, *([] if existed else [self.path])):
+                with contextlib.suppress(OSError):  # (it is kept if anything is in it)
+                    folder.rmdir()
 
     def clear(self) -> None:
         """Remove what an earlier run left, and nothing else."""
@@ -94,3 +145,14 @@ class OutputDirectory:
                 shutil.rmtree(target)
             entry.replace(target)
         self.staging.rmdir()
+
+
+def _says_full(err: Exception) -> bool:
+    """Whether a disk (or a quota) is full; safetensors tell it in their own words."""
+    if isinstance(err, OSError):
+        return err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "No space left" in str(err) or "StorageFull" in str(err) or "quota exceeded" in str(err).lower()
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.0f} MB"

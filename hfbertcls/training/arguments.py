@@ -27,6 +27,13 @@ class TextClassificationTrainingArguments(TrainingArguments):
 
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Rows in a batch, on each device."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows in an evaluation batch."})
+    eval_accumulation_steps: int | None = field(
+        default=16, metadata={"help": "Evaluation batches after which logits move to the CPU."}
+    )
+    try_longest_batch_first: bool = field(
+        default=False,
+        metadata={"help": "Find out before the first update how many of the longest rows fit into memory at a time."},
+    )
     learning_rate: float = field(
         default=AUTO, metadata={"help": "Peak learning rate. 0 chooses by the size of the model (see Recipe)."}
     )
@@ -78,6 +85,9 @@ class TextClassificationTrainingArguments(TrainingArguments):
                 "hub_token does not belong in the arguments: transformers writes them, token included, into files that "
                 "are uploaded. Log in with `hf auth login`, or set HF_TOKEN"
             )
+        if self.auto_find_batch_size:
+            # The parent's way begins the run again with fewer rows in an update: another run than the one asked for.
+            self.auto_find_batch_size, self.try_longest_batch_first = False, True
         if self.evaluation_strategy is not None:
             warnings.warn(
                 "evaluation_strategy is now called eval_strategy; it is translated. hfbertcls sets evaluation and "

@@ -5,17 +5,10 @@ import json
 import math
 from types import SimpleNamespace
 
-import datasets
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertForSequenceClassification,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    set_seed,
-)
+from tiny import rows, tiny_classifier
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hfbertcls import (
     CALLBACKS,
@@ -98,19 +91,6 @@ class StopAt(TrainerCallback):
             control.should_training_stop = True
 
 
-def classifier():
-    set_seed(0)
-    config = BertConfig(
-        vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=2
-    )
-    return BertForSequenceClassification(config)
-
-
-def rows(count: int, seed: int) -> datasets.Dataset:
-    ids = torch.randint(5, 40, (count, 6), generator=torch.Generator().manual_seed(seed))
-    return datasets.Dataset.from_dict({"input_ids": ids.tolist(), "labels": [i % 2 for i in range(count)]})
-
-
 def trainer(tmp_path, name: str, callbacks: list, scores: list[float]) -> TextClassificationTrainer:
     given = iter(scores)
     args = TextClassificationTrainingArguments(
@@ -119,11 +99,11 @@ def trainer(tmp_path, name: str, callbacks: list, scores: list[float]) -> TextCl
         load_best_model_at_end=False,
     )  # fmt: skip
     return TextClassificationTrainer(
-        classifier(),
+        tiny_classifier(),
         args,
         None,
-        rows(32, 0),
-        rows(8, 1),
+        rows(32),
+        rows(8, seed=1),
         callbacks=callbacks,
         compute_metrics=lambda _: {"f1_macro": next(given)},
     )

@@ -2,60 +2,18 @@
 
 import json
 import math
-from pathlib import Path
 
-import datasets
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments, set_seed
+from tiny import arguments, rows, tiny_classifier, weights
+from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
 from hfbertcls import (
     ConfigurationError,
     TextClassificationTrainer,
-    TextClassificationTrainingArguments,
     TrainingError,
 )
 from hfbertcls.evaluation.scores import label_scores
-
-
-def tiny_classifier(dropout: float = 0.1, num_labels: int = 2) -> BertForSequenceClassification:
-    set_seed(0)
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=40,
-            hidden_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            intermediate_size=32,
-            max_position_embeddings=32,
-            num_labels=num_labels,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-        )
-    )
-
-
-def rows(count: int, length: int = 6, seed: int = 0) -> datasets.Dataset:
-    generator = torch.Generator().manual_seed(seed)
-    ids = torch.randint(5, 40, (count, length), generator=generator)
-    labels = (ids > 22).sum(dim=1) > length // 2
-    return datasets.Dataset.from_dict({"input_ids": ids.tolist(), "labels": labels.long().tolist()})
-
-
-def arguments(tmp_path: Path, **changes) -> TextClassificationTrainingArguments:
-    values = {
-        "output_dir": str(tmp_path / "out"),
-        "precision": "fp32",
-        "num_train_epochs": 1,
-        "learning_rate": 1e-3,
-        "per_device_train_batch_size": 16,
-        "eval_every": "epoch",
-    }
-    return TextClassificationTrainingArguments(**{**values, "train_sampling_strategy": "sequential", **changes})
-
-
-def weights(model) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def test_every_parameter_moves(tmp_path):
@@ -169,24 +127,6 @@ def test_checkpoints_hold_no_path_and_no_pickled_arguments(tmp_path):
     saved = json.loads((tmp_path / "out" / "checkpoint-2" / "training_args.json").read_text())
     assert saved["output_dir"] == "out"
     assert not [name for name in saved if "token" in name and "tokens" not in name]
-
-
-def test_a_resumed_run_ends_with_the_same_weights(tmp_path):
-    whole = tiny_classifier()
-    args = arguments(tmp_path / "whole", num_train_epochs=3, train_sampling_strategy="group_by_length")
-    data = rows(32).add_column("length", [6] * 32)
-    TextClassificationTrainer(whole, args, None, data, rows(16, seed=1)).train()
-
-    resumed = tiny_classifier()
-    trainer = TextClassificationTrainer(resumed, args, None, data, rows(16, seed=1))
-    trainer.train(resume_from_checkpoint=str(tmp_path / "whole" / "out" / f"checkpoint-{trainer_first_kept(args)}"))
-    for name, value in weights(whole).items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-
-
-def trainer_first_kept(args) -> int:
-    """The earliest checkpoint that is still there."""
-    return min(int(path.name.rpartition("-")[2]) for path in Path(args.output_dir).glob("checkpoint-*"))
 
 
 def test_without_validation_data_the_defaults_give_way(tmp_path, caplog):

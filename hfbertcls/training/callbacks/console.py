@@ -1,10 +1,15 @@
 """What a person sees while the model trains: a bar in a terminal, one line for each evaluation everywhere."""
 
 import sys
+import time
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+_SECONDS_TO_KNOW = 10
+_STEPS_TO_KNOW = 10
 
 
 class ConsoleCallback(TrainerCallback):
@@ -13,18 +18,27 @@ class ConsoleCallback(TrainerCallback):
     def __init__(self) -> None:
         self.bar_: Any = None
         self.loss_: float | None = None
+        self._began: tuple[float, int] | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the bar, if a terminal is attached."""
+        self._began = (time.monotonic(), state.global_step)
         if state.is_world_process_zero and sys.stderr.isatty():
             self.bar_ = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Move the bar."""
+        """Move the bar; once, when the pace is known, say how long a long run will take."""
+        if self._began is not None and state.is_world_process_zero:
+            seconds, steps = time.monotonic() - self._began[0], state.global_step - self._began[1]
+            if seconds >= _SECONDS_TO_KNOW and steps >= _STEPS_TO_KNOW:
+                self._began = None
+                left = (state.max_steps - state.global_step) * seconds / steps
+                if left >= 60:
+                    tqdm.write(f"  about {_duration(left)} of training left, evaluations apart", file=sys.stderr)
         if self.bar_ is not None:
             self.bar_.update(state.global_step - self.bar_.n)
 
@@ -69,3 +83,7 @@ class ConsoleCallback(TrainerCallback):
         if self.bar_ is not None:
             self.bar_.close()
             self.bar_ = None
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} min"

@@ -40,11 +40,13 @@ class MetricEarlyStoppingCallback(TrainerCallback, ExportableState):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start afresh, unless training resumes from a checkpoint."""
+        """Start afresh, unless training resumes from a checkpoint; stop at once if it had been stopped there."""
         if args.metric_for_best_model is None:
             raise ConfigurationError("early stopping needs metric_for_best_model. Name a metric, such as 'f1_macro'")
         if state.global_step == 0:
             self.accepted_best_, self.misses_ = None, 0
+        elif self.misses_ >= self.patience and state.global_step >= self.min_steps:
+            control.should_training_stop = True
 
     def on_evaluate(
         self,

@@ -53,8 +53,8 @@ class MetricLoggingCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Append the event."""
-        if self.path_ is None or not logs or not state.is_world_process_zero:
-            return
+        if self.path_ is None or not logs or not state.is_world_process_zero or "train_runtime" in logs:
+            return  # (the summary at the end of `train` is no event: a run that goes on after it would have two)
         is_evaluation = any(name.startswith("eval_") for name in logs)
         values = {name.removeprefix("eval_"): value for name, value in logs.items() if name != "epoch"}
         event = {

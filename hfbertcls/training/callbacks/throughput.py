@@ -4,10 +4,13 @@ import time
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 
 
-class ThroughputCallback(TrainerCallback):
+class ThroughputCallback(TrainerCallback, ExportableState):
     """Sum the wall time of the optimisation steps; the trainer adds the rows and tokens that it sees.
+
+    The sums go on after a resume, over all parts of a run.
 
     Attributes:
         seconds_: wall time of the steps: forward, backward and update, without evaluation and saving.
@@ -41,6 +44,11 @@ class ThroughputCallback(TrainerCallback):
         self.rows_ += shape[0]
         self.positions_ += shape[0] * shape[1]
         self.tokens_ += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else shape[0] * shape[1]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        names = ("seconds_", "rows_", "tokens_", "positions_")
+        return {"args": {}, "attributes": {name: getattr(self, name) for name in names}}
 
     @property
     def padding_fraction(self) -> float:

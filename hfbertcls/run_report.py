@@ -1,0 +1,139 @@
+"""The report of a training run: the figures of exactly the weights that were written, and how they came about."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.environment import describe_environment
+from hfbertcls.evaluation import plots
+from hfbertcls.evaluation.baselines import Baselines
+from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.sharing.card import CARD_FACTS, RENDERER
+from hfbertcls.sharing.model_repository import (
+    data_facts,
+    model_facts,
+    task_facts,
+    write_plots,
+    write_predictions,
+    write_report,
+)
+from hfbertcls.sharing.output_directory import OutputDirectory
+
+
+if TYPE_CHECKING:
+    from hfbertcls.training.trainer import TextClassificationTrainer
+
+USAGE_TEXT = "This is an example. Put a text of your own here."
+
+
+def report_on_training(
+    source: ModelSource,
+    data: TextDataset,
+    schema: LabelSchema,
+    tokenized: Mapping[str, TokenizedSplit],
+    trainer: "TextClassificationTrainer",
+    directory: OutputDirectory,
+    card: Mapping[str, Any],
+    command: str,
+    wall_seconds: float,
+) -> Report:
+    """Score the staged weights, and write everything that says how good they are beside them.
+
+    Args:
+        source: the encoder that training began with.
+        data: what it was trained on.
+        schema: its labels.
+        tokenized: its splits as token ids.
+        trainer: after training; its model is not used, the staged one is.
+        directory: with the model in `directory.staging`.
+        card: facts for the card that only a person knows.
+        command: what to print under "reproduce".
+        wall_seconds: from the beginning of the run.
+    """
+    from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
+
+    staging = directory.staging
+    model: Any = load_for_inference(ModelSource(str(staging)))
+    model.to(trainer.args.device)
+    gold = {name: np.asarray(tokenized[name].dataset["labels"], dtype=np.int64) for name in tokenized}
+    baselines = Baselines(data.splits["train"].texts, gold["train"])
+    tokenizer = load_tokenizer(ModelSource(str(staging)))
+    evaluation = {}
+    for name in [name for name in ("validation", "test") if name in data.splits]:
+        logits = score(model, tokenizer, tokenized[name])
+        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names)
+        digest = write_predictions(staging, name, predictions)
+        evaluation[name] = split_figures(predictions, digest, baselines.scores(data.splits[name].texts, gold[name]))
+    facts = {
+        name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
+        for name, split in data.splits.items()
+    }
+    training = _training_facts(trainer, wall_seconds)
+    report = Report(
+        task=task_facts(data, schema, tokenized["train"].max_length),
+        model=model_facts(source, model, staging / "model.safetensors"),
+        data=data_facts(data, facts),
+        evaluation=evaluation,
+        training=training,
+        card=_card_facts(card, directory.path.resolve().name, staging),
+        environment=describe_environment(),
+        command=command,
+    )
+    events = read_events(directory.path / FILE_NAME)
+    curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
+    write_plots(staging, report, predictions, {"learning_curves": curves})
+    write_report(staging, report)
+    return report
+
+
+def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
+    args: Any = trainer.args
+    state, speed = trainer.state, trainer.throughput
+    seconds = max(speed.seconds_, 1e-9)
+    names = (
+        "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+        "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "label_smoothing_factor", "optim",
+        "train_sampling_strategy", "precision", "eval_every", "seed",
+    )  # fmt: skip
+    values = args.sanitised()
+    return {
+        "best_step": state.best_global_step or state.global_step,
+        "steps": state.global_step,
+        "planned_steps": state.max_steps,
+        "epochs": state.epoch,
+        "seconds": speed.seconds_,
+        "wall_seconds": wall_seconds,
+        "examples_per_second": speed.rows_ / seconds,
+        "tokens_per_second": speed.tokens_ / seconds,
+        "padding_fraction": speed.padding_fraction,
+        "seed": args.seed,
+        "selection_metric": str(args.metric_for_best_model).removeprefix("eval_"),
+        "selection_value": state.best_metric,
+        "hyperparameters": {name: values[name] for name in names if name in values}
+        | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
+    }
+
+
+def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
+    """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
+    from hfbertcls.inference.pipelines import load_pipeline
+
+    answers: Any = load_pipeline(str(staging))(USAGE_TEXT)
+    facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
+    return facts | {
+        "renderer": RENDERER,
+        "repo_id": None,
+        "space_id": None,
+        "title": name,
+        "usage_model": name,
+        "usage_text": USAGE_TEXT,
+        "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
+        **given,
+    }

@@ -1,0 +1,102 @@
+"""Checkpoints that are whole or not there, and what tells a whole one from the rest that a kill left."""
+
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+
+
+PARTIAL = ".partial"
+"""Where a checkpoint is put together, beside the finished ones."""
+
+RUNNING_LOSS = "running_loss.json"
+"""The training loss since it was last logged, so that a resumed run logs the same mean."""
+
+_FOLDER = re.compile(r"checkpoint-(\d+)")
+
+
+def step_of(folder: Path) -> int | None:
+    """The optimisation step of a checkpoint's folder, by its name; None for other folders."""
+    named = _FOLDER.fullmatch(folder.name)
+    return int(named[1]) if named else None
+
+
+def checkpoints_in(directory: Path) -> list[Path]:
+    """The folders that are named like checkpoints, whole or not, latest step first."""
+    if not directory.is_dir():
+        return []
+    folders = [entry for entry in directory.iterdir() if step_of(entry) is not None and entry.is_dir()]
+    return sorted(folders, key=lambda folder: step_of(folder) or 0, reverse=True)
+
+
+def latest_complete(directory: Path) -> Path | None:
+    """The latest checkpoint from which training can go on: it is complete, and so is the best one that it names."""
+    for folder in checkpoints_in(directory):
+        state = _read_state(folder)
+        if state is None or not is_complete(folder):
+            continue
+        best = state.get("best_global_step")
+        if not best or is_complete(directory / f"checkpoint-{best}"):
+            return folder
+    return None
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a checkpoint holds everything that resuming needs, each file in its full length.
+
+    A file that was cut short is recognised by its own format: safetensors state their size in the header, PyTorch's
+    archives end with their directory, the state is JSON.
+    """
+    state = _read_state(folder)
+    archives = [folder / OPTIMIZER_NAME, folder / SCHEDULER_NAME, *folder.glob("rng_state*.pth")]
+    return (
+        state is not None
+        and state.get("global_step") == step_of(folder)
+        and len(archives) > 2
+        and all(zipfile.is_zipfile(archive) for archive in archives)
+        and _has_whole_weights(folder)
+    )
+
+
+def discard(directory: Path, *, after: int) -> list[str]:
+    """Remove the checkpoints after a step, and rests of unfinished ones; returns the names of what was removed."""
+    unwanted = [folder for folder in checkpoints_in(directory) if (step_of(folder) or 0) > after]
+    for folder in [*unwanted, directory / PARTIAL]:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [folder.name for folder in unwanted]
+
+
+def _read_state(folder: Path) -> dict[str, Any] | None:
+    try:
+        state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def _has_whole_weights(folder: Path) -> bool:
+    index = folder / SAFE_WEIGHTS_INDEX_NAME
+    try:
+        if not index.is_file():
+            return _is_whole_safetensors(folder / SAFE_WEIGHTS_NAME)
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        return all(_is_whole_safetensors(folder / shard) for shard in shards)
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def _is_whole_safetensors(path: Path) -> bool:
+    """Compare the size of the file with its header: 8 bytes of header length, the header, the tensors' bytes."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        size = path.stat().st_size
+        if length > size:
+            return False
+        header = json.loads(file.read(length))
+    end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+    return size == 8 + length + int(end)
