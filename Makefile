@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ASSETS := hfbertcls/quickstart-requirements.txt
 
-.PHONY: help quickstart test lint types packaging benchmark-quality clean
+.PHONY: help quickstart test stress lint types packaging benchmark-quality clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -29,6 +29,9 @@ quickstart: $(VENV)/.installed ## train a classifier on real text, offline once 
 
 test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/python -m pytest
+
+stress: $(VENV)/.installed-dev ## kills, requests to stop, a million rows: minutes
+	$(BIN)/python -m pytest -m stress
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check .

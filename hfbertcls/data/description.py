@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.tokenization import TokenizedSplit
 
 
@@ -22,6 +23,8 @@ def describe_dataset(data: TextDataset, say: Say) -> None:
     for name, split in data.splits.items():
         left_out = ", ".join(f"{count:,} with {reason.replace('_', ' ')}" for reason, count in split.dropped.items())
         say(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
+    for sentence in find_duplicates(data).sentences({name: len(split) for name, split in data.splits.items()}):
+        say(f"  note: {sentence}")
     if data.schema is None:
         return
     counts = {name: split.label_counts(data.schema) for name, split in data.splits.items()}

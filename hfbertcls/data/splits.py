@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextSplit
+from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.errors import ConfigurationError, DatasetError
 
 
@@ -54,6 +55,7 @@ def complete_splits(
         how = f"no {split_by!r} in two splits"
     else:
         how = "stratified by label" if _has_one_label_a_row(train) else "at random"
+        how += ", equal texts together"
     made = "validation cut" if "test" in splits else "validation and test cut"
     return result, f"{made} from train ({how}, seed {seed})"
 
@@ -61,12 +63,17 @@ def complete_splits(
 def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[npt.NDArray[np.int64]]:
     """Deal each label's rows, shuffled, to the parts; the rest stays in train, so a label of one row does too.
 
+    A row whose text stands in an earlier row goes where that one went, so no text is in two parts.
+
     Returns:
         Sorted positions: of train, then one array for each share.
     """
     generator = np.random.default_rng(seed)
     codes, names = _strata(split)
-    rows_by_code = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    first = first_occurrences(split)
+    distinct = np.flatnonzero(first == np.arange(len(split)))
+    counts_by_code = np.bincount(codes[distinct], minlength=len(names))
+    rows_by_code = np.split(distinct[np.argsort(codes[distinct], kind="stable")], np.cumsum(counts_by_code)[:-1])
     parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(shares) + 1)]
     owed = np.zeros(len(shares))  # fractions carried from label to label keep the shares right over many small labels
     for code in sorted(range(len(names)), key=names.__getitem__):
@@ -79,11 +86,12 @@ def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[np
             parts[index].append(rows[:count])
             rows = rows[count:]
         parts[0].append(rows)
-    cut = [np.sort(np.concatenate(part)).astype(np.int64) for part in parts]
+    cut = [np.flatnonzero(np.isin(first, np.concatenate(part))) for part in parts]
     if any(len(part) == 0 for part in cut):
         raise DatasetError(
             f"the train split has too few usable rows to cut validation and test rows from it: {len(split):,}, with "
-            f"{len(names):,} different labels (each part takes at most one of {len(shares) + 1} rows of a label). "
+            f"{len(names):,} different labels (each part takes at most one of {len(shares) + 1} different texts of a "
+            "label). "
             "Add rows, or give validation and test files of your own"
         )
     return cut

@@ -115,6 +115,12 @@ def _limits(report: Report) -> list[str]:
             "There is no test split: the checkpoint was chosen on the validation split, so the figures above are "
             "somewhat too good."
         )
+    shared = report.data.get("overlap", {}).get(f"train/{split}", 0)
+    if shared:
+        limits.append(
+            f"{shared:,} of the {figures['rows']:,} texts of the {split} split are in the train split too: up to "
+            f"{100 * shared / figures['rows']:.1f} points of its accuracy may be memory."
+        )
     max_length = report.task["max_length"]
     cut = [
         f"{facts['truncated_rows']:,} of {facts['rows']:,} in {name} ({_percent(facts['truncated_rows'] / facts['rows'])})"

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.report import Report
@@ -61,6 +63,7 @@ def data_facts(data: TextDataset, splits: Mapping[str, Any]) -> dict[str, Any]:
         "revision": data.revision,
         "split_method": data.split_method,
         "notes": list(data.notes),
+        **asdict(find_duplicates(data)),
         "splits": splits,
     }
 

@@ -104,7 +104,7 @@ def test_splits_of_a_folder_stay_as_they_are(tmp_path):
 
 
 def test_a_test_split_without_labels_is_left_out_and_noted(tmp_path):
-    (tmp_path / "train.csv").write_text("text,label\n" + "a,x\nb,y\n" * 30)
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(f"a {n},x\nb {n},y\n" for n in range(30)))
     (tmp_path / "test.csv").write_text("text,label\na,\nb,\n")
     dataset = load_text_dataset(str(tmp_path))
     assert dataset.notes == ("the test split has no labels (2 rows) and is not used",)

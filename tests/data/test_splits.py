@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_cut_and_another_seed_another():
     again, _ = complete_splits({"train": split(LABELS)}, 7)
     other, _ = complete_splits({"train": split(LABELS)}, 8)
     assert rows_of(first) == rows_of(again) != rows_of(other)
-    assert how == "validation and test cut from train (stratified by label, seed 7)"
+    assert how == "validation and test cut from train (stratified by label, equal texts together, seed 7)"
 
 
 def test_cut_splits_are_disjoint_complete_and_in_order():

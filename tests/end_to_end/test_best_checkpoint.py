@@ -10,7 +10,7 @@ def test_the_card_reports_the_best_checkpoint_and_not_the_last(tmp_path, tiny_mo
     options = TrainingOptions(
         arguments={
             "learning_rate": 0.1,
-            "num_train_epochs": 2,
+            "num_train_epochs": 4,
             "per_device_train_batch_size": 16,
             "eval_every": "10",
             "warmup_steps": 180,

@@ -100,6 +100,16 @@ def test_no_test_split_is_said():
     assert "There is no test split: the checkpoint was chosen on the validation split" in card_of(changed)
 
 
+def test_texts_that_the_model_was_trained_on_are_told():
+    changed = values()
+    rows = changed["evaluation"]["test"]["rows"]
+    changed["data"]["overlap"] = {"train/test": rows // 10, "validation/test": 3}
+    assert "texts of the test split are in the train split too: up to 9.9 points of its accuracy may be" in card_of(
+        changed
+    )
+    assert "in the train split too" not in card_of(values())
+
+
 def test_cut_texts_are_told_in_one_sentence():
     assert "longer are 116 of 4,000 in train (2.9 %), 43 of 1,390 in validation (3.1 %), 46 of" in card_of(values())
 
