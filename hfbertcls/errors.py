@@ -70,6 +70,12 @@ def shorten(text: str, limit: int = 60) -> str:
     return repr(flat if len(flat) <= limit else flat[: limit - 1] + "…")
 
 
+def printable(text: str, limit: int = 60) -> str:
+    """`text` for a terminal: one line, nothing that would steer the terminal, at most `limit` characters."""
+    flat = "".join(letter if letter.isprintable() or letter == "\u200d" else repr(letter)[1:-1] for letter in text)
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
 def listing(names: Iterable[str], limit: int = 8) -> str:
     """Name at most `limit` of the given names, quoted, and say how many more there are."""
     all_names = list(names)

@@ -1,5 +1,6 @@
 """The result of a run, for a person."""
 
+from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
 from hfbertcls.sharing.card import format_number, shown_split, summary_rows
 
@@ -22,6 +23,8 @@ def summary(report: Report) -> str:
                 f"  {title:<31} accuracy {format_number(scores['accuracy'])}, macro F1 {format_number(scores['f1_macro'])}"
             )
     weakest = sorted(figures["per_label"].items(), key=lambda item: item[1]["f1"])[:3]
-    shown = ", ".join(f"{label} (F1 {format_number(row['f1'])}, {row['support']:,} rows)" for label, row in weakest)
+    shown = ", ".join(
+        f"{printable(label)} (F1 {format_number(row['f1'])}, {row['support']:,} rows)" for label, row in weakest
+    )
     lines.append(f"Weakest labels: {shown}")
     return "\n".join(lines)

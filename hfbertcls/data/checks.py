@@ -1,5 +1,7 @@
 """What must hold before a classifier is trained; each refusal comes before any model is loaded."""
 
+import re
+import shlex
 import unicodedata
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset
@@ -56,11 +58,14 @@ def require_single_label(dataset: TextDataset) -> LabelSchema:
 
 
 def similar_labels(schema: LabelSchema) -> list[list[str]]:
-    """Groups of label names that differ only in case, blanks or Unicode form."""
+    """Groups of label names that differ only in case, blanks, Unicode form, invisible marks, or as 1 and 1.0 do."""
     groups: dict[str, list[str]] = {}
     for name in schema.names:
-        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        groups.setdefault(key, []).append(name)
+        visible = "".join(
+            letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace()
+        )
+        key = " ".join(unicodedata.normalize("NFKC", visible).casefold().split())
+        groups.setdefault(re.sub(r"(?<=\d)\.0+$", "", key), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -72,10 +77,10 @@ def _refuse_similar_labels(schema: LabelSchema, dataset: TextDataset) -> None:
     for split in dataset.splits.values():
         for name, count in split.label_counts(schema).items():
             counts[name] += count
-    shown = "; ".join(", ".join(f"{name!r} ({counts[name]:,} rows)" for name in group) for group in groups)
-    keep = " ".join(f'"{name}"' for name in schema.names)
+    shown = "; ".join(", ".join(f"{name!a} ({counts[name]:,} rows)" for name in group) for group in groups)
+    keep = shlex.join(schema.names)
     raise DatasetError(
-        f"labels of {dataset.source} differ only in capitals, blanks or Unicode form: {shown}. They would become "
+        f"labels of {dataset.source} differ only in capitals, blanks, invisible marks or Unicode form: {shown}. They would become "
         f"different classes. Make them equal in the data, or keep them apart with --labels {keep}"
     )
 

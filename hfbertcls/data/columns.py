@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.tables import RawTable
+from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
 
 

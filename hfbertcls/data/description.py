@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.errors import printable
 
 
 Say = Callable[[str], None]
@@ -30,7 +31,7 @@ def describe_dataset(data: TextDataset, say: Say) -> None:
     counts = {name: split.label_counts(data.schema) for name, split in data.splits.items()}
     say(f"  {len(data.schema)} labels ({', '.join(counts)}):")
     for label in data.schema.names[:20]:
-        say(f"    {label}: {', '.join(f'{split[label]:,}' for split in counts.values())}")
+        say(f"    {printable(label)}: {', '.join(f'{split[label]:,}' for split in counts.values())}")
     if len(data.schema) > 20:
         say(f"    ... and {len(data.schema) - 20} more")
 

@@ -10,6 +10,9 @@ from hfbertcls.data.splits import complete_splits
 from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 
 
+MOST_LABELS = 1_000
+
+
 def load_text_dataset(
     dataset: str,
     *,
@@ -44,8 +47,8 @@ def load_text_dataset(
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
     columns = choose_columns(first, text_column, text_pair_column, label_column)
-    extra = [split_by] if split_by else []
-    if split_by and split_by not in first.table.column_names:
+    extra = [split_by] if split_by is not None else []
+    if split_by is not None and split_by not in first.table.column_names:
         raise ConfigurationError(
             f"{first.name} has no column {split_by!r}, which --split-by names. "
             f"Its columns are {listing(first.table.column_names)}"
@@ -105,9 +108,14 @@ def _schema(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
                 f"Declared are {listing(declared)}. Correct --labels or the data"
             )
         if len(set(declared)) != len(declared):
-            raise ConfigurationError(f"--labels names a label twice: {listing(declared)}")
+            raise ConfigurationError(f"a label is declared twice in {listing(declared)}. Correct --labels or the data")
         return LabelSchema(declared, declared=True)
     rows = sum(len(split) for split in splits.values())
+    if len(found) > MOST_LABELS:
+        raise DatasetError(
+            f"{source.name} has {len(found):,} different labels, more than the {MOST_LABELS:,} that can be reported on. "
+            "Check --label-column, or join rare labels to one"
+        )
     if len(found) > max(20, rows // 2):
         raise DatasetError(
             f"the label column has {len(found):,} different values in {rows:,} rows (such as "

@@ -1,6 +1,6 @@
 """From a table as it stands to a split: texts and labels checked, unusable rows counted, nothing re-typed silently."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns
 from hfbertcls.data.dataset import Task, TextSplit
-from hfbertcls.data.tables import RawTable
-from hfbertcls.errors import DatasetError, listing
+from hfbertcls.data.raw import RawTable
+from hfbertcls.errors import DatasetError, listing, shorten
 
 
 _MANY_VALUES = 20  # with more distinct decimal numbers than this, a column is a quantity and not a set of classes
@@ -43,6 +43,11 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
                 "so it cannot be read beside it. Rename it in the data"
             )
         arrays[column] = arrays.get(column, raw.table.column(column))
+        if pa.types.is_nested(arrays[column].type) and column not in taken.values():
+            raise DatasetError(
+                f"the column {column!r} of {raw.name} holds {shorten(str(arrays[column].type), 40)}, but --split-by needs one "
+                "value a row. Name another column"
+            )
     table = pa.table(arrays)
 
     has_text = _not_blank(table.column("text"))
@@ -69,21 +74,26 @@ def _text(raw: RawTable, column: str) -> pa.ChunkedArray:
         return values.cast(pa.string())
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise DatasetError(
-            f"the column {column!r} of {raw.name} holds {values.type}, but texts were expected. "
+            f"the column {column!r} of {raw.name} holds {shorten(str(values.type), 60)}, but texts were expected. "
             "Name the column of the texts with --text-column"
         )
     return values.cast(pa.large_string())
 
 
+# Besides white space: what prints as nothing (zero-width marks, soft hyphens, direction marks, control characters).
+_INVISIBLE = "".join(map(chr, [*range(33), *range(0x7F, 0xA1), 0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x180E, *range(0x2000, 0x2010),
+    *range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000, 0x3164, 0xFEFF, 0xFFA0]))  # fmt: skip
+
+
 def _not_blank(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(values)), 0), False)
+    return pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim(values, _INVISIBLE)), 0), False)
 
 
 def _has_label(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_list(values.type):
         return pc.is_valid(values)  # an empty list says "none of the labels", which is an answer
     if pa.types.is_floating(values.type):
-        return pc.is_finite(pc.fill_null(values, float("nan")))
+        return pc.invert(pc.is_nan(pc.fill_null(values, float("nan"))))
     return _not_blank(values)
 
 
@@ -97,16 +107,15 @@ def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
     if pa.types.is_integer(kind):
         if names is None:
             return values.cast(pa.string())
-        known = names  # -1 is the datasets library's mark for "no label"
-        return _map_values(values, lambda value: known[value] if 0 <= value < len(known) else None)
+        return _class_names(raw, column, names)
     if pa.types.is_boolean(kind):
         return values.cast(pa.string())
     if pa.types.is_floating(kind):
-        return values.cast(pa.float64())
+        return _numbers(raw, column)
     if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return values.cast(pa.string())
     raise DatasetError(
-        f"the column {column!r} of {raw.name} holds {kind}, but labels (texts, numbers or lists of them) were "
+        f"the column {column!r} of {raw.name} holds {shorten(str(kind), 60)}, but labels (texts, numbers or lists of them) were "
         "expected. Name the column of the labels with --label-column"
     )
 
@@ -115,9 +124,35 @@ def _label_text(value: object) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def _map_values(values: pa.ChunkedArray, function: Callable[[int], str | None]) -> pa.ChunkedArray:
-    mapped = [None if value is None else function(value) for value in values.to_pylist()]
-    return pa.chunked_array([pa.array(mapped, pa.string())])
+def _class_names(raw: RawTable, column: str, names: Sequence[str]) -> pa.ChunkedArray:
+    """Declared labels for their numbers; -1 is the datasets library's mark for "no label"."""
+    values = raw.table.column(column).to_pylist()
+    for row, value in enumerate(values):
+        if value is not None and not -1 <= value < len(names):
+            raise DatasetError(
+                f"{raw.place(row)}: the label {value} in {column!r} is none of the {len(names)} declared ones "
+                f"({listing(names, 4)}), which are numbered from 0. Correct it"
+            )
+    labels = [None if value is None or value == -1 else names[value] for value in values]
+    return pa.chunked_array([pa.array(labels, pa.string())])
+
+
+def _numbers(raw: RawTable, column: str) -> pa.ChunkedArray:
+    """Decimal numbers as double precision, with the digits that a shorter format shows (0.1 stays 0.1)."""
+    values = raw.table.column(column)
+    infinite = np.flatnonzero(np.isinf(values.to_numpy(zero_copy_only=False).astype(np.float64)))
+    if len(infinite):
+        raise DatasetError(
+            f"{raw.place(int(infinite[0]))}: the label in {column!r} is infinite. Correct or remove the row"
+        )
+    if pa.types.is_float64(values.type):
+        return values
+    shown = [
+        None if value is None else float(str(kind(value)))
+        for kind in [values.type.to_pandas_dtype()]
+        for value in values.to_pylist()
+    ]
+    return pa.chunked_array([pa.array(shown, pa.float64())])
 
 
 def infer_task(splits: Sequence[TextSplit], requested: Task | None, label_column: str) -> Task:

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hfbertcls.data.tables import RawTable, is_table_file, read_table
-from hfbertcls.errors import DatasetError, did_you_mean, listing
+from hfbertcls.data.raw import RawTable
+from hfbertcls.data.tables import is_table_file, read_table
+from hfbertcls.errors import DatasetError, did_you_mean, listing, shorten
 
 
 _SPLIT_STEMS = {
@@ -24,7 +25,7 @@ _SPLIT_STEMS = {
     "test": "test",
     "testing": "test",
 }
-_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -50,11 +51,21 @@ def open_source(dataset: str) -> Source:
     Raises:
         DatasetError: if there is no such thing, or it cannot be read.
     """
-    path = Path(dataset).expanduser()
-    if path.is_dir():
-        return _open_folder(path)
-    if path.is_file():
-        return Source(path.name, {None: read_table(path)})
+    if not dataset.strip():
+        raise DatasetError("--dataset is empty. Expected a file, a folder or a Hub id such as 'user/name'")
+    try:
+        path = Path(dataset).expanduser()
+        if path.is_dir():
+            return _open_folder(path)
+        if path.is_file():
+            return Source(path.name, {None: read_table(path)})
+        is_special = path.is_symlink() or path.exists()
+    except (OSError, RuntimeError) as err:
+        raise DatasetError(f"--dataset {shorten(Path(dataset).name)} cannot be read: {_reason(err)}") from err
+    if is_special:
+        raise DatasetError(
+            f"{path.name!r} is neither a file nor a folder (a broken link, a pipe or a device). Name a file"
+        )
     match = _HUB_ID.fullmatch(dataset)
     if match is None or is_table_file(path) or dataset.startswith((".", "/", "~")):
         neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -70,49 +81,89 @@ def _open_folder(folder: Path) -> Source:
     if (folder / "dataset_dict.json").is_file():
         return _open_saved(folder)
     files: dict[str, list[Path]] = {}
-    others = []
-    for path in sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")):
-        stem = _SHARD.sub("", path.name.split(".")[0]).lower()
-        if stem in _SPLIT_STEMS and is_table_file(path):
-            files.setdefault(_SPLIT_STEMS[stem], []).append(path)
+    unread: list[Path] = []
+    for path in sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
+        split = _split_of(path)
+        if split is not None and is_table_file(path) and path.is_file():
+            files.setdefault(split, []).append(path)
         else:
-            others.append(path.name)
+            unread.append(path)
     if not files:
         raise DatasetError(
             f"the folder {folder.name!r} has no file called train, validation or test with a known ending "
-            f"(csv, tsv, json, jsonl, parquet, arrow, txt); it holds {listing(others) or 'nothing'}. "
+            f"(csv, tsv, json, jsonl, parquet, arrow, txt); it holds {listing(path.name for path in unread) or 'nothing'}. "
             "Rename the files, or name one file"
         )
-    tables: dict[str | None, RawTable] = {}
-    for split, paths in files.items():
-        tables[split] = _read_shards(split, paths)
-    unread = [name for name in others if is_table_file(Path(name))]
-    notes = (f"not read, because the name is not that of a split: {listing(unread)}",) if unread else ()
+    for path in unread:
+        if (split := _split_of(path)) is not None and split not in files:
+            raise DatasetError(
+                f"{path.name!r} in {folder.name!r} is the {split} split by its name, but it is no file that can be read "
+                f"({'a folder' if path.is_dir() else 'its ending, or a broken link'}). Convert it to CSV or Parquet, or "
+                "move it away if it is not to be used"
+            )
+    tables: dict[str | None, RawTable] = {split: _read_shards(split, paths) for split, paths in files.items()}
+    ignored = [path.name for path in unread if is_table_file(path) or _split_of(path) is not None]
+    notes = (f"not read: {listing(ignored)}",) if ignored else ()
     return Source(folder.name, tables, notes=notes)
 
 
+def _split_of(path: Path) -> str | None:
+    """The split that a file holds by its name."""
+    return _SPLIT_STEMS.get(_SHARD.sub("", path.name.split(".")[0]).lower())
+
+
 def _read_shards(split: str, paths: list[Path]) -> RawTable:
+    _require_all_shards(split, paths)
     if len(paths) == 1:
         return read_table(paths[0])
-    if not all(_SHARD.search(path.name.split(".")[0]) for path in paths):
-        raise DatasetError(
-            f"several files could be the {split} split: {listing(path.name for path in paths)}. Keep one of them"
-        )
     shards = [read_table(path) for path in paths]
+    if any(shard.class_names != shards[0].class_names for shard in shards):
+        raise DatasetError(
+            f"the shards of the {split} split declare different labels, or in another order. Write them again"
+        )
     try:
         table = pa.concat_tables([shard.table for shard in shards])
     except pa.ArrowInvalid as err:
-        raise DatasetError(f"the shards of the {split} split differ in their columns: {err}") from err
+        raise DatasetError(
+            f"the shards of the {split} split differ in their columns or types: {shorten(str(err), 160)}. Write them again"
+        ) from err
     digest = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()
-    return RawTable(table, f"{split} ({len(shards)} shards)", digest, class_names=shards[0].class_names)
+    notes = tuple(note for shard in shards for note in shard.notes)
+    return RawTable(table, f"{split} ({len(shards)} shards)", digest, class_names=shards[0].class_names, notes=notes)
+
+
+def _require_all_shards(split: str, paths: list[Path]) -> None:
+    """Refuse files of which one would be read twice, or not at all."""
+    found = [_SHARD.search(path.name.split(".")[0]) for path in paths]
+    numbers = [(int(match[1]), int(match[2])) for match in found if match]
+    if not numbers and len(paths) == 1:
+        return
+    if len(numbers) < len(paths) or len(set(numbers)) < len(numbers) or len({total for _, total in numbers}) > 1:
+        raise DatasetError(
+            f"several files could be the {split} split: {listing(path.name for path in paths)}. Keep one of them, or one "
+            "set of shards"
+        )
+    total = numbers[0][1]
+    missing = sorted(set(range(total)) - {number for number, _ in numbers})
+    if missing or len(numbers) != total:
+        raise DatasetError(
+            f"the {split} split has {len(numbers)} of {total} shards; missing are those with the numbers "
+            f"{', '.join(map(str, missing[:10]))} (counted from 0). Fetch them"
+        )
 
 
 def _open_saved(folder: Path) -> Source:
     """A folder that `DatasetDict.save_to_disk` wrote."""
     import datasets  # noqa: PLC0415  (takes a second)
 
-    splits = datasets.load_from_disk(str(folder))
-    return Source(folder.name, _tables_of(splits))
+    try:
+        splits = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as err:
+        raise DatasetError(
+            f"the folder {folder.name!r} was written by save_to_disk, but cannot be read: {_reason(err)}. Save it again"
+        ) from err
+    tables, notes = _tables_of(splits)
+    return Source(folder.name, tables, notes=notes)
 
 
 def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Source:
@@ -127,12 +178,10 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
             f"{_first_line(err)}. It is not a file or folder here either. Check the name, the network and, for a "
             "private data set, `hf auth login`"
         ) from err
-    tables = _tables_of(splits)
+    tables, notes = _tables_of(splits)
     checksums = next(iter(splits.values())).info.download_checksums or {}
     commits = {match[1] for url in checksums for match in [re.search(r"@([0-9a-f]{40})/", url)] if match}
     resolved = commits.pop() if len(commits) == 1 else revision
-    ignored = [name for name in splits if name not in _SPLIT_STEMS]
-    notes = (f"splits that are not used: {listing(ignored)}",) if ignored else ()
     return Source(dataset_id, tables, config, resolved, is_from_hub=True, notes=notes)
 
 
@@ -140,8 +189,12 @@ def _first_line(err: BaseException) -> str:
     return (str(err).strip() or type(err).__name__).splitlines()[0].rstrip(".")
 
 
-def _tables_of(splits: Any) -> dict[str | None, RawTable]:
-    """The splits with a known name, each with the hash of its canonical Parquet form."""
+def _reason(err: BaseException) -> str:
+    return getattr(err, "strerror", None) or shorten(_first_line(err), 160)
+
+
+def _tables_of(splits: Any) -> tuple[dict[str | None, RawTable], tuple[str, ...]]:
+    """The splits with a known name, each with the hash of its canonical Parquet form; and a note on the others."""
     import datasets  # noqa: PLC0415  (takes a second)
 
     tables: dict[str | None, RawTable] = {}
@@ -153,11 +206,17 @@ def _tables_of(splits: Any) -> dict[str | None, RawTable]:
             for column, feature in split.features.items()
             if isinstance(feature, datasets.ClassLabel)
         }
+        if _SPLIT_STEMS[name] in tables:
+            same = [other for other in splits if _SPLIT_STEMS.get(other) == _SPLIT_STEMS[name]]
+            raise DatasetError(
+                f"several splits could be the {_SPLIT_STEMS[name]} split: {listing(same)}. Keep one of them"
+            )
         table = split.with_format("arrow")[:]
         tables[_SPLIT_STEMS[name]] = RawTable(table, name, _parquet_sha256(table), class_names=classes)
     if not tables:
         raise DatasetError(f"the data set has the splits {listing(splits)}, but none is called train or test")
-    return tables
+    ignored = [name for name in splits if name not in _SPLIT_STEMS]
+    return tables, (f"splits that are not used: {listing(ignored)}",) if ignored else ()
 
 
 def _parquet_sha256(table: pa.Table) -> str:

@@ -13,7 +13,7 @@ from hfbertcls.evaluation.scores import (
     Logits,
     classification_scores,
     row_log_losses,
-    scores_of_confusion_matrices,
+    scores_of_counts,
     softmax,
 )
 
@@ -69,12 +69,16 @@ def _resample(gold: Ids, logits: Logits, seed: int, *, binary: bool) -> dict[str
     predicted = logits.argmax(axis=1)
     correct = (predicted == gold).astype(np.float64)
     losses = row_log_losses(gold, logits)
-    cells, cell_of_row = np.unique(gold * num_labels + predicted, return_inverse=True)
+    hit = np.where(predicted == gold, gold, num_labels)  # (wrong rows are counted as one label more)
     ranking = _Ranking.of(gold, logits) if binary else None
 
     parts: dict[str, list[Floats]] = {}
     for rows in _resamples(num_rows, seed):
-        figures = scores_of_confusion_matrices(_matrices(cell_of_row[rows], cells, num_labels))
+        figures = scores_of_counts(
+            _count(hit[rows], num_labels + 1)[:, :num_labels],
+            _count(gold[rows], num_labels),
+            _count(predicted[rows], num_labels),
+        )
         figures["log_loss"] = losses[rows].mean(axis=1)
         figures["ece"] = _calibration_errors(np.sort(rows, axis=1), confidence, correct)
         if ranking is not None:
@@ -97,13 +101,6 @@ def _count(values: npt.NDArray[np.int64], num_values: int) -> npt.NDArray[np.int
     """Histogram of each row of `values` (resamples, n): counts of shape `(resamples, num_values)`."""
     offsets = np.arange(len(values))[:, None] * num_values
     return np.bincount((values + offsets).ravel(), minlength=len(values) * num_values).reshape(len(values), num_values)
-
-
-def _matrices(cell_of_row: npt.NDArray[np.int64], cells: Ids, num_labels: int) -> npt.NDArray[np.int64]:
-    """Confusion matrices of each resample; `cells` are the only ones that can be filled."""
-    matrices = np.zeros((len(cell_of_row), num_labels * num_labels), dtype=np.int64)
-    matrices[:, cells] = _count(cell_of_row, len(cells))
-    return matrices.reshape(-1, num_labels, num_labels)
 
 
 def _calibration_errors(rows: npt.NDArray[np.int32], confidence: Floats, correct: Floats) -> Floats:

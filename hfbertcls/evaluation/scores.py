@@ -13,6 +13,7 @@ from hfbertcls.evaluation.calibration import expected_calibration_error
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 Logits = npt.NDArray[np.float32]
 
 METRICS = ("accuracy", "f1_macro", "f1_weighted", "mcc", "log_loss", "ece")
@@ -101,20 +102,19 @@ def per_label_scores(gold: Ids, predicted: Ids, num_labels: int) -> list[dict[st
     ]
 
 
-def scores_of_confusion_matrices(matrices: npt.NDArray[np.int64]) -> dict[str, Floats]:
-    """Accuracy, F1 averages and Matthews correlation of many confusion matrices at once.
+def scores_of_counts(hits: Counts, gold: Counts, predicted: Counts) -> dict[str, Floats]:
+    """Accuracy, F1 averages and Matthews correlation of many resamples at once.
 
     Args:
-        matrices: counts of shape `(resamples, num_labels, num_labels)`.
+        hits: rows of each label that are predicted right, of shape `(resamples, num_labels)`.
+        gold: rows of each label, of the same shape.
+        predicted: predictions of each label, of the same shape.
 
     Returns:
-        Arrays of shape `(resamples,)`, equal to scikit-learn's figures for each matrix.
+        Arrays of shape `(resamples,)`, equal to scikit-learn's figures for each resample.
     """
-    counts = matrices.astype(np.float64)
-    total = counts.sum(axis=(1, 2))
-    hits = np.einsum("rii->ri", counts)
-    gold = counts.sum(axis=2)
-    predicted = counts.sum(axis=1)
+    hits, gold, predicted = hits.astype(np.float64), gold.astype(np.float64), predicted.astype(np.float64)
+    total = gold.sum(axis=1)
     occurs = gold + predicted
     f1 = np.divide(2 * hits, occurs, out=np.zeros_like(hits), where=occurs > 0)
     correct = hits.sum(axis=1)

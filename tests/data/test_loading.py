@@ -139,7 +139,12 @@ def test_a_group_column_with_a_reserved_name_is_refused(tmp_path):
             DatasetError,
             "not declared: 'x'. Declared are 'y'. Correct --labels",
         ),
-        ("text,label\na,x\n", {"labels": ["x", "x"]}, ConfigurationError, "--labels names a label twice: 'x', 'x'"),
+        (
+            "text,label\na,x\n",
+            {"labels": ["x", "x"]},
+            ConfigurationError,
+            "a label is declared twice in 'x', 'x'. Correct --labels",
+        ),
         ("text,label\na,x\n", {"task": "multi_label"}, DatasetError, "--task multi_label does not fit.*one label for"),
         ("text,label\na,x\n", {"task": "regression"}, DatasetError, "--task regression does not fit.*numbers only"),
         ("text,label\n,x\n", {}, DatasetError, "no usable row: 1 read, 1 with empty text. Check --text-column"),
@@ -157,9 +162,9 @@ def test_what_cannot_be_meant_is_refused(tmp_path, text, options, kind, message)
 
 
 def test_columns_of_another_type_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"'text' of a.jsonl holds int64, but texts were expected.*--text-column"):
+    with pytest.raises(DatasetError, match=r"'text' of a.jsonl holds 'int64', but texts were expected.*--text-column"):
         load_records(tmp_path, [{"text": 1, "label": "x"}])
-    with pytest.raises(DatasetError, match=r"'label' of a.jsonl holds struct.*--label-column"):
+    with pytest.raises(DatasetError, match=r"'label' of a.jsonl holds 'struct.*--label-column"):
         load_records(tmp_path, [{"text": "a", "label": {"x": 1}}])
 
 

@@ -31,7 +31,7 @@ READ = {
     "02_utf16_excel.csv": (30, {}, POLAR, ("read as UTF-16", "columns are separated by tabs")),
     "03_cp1252.csv": (40, {}, POLAR, ("not UTF-8 (first at line 2), read as Windows-1252",)),
     "05_quotes_newlines.csv": (30, {}, POLAR, ()),
-    "09_empty_texts.csv": (36, {"empty_text": 4}, POLAR, ()),
+    "09_empty_texts.csv": (35, {"empty_text": 5}, POLAR, ()),
     "10_missing_labels.csv": (36, {"missing_label": 6}, POLAR, ()),
     "11_float_int_labels.csv": (40, {}, ("0.0", "1.0"), ()),
     "15_singleton_class.csv": (59, {}, ("negative", "neutral", "positive"), ()),

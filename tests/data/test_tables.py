@@ -95,9 +95,9 @@ def test_keys_that_only_some_records_have_are_null_elsewhere(tmp_path):
         ("a.zip", b"PK\x03\x04", r"ending '\.zip'.*Unpack or convert the file"),
         ("noending", b"a", r"ending 'of no format'.*Unpack or convert"),
         ("a.csv", b"PK\x03\x04...", r"a\.csv is a ZIP archive or a spreadsheet.*'\.csv'.*Unpack it, or save"),
-        ("a.csv", FORMS["a.parquet"], r"is a Parquet file, not what.*Rename it to end in \.parquet"),
-        ("a.jsonl", FORMS["a.arrow"], r"is an Arrow file, not what.*Rename it to end in \.arrow"),
-        ("a.csv", gzip.compress(b"text,label\n"), r"is a gzip file, not what.*Rename it to end in \.gz"),
+        ("a.csv", FORMS["a.parquet"], r"is a Parquet file, not what.*Rename it to a\.parquet"),
+        ("a.jsonl", FORMS["a.arrow"], r"is an Arrow file, not what.*Rename it to a\.arrow"),
+        ("a.csv", gzip.compress(b"text,label\n"), r"is a gzip file, not what.*Rename it to a\.csv\.gz"),
         ("a.csv.gz", gzip.compress(b"text,label\n")[:-4], r"not a complete gzip file.*Fetch or compress it again"),
         ("a.csv.gz", b"text,label\n", r"not a complete gzip file.*Fetch or compress it again"),
         ("a.parquet", b"text,label\n", r"is not a Parquet file.*Rename or convert it"),
@@ -110,11 +110,45 @@ def test_keys_that_only_some_records_have_are_null_elsewhere(tmp_path):
         ("a.json", '[{"text": "a"}, 5]', r"record 1: '5' is not an object\. Expected objects such as"),
         ("a.jsonl", '{"text": "a"}\n\n{"text"\n', r"line 3: not a JSON object .*one on each line"),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', r"line 2: .* is not an object\. Expected objects"),
-        ("a.jsonl", '{"text": "a"}\n{"text": 5}\n', r"line 2: the values of 'text' are not of one type.*or null"),
-        ("a.jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', r"line 2: the values of 'text' .*or null"),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"text": 5}\n',
+            r"line 2: the value of 'text' is not of the type of those before it \('5'\).*or null",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"text": "\\ud800"}\n',
+            r"line 2: the value of 'text' holds half of a letter.*or null",
+        ),
         ("a.jsonl", '{"\\ud800": "a"}\n', r"line 1: the key .* is not text.*Rename"),
         ("a.json", "[" * 200_000, r"a\.json is nested too deeply.*Expected objects"),
         ("a.jsonl", "[" * 200_000, r"line 1: nested too deeply.*Expected"),
+        ("a.jsonl", '{"text": "a", "n": 99999999999999999999}\n', r"line 1: the value of 'n' is a number too large"),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n{"text": "b", "label": "x", "label": "y"}\n',
+            r"line 2: .*the key 'label' stands twice",
+        ),
+        (
+            "a.json",
+            '{"data": [{"text": "a"}]}',
+            r"one JSON object with the keys 'data'.*the key 'data' holds one: save that",
+        ),
+        (
+            "a.json",
+            '{"text": {"0": "a"}, "label": {"0": "x"}}',
+            r"one JSON object with the keys 'text', 'label'.*orient=",
+        ),
+        ("a.csv", b"\x28\xb5\x2f\xfd rest", r"is a Zstandard file"),
+        ("a.csv", "<!DOCTYPE html><p>", r"is a web page"),
+        (
+            "a.csv",
+            "version https://git-lfs.github.com/spec/v1\n",
+            r"only a pointer to a file in Git LFS.*git lfs pull",
+        ),
+        ("a.csv", "sep=;\ntext;label\n", r"first line names the separator \(delete that line\)"),
+        ("a.csv", "text,label\n" + "x" * 246 + "ustar", r"is a tar archive"),
+        ("a.csv.gz", gzip.compress(gzip.compress(b"text,label\n")), r"compressed twice: unpack it once"),
         ("a.txt", "__label__a one\ntwo words\n", r"line 2: 'two words' does not begin with '__label__'.*use CSV"),
         ("a.txt", "\n", r"a\.txt is empty\. Expected lines of the form '__label__NAME text'"),
     ],
@@ -128,3 +162,58 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(DatasetError, match=r"a\.csv cannot be read: Is a directory"):
         read_table(tmp_path / "a.csv")
+
+
+def test_numbers_in_json_stay_as_they_are_written(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"text": "t", "label": {value}}}\n' for value in ("1", "2", "1.0", "null")))
+    assert read_table(path).table["label"].to_pylist() == ["1", "2", "1.0", None]
+
+
+def test_lines_in_fasttext_form_end_in_any_way(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"__label__a one\n__label__b two\r__label__a three\r\n__label__b four")
+    assert read_table(path).table["text"].to_pylist() == ["one", "two", "three", "four"]
+
+
+def write_parquet(path, table, metadata=None):
+    pq.write_table(table.replace_schema_metadata({"huggingface": metadata} if metadata is not None else None), path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["{", "[1]", '{"info": null}', b"\xff", '{"info": {"features": {"l": {"_type": "ClassLabel", "names": null}}}}'],
+)
+def test_a_damaged_description_of_columns_is_refused(tmp_path, metadata):
+    write_parquet(tmp_path / "a.parquet", pa.table({"text": ["a"], "l": [0]}), metadata)
+    with pytest.raises(DatasetError, match=r"'huggingface'\) that cannot be read\. Write the file again"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_declared_labels_that_are_no_texts_are_refused(tmp_path):
+    metadata = '{"info": {"features": {"l": {"_type": "ClassLabel", "names": [5, 6]}}}}'
+    write_parquet(tmp_path / "a.parquet", pa.table({"text": ["a"], "l": [0]}), metadata)
+    with pytest.raises(DatasetError, match="declares labels for the column 'l' that are not texts"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    table = pa.table([pa.array(["a"]), pa.array(["x"]), pa.array(["y"])], names=["text", "label", "label"])
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(DatasetError, match="the column 'label' more than once"):
+        read_table(tmp_path / "a.arrow")
+
+
+def test_text_that_is_not_utf8_within_parquet_is_refused(tmp_path):
+    bad = pa.StringArray.from_buffers(1, pa.py_buffer(b"\x00\x00\x00\x00\x02\x00\x00\x00"), pa.py_buffer(b"\xff\xfe"))
+    pq.write_table(pa.table({"text": bad, "label": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(DatasetError, match="is damaged"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_views_of_text_are_read_as_text(tmp_path):
+    table = pa.table({"text": pa.array(["a", "b"], pa.string_view())})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    assert read_table(tmp_path / "a.arrow").table["text"].to_pylist() == ["a", "b"]

@@ -18,6 +18,10 @@ def sample(num_labels, rows=400, absent=()):
 CASES = [(2, ()), (3, ()), (20, ()), (3, (1,)), (20, (0, 7, 19))]
 
 
+def of_matrices(matrices):
+    return scores.scores_of_counts(np.einsum("rii->ri", matrices), matrices.sum(axis=2), matrices.sum(axis=1))
+
+
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
 def test_headline_figures_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, absent=absent)
@@ -57,14 +61,14 @@ def test_figures_of_resampled_matrices_equal_scikit_learn(num_labels, absent):
     predicted = logits.argmax(axis=1)
     draws = np.random.default_rng(0).integers(0, len(gold), (8, len(gold)))
     matrices = np.stack([scores.confusion_matrix(gold[rows], predicted[rows], num_labels) for rows in draws])
-    found = scores.scores_of_confusion_matrices(matrices)
+    found = of_matrices(matrices)
     for index, rows in enumerate(draws):
         expected = scores.label_scores(gold[rows], predicted[rows])
         assert {name: values[index] for name, values in found.items()} == pytest.approx(expected)
 
 
 def test_matrices_of_one_label_alone_have_no_correlation_and_no_warning():
-    found = scores.scores_of_confusion_matrices(np.array([[[5, 0], [0, 0]], [[0, 0], [5, 0]]]))
+    found = of_matrices(np.array([[[5, 0], [0, 0]], [[0, 0], [5, 0]]]))
     assert found["mcc"].tolist() == [0.0, 0.0]
     assert found["accuracy"].tolist() == [1.0, 0.0]
 

@@ -1,0 +1,25 @@
+"""A table of labelled text as it stands in its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table as it stands in its source."""
+
+    table: pa.Table
+    name: str
+    """Base name of the file, or the name of the split of a Hub data set."""
+    sha256: str
+    lines: list[int] | None = None
+    """For text formats: the line (1-based) on which each row begins."""
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column -> the label names that the source itself declares, in the order of their ids (`ClassLabel`)."""
+    notes: tuple[str, ...] = ()
+
+    def place(self, row: int) -> str:
+        """Where a row (0-based) stands, in words: `"reviews.csv, line 12"`."""
+        return f"{self.name}, line {self.lines[row]:,}" if self.lines is not None else f"{self.name}, row {row:,}"
