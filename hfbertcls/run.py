@@ -12,7 +12,15 @@ from hfbertcls.data.description import Say, describe_dataset, describe_tokens, s
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
 from hfbertcls.environment import public_command
-from hfbertcls.errors import ConfigurationError, did_you_mean, listing
+from hfbertcls.errors import (
+    ConfigurationError,
+    HfBertClsError,
+    ModelError,
+    TrainingError,
+    did_you_mean,
+    listing,
+    shorten,
+)
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import BINARY_METRICS, METRICS
 from hfbertcls.modeling.loading import (
@@ -88,7 +96,7 @@ def train_and_evaluate(
     seed = int(options.arguments.get("seed", 42))
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
-    _check_options(options)
+    check_options(options)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=seed)
     schema = require_trainable(data)
     describe_dataset(data, say)
@@ -124,20 +132,39 @@ def train_and_evaluate(
     return report
 
 
-def _check_options(options: TrainingOptions) -> None:
-    """Collect what is wrong with the options before anything heavy begins."""
+def check_options(options: TrainingOptions) -> None:
+    """Find what is wrong with the options before anything is read.
+
+    Raises:
+        ConfigurationError: for the first thing that is wrong.
+    """
     unknown = [key for key in options.card if key not in CARD_FACTS]
     if unknown:
         raise ConfigurationError(
             f"the card has no fact {listing(unknown)}{did_you_mean(unknown[0], CARD_FACTS)}. "
             f"Known facts: {', '.join(CARD_FACTS)}"
         )
+    for key, value in options.card.items():
+        texts = value if isinstance(value, list) and key == "language" else [value]
+        if not all(isinstance(text, str) for text in texts):
+            raise ConfigurationError(f"the fact {key!r} of the card must be a text, not {shorten(str(value))}")
     metric = str(options.arguments.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
     known = (*METRICS, *BINARY_METRICS, "loss")
     if metric not in known:
         raise ConfigurationError(
             f"--metric {metric} is not known{did_you_mean(metric, known)}. Choose one of {', '.join(known)}"
         )
+    for name in options.callbacks:
+        CALLBACKS.get(name)
+    args = _training_arguments(OutputDirectory(Path("unused")), options)
+    if options.early_stopping is not None:
+        from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
+
+        MetricEarlyStoppingCallback(options.early_stopping)
+        if args.eval_strategy == "no":
+            raise ConfigurationError(
+                "--early-stopping needs evaluations, and --eval-every no makes none. Leave one out"
+            )
 
 
 def _training_arguments(directory: OutputDirectory, options: TrainingOptions) -> "TextClassificationTrainingArguments":
@@ -159,8 +186,8 @@ def _training_arguments(directory: OutputDirectory, options: TrainingOptions) ->
         return TextClassificationTrainingArguments(**values)
     except ConfigurationError:
         raise
-    except (TypeError, ValueError) as err:
-        raise ConfigurationError(f"the training arguments do not fit: {err}") from err
+    except (TypeError, ValueError, ImportError, OSError) as err:
+        raise ConfigurationError(f"the training arguments do not fit: {shorten(str(err), 300)}") from err
 
 
 def _make_trainer(
@@ -184,7 +211,15 @@ def _make_trainer(
     callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
     for note in loaded.notes:
         say(f"  note: {note}")
-    return TextClassificationTrainer(
+    known = int(cast(Any, loaded.model.get_input_embeddings()).num_embeddings)
+    largest = max(split.largest_id for split in tokenized.values())
+    if largest >= known:
+        raise ModelError(
+            f"the tokenizer of {source.public_name!r} gives token ids up to {largest:,}, but the model has only {known:,} "
+            "embeddings. Tokenizer and weights do not belong together"
+        )
+    trainer: TextClassificationTrainer = _built(
+        TextClassificationTrainer,
         model=loaded.model,
         args=args,
         train_dataset=tokenized["train"].dataset,
@@ -192,6 +227,17 @@ def _make_trainer(
         processing_class=tokenizer,
         callbacks=callbacks,
     )
+    return trainer
+
+
+def _built(trainer_class: Any, **arguments: Any) -> Any:
+    """Make the trainer; trackers and accelerators that are not there are noticed here."""
+    try:
+        return trainer_class(**arguments)
+    except (ImportError, ValueError, RuntimeError) as err:
+        if isinstance(err, HfBertClsError):
+            raise
+        raise ConfigurationError(f"the training arguments do not fit: {shorten(str(err), 300)}") from err
 
 
 def _identity(
@@ -273,3 +319,8 @@ def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: S
     trainer.add_callback(interruption)
     with interruption.listening():
         trainer.train(str(checkpoint) if checkpoint is not None else None)
+    if trainer.state.global_step == 0:
+        raise TrainingError(
+            "no update was made: the train split has fewer rows than a batch, and incomplete batches are dropped. Choose a "
+            "smaller --batch-size"
+        )

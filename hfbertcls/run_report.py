@@ -114,7 +114,7 @@ def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -
         "tokens_per_second": speed.tokens_ / seconds,
         "padding_fraction": speed.padding_fraction,
         "seed": args.seed,
-        "selection_metric": str(args.metric_for_best_model).removeprefix("eval_"),
+        "selection_metric": str(args.metric_for_best_model).removeprefix("eval_") if state.best_global_step else None,
         "selection_value": state.best_metric,
         "hyperparameters": {name: values[name] for name in names if name in values}
         | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import hfbertcls
 from hfbertcls.cli import env, evaluate, quickstart, train
-from hfbertcls.errors import HfBertClsError
+from hfbertcls.errors import HfBertClsError, shorten
 
 
 _VERBS = (quickstart, train, evaluate, env)
@@ -51,18 +51,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.words = words
         _quieten()
         exit_code: int = options.run(options)
-    except (HfBertClsError, OSError, MemoryError) as err:
-        return _fail(err, debug="--debug" in words)
     except KeyboardInterrupt:
         print("hfbertcls: stopped", file=sys.stderr)
         return 1
+    except Exception as err:  # noqa: BLE001  (what nobody foresaw: one line, and the way to the whole story)
+        return _fail(err, debug="--debug" in words)
     return exit_code
 
 
 def _fail(err: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(err)
-    message = str(err) if isinstance(err, HfBertClsError) else f"{type(err).__name__}: {err}"
+    message = str(err)
+    if not isinstance(err, HfBertClsError):
+        message = (
+            f"{type(err).__name__}: {shorten(str(err), 300)}. hfbertcls did not expect this: repeat the command with --debug "
+            "to see where it comes from, and please report it"
+        )
     print(f"hfbertcls: error: {message}", file=sys.stderr)
     return err.exit_code if isinstance(err, HfBertClsError) else 1
 

@@ -1,9 +1,10 @@
 """`hfbertcls train`: fine-tune, evaluate, write a complete model repository."""
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hfbertcls.cli.options import add_data_options, add_model_options, say
 from hfbertcls.errors import ConfigurationError, did_you_mean
@@ -17,6 +18,10 @@ _OURS_INSTEAD = {
     "greater_is_better": "--metric", "load_best_model_at_end": "--metric", "do_train": "hfbertcls train",
     "do_eval": "hfbertcls evaluate", "do_predict": "hfbertcls evaluate", "resume_from_checkpoint": "--resume",
     "auto_find_batch_size": "--batch-size auto",
+}  # fmt: skip
+_NOT_SUPPORTED = {
+    "label_names", "prediction_loss_only", "eval_do_concat_batches", "batch_eval_metrics", "include_for_metrics",
+    "eval_on_start", "eval_delay", "eval_use_gather_object", "remove_unused_columns", "past_index", "deepspeed", "fsdp",
 }  # fmt: skip
 _FIELDS = {
     "seed": "seed", "epochs": "num_train_epochs", "max_steps": "max_steps",
@@ -74,39 +79,81 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
 
 def expand_config(words: Sequence[str]) -> list[str]:
     """Put the contents of `--config FILE.yaml` before the words of the command line, so that these win."""
-    if "--config" not in words[1:]:
+    name = config_file(words)
+    if name is None:
         return list(words)
-    position = list(words).index("--config")
-    if position + 1 >= len(words):
-        raise ConfigurationError("--config needs a file. Pass --config FILE.yaml")
-    values = _read_yaml(Path(words[position + 1]))
+    values = _read_yaml(Path(name))
     values.pop("card", None)
     expanded = [words[0]]
     for key, value in values.items():
-        flag = f"--{str(key).replace('_', '-')}"
-        if isinstance(value, bool) and flag.removeprefix("--").replace("-", "_") in _SWITCHES:
-            expanded += [flag] if value else []
+        flag = f"--{key.replace('_', '-')}"
+        if key == "config":
+            raise ConfigurationError(
+                f"--config {Path(name).name} names another configuration. Put all options into one file"
+            )
+        if key.replace("-", "_") in _SWITCHES:
+            if value not in ("true", "false"):
+                raise ConfigurationError(f"--config {Path(name).name}: {key} is {value!r}. Expected true or false")
+            expanded += [flag] if value == "true" else []
         elif isinstance(value, list):
             expanded += [flag, *map(str, value)]
-        elif value is not None:
+        elif isinstance(value, dict):
+            expanded += [flag, json.dumps(value)]
+        elif value not in ("", "~"):
             expanded += [flag, str(value)]
     return expanded + list(words[1:])
+
+
+def config_file(words: Sequence[str]) -> str | None:
+    """The FILE of `--config FILE` or `--config=FILE`.
+
+    Raises:
+        ConfigurationError: if it is missing, or there is more than one.
+    """
+    found = []
+    for position, word in enumerate(words):
+        if word == "--config":
+            if position + 1 >= len(words):
+                raise ConfigurationError("--config needs a file. Pass --config FILE.yaml")
+            found.append(words[position + 1])
+        elif word.startswith("--config="):
+            found.append(word.removeprefix("--config="))
+    if len(found) > 1:
+        raise ConfigurationError("--config is given more than once. Put all options into one file")
+    return found[0] if found else None
 
 
 _SWITCHES = {"trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json"}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file with every plain value as the text that it is written as: `no` stays "no", `01` stays "01"."""
     import yaml
 
+    class Loader(yaml.BaseLoader):
+        pass
+
+    def mapping(loader: Any, node: Any) -> dict[str, Any]:
+        keys = [loader.construct_object(key) for key, _ in node.value]
+        twice = [str(key) for key in keys if keys.count(key) > 1]
+        if twice:
+            raise ConfigurationError(f"--config {path.name} has the key {twice[0]!r} twice. Keep one of them")
+        values: dict[str, Any] = loader.construct_mapping(node, deep=True)
+        return values
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as err:
         raise ConfigurationError(f"--config {path.name} cannot be read: {err.strerror}") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise ConfigurationError(f"--config {path.name} is not valid YAML: {err}") from err
     if not isinstance(values, dict):
         raise ConfigurationError(f"--config {path.name} holds no options. Expected lines such as 'epochs: 3'")
+    if not all(isinstance(key, str) for key in values):
+        raise ConfigurationError(
+            f"--config {path.name} has keys that are no names. Expected lines such as 'epochs: 3'"
+        )
     return values
 
 
@@ -116,8 +163,12 @@ def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[st
 
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
 
+    class Parser(HfArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise ConfigurationError(f"{message.removeprefix('argument ')}. See hfbertcls train --help")
+
     kind: Any = TextClassificationTrainingArguments
-    parser = HfArgumentParser(kind, allow_abbrev=False)
+    parser = Parser(kind, allow_abbrev=False)
     fields = {action.dest for action in parser._actions}
     given = []
     for word in rest:
@@ -126,6 +177,10 @@ def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[st
         name = word.removeprefix("--").partition("=")[0].replace("-", "_")
         if name in ("push_to_hub", "hub_token") or name.startswith("hub_"):
             raise ConfigurationError(f"{word} is not an option of train: this release trains and evaluates locally")
+        if name in _NOT_SUPPORTED:
+            raise ConfigurationError(
+                f"{word} is not supported by hfbertcls train: the figures of a run need it as it is"
+            )
         if name in _OURS_INSTEAD:
             raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
         if name not in fields:
@@ -142,6 +197,17 @@ def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[st
     return {name: getattr(values, name) for name in given}
 
 
+def _refuse_zero(options: argparse.Namespace) -> None:
+    """Zero means "choose" to the training arguments; here an option that is left out means that."""
+    for name in ("epochs", "max_steps", "learning_rate"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise ConfigurationError(
+                f"--{name.replace('_', '-')} {value:g} is not possible. Expected a number above 0; leave it out to have it "
+                "chosen"
+            )
+
+
 def _batch_size(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
@@ -153,9 +219,8 @@ def _batch_size(text: str | None) -> dict[str, Any]:
 
 
 def _card_facts(options: argparse.Namespace) -> Mapping[str, Any]:
-    if options.config is None:
-        return {}
-    facts = _read_yaml(Path(options.config)).get("card") or {}
+    name = config_file(options.words)
+    facts = (_read_yaml(Path(name)).get("card") or {}) if name is not None else {}
     if not isinstance(facts, dict):
         raise ConfigurationError("the card: block of the configuration must hold keys such as 'license: mit'")
     return facts
@@ -166,16 +231,29 @@ def run(options: argparse.Namespace) -> int:
     known = [f"--{name.replace('_', '-')}" for name in vars(options)]
     fields = _training_fields(options.rest, known)
     fields |= _batch_size(options.batch_size)
+    _refuse_zero(options)
     fields |= {field: getattr(options, flag) for flag, field in _FIELDS.items() if getattr(options, flag) is not None}
 
     from hfbertcls.cli.summary import summary
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
-    from hfbertcls.modeling.loading import ModelSource, load_config
-    from hfbertcls.run import TrainingOptions, train_and_evaluate
+    from hfbertcls.modeling.loading import ModelSource
+    from hfbertcls.run import TrainingOptions, check_options, train_and_evaluate
     from hfbertcls.sharing.output_directory import OutputDirectory
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
+    training = TrainingOptions(
+        max_length=options.max_length,
+        overwrite=options.overwrite,
+        resume=options.resume,
+        early_stopping=options.early_stopping,
+        callbacks=options.callbacks,
+        report_to=options.report_to,
+        arguments=fields,
+        card=_card_facts(options),
+        command=public_command(options.words),
+    )
+    check_options(training)
     data = load_text_dataset(
         options.dataset,
         text_column=options.text_column,
@@ -187,24 +265,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
-    load_config(source)
-    report = train_and_evaluate(
-        source,
-        data,
-        options.output_dir,
-        TrainingOptions(
-            max_length=options.max_length,
-            overwrite=options.overwrite,
-            resume=options.resume,
-            early_stopping=options.early_stopping,
-            callbacks=options.callbacks,
-            report_to=options.report_to,
-            arguments=fields,
-            card=_card_facts(options),
-            command=public_command(options.words),
-        ),
-        say,
-    )
+    report = train_and_evaluate(source, data, options.output_dir, training, say)
     if options.json:
         print(report.to_json(), end="")
         return 0

@@ -40,5 +40,9 @@ def describe_tokens(tokenized: Mapping[str, TokenizedSplit], say: Say) -> None:
     """Say how long the texts are, and how many are cut."""
     for name, split in tokenized.items():
         cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
-        unknown = f"; {split.unknown_share:.1%} of the tokens are unknown to the model" if split.unknown_tokens else ""
+        unknown = f"; {split.unknown_share:.1%} of the words are unknown to the model" if split.unknown_tokens else ""
         say(f"  {name:<10} {split.num_tokens.mean():.0f} tokens on average; {cut}{unknown}")
+        if split.unknown_share >= 0.1:
+            say(
+                f"  note: the model reads {split.unknown_share:.0%} of {name} as unknown words. Is it made for this language?"
+            )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import LabelSchema, TextSplit
 
@@ -31,6 +32,8 @@ class TokenizedSplit:
     num_tokens: npt.NDArray[np.int64]
     max_length: int
     unknown_tokens: int
+    special_tokens: int = 0
+    """How many tokens of each row are no part of its text ([CLS], [SEP])."""
 
     @property
     def truncated_rows(self) -> int:
@@ -39,9 +42,14 @@ class TokenizedSplit:
 
     @property
     def unknown_share(self) -> float:
-        """Share of the tokens that the tokenizer does not know (0 to 1)."""
-        total = int(np.minimum(self.num_tokens, self.max_length).sum())
-        return self.unknown_tokens / total if total else 0.0
+        """Share of the tokens that the tokenizer does not know (0 to 1), special tokens apart."""
+        total = int(np.minimum(self.num_tokens, self.max_length).sum()) - self.special_tokens * len(self.num_tokens)
+        return self.unknown_tokens / total if total > 0 else 0.0
+
+    @property
+    def largest_id(self) -> int:
+        """The largest token id that occurs."""
+        return int(pc.max(pc.list_flatten(self.dataset.data.table.column("input_ids"))).as_py() or 0)
 
     def sorted_by_length(self) -> "datasets.Dataset":
         """The same rows, shortest first: batches of it need little padding."""
@@ -68,6 +76,7 @@ def tokenize_split(
         encoded.num_tokens,
         encoded.max_length,
         encoded.unknown_tokens,
+        encoded.special_tokens,
     )
 
 
@@ -86,7 +95,8 @@ def tokenize_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", m
     table = pa.concat_tables(chunks) if chunks else pa.table({"input_ids": pa.array([], pa.list_(pa.int32()))})
     num_tokens = np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
     lengths = pa.array(np.minimum(num_tokens, max_length))
-    return TokenizedSplit(_dataset(table.append_column("length", lengths)), num_tokens, max_length, unknown)
+    special = int(tokenizer.num_special_tokens_to_add())
+    return TokenizedSplit(_dataset(table.append_column("length", lengths)), num_tokens, max_length, unknown, special)
 
 
 def _dataset(table: pa.Table) -> "datasets.Dataset":

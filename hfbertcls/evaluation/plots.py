@@ -100,33 +100,35 @@ def reliability_plot(bins: Reliability) -> bytes:
     return _png(figure)
 
 
-def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str, best_step: int | None) -> bytes:
+def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str | None, best_step: int | None) -> bytes:
     """Training loss, validation loss and the selection metric over the steps, with the chosen step marked.
 
     Args:
         events: the lines of `metrics.jsonl`.
-        metric: the name of the metric that chose the checkpoint.
+        metric: the name of the metric that chose the checkpoint; None if nothing chose.
         best_step: the step of the chosen checkpoint.
     """
     figure, left = _figure(5.6, 4.0)
-    right = left.twinx()
     train = _series(events, "train", "loss")
     validation = _series(events, "validation", "loss")
-    chosen = _series(events, "validation", metric)
     left.plot(*train, color=_GREY, linewidth=1.2, label="training loss")
-    left.plot(*validation, color="#d97706", marker="s", markersize=4, linewidth=1.2, label="validation loss")
-    right.plot(*chosen, color=_BLUE, marker="o", markersize=4, linewidth=1.4, label=f"validation {metric}")
-    if best_step is not None:
+    if validation[0]:
+        left.plot(*validation, color="#d97706", marker="s", markersize=4, linewidth=1.2, label="validation loss")
+    lines = [left]
+    if metric is not None:
+        right = left.twinx()
+        chosen = _series(events, "validation", metric)
+        right.plot(*chosen, color=_BLUE, marker="o", markersize=4, linewidth=1.4, label=f"validation {metric}")
+        right.set_ylabel(metric)
+        lines.append(right)
+    if metric is not None and best_step is not None:
         left.axvline(best_step, color=_BLUE, linestyle=":", linewidth=1, label=f"chosen: step {best_step:,}")
     left.set_xlabel("step")
     left.set_ylabel("loss")
     left.set_ylim(bottom=0)
-    right.set_ylabel(metric)
-    handles, names = left.get_legend_handles_labels()
-    more_handles, more_names = right.get_legend_handles_labels()
-    figure.legend(
-        handles + more_handles, names + more_names, loc="outside upper center", ncols=2, frameon=False, fontsize=9
-    )
+    entries = [entry for axes in lines for entry in zip(*axes.get_legend_handles_labels(), strict=True)]
+    handles, names = zip(*entries, strict=True)
+    figure.legend(handles, names, loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     left.grid(color="#e5e7eb", linewidth=0.6)
     return _png(figure)
 

@@ -1,5 +1,6 @@
 """Loading encoders and tokenizers so that nothing of a checkpoint surprises later."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,25 +31,38 @@ class ModelSource:
     """What to call a local model whose directory has no telling name."""
 
     @property
+    def path(self) -> Path:
+        """Where the model lies if it is a directory here."""
+        try:
+            return Path(self.name).expanduser()
+        except RuntimeError:  # ("~somebody" who has no home)
+            return Path(self.name)
+
+    @property
     def is_local(self) -> bool:
         """Whether the model is a directory here."""
-        return Path(self.name).expanduser().is_dir()
+        try:
+            return self.path.is_dir()
+        except OSError:  # (a name too long for any file)
+            return False
 
     @property
     def public_name(self) -> str:
         """The Hub id, or the base name of the directory: nothing that tells where it lies."""
         if self.known_as is not None:
             return self.known_as
-        return Path(self.name).expanduser().resolve().name if self.is_local else self.name
+        return self.path.resolve().name if self.is_local else self.name
 
     @property
     def resolved(self) -> str:
         """What transformers is asked for."""
-        return str(Path(self.name).expanduser()) if self.is_local else self.name
+        return str(self.path) if self.is_local else self.name
 
 
-def _explain(err: BaseException) -> str:
-    return " ".join(str(err).split())[:300]
+def _explain(err: BaseException, source: ModelSource) -> str:
+    """The reason in one line, without the place where the model lies."""
+    text = " ".join(str(err).split()).replace(str(source.path), source.public_name)
+    return f"{text[:200].rstrip('.') or type(err).__name__}."
 
 
 def load_config(source: ModelSource) -> "PreTrainedConfig":
@@ -59,7 +73,13 @@ def load_config(source: ModelSource) -> "PreTrainedConfig":
     """
     from transformers import AutoConfig  # noqa: PLC0415  (takes seconds)
 
-    path = Path(source.name).expanduser()
+    path = source.path
+    if source.is_local and source.revision is not None:
+        raise ModelError(
+            f"--revision {source.revision} has no meaning for the local directory {path.name!r}. Leave it out"
+        )
+    if path.is_file():
+        raise ModelError(f"--model {path.name} is a file. Expected a directory with config.json, or a Hub id")
     if source.is_local and not (path / "config.json").is_file():
         raise ModelError(
             f"the directory {path.name!r} is no model: it has no config.json. It holds "
@@ -77,14 +97,14 @@ def load_config(source: ModelSource) -> "PreTrainedConfig":
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             source.resolved, revision=source.revision, trust_remote_code=source.trust_remote_code
         )
-    except (OSError, ValueError, KeyError) as err:
+    except Exception as err:
         if "trust_remote_code" in str(err):
             raise ModelError(
                 f"the model {source.public_name!r} brings its own code, which would run on this machine. "
                 "Read that code, then pass --trust-remote-code"
             ) from err
         raise ModelError(
-            f"the model {source.public_name!r} cannot be loaded: {_explain(err)} "
+            f"the model {source.public_name!r} cannot be loaded: {_explain(err, source)} "
             "Expected a directory with config.json, or a Hub id such as 'google-bert/bert-base-uncased'"
         ) from err
     return config
@@ -102,8 +122,16 @@ def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source.resolved, revision=source.revision, trust_remote_code=source.trust_remote_code
         )
-    except (OSError, ValueError, KeyError, ImportError) as err:
-        raise ModelError(f"the tokenizer of {source.public_name!r} cannot be loaded: {_explain(err)}") from err
+    except Exception as err:
+        raise ModelError(
+            f"the tokenizer of {source.public_name!r} cannot be loaded: {_explain(err, source)} "
+            "Check tokenizer.json and tokenizer_config.json"
+        ) from err
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ModelError(
+            f"the tokenizer of {source.public_name!r} knows no words: its files (tokenizer.json, or vocab.txt) are missing. "
+            "Copy them into the directory of the model"
+        )
     if tokenizer.pad_token_id is None:
         raise ModelError(
             f"the tokenizer of {source.public_name!r} has no padding token, without which texts cannot be batched. "
@@ -131,11 +159,19 @@ def find_max_length(
         ConfigurationError: if more was requested than the model can read, or too little to hold any word.
     """
     limit = _position_limit(config)
-    if 0 < tokenizer.model_max_length < _NO_LIMIT:
-        limit = min(limit, tokenizer.model_max_length)
+    own = tokenizer.model_max_length
+    if not isinstance(own, int | float):
+        raise ModelError(f"model_max_length in tokenizer_config.json is {own!r}. Expected a number")
+    if 0 < own < _NO_LIMIT:
+        limit = min(limit, int(own))
+    special = tokenizer.num_special_tokens_to_add()
+    if limit <= special:
+        raise ModelError(
+            f"the model reads {limit:,} tokens, of which {special} are special ones: no word is left. Check "
+            "max_position_embeddings in config.json and model_max_length in tokenizer_config.json"
+        )
     if requested is None:
         return min(limit, DEFAULT_MAX_LENGTH)
-    special = tokenizer.num_special_tokens_to_add()
     if not special < requested <= limit:
         raise ConfigurationError(
             f"--max-length {requested} is not possible: the model reads {special + 1} to {limit:,} tokens, "
@@ -145,7 +181,8 @@ def find_max_length(
 
 
 def _position_limit(config: "PreTrainedConfig") -> int:
-    positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
+    positions = getattr(config, "max_position_embeddings", _NO_LIMIT)
+    positions = _NO_LIMIT if positions is None else positions
     # RoBERTa and its relatives begin to count positions behind the id of the padding token; MPNet always behind 1.
     if config.model_type == "mpnet":
         return int(positions) - 2
@@ -154,6 +191,9 @@ def _position_limit(config: "PreTrainedConfig") -> int:
 
 
 _POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+
+
+_A_LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.\d+\.")
 
 
 @dataclass(frozen=True)
@@ -176,21 +216,34 @@ def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> 
     from transformers import set_seed  # noqa: PLC0415  (takes seconds)
 
     config = load_config(source)
+    earlier = dict(config.id2label or {})
     config.id2label = schema.id2label
     config.label2id = schema.label2id
     config.problem_type = "single_label_classification"
     set_seed(seed)
     model, info = _load(source, config=config, ignore_mismatched_sizes=True)
-    replaced = sorted(_names(info["mismatched_keys"]))
-    new = sorted(_names(info["missing_keys"]))
+    new, replaced = _names(info["missing_keys"]), _names(info["mismatched_keys"])
+    body = sorted(
+        name
+        for name in (new | replaced)
+        if name.startswith(f"{model.base_model_prefix}.") and (name in replaced or "pooler" not in name)
+    )
+    unused = sorted(name for name in info["unexpected_keys"] if _A_LAYER.search(name))
+    if body or unused:
+        what = f"{len(body)} parts of the encoder are missing or of another size" if body else "some are left over"
+        raise ModelError(
+            f"the weights of {source.public_name!r} do not fit its configuration: {what} ({listing(body or unused, 3)}). "
+            "Check config.json and the files of the model"
+        )
     notes = []
     if replaced:
-        notes.append(f"the head of {source.public_name} has another size and was replaced ({listing(replaced, 2)})")
-    body = [name for name in new if name.startswith(f"{model.base_model_prefix}.") and "pooler" not in name]
-    if body:
-        raise ModelError(
-            f"the weights of {source.public_name!r} do not fit its configuration: {len(body)} parts of the encoder are "
-            f"missing ({listing(body, 3)}). Check the files of the model"
+        notes.append(
+            f"the head of {source.public_name} has another size and was replaced ({listing(sorted(replaced), 2)})"
+        )
+    elif not new and earlier != schema.id2label:
+        notes.append(
+            f"the trained head of {source.public_name} is kept; its labels were {listing(map(str, earlier.values()), 4)} and are "
+            f"now {listing(schema.names, 4)}, in this order"
         )
     return LoadedClassifier(model, tuple(notes))
 
@@ -232,11 +285,13 @@ def _load(source: ModelSource, **arguments: Any) -> tuple[Any, dict[str, Any]]:
             output_loading_info=True,
             **arguments,
         )
-    except (OSError, ValueError) as err:
-        if "safetensors" in str(err) and not source.allow_pickle:
+    except Exception as err:
+        if isinstance(err, OSError) and "safetensors" in str(err) and not source.allow_pickle:
             raise ModelError(
                 f"{source.public_name!r} has no weights in safetensors form. Weights in a pickle can run any code "
                 "when they are loaded: convert them, or pass --allow-pickle if you trust who made them"
             ) from err
-        raise ModelError(f"the weights of {source.public_name!r} cannot be loaded: {_explain(err)}") from err
+        raise ModelError(
+            f"the weights of {source.public_name!r} cannot be loaded: {_explain(err, source)} Fetch or save the model again"
+        ) from err
     return model, info

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,8 +51,7 @@ class OutputDirectory:
             OutputDirectoryError: if it is a file; if it holds something, and `overwrite` is not given; with `resume`: if
                 what it holds is no run that can go on.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise OutputDirectoryError(f"--output-dir {self.path.name} is a file. Name a directory")
+        self._check_place()
         names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         if resume:
             if not (self.checkpoints / "run.json").is_file() and not names <= _BEGUN:
@@ -69,6 +69,24 @@ class OutputDirectory:
                     else "is not empty. Pass "
                 )
                 + "--overwrite to replace what an earlier run left there, or name another directory"
+            )
+
+    def _check_place(self) -> None:
+        """Refuse a place where nothing can be written."""
+        try:
+            ancestors = [self.path, *self.path.absolute().parents]
+            nearest = next(folder for folder in ancestors if folder.exists() or folder.is_symlink())
+        except (OSError, StopIteration) as err:
+            raise OutputDirectoryError(
+                f"--output-dir {shorten(self.path.name)} cannot be written: {getattr(err, 'strerror', None) or 'no such place'}. "
+                "Name another directory"
+            ) from err
+        if nearest == self.path and nearest.is_file():
+            raise OutputDirectoryError(f"--output-dir {self.path.name} is a file. Name a directory")
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise OutputDirectoryError(
+                f"--output-dir {self.path.name} cannot be written: {nearest.name!r} is no directory where you may write. "
+                "Name another directory"
             )
 
     def require_space(self, least: int, most: int) -> str:
@@ -99,7 +117,7 @@ class OutputDirectory:
         Raises:
             OutputDirectoryError: if another run holds it, or it cannot be written, also later for want of room.
         """
-        existed = self.path.is_dir()
+        made = [folder for folder in (self.path, *self.path.absolute().parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / _LOCK, timeout=0)
@@ -125,7 +143,7 @@ class OutputDirectory:
             shutil.rmtree(self.staging, ignore_errors=True)
             (self.path / _LOCK).unlink(missing_ok=True)  # before the release: whoever comes next locks a new file
             lock.release()
-            for folder in (self.checkpoints, *([] if existed else [self.path])):
+            for folder in (self.checkpoints, *made):
                 with contextlib.suppress(OSError):  # (it is kept if anything is in it)
                     folder.rmdir()
 

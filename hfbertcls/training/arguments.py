@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from hfbertcls.errors import ConfigurationError
+from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
 from hfbertcls.training.precision import Precision, choose_precision
 
@@ -85,6 +85,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
                 "hub_token does not belong in the arguments: transformers writes them, token included, into files that "
                 "are uploaded. Log in with `hf auth login`, or set HF_TOKEN"
             )
+        _refuse_impossible(self)
         if self.auto_find_batch_size:
             # The parent's way begins the run again with fewer rows in an update: another run than the one asked for.
             self.auto_find_batch_size, self.try_longest_batch_first = False, True
@@ -145,6 +146,33 @@ class TextClassificationTrainingArguments(TrainingArguments):
     def to_sanitised_json(self) -> str:
         """The text of `training_args.json`."""
         return json.dumps(self.sanitised(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "num_train_epochs": (0, 1e6), "learning_rate": (0, 1e3), "weight_decay": (0, 1e3), "max_grad_norm": (0, 1e9),
+    "warmup_steps": (0, 1e12), "label_smoothing_factor": (0, 0.999), "adam_beta1": (0, 0.9999999),
+    "adam_beta2": (0, 0.9999999), "adam_epsilon": (0, 1), "per_device_train_batch_size": (1, 1e6),
+    "per_device_eval_batch_size": (1, 1e6), "gradient_accumulation_steps": (1, 1e6), "eval_accumulation_steps": (1, 1e6),
+    "dataloader_num_workers": (0, 1e4), "seed": (0, 2**32 - 1), "data_seed": (0, 2**32 - 1),
+    "neftune_noise_alpha": (0, 1e3), "save_total_limit": (1, 1e6),
+}  # fmt: skip
+
+
+def _refuse_impossible(args: TextClassificationTrainingArguments) -> None:
+    for name, (low, high) in _LIMITS.items():
+        value = getattr(args, name)
+        if value is not None and not (isinstance(value, int | float) and low <= value <= high):
+            raise ConfigurationError(
+                f"--{name.replace('_', '-')} {value} is not possible. Expected a number from {low:g} to {high:g}"
+            )
+    if args.max_steps != -1 and args.max_steps < 1:
+        raise ConfigurationError(f"--max-steps {args.max_steps} is not possible. Expected a number above 0")
+    orders = ("random", "sequential", "group_by_length", "batch_rebalance")
+    if args.train_sampling_strategy not in orders:
+        raise ConfigurationError(
+            f"--train-sampling-strategy {args.train_sampling_strategy} is not known"
+            f"{did_you_mean(args.train_sampling_strategy, orders)}. Choose one of {', '.join(orders)}"
+        )
 
 
 class _Unprintable:
