@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ASSETS := hfbertcls/quickstart-requirements.txt
 
-.PHONY: help quickstart test stress lint types packaging benchmark-quality clean
+.PHONY: help quickstart demo-hub test stress lint types packaging clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -26,6 +26,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 quickstart: $(VENV)/.installed ## train a classifier on real text, offline once installed
 	$(BIN)/hfbertcls quickstart --overwrite
+
+demo-hub: $(VENV)/.installed-dev ## a Hub on this machine, to try sharing without an account
+	$(BIN)/python tests/hub/serve.py
 
 test: $(VENV)/.installed-dev ## run the tests
 	$(BIN)/python -m pytest

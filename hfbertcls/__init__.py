@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ModelError,
         OutputDirectoryError,
         RegistryError,
+        SharingError,
         TrainingError,
         TrainingInterruptedError,
     )
@@ -51,6 +52,7 @@ _HOMES = {
     "OutputDirectoryError": "hfbertcls.errors",
     "Predictions": "hfbertcls.modeling.predictions",
     "RegistryError": "hfbertcls.errors",
+    "SharingError": "hfbertcls.errors",
     "Report": "hfbertcls.evaluation.report",
     "TRAINERS": "hfbertcls.registry",
     "TextClassificationTrainer": "hfbertcls.training.trainer",
@@ -88,6 +90,7 @@ __all__ = [
     "Predictions",
     "RegistryError",
     "Report",
+    "SharingError",
     "TextClassificationTrainer",
     "TextClassificationTrainingArguments",
     "TextDataset",

@@ -8,6 +8,7 @@ HfBertClsError
 ├── TrainingError (RuntimeError)           training went wrong and cannot go on                 exit code 1
 │   └── TrainingInterruptedError           somebody asked the run to stop, and it did           exit code 1
 ├── OutputDirectoryError (FileExistsError) the place to write to is taken or not writable       exit code 1
+├── SharingError (ConnectionError)         the Hub could not be reached, or refused             exit code 1
 └── MissingAssetError (FileNotFoundError)  something that must be installed is not there        exit code 1
 
 Each message says what happened, what was expected, and what to do next.
@@ -51,6 +52,10 @@ class TrainingInterruptedError(TrainingError):
 
 class OutputDirectoryError(HfBertClsError, FileExistsError):
     """The directory to write to is taken or cannot be written."""
+
+
+class SharingError(HfBertClsError, ConnectionError):
+    """The Hub could not be reached, or refused, or what was to be shared must not be."""
 
 
 class MissingAssetError(HfBertClsError, FileNotFoundError):

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hfbertcls.data.checks import require_single_label
-from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.description import Say, describe_dataset, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
@@ -21,6 +22,7 @@ from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_in
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.sharing.verify import Verification
 
 
 if TYPE_CHECKING:
@@ -85,6 +87,82 @@ def evaluate_model(
             (directory.staging / "report.json").write_text(report.to_json(), encoding="utf-8")
             directory.publish()
     return report
+
+
+LOGIT_TOLERANCE = 1e-3
+"""Largest difference of a logit that other hardware, batches and versions may make in fp32."""
+
+
+def rescore(directory: str, dataset: str, revision: str | None = None, say: Say = silent) -> Verification:
+    """Run a shared model again on the texts it was evaluated on, and compare its logits with those in `predictions/`.
+
+    Args:
+        directory: a model repository that hfbertcls wrote: a directory, or a Hub id.
+        dataset: the texts; rows are found by their number in the source.
+        revision: of a Hub id.
+        say: gets each line of what is done, for a person.
+
+    Raises:
+        ModelError: if the model or its predictions cannot be read.
+        DatasetError: if the data cannot be read.
+    """
+    folder = Path(directory).expanduser()
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+        folder = Path(snapshot_download(directory, revision=revision))
+    report = Report.from_json((folder / "report.json").read_text(encoding="utf-8"))
+    source, task = ModelSource(str(folder)), report.task
+    data = load_text_dataset(
+        dataset,
+        text_column=task["text_column"],
+        label_column=task.get("label_column"),
+        labels=task["labels"],
+        make_splits=False,
+    )
+    model, tokenizer = load_for_inference(source), load_tokenizer(source)
+    differences: list[str] = []
+    notes: list[str] = []
+    for name in report.evaluation:
+        path = folder / "predictions" / f"{name}.parquet"
+        if not path.is_file():
+            notes.append(f"the {name} split cannot be compared: predictions/{name}.parquet is not there")
+            continue
+        shared = Predictions.from_parquet(path.read_bytes(), task["labels"])
+        split = _rows_of(data, name, report.data["splits"][name].get("sha256"), shared.rows)
+        if split is None:
+            differences.append(f"predictions/{name}.parquet: {data.source} does not have the rows that it speaks of")
+            continue
+        say(f"Scoring the {len(split):,} rows of {name} again ...")
+        schema = LabelSchema(tuple(task["labels"]), declared=True)
+        tokenized = tokenize_split(split, tokenizer, task["max_length"], schema)
+        gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
+        wrong = np.flatnonzero(gold != shared.gold)
+        if len(wrong):
+            differences.append(
+                f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
+            )
+        gap = np.abs(score(model, tokenizer, tokenized) - shared.logits).max(initial=0.0)
+        if not gap <= LOGIT_TOLERANCE:
+            differences.append(
+                f"predictions/{name}.parquet: the model gives other logits (up to {gap:.3g} away; {LOGIT_TOLERANCE:g} is "
+                "tolerated)"
+            )
+        else:
+            notes.append(f"{name}: {len(split):,} rows scored again, logits within {gap:.2g}")
+    return Verification(tuple(differences), tuple(notes))
+
+
+def _rows_of(data: TextDataset, name: str, sha256: str | None, rows: npt.NDArray[np.int64]) -> TextSplit | None:
+    """The rows of a split, by their numbers in the source that has the hash (or the name)."""
+    candidates = [split for split in data.splits.values() if sha256 is not None and split.sha256 == sha256]
+    split = next(iter(candidates), data.splits.get(name))
+    if split is None:
+        return None
+    position_of = {int(row): position for position, row in enumerate(split.rows)}
+    if not all(int(row) in position_of for row in rows):
+        return None
+    return split.take(name, np.array([position_of[int(row)] for row in rows], dtype=np.int64))
 
 
 def _choose_split(data: TextDataset, requested: str | None) -> str:

@@ -2,13 +2,28 @@
 
 import os
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
 
-# huggingface_hub and transformers read these when they are first imported, so they are set before any import.
+# huggingface_hub and transformers read these when they are first imported, so they are set before any import. The only
+# Hub that there is for the tests is the one in tests/hub.
+sys.path.insert(0, str(Path(__file__).resolve().parent / "hub"))
+from server import Hub
+
+
+_HUB = Hub()
 _HOME = tempfile.mkdtemp(prefix="hfbertcls-tests-")
-os.environ.update(HF_HOME=_HOME, HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+os.environ.update(
+    HF_ENDPOINT=_HUB.url,
+    HF_HOME=_HOME,
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_XET_CLIENT_RETRY_BASE_DELAY="50ms",
+    NO_PROXY="*",
+    TOKENIZERS_PARALLELISM="false",
+)
 for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(_name, None)
 
@@ -29,6 +44,17 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def hub():
+    """An empty Hub with the accounts alice (writes, in acme too), bob (writes) and rita (only reads)."""
+    _HUB.reset()
+    _HUB.store.add_account("alice", "hf_alice", orgs={"acme": "write", "museum": "read"})
+    _HUB.store.add_account("bob", "hf_bob")
+    _HUB.store.add_account("rita", "hf_rita", role="read")
+    yield _HUB
+    _HUB.reset()
 
 
 @pytest.fixture(scope="session")
@@ -117,3 +143,22 @@ def reviews_dir(tmp_path_factory, vocabulary) -> Path:
             writer.writerow(["text", "label"])
             writer.writerows(make_reviews(num_rows, seed, vocabulary))
     return directory
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, tiny_model_dir, reviews_dir) -> Path:
+    """A directory that `hfbertcls train` wrote; copy it before changing anything."""
+    from hfbertcls.cli import main
+
+    directory = tmp_path_factory.mktemp("finished") / "film-reviews"
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(directory)]
+    assert main([*words, "--max-steps", "20", "--learning-rate", "0.003", "--eval-every", "10"]) == 0
+    return directory
+
+
+@pytest.fixture
+def model_dir(tmp_path, finished_run) -> Path:
+    """A copy of a finished run."""
+    import shutil
+
+    return Path(shutil.copytree(finished_run, tmp_path / "film-reviews"))

@@ -15,11 +15,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-pickle", action="store_true", help="load weights that exist only as a pickle")
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
+def add_data_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Which text, and where in it."""
     parser.add_argument(
         "--dataset",
-        required=True,
+        required=required,
         metavar="D",
         help="a file (csv, tsv, json, jsonl, parquet, arrow, txt; also .gz), a folder with train/validation/test "
         "files, or a Hub id (user/name, user/name:config, with @revision)",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hfbertcls.cli.options import add_data_options, add_model_options, say
+from hfbertcls.cli.push import add_sharing_options, request_of
 from hfbertcls.errors import ConfigurationError, did_you_mean
 
 
@@ -74,6 +75,11 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--report-to", nargs="+", default=[], metavar="TRACKER", help="trackio, tensorboard, wandb, mlflow, ..."
     )
+    sharing = parser.add_argument_group("sharing")
+    sharing.add_argument(
+        "--push-to-hub", metavar="USER/NAME", help="share the result on the Hub (checked before training)"
+    )
+    add_sharing_options(sharing)
     return parser
 
 
@@ -123,7 +129,9 @@ def config_file(words: Sequence[str]) -> str | None:
     return found[0] if found else None
 
 
-_SWITCHES = {"trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json"}
+_SWITCHES = {
+    "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
+}  # fmt: skip
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -175,8 +183,15 @@ def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[st
         if not word.startswith("--"):
             continue
         name = word.removeprefix("--").partition("=")[0].replace("-", "_")
-        if name in ("push_to_hub", "hub_token") or name.startswith("hub_"):
-            raise ConfigurationError(f"{word} is not an option of train: this release trains and evaluates locally")
+        if name == "hub_token":
+            raise ConfigurationError(
+                f"{word} is refused: a token on the command line ends up in files and process lists. Log in with `hf auth "
+                "login`, or set HF_TOKEN"
+            )
+        if name.startswith("hub_"):
+            raise ConfigurationError(
+                f"{word} is set by hfbertcls. Use --push-to-hub USER/NAME and the options beside it"
+            )
         if name in _NOT_SUPPORTED:
             raise ConfigurationError(
                 f"{word} is not supported by hfbertcls train: the figures of a run need it as it is"
@@ -254,6 +269,15 @@ def run(options: argparse.Namespace) -> int:
         command=public_command(options.words),
     )
     check_options(training)
+    request = None
+    if options.push_to_hub is not None:
+        from hfbertcls.sharing.card_metadata import check_metadata
+        from hfbertcls.sharing.push import check_destination
+
+        request = request_of(options, options.push_to_hub)
+        check_metadata({key: value for key, value in training.card.items() if key in ("license", "language")})
+        destination = check_destination(request)
+        say(f"Will be shared as {destination.repo_id} ({'private' if destination.private else 'public'})")
     data = load_text_dataset(
         options.dataset,
         text_column=options.text_column,
@@ -266,10 +290,20 @@ def run(options: argparse.Namespace) -> int:
     )
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
     report = train_and_evaluate(source, data, options.output_dir, training, say)
+    pushed = None
+    if request is not None:
+        from hfbertcls.sharing.push import push_directory
+
+        say(f"Sharing as {request.repo_id} ...")
+        pushed = push_directory(options.output_dir, request, say)
     if options.json:
         print(report.to_json(), end="")
         return 0
     print(summary(report))
     print(f"Written to {options.output_dir}: the model, README.md (the card), report.json, predictions, plots")
+    if pushed is not None:
+        print(f"Shared: {pushed.pr_url or pushed.url}")
+        return 0
     print(f"Next: hfbertcls evaluate {options.output_dir} --dataset OTHER_TEXTS.csv")
+    print(f"      hfbertcls push {options.output_dir} USER/NAME")
     return 0

@@ -1,14 +1,17 @@
 """The model card: a function of the report alone."""
 
+import hashlib
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
 from hfbertcls.resources import resource_dir
+from hfbertcls.sharing.card_metadata import TextClassificationCardData, join_front_matter, split_card
 
 
 RENDERER = "1"
@@ -49,10 +52,8 @@ def render_model_card(report: Report) -> str:
         autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
     )
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
-    template = environment.get_template(_TEMPLATE)
-    return template.render(
+    body = environment.get_template(_TEMPLATE).render(
         report=report,
-        front_matter=_front_matter(report),
         split=shown_split(report),
         metric_names=_METRIC_NAMES,
         lower_is_better=LOWER_IS_BETTER,
@@ -60,6 +61,81 @@ def render_model_card(report: Report) -> str:
         limits=_limits(report),
         not_stated=_not_stated(report),
     )
+    front_matter = TextClassificationCardData.from_report(report).to_front_matter()
+    return f"---\n{front_matter}---\n\n{Fence.around(body, report).text}"
+
+
+@dataclass(frozen=True)
+class Fence:
+    """The generated part of a card: between two comments, with the hashes of the report and of itself."""
+
+    body: str
+    report_sha256: str
+    body_sha256: str
+    before: str = ""
+    after: str = ""
+
+    @classmethod
+    def around(cls, body: str, report: Report) -> "Fence":
+        """Fence a body that was rendered from a report."""
+        return cls(body, sha256_of_text(report.to_json()), sha256_of_text(body))
+
+    @classmethod
+    def find(cls, text: str) -> "Fence | None":
+        """The generated part of a card's body, with what stands before and after it."""
+        found = _FENCE.search(text)
+        if found is None:
+            return None
+        before, after = text[: found.start()], text[found.end() :]
+        return cls(found["body"], found["report"], found["own"], before, after)
+
+    @property
+    def text(self) -> str:
+        """The part with its comments."""
+        return (
+            f"<!-- hfbertcls:begin report_sha256={self.report_sha256} body_sha256={self.body_sha256} -->\n"
+            f"<!-- Generated from report.json up to hfbertcls:end. Write above or below: that is kept. -->\n{self.body}"
+            "<!-- hfbertcls:end -->\n"
+        )
+
+
+_FENCE = re.compile(
+    r"<!-- hfbertcls:begin report_sha256=(?P<report>\S*) body_sha256=(?P<own>\S*) -->\n<!-- [^\n]* -->\n"
+    r"(?P<body>.*)<!-- hfbertcls:end -->\n?",
+    re.DOTALL,
+)
+
+
+def sha256_of_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def join_card(rendered: str, existing: str, text_of: str | None = None) -> tuple[str, list[str]]:
+    """The rendered card with everything that people wrote into the existing one; and notes on what differs.
+
+    Args:
+        rendered: by `render_model_card`.
+        existing: a card that stands there already, generated or not.
+        text_of: a card whose text outside of the generated part is taken instead.
+    """
+    ours, body = split_card(rendered)
+    theirs, _ = split_card(existing)
+    front_matter, notes = join_front_matter(ours, theirs)
+    before, after = written_by_people(text_of or existing)
+    fence = Fence.find(body)
+    if fence is None:
+        raise ValueError("the first card is not one that render_model_card wrote")
+    return f"---\n{front_matter}---\n{before or fence.before}{fence.text}{after}", notes
+
+
+def written_by_people(card: str) -> tuple[str, str]:
+    """What stands above and below the generated part; all of a card without one stands below."""
+    _, body = split_card(card)
+    fence = Fence.find(body)
+    if fence is None:
+        return "", f"\n{body.lstrip()}" if body.strip() else ""
+    return fence.before, fence.after
 
 
 def shown_split(report: Report) -> str:
@@ -84,25 +160,6 @@ def _count(value: int) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * float(share):.1f} %"
-
-
-def _front_matter(report: Report) -> str:
-    """The YAML block: only keys that are known, never a placeholder."""
-    values: dict[str, Any] = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-classification",
-        "tags": ["hfbertcls"],
-        "metrics": ["accuracy", "f1"],
-    }
-    for key in ("language", "license"):
-        if report.card.get(key):
-            values[key] = report.card[key]
-    if report.model.get("base_model_is_hub_id"):
-        values["base_model"] = report.model["base_model"]
-        values["base_model_relation"] = "finetune"
-    if report.data.get("is_hub_id"):
-        values["datasets"] = [report.data["source"]]
-    return str(yaml.safe_dump(values, sort_keys=True, allow_unicode=True, default_flow_style=False))
 
 
 def _limits(report: Report) -> list[str]:

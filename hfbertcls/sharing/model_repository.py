@@ -2,19 +2,20 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import softmax
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.sharing.card import render_model_card, shown_split
+from hfbertcls.sharing.card import join_card, render_model_card, shown_split
 
 
 if TYPE_CHECKING:
@@ -91,3 +92,54 @@ def write_report(directory: Path, report: Report) -> None:
     """Write the report, and the card that is rendered from it."""
     (directory / "report.json").write_text(report.to_json(), encoding="utf-8")
     (directory / "README.md").write_text(render_model_card(report), encoding="utf-8")
+
+
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
+    "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "bpe.codes",
+)  # fmt: skip
+_PLOTS = ("confusion_matrix.png", "reliability.png", "learning_curves.png")
+_NEEDED = ("README.md", "config.json", "report.json", "tokenizer_config.json")
+
+
+def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
+    """What of a directory is the model repository: an explicit list, whatever else lies there.
+
+    Args:
+        directory: that a run wrote.
+        predictions: whether the files with logits and gold labels belong to it.
+
+    Returns:
+        Paths relative to the directory, with `/`.
+
+    Raises:
+        OutputDirectoryError: if it is no model repository that hfbertcls wrote.
+    """
+    weights = sorted(path.name for path in directory.glob("model*.safetensors*"))
+    missing = [name for name in _NEEDED if not (directory / name).is_file()]
+    if missing or not weights:
+        raise OutputDirectoryError(
+            f"the directory {directory.resolve().name!r} is no complete model repository: it lacks "
+            f"{listing([*missing, *([] if weights else ['model.safetensors'])])}. Name one that hfbertcls train wrote"
+        )
+    names = [*_NEEDED, *weights, "training_args.json", *_TOKENIZER_FILES, *(f"plots/{name}" for name in _PLOTS)]
+    if predictions:
+        names += sorted(f"predictions/{path.name}" for path in (directory / "predictions").glob("*.parquet"))
+    return [name for name in dict.fromkeys(names) if (directory / name).is_file()]
+
+
+def address(directory: Path, repo_id: str) -> None:
+    """Write into report and card where the model will be found; what people wrote into the card stays."""
+    report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
+    addressed = replace(report, card={**report.card, "repo_id": repo_id, "usage_model": repo_id})
+    existing = (directory / "README.md").read_text(encoding="utf-8")
+    card, _ = join_card(render_model_card(addressed), existing)
+    _write(directory / "report.json", addressed.to_json())
+    _write(directory / "README.md", card)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -39,7 +39,7 @@ def failed(words, capsys) -> tuple[int, str]:
         (["--wieght-decay", "0.1"], "there is no option --wieght-decay (did you mean '--weight-decay'?)"),
         (["--bf16"], "--bf16 is set by hfbertcls. Use --precision instead"),
         (["--eval-strategy", "epoch"], "--eval-strategy is set by hfbertcls. Use --eval-every instead"),
-        (["--hub-token", "x"], "--hub-token is not an option of train"),
+        (["--hub-token", "x"], "--hub-token is refused: a token on the command line"),
         (["--metric", "acuracy"], "--metric acuracy is not known (did you mean 'accuracy'?)"),
         (["--max-length", "999"], "--max-length 999 is not possible: the model reads 3 to 32 tokens"),
         (["--label-column", "lable"], "no column 'lable' (did you mean 'label'?)"),

@@ -1,0 +1,73 @@
+"""`hfbertcls push`: share a trained directory, also long after training."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.cli.options import refuse_unknown, say
+
+
+if TYPE_CHECKING:
+    from hfbertcls.sharing.push import PushRequest
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "push",
+        allow_abbrev=False,
+        help="share a trained directory on the Hub, in one commit",
+        description="Share a directory that train wrote as one commit: model, tokenizer, card, report, predictions, plots.",
+    )
+    parser.add_argument("directory", metavar="DIR", help="that hfbertcls train wrote")
+    parser.add_argument("repo_id", metavar="USER/NAME", help="the repository; it is made, private, if it is not there")
+    add_sharing_options(parser)
+    return parser
+
+
+def add_sharing_options(parser: argparse._ActionsContainer) -> None:
+    """How a model is shared."""
+    parser.add_argument(
+        "--public", action="store_true", help="a new repository can be seen by anyone (default: private)"
+    )
+    parser.add_argument("--create-pr", action="store_true", help="propose the change as a pull request")
+    parser.add_argument("--hub-revision", metavar="BRANCH", help="push to this branch instead of main")
+    parser.add_argument("--tag", metavar="NAME", help="name the commit")
+    parser.add_argument("--no-predictions", action="store_true", help="keep the logits and gold labels here")
+    parser.add_argument(
+        "--card", choices=("hub", "local"), help="whose text stays where people wrote into both cards", dest="card_of"
+    )
+
+
+def request_of(options: argparse.Namespace, repo_id: str) -> "PushRequest":
+    """The request that the options make."""
+    from hfbertcls.sharing.push import PushRequest
+
+    return PushRequest(
+        repo_id=repo_id,
+        public=options.public,
+        create_pr=options.create_pr,
+        revision=options.hub_revision,
+        tag=options.tag,
+        predictions=not options.no_predictions,
+        card_of=options.card_of,
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Push."""
+    refuse_unknown(options)
+
+    from hfbertcls.sharing.push import push_directory
+
+    pushed = push_directory(options.directory, request_of(options, options.repo_id), say)
+    if options.json:
+        print(json.dumps(asdict(pushed), indent=2))
+    elif pushed.pr_url:
+        print(f"Proposed: {pushed.pr_url}")
+    else:
+        print(f"Shared: {pushed.url}")
+        print(f'Use it: pipeline("text-classification", model="{pushed.repo_id}", truncation=True)')
+        print(f"Check it: hfbertcls verify {pushed.repo_id} --revision {pushed.oid}")
+    return 0

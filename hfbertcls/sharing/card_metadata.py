@@ -1,0 +1,235 @@
+"""The front matter of a card: which keys are ours, what the Hub accepts, and how ours and people's are joined."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import yaml
+from huggingface_hub import EvalResult, ModelCardData
+
+from hfbertcls.errors import ConfigurationError, did_you_mean
+from hfbertcls.evaluation.report import Report
+
+
+OWNED_KEYS = (
+    "base_model",
+    "base_model_relation",
+    "datasets",
+    "library_name",
+    "metrics",
+    "model-index",
+    "pipeline_tag",
+)
+"""Keys that are written anew at every push. Of `tags`, `hfbertcls` is ours; every other key belongs to people."""
+
+TAG = "hfbertcls"
+_BLOCK = re.compile(r"\A\s*---[ \t]*\r?\n(?P<yaml>.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_MODEL_INDEX_METRICS = {"accuracy": "accuracy", "f1_macro": "f1", "mcc": "matthews_correlation"}
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code")
+
+# The identifiers of the Hub's list (its documentation, "Licenses").
+LICENSES = frozenset(
+    [
+        "apache-2.0",
+        "mit",
+        "openrail",
+        "bigscience-openrail-m",
+        "creativeml-openrail-m",
+        "bigscience-bloom-rail-1.0",
+        "bigcode-openrail-m",
+        "afl-3.0",
+        "artistic-2.0",
+        "bsl-1.0",
+        "bsd",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "bsd-3-clause-clear",
+        "c-uda",
+        "cc",
+        "cc0-1.0",
+        "cc-by-2.0",
+        "cc-by-2.5",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc-by-nc-2.0",
+        "cc-by-nc-3.0",
+        "cc-by-nc-4.0",
+        "cc-by-nd-4.0",
+        "cc-by-nc-nd-3.0",
+        "cc-by-nc-nd-4.0",
+        "cc-by-nc-sa-2.0",
+        "cc-by-nc-sa-3.0",
+        "cc-by-nc-sa-4.0",
+        "cdla-sharing-1.0",
+        "cdla-permissive-1.0",
+        "cdla-permissive-2.0",
+        "wtfpl",
+        "ecl-2.0",
+        "epl-1.0",
+        "epl-2.0",
+        "etalab-2.0",
+        "eupl-1.1",
+        "eupl-1.2",
+        "agpl-3.0",
+        "gfdl",
+        "gpl",
+        "gpl-2.0",
+        "gpl-3.0",
+        "lgpl",
+        "lgpl-2.1",
+        "lgpl-3.0",
+        "isc",
+        "h-research",
+        "intel-research",
+        "lppl-1.3c",
+        "ms-pl",
+        "apple-ascl",
+        "mpl-2.0",
+        "odc-by",
+        "odbl",
+        "openmdw-1.0",
+        "openrail++",
+        "osl-3.0",
+        "postgresql",
+        "ofl-1.1",
+        "ncsa",
+        "unlicense",
+        "zlib",
+        "pddl",
+        "lgpl-lr",
+        "deepfloyd-if-license",
+        "fair-noncommercial-research-license",
+        "llama2",
+        "llama3",
+        "llama3.1",
+        "llama3.2",
+        "llama3.3",
+        "llama4",
+        "grok2-community",
+        "gemma",
+        "unknown",
+        "other",
+    ]
+)
+
+
+class TextClassificationCardData(ModelCardData):
+    """`ModelCardData` of a text classifier, filled from a report: only what is known, never a placeholder."""
+
+    @classmethod
+    def from_report(cls, report: Report) -> "TextClassificationCardData":
+        """Take from a report what the front matter may state."""
+        values: dict[str, Any] = {key: report.card[key] for key in ("language", "license") if report.card.get(key)}
+        if report.model.get("base_model_is_hub_id"):
+            values |= {"base_model": report.model["base_model"], "base_model_relation": "finetune"}
+        if report.data.get("is_hub_id"):
+            values |= {
+                "datasets": [report.data["source"]],
+                "eval_results": _eval_results(report),
+                "model_name": report.card["title"],
+            }
+        return cls(
+            library_name="transformers",
+            pipeline_tag="text-classification",
+            tags=[TAG],
+            metrics=["accuracy", "f1"],
+            **values,
+        )
+
+    def to_front_matter(self) -> str:
+        """The YAML between the two lines of dashes."""
+        return dump(cast(dict[str, Any], self.to_dict()))  # type: ignore[no-untyped-call]  # the hub leaves it untyped
+
+
+def _eval_results(report: Report) -> list[EvalResult]:
+    """Of the test split alone: figures of a split that chose the checkpoint are no result."""
+    figures = report.evaluation.get("test")
+    if figures is None:
+        return []
+    names = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "mcc": "Matthews correlation"}
+    return [
+        EvalResult(
+            task_type="text-classification",
+            task_name="Text Classification",
+            dataset_type=report.data["source"],
+            dataset_name=report.data["source"],
+            dataset_config=report.data.get("config") or "default",
+            dataset_split="test",
+            dataset_revision=report.data.get("revision"),
+            metric_type=kind,
+            metric_name=names[name],
+            metric_value=round(float(figures["metrics"][name]["value"]), 6),
+        )
+        for name, kind in _MODEL_INDEX_METRICS.items()
+    ]
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """YAML that every reader takes the same way: quoted where needed, in a fixed order, no objects of Python."""
+    return str(yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True, default_flow_style=False))
+
+
+def split_card(text: str) -> tuple[str, str]:
+    """The front matter (without its lines of dashes; empty if there is none) and the body of a card."""
+    found = _BLOCK.match(text)
+    return (found["yaml"], text[found.end() :]) if found else ("", text)
+
+
+def parse_front_matter(text: str) -> dict[str, Any]:
+    """The keys of a front matter.
+
+    Raises:
+        ConfigurationError: if it is no valid YAML, or no list of keys.
+    """
+    try:
+        values = yaml.safe_load(text) if text.strip() else {}
+    except yaml.YAMLError as err:
+        raise ConfigurationError(f"the front matter of the card is not valid YAML: {err}. Correct README.md") from err
+    if not isinstance(values, dict):
+        raise ConfigurationError("the front matter of the card holds no keys. Correct README.md")
+    return values
+
+
+def join_front_matter(ours: str, theirs: str) -> tuple[str, list[str]]:
+    """Our keys as they are now, all other keys as people left them; and notes on what differs.
+
+    Args:
+        ours: front matter that was rendered.
+        theirs: front matter that stands in the card already.
+    """
+    rendered, existing = parse_front_matter(ours), parse_front_matter(theirs)
+    people = {key: value for key, value in existing.items() if key not in OWNED_KEYS and key != "tags"}
+    notes = [
+        f"the card says {key}: {value} where this run says {rendered[key]}; what the card says is kept"
+        for key, value in people.items()
+        if key in rendered and rendered[key] != value
+    ]
+    tags = existing.get("tags") or []
+    tags = tags if isinstance(tags, list) else [tags]
+    joined = rendered | people | {"tags": tags if TAG in tags else [TAG, *tags]}
+    return (theirs.rstrip("\n") + "\n" if joined == existing else dump(joined)), notes
+
+
+def check_metadata(values: Mapping[str, Any]) -> None:
+    """Refuse what the Hub would refuse, before anything is trained or sent.
+
+    Raises:
+        ConfigurationError: naming the key.
+    """
+    license_id = values.get("license")
+    if license_id is not None and license_id not in LICENSES:
+        raise ConfigurationError(
+            f"the Hub knows no licence {license_id!r}{did_you_mean(str(license_id), LICENSES)}. Use an identifier such as "
+            "apache-2.0, mit or cc-by-4.0, or 'other'"
+        )
+    languages = values.get("language") or []
+    for language in languages if isinstance(languages, list) else [languages]:
+        if not isinstance(language, str) or not _LANGUAGE.fullmatch(language):
+            raise ConfigurationError(
+                f"{language!r} is no language code. Use two or three letters (en, de, fil), 'multilingual' or 'code'"
+            )
+    for key in values:
+        if "." in key or "$" in key:
+            raise ConfigurationError(f"the Hub accepts no key with '.' or '$' in the front matter: {key!r}")

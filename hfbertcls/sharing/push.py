@@ -1,0 +1,352 @@
+"""One model repository, one commit: sharing a directory so that a reader never sees half of it."""
+
+import hashlib
+import uuid
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is exported lazily
+
+from hfbertcls.environment import package_version
+from hfbertcls.errors import ConfigurationError, HfBertClsError, SharingError
+from hfbertcls.evaluation.report import Report
+from hfbertcls.sharing.card import join_card, render_model_card, written_by_people
+from hfbertcls.sharing.model_repository import address, repository_files, sha256_of
+from hfbertcls.sharing.retrying import ATTEMPTS, Say, may_pass, reason_of, tried, wait
+from hfbertcls.sharing.secrets import find_secrets
+from hfbertcls.sharing.verify import verify_directory
+
+
+# Files that an earlier push, or another tool, may have left and that would lie beside the new model.
+_STALE = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".h5", ".msgpack", ".parquet", ".png")
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """Where a model is to be shared, and how.
+
+    Args:
+        repo_id: `user/name`, or `name` for a repository of one's own.
+        public: whether anyone may see a repository that is made; one that exists keeps its visibility.
+        create_pr: propose the change as a pull request.
+        revision: a branch; it is made if it is not there.
+        tag: a name for the commit.
+        predictions: whether the files with logits and gold labels are shared.
+        card_of: `"hub"` or `"local"`: whose text counts where people wrote different text into both cards.
+    """
+
+    repo_id: str
+    public: bool = False
+    create_pr: bool = False
+    revision: str | None = None
+    tag: str | None = None
+    predictions: bool = True
+    card_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A repository that was looked at before anything is sent."""
+
+    repo_id: str
+    exists: bool
+    private: bool
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What came of a push."""
+
+    repo_id: str
+    oid: str
+    url: str
+    pr_url: str | None = None
+
+
+def check_destination(request: PushRequest, api: HfApi | None = None) -> Destination:
+    """Find out whether a push could succeed, without changing anything on the Hub.
+
+    Raises:
+        ConfigurationError: for a name that the Hub does not accept, and for options that contradict each other.
+        SharingError: if nobody is logged in, the token cannot write there, the tag exists, or the Hub does not answer.
+    """
+    api = api or HfApi()
+    if request.create_pr and request.revision is not None:
+        raise ConfigurationError("--create-pr and --hub-revision exclude each other: a pull request is made to main")
+    try:
+        validate_repo_id(request.repo_id)
+    except HFValidationError as err:
+        raise ConfigurationError(f"the Hub accepts no repository called {request.repo_id!r}: {err}") from err
+    if api.token is None and get_token() is None:
+        raise SharingError(
+            "nobody is logged in to the Hub. Run `hf auth login`, or set HF_TOKEN to a token that can write"
+        )
+    account = _asked(lambda: api.whoami(), "the Hub cannot be asked who you are")
+    role = account.get("auth", {}).get("accessToken", {}).get("role")
+    namespace, _, name = request.repo_id.rpartition("/")
+    namespace = namespace or account["name"]
+    repo_id = f"{namespace}/{name}"
+    if role == "read":
+        raise SharingError(
+            "the token can only read. Make one with the role 'write' and log in with it (`hf auth login`)"
+        )
+    try:
+        info = _asked(lambda: api.model_info(repo_id), f"the repository {repo_id} cannot be looked at")
+    except _NotThereError:
+        info = None
+    owns = {org["name"]: org.get("roleInOrg") for org in account.get("orgs", [])}
+    may_write = namespace == account["name"] or owns.get(namespace) in ("admin", "write", "contributor")
+    if not may_write and not request.create_pr:
+        raise SharingError(
+            f"{account['name']} may not write in {namespace!r}. Push to {account['name']}/{name}, or propose the change to an "
+            "existing repository with --create-pr"
+        )
+    if info is None:
+        if request.create_pr:
+            raise SharingError(f"there is no repository {repo_id} to which a pull request could be made")
+        return Destination(repo_id, exists=False, private=not request.public)
+    if request.public and info.private:
+        raise ConfigurationError(
+            f"{repo_id} exists and is private; --public does not change that. Change it in its settings, or leave --public out"
+        )
+    if request.tag is not None:
+        refs = _asked(lambda: api.list_repo_refs(repo_id), f"the tags of {repo_id} cannot be listed")
+        if any(ref.name == request.tag for ref in refs.tags):
+            raise SharingError(f"{repo_id} has a tag {request.tag!r} already. Choose another name")
+    return Destination(repo_id, exists=True, private=bool(info.private))
+
+
+def push_directory(
+    directory: str | Path, request: PushRequest, say: Say = lambda _: None, api: HfApi | None = None
+) -> Pushed:
+    """Share a directory that a run wrote as one commit, or leave the Hub as it was.
+
+    The commit holds an explicit list of files; what else lies in the directory is never sent. `parent_commit` keeps
+    another writer's commit from being overwritten unseen. Transient faults are retried, and an answer that was lost is
+    recognised by an id in the commit's description, so nothing is committed twice.
+
+    Args:
+        directory: with a complete model repository.
+        request: where to, and how.
+        say: gets each line for a person.
+        api: of huggingface_hub; None makes one for the configured endpoint and token.
+
+    Raises:
+        ConfigurationError, OutputDirectoryError: for what can be corrected here.
+        SharingError: if something must not be shared, or the Hub refused or failed; the directory is complete then.
+    """
+    api = api or HfApi()
+    folder = Path(directory).expanduser()
+    repository_files(folder)
+    destination = check_destination(request, api)
+    repo_id = destination.repo_id
+    address(folder, repo_id)
+    names = repository_files(folder, predictions=request.predictions)
+    refuse_secrets(folder, names)
+    refuse_what_does_not_hold(folder)
+    if request.predictions and not destination.private:
+        say(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
+    again = f"Nothing was changed there; {folder.name} is complete. Repeat: hfbertcls push {folder.name} {repo_id}"
+    try:
+        if not destination.exists:
+            tried(lambda: api.create_repo(repo_id, private=not request.public, exist_ok=True), say)
+            say(f"Made the {'public' if request.public else 'private'} repository {repo_id}")
+        if request.revision is not None:
+            tried(lambda: api.create_branch(repo_id, branch=str(request.revision), exist_ok=True), say)
+        pushed = _commit(folder, names, request, repo_id, say, api)
+    except HfBertClsError:
+        raise
+    except Exception as err:  # (whatever the client, its transport or Xet raise)
+        raise SharingError(f"the push to {repo_id} failed: {reason_of(err)}. {again}") from err
+    if request.tag is not None:
+        tag = request.tag
+        try:
+            tried(lambda: api.create_tag(repo_id, tag=tag, revision=pushed.oid, exist_ok=True), say)
+        except Exception as err:
+            raise SharingError(
+                f"the model is shared ({pushed.url}), but the tag {tag!r} could not be set: {reason_of(err)}. Repeat: "
+                f"hfbertcls push {folder.name} {repo_id} --tag {tag}"
+            ) from err
+    return pushed
+
+
+def refuse_secrets(folder: Path, names: Sequence[str]) -> None:
+    """Look for tokens and keys in each file of the list.
+
+    Raises:
+        SharingError: naming the files, not the secrets.
+    """
+    found = {name: kinds for name in names if (kinds := find_secrets(folder / name))}
+    if found:
+        told = "; ".join(f"{name} holds what looks like {' and '.join(kinds)}" for name, kinds in found.items())
+        raise SharingError(
+            f"nothing was sent: {told}. Remove it there or where it came from, and make it invalid if it is real"
+        )
+
+
+def refuse_what_does_not_hold(folder: Path) -> None:
+    """Derive every figure again before anybody else reads it.
+
+    Raises:
+        SharingError: naming what differs.
+    """
+    found = verify_directory(folder).differences
+    if found:
+        raise SharingError(
+            f"nothing was sent: {folder.resolve().name} states what its files do not give. {'; '.join(found[:5])}. Write the "
+            "directory again with hfbertcls train"
+        )
+
+
+def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, say: Say, api: HfApi) -> Pushed:
+    """Commit until it is done, refused, or tried often enough."""
+    push_id = uuid.uuid4().hex
+    branch = request.revision or "main"
+    last: Exception | None = None
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            wait(attempt, last, say)
+        try:
+            if last is not None and (done := _already_done(api, repo_id, branch, push_id, request)) is not None:
+                return done
+            head = str(api.model_info(repo_id, revision=branch).sha)
+            operations = _operations(folder, names, request, repo_id, head, say, api)
+            if not operations:
+                say("The Hub has exactly these files already")
+                return Pushed(repo_id, head, f"{api.endpoint}/{repo_id}/tree/{head}")
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
+                info = api.create_commit(
+                    repo_id,
+                    operations,
+                    commit_message=f"Share {folder.resolve().name} with hfbertcls",
+                    commit_description=f"hfbertcls {package_version('hfbertcls')}, push {push_id}",
+                    parent_commit=None if request.create_pr else head,
+                    revision=request.revision,
+                    create_pr=request.create_pr,
+                )
+            _verify(folder, operations, repo_id, info.pr_revision or info.oid, api)
+            return Pushed(repo_id, info.oid, info.commit_url, info.pr_url)
+        except HfBertClsError:
+            raise
+        except Exception as err:
+            if not may_pass(err):
+                raise
+            last = err
+    if (done := _already_done(api, repo_id, branch, push_id, request)) is not None:
+        return done
+    raise last if last is not None else SharingError("nothing was tried")
+
+
+def _operations(
+    folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, head: str, say: Say, api: HfApi
+) -> list[Any]:
+    """What has to change on the Hub; the card is joined with the one that stands there."""
+    existing = _remote_card(api, repo_id, head)
+    local = (folder / "README.md").read_text(encoding="utf-8")
+    if existing is not None:
+        _require_one_text(existing, local, request, repo_id)
+        if request.card_of != "local":
+            theirs = any(part.strip() for part in written_by_people(existing))
+            card, notes = join_card(_generated(folder), existing, text_of=existing if theirs else local)
+            for note in notes:
+                say(f"note: {note}")
+            partial = folder / ".README.md.partial"
+            partial.write_text(card, encoding="utf-8")
+            partial.replace(folder / "README.md")
+    remote = {entry.path: entry for entry in api.list_repo_tree(repo_id, revision=head, recursive=True)}
+    changed = [name for name in names if not _is_same(folder / name, remote.get(name))]
+    stale = [
+        path
+        for path in remote
+        if path not in names
+        and path.endswith(_STALE)
+        and (path.startswith(("predictions/", "plots/")) or "/" not in path)
+    ]
+    add = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name)) for name in changed]
+    return [*add, *(CommitOperationDelete(path_in_repo=path) for path in sorted(stale))]
+
+
+def _generated(folder: Path) -> str:
+    return render_model_card(Report.from_json((folder / "report.json").read_text(encoding="utf-8")))
+
+
+def _remote_card(api: HfApi, repo_id: str, head: str) -> str | None:
+    try:
+        path = api.hf_hub_download(repo_id, "README.md", revision=head)
+    except EntryNotFoundError:
+        return None
+    return Path(path).read_text(encoding="utf-8")
+
+
+def _require_one_text(existing: str, local: str, request: PushRequest, repo_id: str) -> None:
+    """Refuse to choose between two texts that people wrote."""
+    theirs, ours = written_by_people(existing), written_by_people(local)
+    if (
+        request.card_of is None
+        and any(part.strip() for part in ours)
+        and ours != theirs
+        and any(part.strip() for part in theirs)
+    ):
+        raise SharingError(
+            f"people wrote different text into README.md here and into the card of {repo_id}. Say which is to stay: "
+            "--card hub or --card local"
+        )
+
+
+def _is_same(path: Path, remote: Any) -> bool:
+    if remote is None or remote.size != path.stat().st_size:
+        return False
+    if getattr(remote, "lfs", None) is not None:
+        return bool(remote.lfs.sha256 == sha256_of(path))
+    return bool(remote.blob_id == _git_blob_id(path))
+
+
+def _git_blob_id(path: Path) -> str:
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _verify(folder: Path, operations: Sequence[Any], repo_id: str, revision: str, api: HfApi) -> None:
+    """Compare what the commit holds with what was to be sent."""
+    names = [operation.path_in_repo for operation in operations if isinstance(operation, CommitOperationAdd)]
+    there = {entry.path: entry for entry in api.get_paths_info(repo_id, names, revision=revision)}
+    wrong = [name for name in names if not _is_same(folder / name, there.get(name))]
+    if wrong:
+        raise SharingError(f"{repo_id} does not hold what was sent: {', '.join(wrong)}. Repeat the push")
+
+
+def _already_done(api: HfApi, repo_id: str, branch: str, push_id: str, request: PushRequest) -> Pushed | None:
+    """Whether a commit whose answer was lost is there after all."""
+    if request.create_pr:
+        for pull in api.get_repo_discussions(repo_id):
+            if pull.is_pull_request:
+                revision = f"refs/pr/{pull.num}"
+                commit = api.list_repo_commits(repo_id, revision=revision)[0]
+                if push_id in commit.message:
+                    url = f"{api.endpoint}/{repo_id}/discussions/{pull.num}"
+                    return Pushed(repo_id, commit.commit_id, url, url)
+        return None
+    for commit in api.list_repo_commits(repo_id, revision=branch)[:20]:
+        if push_id in commit.message:
+            return Pushed(repo_id, commit.commit_id, f"{api.endpoint}/{repo_id}/commit/{commit.commit_id}")
+    return None
+
+
+class _NotThereError(Exception):
+    """A repository that is not there, or not for this account."""
+
+
+def _asked(question: Callable[[], Any], failure: str) -> Any:
+    """The answer of the Hub to something that changes nothing, asked again where that may help."""
+    try:
+        return tried(question, lambda _: None)
+    except RepositoryNotFoundError as err:
+        raise _NotThereError from err
+    except Exception as err:
+        raise SharingError(f"{failure}: {reason_of(err)}") from err

@@ -1,0 +1,86 @@
+"""Asking the Hub again where that may help, and saying in one line why it did not."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RevisionNotFoundError
+
+from hfbertcls.errors import SharingError, shorten
+
+
+Say = Callable[[str], None]
+
+ATTEMPTS = 5
+_FIRST_WAIT = 1.0  # seconds; doubled after each attempt
+_TRANSIENT = frozenset((408, 409, 412, 425, 429, 500, 502, 503, 504))
+_TRANSPORT = ("httpx", "httpx2", "httpcore", "httpcore2", "hf_xet")
+_EXPLANATIONS = {
+    401: "the token is not valid (log in with `hf auth login`, or set HF_TOKEN)",
+    402: "a paid plan is needed for this",
+    403: "this account or token may not write there (a token needs the role 'write'; --create-pr proposes the change)",
+    404: "there is no such repository, or this account may not see it",
+    413: "the upload is larger than the Hub accepts",
+}
+
+
+def tried(action: Callable[[], Any], say: Say) -> Any:
+    """Do something, again after faults that may pass; the last error is raised."""
+    last: Exception | None = None
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            wait(attempt, last, say)
+        try:
+            return action()
+        except Exception as err:  # noqa: BLE001  (judged by what it says)
+            last = err
+            if not may_pass(err):
+                break
+    raise last if last is not None else SharingError("nothing was tried")
+
+
+def may_pass(err: Exception) -> bool:
+    """Whether it makes sense to try again."""
+    if isinstance(err, OfflineModeIsEnabled | RevisionNotFoundError):
+        return False
+    if isinstance(err, HfHubHTTPError):
+        return err.response.status_code in _TRANSIENT
+    module = type(err).__module__.partition(".")[0]
+    return (
+        isinstance(err, OSError)
+        or module in _TRANSPORT
+        or (isinstance(err, RuntimeError) and "xet" in str(err).lower())
+    )
+
+
+def wait(attempt: int, err: Exception | None, say: Say) -> None:
+    """Wait before an attempt (counted from 0), longer each time, or as long as the Hub asks for."""
+    seconds = _FIRST_WAIT * 2 ** (attempt - 1)
+    if isinstance(err, HfHubHTTPError):
+        told = err.response.headers.get("Retry-After", "")
+        seconds = max(seconds, min(float(told), 300.0)) if told.isdecimal() else seconds
+    if err is not None:
+        say(f"  {reason_of(err)}; trying again in {seconds:.0f} s")
+    time.sleep(seconds)
+
+
+def reason_of(err: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(err, HfHubHTTPError):
+        status = err.response.status_code
+        said = shorten(str(err.server_message or ""), 160) if err.server_message else ""
+        meaning = _EXPLANATIONS.get(status)
+        if meaning is None:
+            meaning = (
+                "somebody else changed the repository"
+                if status == 412
+                else "the Hub has trouble"
+                if status >= 500
+                else ""
+            )
+            meaning = "too many requests" if status == 429 else meaning
+        return ", ".join(filter(None, (f"the Hub answered {status}", meaning, said)))
+    if isinstance(err, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, so the Hub is not asked"
+    return f"{type(err).__name__} ({shorten(str(err), 160)}); is the Hub ({os.environ.get('HF_ENDPOINT', 'huggingface.co')}) reachable?"

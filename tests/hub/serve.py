@@ -1,0 +1,24 @@
+"""A Hub on this machine to try sharing without an account: `make demo-hub`."""
+
+from server import Hub
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    hub = Hub(port=8765)
+    hub.store.add_account("demo", "hf_demo")
+    print(
+        f"A Hub that keeps everything in memory listens on {hub.url}. In another terminal:\n\n"
+        f"  export HF_ENDPOINT={hub.url} HF_TOKEN=hf_demo HF_HOME=$(mktemp -d)\n"
+        "  hfbertcls push quickstart-model demo/films\n"
+        "  hfbertcls verify demo/films\n\n"
+        "Ctrl-C ends it, and forgets what was pushed."
+    )
+    try:
+        hub.thread.join()
+    except KeyboardInterrupt:
+        hub.stop()
+
+
+if __name__ == "__main__":
+    main()
