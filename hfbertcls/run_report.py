@@ -118,6 +118,7 @@ def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -
         "selection_value": state.best_metric,
         "hyperparameters": {name: values[name] for name in names if name in values}
         | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
+        "arguments": {name: value for name, value in sorted(values.items()) if value not in (None, "", [], {})},
     }
 
 

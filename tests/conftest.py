@@ -33,6 +33,10 @@ import pytest  # noqa: E402
 LABELS = ("negative", "positive")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Fail a test that connects to anything but this machine."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.intervals import score_with_intervals
-from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores
+from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, softmax
 from hfbertcls.modeling.predictions import Predictions
 
 
@@ -97,6 +98,7 @@ def split_figures(
         "metrics": {name: asdict(interval) for name, interval in score_with_intervals(gold, logits).items()},
         "per_label": dict(zip(names, per_label, strict=True)),
         "confusion_matrix": confusion_matrix(gold, predictions.predicted, len(names)).tolist(),
+        "reliability": reliability(gold, softmax(logits)).as_rows(),
         "calibration": None,
         "baselines": baselines,
     }

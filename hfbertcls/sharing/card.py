@@ -15,7 +15,7 @@ from hfbertcls.sharing.card_metadata import TextClassificationCardData, join_fro
 
 
 RENDERER = "1"
-CARD_FACTS = ("title", "license", "language", "intended_use", "limitations")
+CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "contact", "citation")
 """What a person may state."""
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
@@ -52,6 +52,7 @@ def render_model_card(report: Report) -> str:
         autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
     )
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
+    environment.filters["code"] = _code
     body = environment.get_template(_TEMPLATE).render(
         report=report,
         split=shown_split(report),
@@ -152,6 +153,11 @@ def escape(text: object) -> str:
 def format_number(value: float | None, places: int = 3) -> str:
     """A figure with a fixed number of decimals; a dash where it is not defined."""
     return "-" if value is None else f"{float(value):.{places}f}"
+
+
+def _code(text: str) -> str:
+    """Lines of an indented block of code: nothing in them is markup."""
+    return "\n    ".join(line.replace("-->", "-- >") for line in str(text).splitlines())
 
 
 def _count(value: int) -> str:

@@ -110,6 +110,60 @@ def test_texts_that_the_model_was_trained_on_are_told():
     assert "in the train split too" not in card_of(values())
 
 
+def test_contact_and_citation_stand_there_if_they_are_given():
+    assert "Contact and citation" not in card_of(values())
+    changed = values()
+    changed["card"] |= {"contact": "films@example.org", "citation": "@misc{films,\n  title = {{Films}},\n}"}
+    card = card_of(changed)
+    assert (
+        "## Contact and citation\n\nfilms@example.org\n\n    @misc{films,\n      title = {{Films}},\n    }\n" in card
+    )
+
+
+def test_the_card_is_the_golden_one(request):
+    golden = HERE / "card.md"
+    card = card_of(values())
+    if request.config.getoption("--update-golden"):
+        golden.write_text(card, encoding="utf-8")
+    assert card == golden.read_text(encoding="utf-8"), "look at the difference; pytest --update-golden takes it over"
+
+
+def test_results_on_a_hub_data_set_stand_in_the_model_index():
+    changed = values()
+    changed["data"] |= {"source": "nyu-mll/glue", "is_hub_id": True, "config": "sst2", "revision": "a" * 40}
+    front = front_matter(card_of(changed))
+    entry = front["model-index"][0]["results"][0]
+    assert entry["dataset"] == {
+        "name": "nyu-mll/glue", "type": "nyu-mll/glue", "config": "sst2", "split": "test", "revision": "a" * 40,
+    }  # fmt: skip
+    figures = changed["evaluation"]["test"]["metrics"]
+    stated = {metric["name"]: metric["value"] for metric in entry["metrics"]}
+    assert stated == {
+        "Accuracy": round(figures["accuracy"]["value"], 6),
+        "Macro F1": round(figures["f1_macro"]["value"], 6),
+        "Matthews correlation": round(figures["mcc"]["value"], 6),
+    }
+    assert "model-index" not in front_matter(card_of(values()))
+
+
+@pytest.mark.parametrize("label", [*ODD_LABELS, "\u202eabc", "two\nlines"])
+def test_the_front_matter_survives_any_label(label):
+    changed = with_labels([label, "b", *(f"label {number}" for number in range(150))])
+    changed["card"] |= {"title": label, "language": "no", "license": "mit"}
+    changed["data"] |= {"source": "nyu-mll/glue", "is_hub_id": True}
+    card = card_of(changed)
+    text = card.split("---\n")[1]
+    front = yaml.safe_load(text)
+    assert "!!python" not in text
+    assert ".nan" not in text.lower()
+    assert set(front) <= {
+        "library_name", "pipeline_tag", "tags", "metrics", "language", "license", "base_model", "base_model_relation",
+        "datasets", "model-index",
+    }  # fmt: skip
+    assert front["language"] == "no"
+    assert front["model-index"][0]["name"] == label
+
+
 def test_cut_texts_are_told_in_one_sentence():
     assert "longer are 116 of 4,000 in train (2.9 %), 43 of 1,390 in validation (3.1 %), 46 of" in card_of(values())
 
