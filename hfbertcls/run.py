@@ -31,7 +31,6 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
 )
 from hfbertcls.registry import CALLBACKS, register
-from hfbertcls.run_report import report_on_training
 from hfbertcls.sharing.card import CARD_FACTS
 from hfbertcls.sharing.output_directory import OutputDirectory
 
@@ -117,6 +116,8 @@ def train_and_evaluate(
         _train(trainer, checkpoint, say)
         say("Evaluating the chosen weights in fp32 ...")
         trainer.save_model(str(directory.staging))
+        from hfbertcls.training.reporting import report_on_training
+
         report = report_on_training(
             source,
             data,

@@ -16,7 +16,6 @@ ROOMS = (
     {"inference"},
     {"sharing"},
     {"training"},
-    {"run_report"},
     {"run", "measure", "quickstart"},
     {"cli"},
     {"__main__"},

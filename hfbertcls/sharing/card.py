@@ -188,7 +188,7 @@ def _limits(report: Report) -> list[str]:
     cut = [
         f"{facts['truncated_rows']:,} of {facts['rows']:,} in {name} ({_percent(facts['truncated_rows'] / facts['rows'])})"
         for name, facts in report.data["splits"].items()
-        if facts["truncated_rows"]
+        if facts["truncated_rows"]  # (None where only token ids are known)
     ]
     if cut:
         limits.append(f"Only the first {max_length:,} tokens of a text are read; longer are {', '.join(cut)}.")

@@ -2,12 +2,14 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from huggingface_hub import HfApi
 from torch import nn
 from transformers import EvalPrediction, TrainingArguments
 from transformers.trainer import TRAINING_ARGS_NAME
@@ -17,10 +19,13 @@ from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
 from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.sharing.card_metadata import check_metadata
+from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.recipe import choose_recipe
+from hfbertcls.training.reporting import report_on_trainer
 from hfbertcls.training.resuming import ResumableTrainer
 from hfbertcls.training.sampling import LengthGroupedSampler
 from hfbertcls.training.splitting import SplittingTrainer
@@ -183,6 +188,65 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer):
                 f"Try a lower --learning-rate (it was {self.args.learning_rate:g}), --precision fp32, or a smaller "
                 "--max-grad-norm"
             )
+
+    hub_model_id: Any
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Look whether a push can succeed; unlike the parent, make no repository before there is a model.
+
+        Raises:
+            SharingError, ConfigurationError: if it cannot.
+        """
+        if self.args.should_save:
+            self.hub_model_id = check_destination(self._push_request(), HfApi(token=token)).repo_id
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: what is shared is the chosen model, in one commit, not what training is at."""
+
+    def _push_request(self, revision: str | None = None) -> PushRequest:
+        name = self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
+        return PushRequest(name, public=self.args.hub_private_repo is False, revision=revision)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Write a complete model repository into the output directory, and share it as one commit.
+
+        The card states the figures of `eval_dataset`, computed from the saved weights. The repository is private unless
+        `hub_private_repo=False`.
+
+        Args:
+            commit_message: not used: the commit says what made it.
+            blocking: not used: the push has ended when this returns.
+            token: of the Hub; None takes that of the login.
+            revision: a branch.
+            private: False makes a new repository public; None asks `hub_private_repo`.
+            **kwargs: facts for the card: `license`, `language`, `model_name` or `title`, `dataset` (a Hub id),
+                `intended_use`, `limitations`, `contact`, `citation`.
+
+        Returns:
+            `Pushed`: with the address of the commit.
+
+        Raises:
+            SharingError, ConfigurationError: if it cannot be shared; the directory is complete then.
+        """
+        if not self.is_world_process_zero():
+            return None
+        directory = Path(str(self.args.output_dir))
+        check_metadata({key: kwargs[key] for key in ("license", "language") if kwargs.get(key)})
+        self.save_model(str(directory), _internal_call=True)
+        title = kwargs.get("title") or kwargs.get("model_name") or directory.resolve().name
+        report_on_trainer(self, directory, {**kwargs, "title": title})
+        request = self._push_request(revision)
+        if private is not None:
+            request = replace(request, public=not private)
+        return push_directory(directory, request, logger.info, HfApi(token=token))
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""

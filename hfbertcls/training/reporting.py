@@ -1,19 +1,21 @@
 """The report of a training run: the figures of exactly the weights that were written, and how they came about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.environment import describe_environment
+from hfbertcls.environment import describe_environment, public_command
+from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
 from hfbertcls.sharing.model_repository import (
@@ -25,6 +27,7 @@ from hfbertcls.sharing.model_repository import (
     write_report,
 )
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
 
 
 if TYPE_CHECKING:
@@ -57,8 +60,6 @@ def report_on_training(
         command: what to print under "reproduce".
         wall_seconds: from the beginning of the run.
     """
-    from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
-
     staging = directory.staging
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(trainer.args.device)
@@ -93,6 +94,82 @@ def report_on_training(
     return report
 
 
+def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card: Mapping[str, Any]) -> Report:
+    """The same for a trainer in anybody's script, which knows its token ids and labels, but not where they came from.
+
+    Args:
+        trainer: after training.
+        staging: where its model and tokenizer were saved.
+        card: facts that only a person knows; `dataset` names the data, by its Hub id if it has one.
+
+    Raises:
+        ConfigurationError: if the trainer has no evaluation data or tokenizer, so that there is nothing to report.
+    """
+    tokenizer: Any = trainer.processing_class
+    datasets_by_name = {"train": trainer.train_dataset, "validation": trainer.eval_dataset}
+    for name, dataset in datasets_by_name.items():
+        if not {"input_ids", "labels"} <= set(getattr(dataset, "column_names", ())):
+            raise ConfigurationError(
+                f"sharing needs figures, and figures need a {name} data set (of the datasets library) with the columns "
+                "input_ids and labels. Give the trainer train_dataset and eval_dataset"
+            )
+    if tokenizer is None:
+        raise ConfigurationError("sharing needs the tokenizer: give it to the trainer as processing_class")
+    config: Any = cast(Any, trainer.model).config
+    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    model: Any = load_for_inference(ModelSource(str(staging)))
+    model.to(trainer.args.device)
+    max_length = find_max_length(tokenizer, config)
+    validation: Any = trainer.eval_dataset
+    lengths = np.array([len(ids) for ids in validation["input_ids"]], dtype=np.int64)
+    plain = validation.select_columns([name for name in validation.column_names if name != "length"])
+    tokenized = TokenizedSplit(plain.add_column("length", lengths), lengths, max_length, 0)
+    gold = np.asarray(validation["labels"], dtype=np.int64)
+    predictions = Predictions(np.arange(len(gold)), gold, score(model, tokenizer, tokenized), labels)
+    source = str(card.get("dataset") or "data that the author did not name")
+    splits = {name: _bare_facts(dataset, labels) for name, dataset in datasets_by_name.items()}
+    base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")
+    is_hub_id = base.count("/") == 1 and not Path(base).expanduser().exists()
+    report = Report(
+        task={
+            "type": "single_label", "labels": list(labels), "text_column": None, "text_pair_column": None,
+            "label_column": None, "max_length": max_length,
+        },
+        model={**model_facts(ModelSource(base), model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
+        data={
+            "source": source, "is_hub_id": source.count("/") == 1, "config": card.get("dataset_config"), "revision": None,
+            "split_method": "as given to the trainer", "notes": [], "splits": splits,
+        },
+        evaluation={"validation": split_figures(predictions, write_predictions(staging, "validation", predictions), None)},
+        training=_training_facts(trainer, trainer.throughput.seconds_),
+        card=_card_facts(
+            {key: card[key] for key in CARD_FACTS if card.get(key)}, str(card.get("title") or "model"), staging
+        ),
+        environment=describe_environment(),
+        command=public_command([]) + " (a script of its author, with TextClassificationTrainer)",
+    )  # fmt: skip
+    events = [
+        {"step": entry["step"], "split": split, "values": {name.removeprefix("eval_"): entry[name] for name in entry}}
+        for entry in trainer.state.log_history
+        for split in ["validation" if "eval_loss" in entry else "train"]
+    ]
+    training = report.training or {}
+    curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
+    write_plots(staging, report, predictions, {"learning_curves": curves})
+    write_report(staging, report)
+    return report
+
+
+def _bare_facts(dataset: Any, labels: Sequence[str]) -> dict[str, Any]:
+    """What is known of a split of which only token ids and labels are known."""
+    counts = np.bincount(np.asarray(dataset["labels"], dtype=np.int64), minlength=len(labels))
+    return {
+        "rows": len(dataset), "rows_read": len(dataset), "dropped": {}, "sha256": None,
+        "label_counts": dict(zip(labels, map(int, counts), strict=True)), "truncated_rows": None,
+        "unknown_token_share": None,
+    }  # fmt: skip
+
+
 def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
     args: Any = trainer.args
     state, speed = trainer.state, trainer.throughput
@@ -124,8 +201,6 @@ def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -
 
 def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
     """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
-    from hfbertcls.inference.pipelines import load_pipeline
-
     answers: Any = load_pipeline(str(staging))(USAGE_TEXT)
     facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
     return facts | {

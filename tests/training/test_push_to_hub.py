@@ -1,0 +1,86 @@
+"""`trainer.push_to_hub()` in anybody's script: a complete repository, with figures that can be derived again."""
+
+import pytest
+from transformers import pipeline
+
+from hfbertcls import (
+    ConfigurationError,
+    ModelSource,
+    SharingError,
+    TextClassificationTrainer,
+    TextClassificationTrainingArguments,
+    load_for_training,
+    load_text_dataset,
+    load_tokenizer,
+    tokenize_split,
+)
+from hfbertcls.sharing.verify import verify_directory, verify_repository
+
+
+@pytest.fixture
+def make(tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    data = load_text_dataset(str(reviews_dir))
+    source = ModelSource(str(tiny_model_dir))
+    tokenizer = load_tokenizer(source)
+    tokens = {name: tokenize_split(split, tokenizer, 32, data.schema).dataset for name, split in data.splits.items()}
+
+    def build(*, eval_dataset="validation", **changes):
+        args = TextClassificationTrainingArguments(
+            output_dir=str(tmp_path / "films"), max_steps=6, learning_rate=0.003, eval_every="3", precision="fp32",
+            logging_steps=2, **changes,
+        )  # fmt: skip
+        model = load_for_training(source, data.schema, seed=42).model
+        return TextClassificationTrainer(
+            model, args, None, tokens["train"], tokens.get(eval_dataset), processing_class=tokenizer
+        )
+
+    return build
+
+
+def test_a_script_shares_a_complete_model(hub, make, tmp_path):
+    trainer = make(push_to_hub=True)
+    assert not hub.requests("POST|PUT"), "nothing is made before there is a model"
+    trainer.train()
+    pushed = trainer.push_to_hub(license="mit", dataset="alice/reviews", model_name="Films")
+    repo = hub.store.repositories["models", "alice/films"]
+    assert repo.private
+    assert [commit.oid for commit in repo.history("main")][:-1] == [pushed.oid]
+    assert not [
+        name for name in repo.head.files if name.startswith("checkpoint") or name.endswith((".bin", ".pt", ".pth"))
+    ]
+    assert verify_directory(tmp_path / "films").differences == ()
+    assert verify_repository("alice/films").differences == ()
+    card = repo.content(repo.head.files["README.md"]).decode()
+    assert "# Films" in card
+    assert "license: mit" in card
+    assert "- alice/reviews" in card
+    assert "There is no test split" in card
+    answers = pipeline("text-classification", model="alice/films", truncation=True)("a superb film")
+    assert answers[0]["label"] in ("negative", "positive")
+
+
+def test_a_repository_is_named_and_made_public_as_with_the_parent(hub, make):
+    trainer = make(hub_model_id="acme/films", hub_private_repo=False)
+    trainer.train()
+    trainer.push_to_hub()
+    assert not hub.store.repositories["models", "acme/films"].private
+
+
+def test_without_rights_it_is_told_before_training(hub, make):
+    with pytest.raises(SharingError, match="alice may not write in 'museum'"):
+        make(push_to_hub=True, hub_model_id="museum/films")
+
+
+def test_without_evaluation_data_there_is_nothing_to_report(hub, make):
+    trainer = make(eval_dataset="none")
+    trainer.train()
+    with pytest.raises(ConfigurationError, match="sharing needs figures, and figures need a validation data set"):
+        trainer.push_to_hub()
+    assert not hub.requests("POST|PUT")
+
+
+def test_a_licence_that_the_hub_does_not_know_is_refused(hub, make):
+    trainer = make()
+    with pytest.raises(ConfigurationError, match=r"no licence 'MIT' \(did you mean 'mit'\?\)"):
+        trainer.push_to_hub(license="MIT")
