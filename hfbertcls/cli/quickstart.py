@@ -70,4 +70,7 @@ def run(options: argparse.Namespace) -> int:
     print("Next, on text of your own (a CSV with the columns text and label):")
     print("  hfbertcls train --model M --dataset reviews.csv --output-dir my-model")
     print(f"  hfbertcls evaluate {options.output_dir} --dataset reviews.csv")
+    print("To check and to share what was made here:")
+    print(f"  hfbertcls verify {options.output_dir}")
+    print(f"  hfbertcls push {options.output_dir} USER/NAME")
     return 0

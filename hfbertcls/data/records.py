@@ -107,7 +107,8 @@ def _table_of_records(records: list[Any], name: str, lines: list[int] | None) ->
             if _has_half_letters(key):
                 place = f"line {lines[index]:,}" if lines else f"record {index:,}"
                 raise DatasetError(f"{name}, {place}: the key {key!a} is not text. Rename it")
-            columns.setdefault(key, [None] * index)
+            if key not in columns:
+                columns[key] = [None] * index
         for key, values in columns.items():
             values.append(record.get(key))
     return pa.table({key: _column(values, key, name, lines) for key, values in columns.items()})
