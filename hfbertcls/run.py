@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
+    from hfbertcls.training.callbacks.backup import Backup
     from hfbertcls.training.identity import RunIdentity
     from hfbertcls.training.trainer import TextClassificationTrainer
 
@@ -57,6 +58,7 @@ class TrainingOptions:
         arguments: further fields of `TextClassificationTrainingArguments`.
         card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
         command: what to print under "reproduce"; None takes the command line of this process.
+        backup: is offered each checkpoint, such as a `CheckpointBranch`.
     """
 
     max_length: int | None = None
@@ -68,6 +70,7 @@ class TrainingOptions:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
+    backup: "Backup | None" = None
 
 
 def train_and_evaluate(
@@ -200,6 +203,7 @@ def _make_trainer(
     options: TrainingOptions,
     say: Say,
 ) -> "TextClassificationTrainer":
+    from hfbertcls.training.callbacks.backup import BackupCallback
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
     from hfbertcls.training.trainer import TextClassificationTrainer
@@ -210,6 +214,8 @@ def _make_trainer(
     if options.early_stopping is not None:
         callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))
     callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
+    if options.backup is not None:
+        callbacks.append(BackupCallback(options.backup))
     for note in loaded.notes:
         say(f"  note: {note}")
     known = int(cast(Any, loaded.model.get_input_embeddings()).num_embeddings)

@@ -3,13 +3,17 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hfbertcls.cli.options import add_data_options, add_model_options, say
 from hfbertcls.cli.push import add_sharing_options, request_of
 from hfbertcls.errors import ConfigurationError, did_you_mean
 
+
+if TYPE_CHECKING:
+    from hfbertcls.sharing.checkpoint_branch import CheckpointBranch
 
 _OURS_INSTEAD = {
     "output_dir": "--output-dir", "report_to": "--report-to", "bf16": "--precision", "fp16": "--precision",
@@ -79,6 +83,11 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     sharing.add_argument(
         "--push-to-hub", metavar="USER/NAME", help="share the result on the Hub (checked before training)"
     )
+    sharing.add_argument(
+        "--push-every-save",
+        action="store_true",
+        help="send each checkpoint to a branch of that repository; --resume on another machine goes on from there",
+    )
     add_sharing_options(sharing)
     return parser
 
@@ -131,6 +140,7 @@ def config_file(words: Sequence[str]) -> str | None:
 
 _SWITCHES = {
     "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
+    "push_every_save",
 }  # fmt: skip
 
 
@@ -241,6 +251,17 @@ def _card_facts(options: argparse.Namespace) -> Mapping[str, Any]:
     return facts
 
 
+def _backup(options: argparse.Namespace, repo_id: str) -> "CheckpointBranch":
+    """The branch for the checkpoints of this run; with `--resume`, what is there is fetched first."""
+    from hfbertcls.sharing.checkpoint_branch import BRANCH, CheckpointBranch, fetch_checkpoints
+
+    directory = Path(options.output_dir).expanduser()
+    has_begun = (directory / "checkpoints").exists() or (directory / "report.json").exists()
+    if options.resume and not has_begun and fetch_checkpoints(repo_id, directory):
+        say(f"Fetched the checkpoints of {repo_id} (branch {BRANCH})")
+    return CheckpointBranch(repo_id, directory, say)
+
+
 def run(options: argparse.Namespace) -> int:
     """Train."""
     known = [f"--{name.replace('_', '-')}" for name in vars(options)]
@@ -269,7 +290,9 @@ def run(options: argparse.Namespace) -> int:
         command=public_command(options.words),
     )
     check_options(training)
-    request = None
+    if options.push_every_save and options.push_to_hub is None:
+        raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
+    request = backup = None
     if options.push_to_hub is not None:
         from hfbertcls.sharing.card_metadata import check_metadata
         from hfbertcls.sharing.push import check_destination
@@ -278,6 +301,9 @@ def run(options: argparse.Namespace) -> int:
         check_metadata({key: value for key, value in training.card.items() if key in ("license", "language")})
         destination = check_destination(request)
         say(f"Will be shared as {destination.repo_id} ({'private' if destination.private else 'public'})")
+        if options.push_every_save:
+            backup = _backup(options, destination.repo_id)
+            training = replace(training, backup=backup)
     data = load_text_dataset(
         options.dataset,
         text_column=options.text_column,
@@ -289,7 +315,11 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
-    report = train_and_evaluate(source, data, options.output_dir, training, say)
+    try:
+        report = train_and_evaluate(source, data, options.output_dir, training, say)
+    finally:
+        if backup is not None:
+            backup.finish()
     pushed = None
     if request is not None:
         from hfbertcls.sharing.push import push_directory

@@ -16,7 +16,8 @@ from hfbertcls.errors import HfBertClsError, OutputDirectoryError, shorten
 _LOCK = ".hfbertcls.lock"
 _STAGING = ".hfbertcls-staging"
 _WEIGHTS = "model.safetensors"
-_BEGUN = {_LOCK, _STAGING, "checkpoints", "metrics.jsonl"}
+_BACKUP = ".hfbertcls-backup"
+_BEGUN = {_LOCK, _STAGING, _BACKUP, "checkpoints", "metrics.jsonl"}
 
 
 class OutputDirectory:
@@ -151,7 +152,7 @@ class OutputDirectory:
         """Remove what an earlier run left, and nothing else."""
         for name in (_WEIGHTS, "README.md", "report.json", "metrics.jsonl", "training_args.json", "config.json"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "plots", _STAGING):
+        for name in ("checkpoints", "predictions", "plots", _STAGING, _BACKUP):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def publish(self) -> None:

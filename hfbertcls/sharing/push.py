@@ -10,6 +10,7 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is exported lazily
 
 from hfbertcls.environment import package_version
@@ -259,7 +260,8 @@ def _operations(
             partial = folder / ".README.md.partial"
             partial.write_text(card, encoding="utf-8")
             partial.replace(folder / "README.md")
-    remote = {entry.path: entry for entry in api.list_repo_tree(repo_id, revision=head, recursive=True)}
+    tree = api.list_repo_tree(repo_id, revision=head, recursive=True)
+    remote = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
     changed = [name for name in names if not _is_same(folder / name, remote.get(name))]
     stale = [
         path
