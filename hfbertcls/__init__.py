@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
     from hfbertcls.run import TrainingOptions, train_and_evaluate
     from hfbertcls.sharing.card import render_model_card
+    from hfbertcls.sharing.card_metadata import TextClassificationCardData
+    from hfbertcls.sharing.push import Pushed, PushRequest, push_directory
+    from hfbertcls.sharing.verify import Verification, verify_directory, verify_repository
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import MetricLoggingCallback
@@ -55,6 +58,7 @@ _HOMES = {
     "SharingError": "hfbertcls.errors",
     "Report": "hfbertcls.evaluation.report",
     "TRAINERS": "hfbertcls.registry",
+    "TextClassificationCardData": "hfbertcls.sharing.card_metadata",
     "TextClassificationTrainer": "hfbertcls.training.trainer",
     "TextClassificationTrainingArguments": "hfbertcls.training.arguments",
     "TextDataset": "hfbertcls.data.dataset",
@@ -69,6 +73,12 @@ _HOMES = {
     "load_text_dataset": "hfbertcls.data.loading",
     "load_tokenizer": "hfbertcls.modeling.loading",
     "register": "hfbertcls.registry",
+    "PushRequest": "hfbertcls.sharing.push",
+    "Pushed": "hfbertcls.sharing.push",
+    "push_directory": "hfbertcls.sharing.push",
+    "Verification": "hfbertcls.sharing.verify",
+    "verify_directory": "hfbertcls.sharing.verify",
+    "verify_repository": "hfbertcls.sharing.verify",
     "render_model_card": "hfbertcls.sharing.card",
     "tokenize_split": "hfbertcls.data.tokenization",
     "train_and_evaluate": "hfbertcls.run",
@@ -88,9 +98,12 @@ __all__ = [
     "ModelSource",
     "OutputDirectoryError",
     "Predictions",
+    "PushRequest",
+    "Pushed",
     "RegistryError",
     "Report",
     "SharingError",
+    "TextClassificationCardData",
     "TextClassificationTrainer",
     "TextClassificationTrainingArguments",
     "TextDataset",
@@ -98,16 +111,20 @@ __all__ = [
     "TrainingError",
     "TrainingInterruptedError",
     "TrainingOptions",
+    "Verification",
     "evaluate_model",
     "load_for_inference",
     "load_for_training",
     "load_pipeline",
     "load_text_dataset",
     "load_tokenizer",
+    "push_directory",
     "register",
     "render_model_card",
     "tokenize_split",
     "train_and_evaluate",
+    "verify_directory",
+    "verify_repository",
 ]
 
 

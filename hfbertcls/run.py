@@ -58,6 +58,7 @@ class TrainingOptions:
         arguments: further fields of `TextClassificationTrainingArguments`.
         card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
         command: what to print under "reproduce"; None takes the command line of this process.
+        publish_examples: how many rows of the evaluated split may stand on the card, with their texts.
         backup: is offered each checkpoint, such as a `CheckpointBranch`.
     """
 
@@ -70,6 +71,7 @@ class TrainingOptions:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
+    publish_examples: int = 0
     backup: "Backup | None" = None
 
 
@@ -129,6 +131,7 @@ def train_and_evaluate(
             trainer,
             directory,
             options.card,
+            options.publish_examples,
             options.command or public_command(),
             time.perf_counter() - began,
         )
@@ -157,6 +160,10 @@ def check_options(options: TrainingOptions) -> None:
     if metric not in known:
         raise ConfigurationError(
             f"--metric {metric} is not known{did_you_mean(metric, known)}. Choose one of {', '.join(known)}"
+        )
+    if options.publish_examples < 0:
+        raise ConfigurationError(
+            f"--publish-examples {options.publish_examples} is not possible. Expected a number from 0"
         )
     for name in options.callbacks:
         CALLBACKS.get(name)

@@ -32,6 +32,22 @@ import pytest  # noqa: E402
 LABELS = ("negative", "positive")
 
 
+OUTCOMES: list[tuple[str, str]] = []
+
+
+@pytest.fixture
+def outcome():
+    """Note what came of a fault, for the table at the end of the output."""
+    return lambda fault, result: OUTCOMES.append((fault, result))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if OUTCOMES:
+        terminalreporter.section("faults of the Hub during a push, and what came of them")
+        for fault, result in OUTCOMES:
+            terminalreporter.write_line(f"{fault:<24} {result}")
+
+
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
 

@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import env, evaluate, push, quickstart, train, verify
+from hfbertcls.cli import env, evaluate, extension, push, quickstart, train, verify
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, train, evaluate, push, verify, env)
+_VERBS = (quickstart, train, evaluate, push, verify, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text

@@ -84,6 +84,13 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--push-to-hub", metavar="USER/NAME", help="share the result on the Hub (checked before training)"
     )
     sharing.add_argument(
+        "--publish-examples",
+        type=int,
+        default=0,
+        metavar="N",
+        help="show so many rows of your data on the card (default: 0)",
+    )
+    sharing.add_argument(
         "--push-every-save",
         action="store_true",
         help="send each checkpoint to a branch of that repository; --resume on another machine goes on from there",
@@ -287,6 +294,7 @@ def run(options: argparse.Namespace) -> int:
         report_to=options.report_to,
         arguments=fields,
         card=_card_facts(options),
+        publish_examples=options.publish_examples,
         command=public_command(options.words),
     )
     check_options(training)

@@ -171,7 +171,8 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
     try:
-        splits = datasets.load_dataset(dataset_id, config, revision=revision)
+        resolved = _resolve_revision(dataset_id, revision)
+        splits = datasets.load_dataset(dataset_id, config, revision=resolved)
     except (OSError, ValueError, HfHubHTTPError, datasets.exceptions.DatasetsError) as err:
         raise DatasetError(
             f"the data set {dataset_id!r}{f' (config {config!r})' if config else ''} cannot be loaded from the Hub: "
@@ -179,10 +180,16 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
             "private data set, `hf auth login`"
         ) from err
     tables, notes = _tables_of(splits)
-    checksums = next(iter(splits.values())).info.download_checksums or {}
-    commits = {match[1] for url in checksums for match in [re.search(r"@([0-9a-f]{40})/", url)] if match}
-    resolved = commits.pop() if len(commits) == 1 else revision
     return Source(dataset_id, tables, config, resolved, is_from_hub=True, notes=notes)
+
+
+def _resolve_revision(dataset_id: str, revision: str | None) -> str | None:
+    """The commit that a revision names now, so that what is read is what is reported; as given when offline."""
+    from huggingface_hub import HfApi, constants  # noqa: PLC0415
+
+    if constants.HF_HUB_OFFLINE:
+        return revision
+    return HfApi().dataset_info(dataset_id, revision=revision).sha
 
 
 def _first_line(err: BaseException) -> str:

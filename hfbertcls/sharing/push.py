@@ -17,6 +17,7 @@ from hfbertcls.environment import package_version
 from hfbertcls.errors import ConfigurationError, HfBertClsError, SharingError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.sharing.card import join_card, render_model_card, written_by_people
+from hfbertcls.sharing.card_metadata import check_metadata, parse_front_matter, split_card
 from hfbertcls.sharing.model_repository import address, repository_files, sha256_of
 from hfbertcls.sharing.retrying import ATTEMPTS, Say, may_pass, reason_of, tried, wait
 from hfbertcls.sharing.secrets import find_secrets
@@ -144,9 +145,15 @@ def push_directory(
     api = api or HfApi()
     folder = Path(directory).expanduser()
     repository_files(folder)
-    destination = check_destination(request, api)
+    try:
+        destination = check_destination(request, api)
+    except SharingError as err:
+        raise SharingError(
+            f"{err}. Nothing was sent; then repeat: hfbertcls push {folder.name} {request.repo_id}"
+        ) from err
     repo_id = destination.repo_id
     address(folder, repo_id)
+    check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8"))[0]))
     names = repository_files(folder, predictions=request.predictions)
     refuse_secrets(folder, names)
     refuse_what_does_not_hold(folder)

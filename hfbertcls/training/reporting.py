@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import ConfigurationError
@@ -44,6 +44,7 @@ def report_on_training(
     trainer: "TextClassificationTrainer",
     directory: OutputDirectory,
     card: Mapping[str, Any],
+    publish_examples: int,
     command: str,
     wall_seconds: float,
 ) -> Report:
@@ -57,6 +58,7 @@ def report_on_training(
         trainer: after training; its model is not used, the staged one is.
         directory: with the model in `directory.staging`.
         card: facts for the card that only a person knows.
+        publish_examples: how many rows may stand on the card, with their texts.
         command: what to print under "reproduce".
         wall_seconds: from the beginning of the run.
     """
@@ -77,13 +79,14 @@ def report_on_training(
         for name, split in data.splits.items()
     }
     training = _training_facts(trainer, wall_seconds)
+    examples = _examples(data.splits[name], predictions, publish_examples, trainer.args.seed)
     report = Report(
         task=task_facts(data, schema, tokenized["train"].max_length),
         model=model_facts(source, model, staging / "model.safetensors"),
         data=data_facts(data, facts),
         evaluation=evaluation,
         training=training,
-        card=_card_facts(card, directory.path.resolve().name, staging),
+        card={**_card_facts(card, directory.path.resolve().name, staging), "examples": examples},
         environment=describe_environment(),
         command=command,
     )
@@ -168,6 +171,21 @@ def _bare_facts(dataset: Any, labels: Sequence[str]) -> dict[str, Any]:
         "label_counts": dict(zip(labels, map(int, counts), strict=True)), "truncated_rows": None,
         "unknown_token_share": None,
     }  # fmt: skip
+
+
+def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int) -> list[dict[str, Any]]:
+    """Rows drawn from a split (seeded), for the card: only if somebody asked for them."""
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
+    texts, labels = split.texts, split.labels
+    return [
+        {
+            "row": int(split.rows[position]),
+            "text": texts[position] if len(texts[position]) <= 300 else f"{texts[position][:299]}…",
+            "label": labels[position],
+            "prediction": predictions.label_names[predictions.predicted[position]],
+        }
+        for position in drawn
+    ]
 
 
 def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:

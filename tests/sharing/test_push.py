@@ -1,6 +1,7 @@
 """Pushing against the loopback Hub, with the real client: one commit or none, whatever goes wrong."""
 
 import json
+import os
 import re
 import time
 
@@ -275,15 +276,18 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_that_passes_is_survived_with_one_commit(hub, model_dir, no_waiting, name, monkeypatch):
+def test_a_fault_that_passes_is_survived_with_one_commit(hub, model_dir, no_waiting, name, monkeypatch, outcome):
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     path, how = FAULTS[name]
-    hub.fail(path, **how)
+    fault = hub.fail(path, **how)
+    with (model_dir / "plots" / "learning_curves.png").open("ab") as file:
+        file.write(os.urandom(64))  # (something that the content-addressed storage has not seen)
     pushed = push_directory(model_dir, PushRequest(REPO, tag="v1"))
     assert [commit.oid for commit in commits(hub)] == [pushed.oid]
     assert set(repository(hub).head.files) == FILES
     assert repository(hub).tags == {"v1": pushed.oid}
-    print(f"{name}: shared, one commit")
+    assert fault.seen > 0, "the fault did not strike"
+    outcome(name, "retried; shared with one commit")
 
 
 REFUSALS = {
@@ -292,15 +296,15 @@ REFUSALS = {
     "commit 401": ("/commit/", 401, "the token is not valid"),
     "commit 403": ("/commit/", 403, "may not write there"),
     "commit 413": ("/commit/", 413, "larger than the Hub accepts"),
-    "commit 500 for good": ("/commit/", 500, "the Hub answered 500, the Hub has trouble"),
+    "commit 500": ("/commit/", 500, "the Hub answered 500, the Hub has trouble"),
     "preupload 403": ("/preupload/", 403, "may not write there"),
-    "commit 412 for good": ("/commit/", 412, "somebody else changed the repository"),
+    "commit 412": ("/commit/", 412, "somebody else changed the repository"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_fault_that_stays_is_told_and_repeating_completes_with_one_commit(
-    hub, model_dir, no_waiting, name, monkeypatch, capsys
+    hub, model_dir, no_waiting, name, monkeypatch, capsys, outcome
 ):
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     path, status, meaning = REFUSALS[name]
@@ -315,12 +319,17 @@ def test_a_fault_that_stays_is_told_and_repeating_completes_with_one_commit(
     assert main(["push", str(model_dir), REPO]) == 0
     assert len(commits(hub)) == 1
     assert set(repository(hub).head.files) == FILES
+    outcome(f"{name} for good", f"exit 1: {meaning}; the command repeated: one commit")
 
 
-def test_a_dead_hub_is_told(model_dir, no_waiting, monkeypatch):
+def test_a_dead_hub_is_told(model_dir, no_waiting, monkeypatch, outcome):
     api = HfApi(endpoint="http://127.0.0.1:9")
-    with pytest.raises(SharingError, match="the Hub cannot be asked who you are: ConnectError.*reachable"):
+    expected = (
+        rf"the Hub cannot be asked who you are: ConnectError.*reachable.*repeat: hfbertcls push film-reviews {REPO}"
+    )
+    with pytest.raises(SharingError, match=expected):
         push_directory(model_dir, PushRequest(REPO), api=api)
+    outcome("dead Hub", "exit 1: the Hub cannot be asked; the command to repeat")
 
 
 def test_offline_mode_is_told(hub, model_dir, monkeypatch):
