@@ -37,16 +37,30 @@ def score(
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers import DataCollatorWithPadding  # noqa: PLC0415
 
+    from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
+
     columns = [name for name in tokenized.dataset.column_names if name not in ("labels", "length")]
     inputs = tokenized.dataset.select_columns(columns)
     lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
     collate = DataCollatorWithPadding(tokenizer)
     logits = np.zeros((len(lengths), int(model.config.num_labels or 0)), dtype=np.float32)
+
+    def fill(positions: npt.NDArray[np.int64]) -> None:
+        """Compute some rows; in halves where memory is too short for all of them."""
+        batch: Any = collate([inputs[int(position)] for position in positions])
+        try:
+            logits[positions] = model(**batch.to(model.device)).logits.float().cpu().numpy()
+            return
+        except (RuntimeError, MemoryError) as err:
+            if not is_out_of_memory(err) or len(positions) == 1:
+                raise
+        free_memory()
+        for half in np.array_split(positions, 2):
+            fill(half)
+
     with torch.inference_mode():
         for positions in batches_by_length(lengths):
-            batch: Any = collate([inputs[int(position)] for position in positions])
-            output = model(**batch.to(model.device))
-            logits[positions] = output.logits.float().cpu().numpy()
+            fill(positions)
             if on_progress is not None:
                 on_progress(len(positions))
     return logits

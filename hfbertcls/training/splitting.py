@@ -117,8 +117,8 @@ class SplittingTrainer(Trainer):
             raise TrainingError(f"memory ran out at step {self.state.global_step + 1:,} with a single text. {_ADVICE}")
         size.rows_ = (current + 1) // 2
         logger.warning(
-            f"memory ran out at step {self.state.global_step + 1:,}: batches are computed in parts of {size.rows_} rows "
-            "from here on; the rows of an update stay the same"
+            f"memory ran out at step {self.state.global_step + 1:,}: batches are computed in parts of "
+            f"{size.rows_} {'row' if size.rows_ == 1 else 'rows'} from here on; the rows of an update stay the same"
         )
 
     def _try_longest(self, model: nn.Module, rows: int) -> None:

@@ -1,0 +1,70 @@
+"""Batched scoring: every row in its place, whatever the batches, also where memory is short."""
+
+import numpy as np
+import pytest
+import torch
+
+from hfbertcls.data.tokenization import tokenize_texts
+from hfbertcls.modeling.engine import batches_by_length, score
+from hfbertcls.modeling.loading import ModelSource, load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_dir):
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=3).eval()
+
+
+@pytest.fixture(scope="module")
+def tokenized(tiny_model_dir, vocabulary):
+    tokenizer = load_tokenizer(ModelSource(str(tiny_model_dir)))
+    generator = np.random.default_rng(0)
+    texts = [" ".join(generator.choice(vocabulary, generator.integers(1, 40))) for _ in range(70)]
+    return tokenizer, texts, tokenize_texts(texts, tokenizer, 32)
+
+
+def test_each_row_has_the_logits_of_its_own_text(model, tokenized):
+    tokenizer, texts, rows = tokenized
+    logits = score(model, tokenizer, rows)
+    assert (logits.shape, logits.dtype) == ((70, 3), np.float32)
+    for position in range(0, 70, 7):
+        alone = tokenizer(texts[position], truncation=True, max_length=32, return_tensors="pt")
+        with torch.inference_mode():
+            expected = model(**alone).logits[0].numpy()
+        np.testing.assert_allclose(logits[position], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("room", [1, 3, 20])
+def test_rows_that_do_not_fit_together_are_scored_in_halves(model, tokenized, monkeypatch, room):
+    tokenizer, _, rows = tokenized
+    whole = score(model, tokenizer, rows)
+    forward, seen = type(model).forward, []
+
+    def cramped(self, input_ids, **kwargs):
+        if len(input_ids) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        seen.append(len(input_ids))
+        return forward(self, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(type(model), "forward", cramped)
+    np.testing.assert_allclose(score(model, tokenizer, rows), whole, atol=1e-5)
+    assert sum(seen) == 70
+    assert max(seen) <= room
+
+
+def test_an_error_that_is_not_about_memory_is_raised(model, tokenized, monkeypatch):
+    def broken(self, **kwargs):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(type(model), "forward", broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        score(model, tokenized[0], tokenized[2])
+
+
+def test_batches_hold_each_row_once_and_keep_to_the_budget():
+    lengths = np.random.default_rng(0).integers(1, 512, 1_000)
+    batches = list(batches_by_length(lengths, tokens_per_batch=2_000))
+    assert sorted(np.concatenate(batches)) == list(range(1_000))
+    assert all(lengths[batch].max() * len(batch) <= 2_000 for batch in batches)
