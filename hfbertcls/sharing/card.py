@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
 from hfbertcls.resources import resource_dir
@@ -131,9 +132,18 @@ def join_card(rendered: str, existing: str, text_of: str | None = None) -> tuple
 
 
 def written_by_people(card: str) -> tuple[str, str]:
-    """What stands above and below the generated part; all of a card without one stands below."""
+    """What stands above and below the generated part; all of a card without one stands below.
+
+    Raises:
+        ConfigurationError: if the marks around the generated part were damaged, so that the two cannot be told apart.
+    """
     _, body = split_card(card)
     fence = Fence.find(body)
+    if fence is None and ("hfbertcls:begin" in body or "hfbertcls:end" in body):
+        raise ConfigurationError(
+            "the marks around the generated part of README.md (hfbertcls:begin and hfbertcls:end) were changed, so it cannot "
+            "be told from what people wrote. Delete everything from the first mark to the last, and try again"
+        )
     if fence is None:
         return "", f"\n{body.lstrip()}" if body.strip() else ""
     return fence.before, fence.after

@@ -132,7 +132,7 @@ def address(directory: Path, repo_id: str) -> None:
     """Write into report and card where the model will be found; what people wrote into the card stays."""
     report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
     addressed = replace(report, card={**report.card, "repo_id": repo_id, "usage_model": repo_id})
-    existing = (directory / "README.md").read_text(encoding="utf-8")
+    existing = (directory / "README.md").read_text(encoding="utf-8-sig")
     card, _ = join_card(render_model_card(addressed), existing)
     _write(directory / "report.json", addressed.to_json())
     _write(directory / "README.md", card)

@@ -1,6 +1,7 @@
 """One model repository, one commit: sharing a directory so that a reader never sees half of it."""
 
 import hashlib
+import shlex
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
@@ -153,13 +154,15 @@ def push_directory(
         ) from err
     repo_id = destination.repo_id
     address(folder, repo_id)
-    check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8"))[0]))
+    check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8-sig"))[0]))
     names = repository_files(folder, predictions=request.predictions)
     refuse_secrets(folder, names)
     refuse_what_does_not_hold(folder)
     if request.predictions and not destination.private:
         say(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
-    again = f"Nothing was changed there; {folder.name} is complete. Repeat: hfbertcls push {folder.name} {repo_id}"
+    name = folder.resolve().name
+    repeat = f"hfbertcls push {shlex.quote(name)} {repo_id}"
+    again = f"Nothing was changed there; {name} is complete. Repeat: {repeat}"
     try:
         if not destination.exists:
             tried(lambda: api.create_repo(repo_id, private=not request.public, exist_ok=True), say)
@@ -178,7 +181,7 @@ def push_directory(
         except Exception as err:
             raise SharingError(
                 f"the model is shared ({pushed.url}), but the tag {tag!r} could not be set: {reason_of(err)}. Repeat: "
-                f"hfbertcls push {folder.name} {repo_id} --tag {tag}"
+                f"{repeat} --tag {tag}"
             ) from err
     return pushed
 
@@ -256,7 +259,7 @@ def _operations(
 ) -> list[Any]:
     """What has to change on the Hub; the card is joined with the one that stands there."""
     existing = _remote_card(api, repo_id, head)
-    local = (folder / "README.md").read_text(encoding="utf-8")
+    local = (folder / "README.md").read_text(encoding="utf-8-sig")
     if existing is not None:
         _require_one_text(existing, local, request, repo_id)
         if request.card_of != "local":
@@ -290,7 +293,10 @@ def _remote_card(api: HfApi, repo_id: str, head: str) -> str | None:
         path = api.hf_hub_download(repo_id, "README.md", revision=head)
     except EntryNotFoundError:
         return None
-    return Path(path).read_text(encoding="utf-8")
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise SharingError(f"README.md of {repo_id} is no text in UTF-8. Correct or delete it on the Hub") from err
 
 
 def _require_one_text(existing: str, local: str, request: PushRequest, repo_id: str) -> None:

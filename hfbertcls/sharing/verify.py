@@ -94,7 +94,7 @@ def verify_repository(repo_id: str, revision: str | None = None) -> Verification
 def _read(folder: Path) -> tuple[Report, str]:
     try:
         report = Report.from_json((folder / "report.json").read_text(encoding="utf-8"))
-        return report, (folder / "README.md").read_text(encoding="utf-8")
+        return report, (folder / "README.md").read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError, DatasetError) as err:
         reason = str(err) if isinstance(err, HfBertClsError) else f"{type(err).__name__}"
         raise ModelError(

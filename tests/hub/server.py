@@ -302,7 +302,10 @@ def card_data(repo: Repository, commit: Commit) -> dict:
     readme = commit.files.get("README.md")
     text = repo.content(readme).decode("utf-8", "replace") if readme else ""
     found = re.match(r"\s*---\r?\n(.*?)\r?\n---", text, re.DOTALL)
-    data = yaml.safe_load(found[1]) if found else None
+    try:
+        data = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError:
+        data = None
     return data if isinstance(data, dict) else {}
 
 

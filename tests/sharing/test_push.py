@@ -402,6 +402,69 @@ def test_two_different_texts_by_people_are_not_chosen_between(hub, model_dir):
     assert repository(hub).content(repository(hub).head.files["README.md"]).decode().endswith("\nHere.\n")
 
 
+@pytest.mark.parametrize("how", ["windows line ends", "byte order mark"])
+def test_a_card_saved_by_another_editor_is_still_ours(hub, model_dir, how):
+    push_directory(model_dir, PushRequest(REPO))
+    if how == "windows line ends":
+        edit(hub, lambda text: (text + "\nBy hand.\n").replace("\n", "\r\n"))
+    else:
+        edit(hub, lambda text: "\ufeff" + text + "\nBy hand.\n")
+    (model_dir / "training_args.json").write_text("{}\n")
+    push_directory(model_dir, PushRequest(REPO))
+    card = repository(hub).content(repository(hub).head.files["README.md"]).decode()
+    assert card.count("## At a glance") == 1
+    assert card.endswith("\nBy hand.\n")
+    assert card.startswith("---\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (
+            lambda text: text.replace("hfbertcls:begin report", "hfbertcls:begin  report"),
+            ConfigurationError,
+            "marks around the",
+        ),
+        (
+            lambda text: text.replace("<!-- hfbertcls:end -->", ""),
+            ConfigurationError,
+            "marks around the generated part",
+        ),
+        (
+            lambda text: text.replace("tags:", "tags: [", 1),
+            ConfigurationError,
+            "front matter of the card is not valid YAML",
+        ),
+    ],
+)
+def test_a_damaged_card_is_not_guessed_at(hub, model_dir, change, kind, message):
+    push_directory(model_dir, PushRequest(REPO))
+    edit(hub, change)
+    before = repository(hub).head.oid
+    (model_dir / "training_args.json").write_text("{}\n")
+    with pytest.raises(kind, match=message):
+        push_directory(model_dir, PushRequest(REPO))
+    assert repository(hub).head.oid == before
+
+
+def test_a_card_that_is_no_text_is_told(hub, model_dir):
+    push_directory(model_dir, PushRequest(REPO))
+    files = [("file", {"path": "README.md", "data": b"\xff\xfe\x00"})]
+    repository(hub).commit("alice", {"summary": "edit"}, files, "main")
+    with pytest.raises(SharingError, match="is no text in UTF-8. Correct or delete it on the Hub"):
+        push_directory(model_dir, PushRequest(REPO))
+
+
+def test_the_command_to_repeat_is_quoted(hub, model_dir, no_waiting, monkeypatch):
+    odd = model_dir.rename(model_dir.parent / "my films é")
+    hub.fail("/commit/", status=403, times=9)
+    with pytest.raises(SharingError, match=rf"Repeat: hfbertcls push 'my films é' {REPO}"):
+        push_directory(odd, PushRequest("film-reviews"))
+    monkeypatch.chdir(odd)
+    with pytest.raises(SharingError, match=rf"my films é is complete\. Repeat: hfbertcls push 'my films é' {REPO}"):
+        push_directory(".", PushRequest(REPO))
+
+
 # ---- train --push-to-hub
 
 
