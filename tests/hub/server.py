@@ -21,13 +21,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import hosting
 import yaml
 from cas import ContentStore
-from store import Account, Commit, File, RefusedError, Repository, Store, stamp
+from routing import FILES, REPO, ROUTES, Answer, Call, logged_in, readable, route, unquoted, writable
+from store import Commit, File, RefusedError, Repository, Store, stamp
 
 
 LFS_OVER = 10 * 1024 * 1024
-COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 LICENSES = frozenset(
     [
         "apache-2.0",
@@ -160,71 +161,6 @@ class Hub:
         return [entry for entry in self.log if re.search(pattern, f"{entry.method} {entry.path}")]
 
 
-@dataclass
-class Call:
-    """A request while it is handled."""
-
-    hub: Hub
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    headers: Any
-    body: bytes
-    account: Account | None
-
-    def json(self) -> Any:
-        return json.loads(self.body or b"{}")
-
-    def flag(self, name: str) -> bool:
-        return self.query.get(name, [""])[0].lower() in ("1", "true")
-
-
-@dataclass
-class Answer:
-    status: int = 200
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def encoded(self) -> tuple[bytes, str]:
-        if isinstance(self.body, bytes):
-            return self.body, "application/octet-stream"
-        if isinstance(self.body, str):
-            return self.body.encode(), "text/plain; charset=utf-8"
-        return json.dumps(self.body if self.body is not None else {}).encode(), "application/json"
-
-
-ROUTES: list[tuple[str, re.Pattern, Callable]] = []
-REPO = r"/api/(?P<kind>models|datasets|spaces)/(?P<name>[^/]+/[^/]+)"
-FILES = r"(?:/(?P<kind>datasets|spaces))?/(?P<name>[^/]+/[^/]+)"
-
-
-def route(methods: str, pattern: str):
-    def register(function):
-        for method in methods.split():
-            ROUTES.append((method, re.compile(pattern + r"/?"), function))
-        return function
-
-    return register
-
-
-def unquoted(text: str) -> str:
-    return urllib.parse.unquote(text)
-
-
-def readable(call: Call, parts: dict) -> Repository:
-    return call.hub.store.find(parts.get("kind") or "models", unquoted(parts["name"]), call.account)
-
-
-def writable(call: Call, parts: dict) -> Repository:
-    return call.hub.store.find_writable(parts.get("kind") or "models", unquoted(parts["name"]), call.account)
-
-
-def logged_in(call: Call) -> Account:
-    if call.account is None:
-        raise RefusedError(401, "Invalid username or password.")
-    return call.account
-
-
 # ---- accounts and repositories
 
 
@@ -245,13 +181,17 @@ def whoami(call, parts):
 
 @route("POST", "/api/repos/create")
 def create(call, parts):
-    account = logged_in(call)
+    account, wish = logged_in(call), call.json()
+    if wish.get("type") == "space":
+        hosting.refuse_without_a_plan(call.hub.store, account, wish)
     try:
-        repo = call.hub.store.create(account, call.json())
+        repo = call.hub.store.create(account, wish)
     except RefusedError as refused:
         if "url" in refused.body:
             refused.body["url"] = call.hub.url + refused.body["url"]
         raise
+    if repo.kind == "spaces":
+        hosting.make_space(call.hub.store, repo, wish)
     prefix = "" if repo.kind == "models" else f"/{repo.kind}"
     return {"url": f"{call.hub.url}{prefix}/{repo.id}", "name": repo.id, "id": repo.id}
 
@@ -336,7 +276,8 @@ def info_of(call: Call, repo: Repository, commit: Commit) -> dict:
     if "pipeline_tag" in card or any(name.endswith("SequenceClassification") for name in architectures):
         values["pipeline_tag"] = card.get("pipeline_tag", "text-classification")
     if repo.kind == "spaces":
-        values |= {"sdk": repo.sdk, "runtime": runtime_of(repo), "subdomain": repo.id.replace("/", "-").lower()}
+        runtime = repo.space.runtime()
+        values |= {"sdk": repo.space.sdk, "runtime": runtime, "subdomain": repo.id.replace("/", "-").lower()}
     wanted = call.query.get("expand")
     return {key: value for key, value in values.items() if not wanted or key in (*wanted, "_id", "id")}
 
@@ -509,11 +450,7 @@ def card_problems(text: str, kind: str) -> tuple[list[str], list[str]]:
         if "." in str(key) or "$" in str(key):
             errors.append('You can\'t have a key with a "." or "$" character in your YAML metadata')
     if kind == "space":
-        for key in ("colorFrom", "colorTo"):
-            if key in data and data[key] not in COLORS:
-                errors.append(f'"{key}" must be one of [{", ".join(COLORS)}]')
-        if len(str(data.get("short_description", ""))) > 60:
-            errors.append('"short_description" length must be less than or equal to 60 characters long')
+        errors += hosting.card_problems(data)
     return errors, []
 
 
@@ -832,63 +769,6 @@ def change_discussion(call, parts):
         pull.status = wish["status"]
     pull.comments.append(event)
     return {"newMessage" if parts["what"] == "comment" else "newStatus": event}
-
-
-# ---- Spaces
-
-
-def runtime_of(repo: Repository) -> dict:
-    stage = repo.stages[0]
-    if len(repo.stages) > 1:
-        repo.stages.pop(0)
-    return {
-        "stage": stage,
-        "hardware": {"current": repo.hardware, "requested": repo.hardware},
-        "storage": None,
-        "gcTimeout": 172800,
-        "replicas": {"current": 1, "requested": 1},
-        "devMode": False,
-        "sha": repo.head.oid,
-        "domains": [{"domain": f"{repo.id.replace('/', '-').lower()}.hf.space", "stage": "READY"}],
-    }
-
-
-@route("GET", r"/api/(?P<kind>spaces)/(?P<name>[^/]+/[^/]+)/runtime")
-def runtime(call, parts):
-    return runtime_of(readable(call, parts))
-
-
-@route("POST", r"/api/(?P<kind>spaces)/(?P<name>[^/]+/[^/]+)/(?P<what>hardware|sleeptime|restart|pause)")
-def space_action(call, parts):
-    repo = writable(call, parts)
-    if parts["what"] == "hardware":
-        repo.hardware = call.json()["flavor"]
-    elif parts["what"] == "pause":
-        repo.stages = ["PAUSED"]
-    return runtime_of(repo)
-
-
-@route("GET POST DELETE", r"/api/(?P<kind>spaces)/(?P<name>[^/]+/[^/]+)/(?P<what>secrets|variables)")
-def space_values(call, parts):
-    repo = writable(call, parts)
-    values = getattr(repo, parts["what"])
-    if call.method == "POST":
-        values[call.json()["key"]] = call.json()["value"]
-    elif call.method == "DELETE":
-        values.pop(call.json()["key"], None)
-    now = stamp(time.time())
-    return {
-        key: {"updatedAt": now} | ({"value": value} if parts["what"] == "variables" else {})
-        for key, value in values.items()
-    }
-
-
-@route("GET", r"/api/(?P<kind>spaces)/(?P<name>[^/]+/[^/]+)/logs/(?P<what>build|run)")
-def space_logs(call, parts):
-    repo = readable(call, parts)
-    now = time.time() - 60
-    lines = [f"data: {json.dumps({'timestamp': stamp(now), 'data': line})}\n\n" for line in repo.build_log]
-    return Answer(200, "".join(lines), {"Content-Type": "text/event-stream"})
 
 
 # ---- the server

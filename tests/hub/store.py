@@ -4,8 +4,13 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from hosting import Space
 
 
 KINDS = ("models", "datasets", "spaces")
@@ -107,8 +112,6 @@ class Repository:
     kind: str
     id: str
     private: bool = False
-    sdk: str | None = None
-    hardware: str = "cpu-basic"
     created: float = field(default_factory=time.time)
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
@@ -116,10 +119,7 @@ class Repository:
     pulls: dict[int, PullRequest] = field(default_factory=dict)
     pull_heads: dict[int, str] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
-    stages: list[str] = field(default_factory=lambda: ["RUNNING"])
-    build_log: list[str] = field(default_factory=list)
+    space: "Space | None" = None
 
     @property
     def namespace(self) -> str:
@@ -180,6 +180,8 @@ class Repository:
             self.branches[branch] = made.oid
         else:
             self.pull_heads[int(branch[8:])] = made.oid
+        if self.space is not None and branch == "main":
+            self.space.build(self, made)
         return made
 
     def _changed(self, files: dict[str, File], operations: Iterable[tuple[str, Mapping]]) -> dict[str, File]:
@@ -233,13 +235,27 @@ class Repository:
 
 
 class Store:
-    """All accounts and repositories of one Hub."""
+    """All accounts and repositories of one Hub, and how its Spaces fare.
+
+    Attributes:
+        requires_plan: whether Gradio and Docker Spaces cost a free account something.
+        space_stages: what a Space goes through after a push.
+        space_errors: what the runtime says in a stage.
+        space_logs: lines of `build` and `run`.
+        stale_polls: how often after a push the runtime still shows what was before.
+        tells_running_commit: whether the runtime says which commit it is about.
+    """
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.moved: dict[tuple[str, str], str] = {}
         self.requires_plan = False
+        self.space_stages: Sequence[str] = ("BUILDING", "APP_STARTING", "RUNNING")
+        self.space_errors: dict[str, str] = {}
+        self.space_logs: dict[str, list[str]] = {"build": [], "run": []}
+        self.stale_polls = 0
+        self.tells_running_commit = True
         self._numbers = itertools.count(1)
 
     def add_account(self, name: str, token: str, role: str = "write", **more: object) -> Account:
@@ -270,13 +286,7 @@ class Store:
                 f"You already created this {kind[:-1]} repo",
                 url=f"{'' if kind == 'models' else '/' + kind}/{existing.id}",
             )
-        paid = wish.get("sdk") in ("gradio", "docker") and self.requires_plan and not account.is_pro
-        if paid and not str(wish.get("hardware", "")).startswith("zero"):
-            raise RefusedError(402, "Payment Required: a paid plan is needed to host Gradio and Docker Spaces")
-        repo = Repository(kind, name, wish.get("visibility") == "private", wish.get("sdk"))
-        repo.hardware = wish.get("hardware") or "cpu-basic"
-        repo.secrets = {entry["key"]: entry["value"] for entry in wish.get("secrets") or ()}
-        repo.variables = {entry["key"]: entry["value"] for entry in wish.get("variables") or ()}
+        repo = Repository(kind, name, wish.get("visibility") == "private")
         files = {".gitattributes": regular(".gitattributes", GITATTRIBUTES.encode())}
         if kind == "spaces":
             readme = f"---\ntitle: {wish['name']}\nsdk: {wish.get('sdk')}\napp_file: app.py\n---\n"
