@@ -777,6 +777,7 @@ def change_discussion(call, parts):
 def _handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body are two writes, and 40 ms apart otherwise
 
         def log_message(self, *args: Any) -> None:
             pass
@@ -793,7 +794,7 @@ def _handler_of(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return
             body = self._read_body()
             if fault is not None and fault.delay:
-                time.sleep(fault.delay)
+                threading.Event().wait(fault.delay)  # (not time.sleep, which tests replace)
             if fault is not None and fault.act is not None:
                 fault.act()
             if fault is not None and fault.status is not None:
