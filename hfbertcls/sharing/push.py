@@ -1,26 +1,26 @@
 """One model repository, one commit: sharing a directory so that a reader never sees half of it."""
 
-import hashlib
 import shlex
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import EntryNotFoundError
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is exported lazily
 
 from hfbertcls.environment import package_version
 from hfbertcls.errors import ConfigurationError, HfBertClsError, SharingError
 from hfbertcls.evaluation.report import Report
+from hfbertcls.sharing.account import NotThereError, asked, require_account, require_repo_name
 from hfbertcls.sharing.card import join_card, render_model_card, written_by_people
 from hfbertcls.sharing.card_metadata import check_metadata, parse_front_matter, split_card
+from hfbertcls.sharing.committing import commit_once, find_commit, git_blob_id, is_same
 from hfbertcls.sharing.model_repository import address, repository_files, sha256_of
-from hfbertcls.sharing.retrying import ATTEMPTS, Say, may_pass, reason_of, tried, wait
+from hfbertcls.sharing.retrying import Say, reason_of, status_of, tried
 from hfbertcls.sharing.secrets import find_secrets
 from hfbertcls.sharing.verify import verify_directory
 
@@ -81,32 +81,17 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
     api = api or HfApi()
     if request.create_pr and request.revision is not None:
         raise ConfigurationError("--create-pr and --hub-revision exclude each other: a pull request is made to main")
+    require_repo_name(request.repo_id)
+    account = require_account(api)
+    repo_id = account.full_name(request.repo_id)
+    namespace, _, name = repo_id.partition("/")
     try:
-        validate_repo_id(request.repo_id)
-    except HFValidationError as err:
-        raise ConfigurationError(f"the Hub accepts no repository called {request.repo_id!r}: {err}") from err
-    if api.token is None and get_token() is None:
-        raise SharingError(
-            "nobody is logged in to the Hub. Run `hf auth login`, or set HF_TOKEN to a token that can write"
-        )
-    account = _asked(lambda: api.whoami(), "the Hub cannot be asked who you are")
-    role = account.get("auth", {}).get("accessToken", {}).get("role")
-    namespace, _, name = request.repo_id.rpartition("/")
-    namespace = namespace or account["name"]
-    repo_id = f"{namespace}/{name}"
-    if role == "read":
-        raise SharingError(
-            "the token can only read. Make one with the role 'write' and log in with it (`hf auth login`)"
-        )
-    try:
-        info = _asked(lambda: api.model_info(repo_id), f"the repository {repo_id} cannot be looked at")
-    except _NotThereError:
+        info = asked(lambda: api.model_info(repo_id), f"the repository {repo_id} cannot be looked at")
+    except NotThereError:
         info = None
-    owns = {org["name"]: org.get("roleInOrg") for org in account.get("orgs", [])}
-    may_write = namespace == account["name"] or owns.get(namespace) in ("admin", "write", "contributor")
-    if not may_write and not request.create_pr:
+    if not account.may_write_in(namespace) and not request.create_pr:
         raise SharingError(
-            f"{account['name']} may not write in {namespace!r}. Push to {account['name']}/{name}, or propose the change to an "
+            f"{account.name} may not write in {namespace!r}. Push to {account.name}/{name}, or propose the change to an "
             "existing repository with --create-pr"
         )
     if info is None:
@@ -118,7 +103,7 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
             f"{repo_id} exists and is private; --public does not change that. Change it in its settings, or leave --public out"
         )
     if request.tag is not None:
-        refs = _asked(lambda: api.list_repo_refs(repo_id), f"the tags of {repo_id} cannot be listed")
+        refs = asked(lambda: api.list_repo_refs(repo_id), f"the tags of {repo_id} cannot be listed")
         if any(ref.name == request.tag for ref in refs.tags):
             raise SharingError(f"{repo_id} has a tag {request.tag!r} already. Choose another name")
     return Destination(repo_id, exists=True, private=bool(info.private))
@@ -173,7 +158,8 @@ def push_directory(
     except HfBertClsError:
         raise
     except Exception as err:  # (whatever the client, its transport or Xet raise)
-        raise SharingError(f"the push to {repo_id} failed: {reason_of(err)}. {again}") from err
+        proposal = " (--create-pr proposes the change)" if status_of(err) == 403 else ""
+        raise SharingError(f"the push to {repo_id} failed: {reason_of(err)}{proposal}. {again}") from err
     if request.tag is not None:
         tag = request.tag
         try:
@@ -215,43 +201,31 @@ def refuse_what_does_not_hold(folder: Path) -> None:
 
 
 def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, say: Say, api: HfApi) -> Pushed:
-    """Commit until it is done, refused, or tried often enough."""
+    """Commit what differs, once."""
     push_id = uuid.uuid4().hex
     branch = request.revision or "main"
-    last: Exception | None = None
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            wait(attempt, last, say)
-        try:
-            if last is not None and (done := _already_done(api, repo_id, branch, push_id, request)) is not None:
-                return done
-            head = str(api.model_info(repo_id, revision=branch).sha)
-            operations = _operations(folder, names, request, repo_id, head, say, api)
-            if not operations:
-                say("The Hub has exactly these files already")
-                return Pushed(repo_id, head, f"{api.endpoint}/{repo_id}/tree/{head}")
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
-                info = api.create_commit(
-                    repo_id,
-                    operations,
-                    commit_message=f"Share {folder.resolve().name} with hfbertcls",
-                    commit_description=f"hfbertcls {package_version('hfbertcls')}, push {push_id}",
-                    parent_commit=None if request.create_pr else head,
-                    revision=request.revision,
-                    create_pr=request.create_pr,
-                )
-            _verify(folder, operations, repo_id, info.pr_revision or info.oid, api)
-            return Pushed(repo_id, info.oid, info.commit_url, info.pr_url)
-        except HfBertClsError:
-            raise
-        except Exception as err:
-            if not may_pass(err):
-                raise
-            last = err
-    if (done := _already_done(api, repo_id, branch, push_id, request)) is not None:
-        return done
-    raise last if last is not None else SharingError("nothing was tried")
+
+    def attempt() -> Pushed:
+        head = str(api.model_info(repo_id, revision=branch).sha)
+        operations = _operations(folder, names, request, repo_id, head, say, api)
+        if not operations:
+            say("The Hub has exactly these files already")
+            return Pushed(repo_id, head, f"{api.endpoint}/{repo_id}/tree/{head}")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
+            info = api.create_commit(
+                repo_id,
+                operations,
+                commit_message=f"Share {folder.resolve().name} with hfbertcls",
+                commit_description=f"hfbertcls {package_version('hfbertcls')}, push {push_id}",
+                parent_commit=None if request.create_pr else head,
+                revision=request.revision,
+                create_pr=request.create_pr,
+            )
+        _verify(folder, operations, repo_id, info.pr_revision or info.oid, api)
+        return Pushed(repo_id, info.oid, info.commit_url, info.pr_url)
+
+    return commit_once(attempt, lambda: _already_done(api, repo_id, branch, push_id, request), say)
 
 
 def _operations(
@@ -315,16 +289,7 @@ def _require_one_text(existing: str, local: str, request: PushRequest, repo_id: 
 
 
 def _is_same(path: Path, remote: Any) -> bool:
-    if remote is None or remote.size != path.stat().st_size:
-        return False
-    if getattr(remote, "lfs", None) is not None:
-        return bool(remote.lfs.sha256 == sha256_of(path))
-    return bool(remote.blob_id == _git_blob_id(path))
-
-
-def _git_blob_id(path: Path) -> str:
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return is_same(remote, path.stat().st_size, lambda: sha256_of(path), lambda: git_blob_id(path.read_bytes()))
 
 
 def _verify(folder: Path, operations: Sequence[Any], repo_id: str, revision: str, api: HfApi) -> None:
@@ -347,21 +312,5 @@ def _already_done(api: HfApi, repo_id: str, branch: str, push_id: str, request: 
                     url = f"{api.endpoint}/{repo_id}/discussions/{pull.num}"
                     return Pushed(repo_id, commit.commit_id, url, url)
         return None
-    for commit in api.list_repo_commits(repo_id, revision=branch)[:20]:
-        if push_id in commit.message:
-            return Pushed(repo_id, commit.commit_id, f"{api.endpoint}/{repo_id}/commit/{commit.commit_id}")
-    return None
-
-
-class _NotThereError(Exception):
-    """A repository that is not there, or not for this account."""
-
-
-def _asked(question: Callable[[], Any], failure: str) -> Any:
-    """The answer of the Hub to something that changes nothing, asked again where that may help."""
-    try:
-        return tried(question, lambda _: None)
-    except RepositoryNotFoundError as err:
-        raise _NotThereError from err
-    except Exception as err:
-        raise SharingError(f"{failure}: {reason_of(err)}") from err
+    oid = find_commit(api, repo_id, push_id, revision=branch)
+    return None if oid is None else Pushed(repo_id, oid, f"{api.endpoint}/{repo_id}/commit/{oid}")

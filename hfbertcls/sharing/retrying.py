@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RevisionNotFoundError
 
-from hfbertcls.errors import SharingError, shorten
+from hfbertcls.errors import HfBertClsError, SharingError, shorten
 
 
 Say = Callable[[str], None]
@@ -19,7 +19,7 @@ _TRANSPORT = ("httpx", "httpx2", "httpcore", "httpcore2", "hf_xet")
 _EXPLANATIONS = {
     401: "the token is not valid (log in with `hf auth login`, or set HF_TOKEN)",
     402: "a paid plan is needed for this",
-    403: "this account or token may not write there (a token needs the role 'write'; --create-pr proposes the change)",
+    403: "this account or token may not write there (a token needs the role 'write')",
     404: "there is no such repository, or this account may not see it",
     413: "the upload is larger than the Hub accepts",
 }
@@ -41,8 +41,8 @@ def tried(action: Callable[[], Any], say: Say) -> Any:
 
 
 def may_pass(err: Exception) -> bool:
-    """Whether it makes sense to try again."""
-    if isinstance(err, OfflineModeIsEnabled | RevisionNotFoundError):
+    """Whether it makes sense to try again; what we raised ourselves is final."""
+    if isinstance(err, OfflineModeIsEnabled | RevisionNotFoundError | HfBertClsError):
         return False
     if isinstance(err, HfHubHTTPError):
         return err.response.status_code in _TRANSIENT
@@ -65,11 +65,21 @@ def wait(attempt: int, err: Exception | None, say: Say) -> None:
     time.sleep(seconds)
 
 
-def reason_of(err: BaseException) -> str:
-    """What went wrong, in one line."""
+def status_of(err: Exception) -> int | None:
+    """The status of an answer of the Hub; None for anything else."""
+    return int(err.response.status_code) if isinstance(err, HfHubHTTPError) else None
+
+
+def reason_of(err: Exception, *, quoted: bool = True) -> str:
+    """What went wrong, in one line.
+
+    Args:
+        err: an error of the client or its transport.
+        quoted: with what the Hub or the transport said; not where they were told a secret.
+    """
     if isinstance(err, HfHubHTTPError):
         status = err.response.status_code
-        said = shorten(str(err.server_message or ""), 160) if err.server_message else ""
+        said = shorten(str(err.server_message), 160) if err.server_message and quoted else ""
         meaning = _EXPLANATIONS.get(status)
         if meaning is None:
             meaning = (
@@ -83,4 +93,7 @@ def reason_of(err: BaseException) -> str:
         return ", ".join(filter(None, (f"the Hub answered {status}", meaning, said)))
     if isinstance(err, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so the Hub is not asked"
-    return f"{type(err).__name__} ({shorten(str(err), 160)}); is the Hub ({os.environ.get('HF_ENDPOINT', 'huggingface.co')}) reachable?"
+    told = f" ({shorten(str(err), 160)})" if quoted else ""
+    if not may_pass(err):
+        return f"{type(err).__name__}{told}"
+    return f"{type(err).__name__}{told}; is the Hub ({os.environ.get('HF_ENDPOINT', 'huggingface.co')}) reachable?"

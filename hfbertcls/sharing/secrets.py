@@ -31,15 +31,17 @@ def find_secrets(path: Path) -> list[str]:
     if path.stat().st_size == 0:
         return []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = _kinds(data)
+        found = secrets_in(data)
     if path.suffix == ".parquet":
-        found |= _kinds("\n".join(_texts_of(pq.read_table(path))).encode())
+        found += secrets_in("\n".join(_texts_of(pq.read_table(path))).encode())
     return [kind for kind in _PATTERNS if kind in found]
 
 
-def _kinds(data: "bytes | mmap.mmap") -> set[str]:
+def secrets_in(data: "bytes | mmap.mmap") -> list[str]:
+    """The kinds of secrets that bytes hold, never the secrets."""
     names = list(_PATTERNS)
-    return {names[(match.lastindex or 1) - 1] for match in _SECRETS.finditer(data)}
+    found = {names[(match.lastindex or 1) - 1] for match in _SECRETS.finditer(data)}
+    return [kind for kind in names if kind in found]
 
 
 def _texts_of(table: pa.Table) -> list[str]:
