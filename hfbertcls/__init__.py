@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from hfbertcls.sharing.card import render_model_card
     from hfbertcls.sharing.card_metadata import TextClassificationCardData
     from hfbertcls.sharing.push import Pushed, PushRequest, push_directory
+    from hfbertcls.sharing.space_deployment import DeployedSpace, deploy_space
+    from hfbertcls.sharing.space_destination import SpaceRequest
     from hfbertcls.sharing.verify import Verification, verify_directory, verify_repository
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
@@ -76,6 +78,9 @@ _HOMES = {
     "PushRequest": "hfbertcls.sharing.push",
     "Pushed": "hfbertcls.sharing.push",
     "push_directory": "hfbertcls.sharing.push",
+    "DeployedSpace": "hfbertcls.sharing.space_deployment",
+    "SpaceRequest": "hfbertcls.sharing.space_destination",
+    "deploy_space": "hfbertcls.sharing.space_deployment",
     "Verification": "hfbertcls.sharing.verify",
     "verify_directory": "hfbertcls.sharing.verify",
     "verify_repository": "hfbertcls.sharing.verify",
@@ -89,6 +94,7 @@ __all__ = [
     "TRAINERS",
     "ConfigurationError",
     "DatasetError",
+    "DeployedSpace",
     "HfBertClsError",
     "LabelSchema",
     "MetricEarlyStoppingCallback",
@@ -103,6 +109,7 @@ __all__ = [
     "RegistryError",
     "Report",
     "SharingError",
+    "SpaceRequest",
     "TextClassificationCardData",
     "TextClassificationTrainer",
     "TextClassificationTrainingArguments",
@@ -112,6 +119,7 @@ __all__ = [
     "TrainingInterruptedError",
     "TrainingOptions",
     "Verification",
+    "deploy_space",
     "evaluate_model",
     "load_for_inference",
     "load_for_training",
