@@ -152,9 +152,13 @@ def check_options(options: TrainingOptions) -> None:
             f"Known facts: {', '.join(CARD_FACTS)}"
         )
     for key, value in options.card.items():
-        texts = value if isinstance(value, list) and key == "language" else [value]
+        texts = value if isinstance(value, list) and key in ("language", "widget") else [value]
         if not all(isinstance(text, str) for text in texts):
             raise ConfigurationError(f"the fact {key!r} of the card must be a text, not {shorten(str(value))}")
+        if key == "widget" and not (isinstance(value, list) and all(text.strip() for text in value)):
+            raise ConfigurationError(
+                "the fact 'widget' of the card must be a list of texts to try, none of them empty"
+            )
     metric = str(options.arguments.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
     known = (*METRICS, *BINARY_METRICS, "loss")
     if metric not in known:

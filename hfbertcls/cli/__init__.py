@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import env, evaluate, extension, push, quickstart, train, verify
+from hfbertcls.cli import env, evaluate, extension, push, quickstart, space, train, verify
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, train, evaluate, push, verify, extension, env)
+_VERBS = (quickstart, train, evaluate, push, verify, space, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
@@ -23,6 +23,7 @@ from labelled text to a classifier:
   hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
   hfbertcls push O USER/NAME                                    share it on the Hub, in one commit
   hfbertcls verify O                                            derive every figure on the card again
+  hfbertcls space USER/NAME                                     a demo of it: a Gradio Space (here: --launch)
 """
 
 

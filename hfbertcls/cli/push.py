@@ -70,4 +70,5 @@ def run(options: argparse.Namespace) -> int:
         print(f"Shared: {pushed.url}")
         print(f'Use it: pipeline("text-classification", model="{pushed.repo_id}", truncation=True)')
         print(f"Check it: hfbertcls verify {pushed.repo_id} --revision {pushed.oid}")
+        print(f"Show it: hfbertcls space {pushed.repo_id}")
     return 0

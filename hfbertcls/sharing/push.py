@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from hfbertcls.environment import package_version
-from hfbertcls.errors import ConfigurationError, HfBertClsError, SharingError
+from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.sharing.account import NotThereError, asked, require_account, require_repo_name
 from hfbertcls.sharing.card import join_card, render_model_card, written_by_people
@@ -138,7 +138,9 @@ def push_directory(
             f"{err}. Nothing was sent; then repeat: hfbertcls push {folder.name} {request.repo_id}"
         ) from err
     repo_id = destination.repo_id
-    address(folder, repo_id)
+    address(
+        folder, repo_id=repo_id, usage_model=repo_id, **(_space_on_hub(repo_id, api) if destination.exists else {})
+    )
     check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8-sig"))[0]))
     names = repository_files(folder, predictions=request.predictions)
     refuse_secrets(folder, names)
@@ -170,6 +172,23 @@ def push_directory(
                 f"{repeat} --tag {tag}"
             ) from err
     return pushed
+
+
+def _space_on_hub(repo_id: str, api: HfApi) -> dict[str, str]:
+    """The Space to which the card on the Hub leads, so that the next card leads there too."""
+    try:
+        path = asked(lambda: _downloaded(api, repo_id, "report.json"), f"the report of {repo_id} cannot be read")
+        found = Report.from_json(Path(path).read_text(encoding="utf-8")).card.get("space_id") if path else None
+    except (DatasetError, UnicodeDecodeError):
+        return {}
+    return {"space_id": found} if isinstance(found, str) else {}
+
+
+def _downloaded(api: HfApi, repo_id: str, name: str) -> str | None:
+    try:
+        return str(api.hf_hub_download(repo_id, name))
+    except (EntryNotFoundError, RevisionNotFoundError):
+        return None
 
 
 def refuse_secrets(folder: Path, names: Sequence[str]) -> None:

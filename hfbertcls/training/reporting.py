@@ -219,7 +219,8 @@ def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -
 
 def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
     """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
-    answers: Any = load_pipeline(str(staging))(USAGE_TEXT)
+    text = (given.get("widget") or [USAGE_TEXT])[0]
+    answers: Any = load_pipeline(str(staging))(text)
     facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
     return facts | {
         "renderer": RENDERER,
@@ -227,7 +228,7 @@ def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str,
         "space_id": None,
         "title": name,
         "usage_model": name,
-        "usage_text": USAGE_TEXT,
+        "usage_text": text,
         "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
         **given,
     }

@@ -1,0 +1,196 @@
+"""`hfbertcls space`: a demo of a model, on the Hub or on this machine."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirectoryError
+
+
+if TYPE_CHECKING:
+    from hfbertcls.sharing.space import SpaceFacts
+    from hfbertcls.sharing.space_deployment import DeployedSpace
+    from hfbertcls.sharing.space_destination import SpaceRequest
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "space",
+        allow_abbrev=False,
+        help="a demo of a model: a Gradio Space on the Hub, or the same app here",
+        description="Make or update a Gradio Space that shows a model, or run the same app on this machine.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="Hub id, or a directory that hfbertcls train wrote")
+    parser.add_argument(
+        "--space-id", metavar="S", help="USER/NAME of the Space (default: the model's name, in your account)"
+    )
+    here = parser.add_mutually_exclusive_group()
+    here.add_argument("--launch", action="store_true", help="run the app on this machine instead")
+    here.add_argument("--dry-run", metavar="DIR", help="write the Space's files there, and send nothing")
+    parser.add_argument("--port", type=int, metavar="N", help="with --launch (default: the first free one from 7860)")
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument(
+        "--public", action="store_true", help="a new Space can be seen by anyone (default: as the model)"
+    )
+    seen.add_argument("--private", action="store_true", help="a new Space can be seen by nobody else")
+    add_space_options(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace files that somebody edited in the Space")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until the Space runs")
+    return parser
+
+
+def add_space_options(parser: argparse._ActionsContainer) -> None:
+    """How a model is shown."""
+    parser.add_argument("--hardware", metavar="H", help="of the Space, such as cpu-basic or zero-a10g")
+    parser.add_argument(
+        "--with-token",
+        action="store_true",
+        help="store your token as a secret of the Space, so that it can read a private model",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Deploy, write or launch."""
+    refuse_unknown(options)
+    if options.port is not None and not options.launch:
+        raise ConfigurationError("--port goes with --launch")
+    if options.launch:
+        return _launch(options)
+
+    from hfbertcls.sharing.space import render_space
+
+    facts = _facts_of(options.model, options.hardware)
+    if options.dry_run is not None:
+        _write(render_space(facts), Path(options.dry_run).expanduser())
+        print(f"Written to {options.dry_run}. Nothing was sent")
+        return 0
+    if facts.model_id is None:
+        raise ConfigurationError(
+            f"{Path(options.model).name!r} is not on the Hub yet, so a Space could not read it. Share it first: "
+            f"hfbertcls push {options.model} USER/NAME; or see it here: hfbertcls space {options.model} --launch"
+        )
+
+    from hfbertcls.sharing.space_destination import SpaceRequest
+
+    request = SpaceRequest(
+        space_id=options.space_id or facts.model_id.partition("/")[2],
+        model_id=facts.model_id,
+        public=True if options.public else False if options.private else None,
+        hardware=options.hardware,
+        with_token=options.with_token,
+        overwrite=options.overwrite,
+        wait=not options.no_wait,
+    )
+    deployed = deploy(facts, request, Path(options.model))
+    print(json.dumps(asdict(deployed), indent=2) if options.json else f"The Space: {deployed.url}")
+    return 0
+
+
+def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "DeployedSpace":
+    """Make or update the Space, and let the model's card lead there, on the Hub and in the directory if it is one."""
+    from hfbertcls.sharing.model_repository import address
+    from hfbertcls.sharing.space import render_space
+    from hfbertcls.sharing.space_deployment import deploy_space
+    from hfbertcls.sharing.space_link import link_card
+
+    deployed = deploy_space(render_space(facts), request, say)
+    link_card(request.model_id, deployed.space_id, say)
+    if (directory / "report.json").is_file():
+        address(directory, space_id=deployed.space_id)
+    return deployed
+
+
+def _facts_of(model: str, hardware: str | None) -> "SpaceFacts":
+    """What is known of a model: in a directory, or on the Hub."""
+    from huggingface_hub import HfApi
+
+    from hfbertcls.sharing.account import require_repo_name
+    from hfbertcls.sharing.space_link import download_statements
+
+    directory = Path(model).expanduser()
+    if directory.is_dir():
+        return facts_in(directory, None, hardware)
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise OutputDirectoryError(f"there is no directory {directory.name!r}. Name one that hfbertcls train wrote")
+    require_repo_name(model)
+    with tempfile.TemporaryDirectory() as folder:
+        download_statements(model, Path(folder), say, HfApi())
+        return facts_in(Path(folder), model, hardware)
+
+
+def facts_in(directory: Path, model_id: str | None, hardware: str | None) -> "SpaceFacts":
+    """What a model's report and card say.
+
+    Args:
+        directory: that holds them, as far as there are any.
+        model_id: on the Hub; None takes what the report says.
+        hardware: that the Space is to run on.
+    """
+    from hfbertcls.evaluation.report import Report
+    from hfbertcls.sharing.space import SpaceFacts, is_public_dataset
+
+    path, card = directory / "report.json", directory / "README.md"
+    report = Report.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if report is None and model_id is None:
+        raise OutputDirectoryError(
+            f"the directory {directory.name!r} has no report.json. Name one that hfbertcls train wrote, or a model on the Hub"
+        )
+    return SpaceFacts.of(
+        model_id or (report.card.get("repo_id") if report is not None else None),
+        report,
+        card.read_text(encoding="utf-8-sig") if card.is_file() else "",
+        is_public=report is not None
+        and bool(report.data.get("is_hub_id"))
+        and is_public_dataset(report.data["source"]),
+        hardware=hardware,
+    )
+
+
+def _write(files: Mapping[str, bytes], directory: Path) -> None:
+    """Write the files of a Space into an empty or new directory."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise OutputDirectoryError(f"--dry-run {directory.name}: it is there and not empty. Name a new directory")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+    except OSError as err:
+        raise OutputDirectoryError(f"--dry-run {directory.name} cannot be written: {err.strerror}") from err
+
+
+def _launch(options: argparse.Namespace) -> int:
+    """Run the app in a process of its own until it is stopped."""
+    if find_spec("gradio") is None:
+        raise MissingAssetError("gradio is not installed. Install it with: pip install 'hfbertcls[demo]'")
+
+    from hfbertcls.sharing.space import render_space
+
+    directory = Path(options.model).expanduser()
+    facts = _facts_of(options.model, None)
+    model = str(directory.resolve()) if directory.is_dir() else options.model
+    with tempfile.TemporaryDirectory() as folder:
+        _write(render_space(facts), Path(folder))
+        port = {"GRADIO_SERVER_PORT": str(options.port)} if options.port is not None else {}
+        app = subprocess.Popen(
+            [sys.executable, "app.py"],
+            cwd=folder,
+            env={**os.environ, "MODEL_ID": model, "PYTHONUNBUFFERED": "1"} | port,
+        )
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return min(app.wait(), 1)
+        except KeyboardInterrupt:
+            app.terminate()
+            app.wait()
+            return 0

@@ -1,0 +1,100 @@
+"""How good the model is, from its own report, in Markdown."""
+
+import html
+import json
+import re
+from typing import Any
+
+from classifier import FOLDER, LABELS, LIMIT, NAME
+
+
+_METRICS = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "mcc": "Matthews correlation", "ece": "Calibration error"}
+_BASELINES = {"majority": "Always the most frequent label", "tfidf_logreg": "TF-IDF and logistic regression"}
+_LABELS_SHOWN = 12
+
+
+def plain(text: object) -> str:
+    """Text that stands literally in Markdown, whatever it contains."""
+    return re.sub(r"([\\`*_\[\]()#+!~|${}])", r"\\\1", html.escape(" ".join(str(text).split())))
+
+
+def read_report() -> dict[str, Any] | None:
+    """The model's report.json, if it brings one."""
+    path = FOLDER / "report.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+
+def about() -> str:
+    """How good the model is, from its report, in Markdown."""
+    card = f"[The model's card](https://huggingface.co/{NAME}) says more." if NAME.count("/") == 1 else ""
+    report = read_report()
+    if report is None:
+        return f"This model brings no report.json, so nothing is known here of how good it is. {card}"
+    split = "test" if "test" in report["evaluation"] else next(iter(report["evaluation"]))
+    figures = report["evaluation"][split]
+    return "\n".join(
+        [
+            f"Sorts texts into {len(LABELS)} labels; fine-tuned from {plain(report['model']['base_model'])} on "
+            f"{plain(report['data']['source'])}. It reads the first {LIMIT:,} tokens of a text. {card}",
+            f"### How good it is ({split} split, {figures['rows']:,} rows)\n",
+            *headline(figures),
+            "\n### Per label\n",
+            *per_label(figures["per_label"]),
+            *confusions(report["task"]["labels"], figures["confusion_matrix"]),
+            "\n### Limits\n",
+            limits(),
+        ]
+    )
+
+
+def headline(figures: dict[str, Any]) -> list[str]:
+    """The figures that matter most, beside two baselines."""
+    lines = ["| Measure | Value | 95 % interval |\n|:--|--:|--:|"]
+    for key, name in _METRICS.items():
+        entry = figures["metrics"].get(key) or {}
+        if entry.get("value") is not None:
+            ends = f"{entry['low']:.3f} to {entry['high']:.3f}" if entry.get("low") is not None else ""
+            lines.append(f"| {name} | {entry['value']:.3f} | {ends} |")
+    for key, name in _BASELINES.items():
+        if key in (figures["baselines"] or {}):
+            lines.append(f"| {name}, accuracy | {figures['baselines'][key]['accuracy']:.3f} | |")
+    return lines
+
+
+def per_label(rows: dict[str, Any]) -> list[str]:
+    """Precision, recall and F1 of each label."""
+    return [
+        "| Label | Precision | Recall | F1 | Rows |\n|:--|--:|--:|--:|--:|",
+        *(
+            f"| {plain(label)} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']:,} |"
+            for label, row in rows.items()
+        ),
+    ]
+
+
+def confusions(labels: list[str], matrix: list[list[int]]) -> list[str]:
+    """The confusion matrix; of many labels only the most frequent confusions."""
+    if len(labels) <= _LABELS_SHOWN:
+        return [
+            "\n### Confusion matrix\n\nRows are the right labels, columns what the model says.\n",
+            "| Right label | " + " | ".join(map(plain, labels)) + " |\n|:--|" + "--:|" * len(labels),
+            *(
+                f"| **{plain(label)}** | " + " | ".join(f"{count:,}" for count in counts) + " |"
+                for label, counts in zip(labels, matrix, strict=True)
+            ),
+        ]
+    cells = [(n, a, b) for a, row in zip(labels, matrix, strict=True) for b, n in zip(labels, row, strict=True)]
+    worst = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
+    return [
+        "\n### Most frequent confusions\n\n| Right label | Model says | Rows |\n|:--|:--|--:|",
+        *(f"| {plain(right)} | {plain(said)} | {count:,} |" for count, right, said in worst[:10]),
+    ]
+
+
+def limits() -> str:
+    """The limits that the model's card states; no picture in them is fetched."""
+    path = FOLDER / "README.md"
+    found = (
+        re.search(r"^## Limits\n(.*?)(?=^## |^<!--)", path.read_text("utf-8"), re.S | re.M) if path.is_file() else None
+    )
+    return found[1].replace("![", "!\\[") if found else "None are stated."

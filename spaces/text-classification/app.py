@@ -1,0 +1,137 @@
+"""Try a text classifier: a text, the words that mattered, a file, and how good the model is.
+
+The folder stands alone: gradio, transformers and torch are all it needs. The variable MODEL_ID names the model, a
+repository on the Hub or a directory; without it the first one under `models:` in README.md is taken. `examples.txt`, if
+there is one, holds an example a line.
+"""
+
+import os
+from pathlib import Path
+
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio and the Hub's client are imported
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+
+from about import about, plain
+from classifier import LABELS, MAX_CHARACTERS, NAME, classify, explain
+from tables import MAX_FILE, MAX_ROWS, SHOWN_ROWS, classify_file, likely_column, read_table
+
+
+_SCALE, _SMALLEST = 2.0, 0.1  # logits: full colour, and what counts as nothing
+_STRONGEST = 0.6  # colour value at which the text on it is still easy to read
+
+
+def show_classification(text: str) -> tuple[dict[str, float], list[list[str]], str]:
+    """What `classify` says, for the page."""
+    said = classify(text)
+    table = [[label, f"{score:.4f}", f"{said['logits'][label]:+.3f}"] for label, score in said["scores"].items()]
+    return said["scores"], table, said["note"]
+
+
+def show_explanation(text: str) -> tuple[list[tuple[str, float | None]], list[list[str]], str]:
+    """What `explain` says, for the page: the text with coloured words, and the same as a table."""
+    said = explain(text)
+    parts: list[tuple[str, float | None]] = []
+    end = 0
+    for word in said["words"]:
+        if abs(word["value"]) >= _SMALLEST:
+            strength = max(-1.0, min(1.0, word["value"] / _SCALE)) * _STRONGEST
+            parts += [(text[end : word["start"]], None), (text[word["start"] : word["end"]], strength)]
+            end = word["end"]
+    parts.append((text[end:], None))
+    table = [[word["word"], f"{word['value']:+.4f}"] for word in sorted(said["words"], key=lambda w: -abs(w["value"]))]
+    none = "" if len(parts) > 1 else " No single word matters to it."
+    return [part for part in parts if part[0]], table, f"The label is {plain(said['label'])}.{none} {said['note']}"
+
+
+def show_columns(file: str | None) -> gr.Dropdown:
+    """The columns of a file that was chosen, the likely one first."""
+    if file is None:
+        return gr.Dropdown(choices=[], value=None)
+    header = read_table(file)[0]
+    return gr.Dropdown(choices=header, value=likely_column(header))
+
+
+def examples() -> list[str]:
+    """The examples in examples.txt."""
+    path = Path(__file__).resolve().parent / "examples.txt"
+    return [line for line in path.read_text("utf-8").splitlines() if line.strip()] if path.is_file() else []
+
+
+theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_primary_background_fill_dark="*primary_600",
+    button_primary_text_color="white",
+)
+css = """
+footer, footer a, footer button { color: var(--body-text-color) !important; opacity: 1 !important }
+footer .divider { display: none !important }
+button[role=tab].selected { color: var(--primary-600) !important }
+.dark button[role=tab].selected { color: var(--primary-300) !important }
+#about th, #about td { word-break: normal; overflow-wrap: normal }
+#about td:first-child { overflow-wrap: anywhere }
+@media (max-width: 640px) { #about th, #about td { padding: 4px 6px; font-size: 85% } }
+"""
+
+with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+    gr.Markdown(f"# {plain(NAME.rpartition('/')[2])}\nSorts texts into {len(LABELS)} labels.")
+    with gr.Tab("Classify"):
+        box = gr.Textbox(label="Text", lines=4, max_length=MAX_CHARACTERS, elem_id="text")
+        with gr.Row():
+            classify_button = gr.Button("Classify", variant="primary")
+            explain_button = gr.Button("Which words mattered?")
+        if examples():
+            gr.Examples(examples(), inputs=box, cache_examples=False)
+        note = gr.Markdown(elem_id="note")
+        with gr.Row():
+            top = gr.Label(label="Probabilities", num_top_classes=5, elem_id="label")
+            exact = gr.Dataframe(
+                headers=["Label", "Probability", "Logit"], label="Exact values", interactive=False, elem_id="exact"
+            )
+        coloured = gr.HighlightedText(
+            label="Words that mattered (red speaks for the label, purple against it)", elem_id="coloured"
+        )
+        words = gr.Dataframe(
+            headers=["Word", "Effect in logits"],
+            label="How far the lead of the label falls when the word is hidden from the model",
+            interactive=False,
+            elem_id="words",
+        )
+    with gr.Tab("A file"):
+        gr.Markdown(
+            f"A CSV or TSV file in UTF-8 with a header, of at most {MAX_FILE.upper()} and {MAX_ROWS:,} rows. It is not kept: "
+            "what was uploaded is deleted within two hours."
+        )
+        upload = gr.File(label="CSV or TSV file", file_types=[".csv", ".tsv"], elem_id="upload")
+        column = gr.Dropdown(label="Column with the texts", choices=[], allow_custom_value=True, elem_id="column")
+        file_button = gr.Button("Classify the file", variant="primary")
+        summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
+        download = gr.File(label="Classified file", interactive=False, elem_id="download")
+        preview = gr.Dataframe(
+            headers=["Text", "Label", "Probability", "Note"],
+            label=f"The first {SHOWN_ROWS} rows",
+            interactive=False,
+            wrap=True,
+            elem_id="preview",
+        )
+    with gr.Tab("About"):
+        gr.Markdown(about(), elem_id="about")
+
+    hidden = {"api_visibility": "private", "concurrency_id": "text", "concurrency_limit": 2}
+    gr.on([classify_button.click, box.submit], show_classification, box, [top, exact, note], **hidden)
+    explain_button.click(show_explanation, box, [coloured, words, note], **hidden)
+    upload.change(show_columns, upload, column, api_visibility="private")
+    gr.api(classify, api_name="classify", concurrency_id="text")
+    gr.api(explain, api_name="explain", concurrency_id="text")
+    file_button.click(classify_file, [upload, column], [download, preview, summary], api_name="classify_file")
+
+if __name__ == "__main__":
+    demo.queue(max_size=32).launch(
+        theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
+        enable_monitoring=False,
+    )  # fmt: skip

@@ -1,0 +1,191 @@
+"""The classifier: what it says of a text, and which words mattered to it."""
+
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+try:  # on ZeroGPU hardware this comes before torch; elsewhere there is no such package, or a folder of that name
+    import spaces
+
+    gpu = spaces.GPU
+except (ImportError, AttributeError):
+
+    def gpu(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Run the function where everything runs."""
+        return function
+
+
+import gradio as gr
+import torch
+from huggingface_hub import metadata_load, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+
+MAX_CHARACTERS = 100_000  # of one text
+MAX_WORDS = 200  # that are explained; each costs a forward pass
+_TOKENS_A_BATCH = 4_096
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\w+(?:['\u2019\-]\w+)*|[^\w\s]")
+
+
+def find_model() -> tuple[str, Path]:
+    """The model's name, and the directory that its files lie in."""
+    readme = Path(__file__).resolve().parent / "README.md"
+    listed = ((metadata_load(readme) or {}).get("models") or []) if readme.is_file() else []
+    name = os.environ.get("MODEL_ID") or (listed[0] if listed else "")
+    if not name:
+        sys.exit("No model is named. Set the variable MODEL_ID to a repository on the Hub or to a directory")
+    if Path(name).expanduser().is_dir():
+        return Path(name).expanduser().resolve().name, Path(name).expanduser()
+    try:
+        files = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
+        return name, Path(snapshot_download(name, allow_patterns=files))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as err:
+        sys.exit(
+            f"The model {name} cannot be read: {type(err).__name__}. Is the name right? A private model needs the secret "
+            "HF_TOKEN, with a token that may read it"
+        )
+
+
+NAME, FOLDER = find_model()
+try:
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+    model = AutoModelForSequenceClassification.from_pretrained(FOLDER, dtype=torch.float32).eval()
+except (OSError, ValueError) as err:
+    sys.exit(f"The model {NAME} cannot be loaded: {err}")
+if torch.cuda.is_available():
+    model.to("cuda")
+LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+MULTI = model.config.problem_type == "multi_label_classification"
+LIMIT = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512), 512)
+
+
+@gpu
+def run_model(batches: list[list[list[int]]]) -> list[list[float]]:
+    """Logits of each row of token ids, in fp32."""
+    logits: list[list[float]] = []
+    with torch.inference_mode():
+        for batch in batches:
+            longest = max(map(len, batch))
+            ids = torch.tensor([row + [tokenizer.pad_token_id or 0] * (longest - len(row)) for row in batch])
+            mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
+            full = all(len(row) == longest for row in batch)
+            inputs = {"input_ids": ids} if full else {"input_ids": ids, "attention_mask": mask}
+            logits += model(**{key: value.to(model.device) for key, value in inputs.items()}).logits.tolist()
+    return logits
+
+
+def logits_of(rows: list[list[int]]) -> list[list[float]]:
+    """Logits of rows of any length, in their order; rows of like length share a batch."""
+    order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
+    batches: list[list[list[int]]] = []
+    for position in order:
+        if not batches or (len(batches[-1]) + 1) * len(rows[position]) > _TOKENS_A_BATCH:
+            batches.append([])
+        batches[-1].append(rows[position])
+    found = dict(zip(order, run_model(batches), strict=True))
+    return [found[position] for position in range(len(rows))]
+
+
+def probabilities(logits: list[float]) -> dict[str, float]:
+    """What the model says of each label, the likeliest first."""
+    values = torch.tensor(logits).double()
+    values = values.sigmoid() if MULTI else values.softmax(0)
+    return dict(sorted(zip(LABELS, values.tolist(), strict=True), key=lambda pair: -pair[1]))
+
+
+def refusal(message: str) -> gr.Error:
+    """What the page and the API say instead of an answer."""
+    return gr.Error(message, print_exception=False)
+
+
+def check_text(text: object) -> str:
+    """The text, if it is one that can be answered."""
+    if not isinstance(text, str):
+        raise refusal(f"Expected a text (a JSON string), not {type(text).__name__}.")
+    if not text.strip():
+        raise refusal("There is no text. Enter one.")
+    if len(text) > MAX_CHARACTERS:
+        raise refusal(f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted.")
+    return text
+
+
+def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[int]]:
+    """Of each text: the token ids that the model sees, where they stand in it, and how many tokens it has in all."""
+    seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
+    totals = [len(ids) for ids in seen["input_ids"]]
+    full = [position for position, total in enumerate(totals) if total >= LIMIT]
+    for position in full:
+        totals[position] = len(tokenizer(texts[position], verbose=False)["input_ids"])
+    return seen["input_ids"], seen.get("offset_mapping") or [[] for _ in texts], totals
+
+
+def reading(seen: int, total: int) -> str:
+    """What was read, in words."""
+    if total > seen:
+        return f"The first {seen:,} of {total:,} tokens were read; the rest was not."
+    return f"All {total:,} tokens were read."
+
+
+def classify(text: str) -> dict:
+    """Classify a text.
+
+    Returns label, scores (a probability for each label), logits, tokens_read, and note, which says what was not read.
+    """
+    rows, _, (total,) = encode([check_text(text)])
+    logits = logits_of(rows)[0]
+    scores = probabilities(logits)
+    return {
+        "label": next(iter(scores)),
+        "scores": scores,
+        "logits": dict(zip(LABELS, logits, strict=True)),
+        "tokens_read": len(rows[0]),
+        "note": reading(len(rows[0]), total),
+    }
+
+
+def lead(logits: list[float], label: int) -> float:
+    """How far a label is ahead of the next one, in logits; of many labels at once, how far it is above one half."""
+    others = [value for index, value in enumerate(logits) if index != label]
+    return logits[label] - (0.0 if MULTI or not others else max(others))
+
+
+def explain(text: str) -> dict:
+    """Hide one word after the other from the model, and see how far the lead of its label falls, in logits.
+
+    Returns label, lead, note, and words: word, start, end and value of each. A value above 0 speaks for the label. Words
+    that only matter together are not found like this.
+    """
+    (ids,), (places,), (total,) = encode([check_text(text)])
+    note = reading(len(ids), total)
+    hidden = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
+    if hidden is None or not places:
+        raise refusal("This model's tokenizer cannot tell where its tokens stand in the text.")
+    words, rows = [], [ids]
+    for found in _WORD.finditer(text):
+        is_word = len(found[0]) > 1 or unicodedata.category(found[0])[0] not in "PM"
+        inside = [i for i, (start, end) in enumerate(places) if start < found.end() and end > found.start()]
+        if is_word and inside:
+            words.append(found)
+            rows.append([hidden if index in inside else token for index, token in enumerate(ids)])
+    if len(words) > MAX_WORDS:
+        note += f" The first {MAX_WORDS} of {len(words):,} words were explained."
+        words, rows = words[:MAX_WORDS], rows[: MAX_WORDS + 1]
+    logits = logits_of(rows)
+    label = max(range(len(LABELS)), key=lambda index: logits[0][index])
+    whole = lead(logits[0], label)
+    values = [whole - lead(row, label) for row in logits[1:]]
+    return {
+        "label": LABELS[label],
+        "lead": whole,
+        "words": [
+            {"word": word[0], "start": word.start(), "end": word.end(), "value": value}
+            for word, value in zip(words, values, strict=True)
+        ],
+        "note": note,
+    }

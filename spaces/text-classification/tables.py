@@ -1,0 +1,124 @@
+"""A file with texts, and the same with a label for each row."""
+
+import collections
+import csv
+import io
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+
+from classifier import LIMIT, encode, logits_of, probabilities, refusal
+
+
+MAX_FILE, MAX_ROWS = "5mb", 20_000
+SHOWN_ROWS = 100
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # (the last four are wide)
+_NO_TEXT = "no text"
+_results: collections.deque[tempfile.TemporaryDirectory[str]] = collections.deque(maxlen=32)  # older ones are removed
+_CHUNK = 512  # rows between two steps of the progress bar
+
+
+def read_table(path: object) -> tuple[list[str], list[list[str]], str]:
+    """Header, rows and delimiter of a CSV or TSV file, every cell as it is written."""
+    if not isinstance(path, str):
+        raise refusal("There is no file. Choose a CSV or TSV file.")
+    try:
+        content = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise refusal(
+            f"The file is no text in UTF-8 (byte {err.start:,}). In a spreadsheet, save it as 'CSV UTF-8'."
+        ) from None
+    first = content.partition("\n")[0]
+    delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t", key=first.count)
+    csv.field_size_limit(10_000_000)
+    try:
+        rows = list(csv.reader(io.StringIO(content.rstrip("\r\n")), delimiter=delimiter, strict=True))
+    except csv.Error as err:
+        raise refusal(f"The file is no well-formed CSV: {err}.") from None
+    header = rows.pop(0) if rows else []
+    if not any(header) or not rows:
+        raise refusal("The file has no rows below its header.")
+    if len(rows) > MAX_ROWS:
+        raise refusal(f"The file has {len(rows):,} rows; at most {MAX_ROWS:,} are accepted.")
+    rows = [row or [""] * len(header) for row in rows]  # (an empty line is an empty text)
+    ragged = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
+    if ragged is not None:
+        raise refusal(f"Row {ragged:,} has {len(rows[ragged - 1])} cells where the header has {len(header)}.")
+    return header, rows, delimiter
+
+
+def likely_column(header: list[str]) -> str:
+    """The column that probably holds the texts."""
+    return next((name for name in header if name.strip().lower() == "text"), header[0])
+
+
+def safe_cell(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress()) -> tuple[str, list[list[str]], str]:  # noqa: B008
+    """Classify each row of a CSV or TSV file (with a header, UTF-8).
+
+    Returns the file with the columns predicted_label, predicted_score and note added, the first rows, and a summary.
+    An empty text gets no label; the note says so.
+    """
+    header, rows, delimiter = read_table(file)
+    if column is not None and not isinstance(column, str):
+        raise refusal(f"Expected the name of a column, not {type(column).__name__}.")
+    column = column or likely_column(header)
+    if header.count(column) != 1:
+        raise refusal(
+            f"The file has {header.count(column) or 'no'} column{'s' * (header.count(column) > 1)} {column!r}. "
+            f"Its columns: {', '.join(header)}."
+        )
+    texts = [row[header.index(column)] for row in rows]
+    answers: list[list[str]] = []
+    for start in progress.tqdm(range(0, len(texts), _CHUNK), desc=f"{len(texts):,} rows", unit=f"x {_CHUNK} rows"):
+        answers += classify_rows(texts[start : start + _CHUNK])
+    titles = [*header, "predicted_label", "predicted_score", "note"]
+    table = [titles, *([*row, *answer] for row, answer in zip(rows, answers, strict=True))]
+    shown = [[text[:200], *answer] for text, answer in zip(texts[:SHOWN_ROWS], answers, strict=False)]
+    return write_table(table, "," if delimiter == "\t" else delimiter), shown, summarise(answers)
+
+
+def classify_rows(texts: list[str]) -> list[list[str]]:
+    """Label, score and note of each text."""
+    seen, _, totals = encode(texts)
+    logits = iter(logits_of([ids for text, ids in zip(texts, seen, strict=True) if text.strip()]))
+    answers = []
+    for text, ids, total in zip(texts, seen, totals, strict=True):
+        if not text.strip():
+            answers.append(["", "", _NO_TEXT])
+            continue
+        label, score = next(iter(probabilities(next(logits)).items()))
+        cut = f"first {len(ids):,} of {total:,} tokens read" if total > len(ids) else ""
+        answers.append([label, f"{score:.6f}", cut])
+    return answers
+
+
+def summarise(answers: list[list[str]]) -> str:
+    """How many rows got which label, and what was not read."""
+    counts = collections.Counter(label for label, _, note in answers if note != _NO_TEXT)
+    empty = sum(note == _NO_TEXT for _, _, note in answers)
+    cut = len(answers) - empty - sum(note == "" for _, _, note in answers)
+    told = f"{len(answers):,} rows ({', '.join(f'{label}: {count:,}' for label, count in counts.most_common(10))})."
+    told += f" {empty:,} had no text." if empty else ""
+    return told + (f" Of {cut:,} only the first {LIMIT:,} tokens were read." if cut else "")
+
+
+def write_table(table: list[list[str]], delimiter: str) -> str:
+    """Write a CSV file that is safe to open in a spreadsheet; returns its path."""
+    folder = tempfile.TemporaryDirectory()
+    _results.append(folder)
+    target = Path(folder.name) / "classified.csv"
+    with target.open("w", newline="", encoding="utf-8-sig") as out:
+        csv.writer(out, delimiter=delimiter).writerows([safe_cell(cell) for cell in row] for row in table)
+    return str(target)

@@ -1,0 +1,169 @@
+"""The app as it runs in a Space: a folder that was rendered, a process of its own, no hfbertcls, no network."""
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hfbertcls.cli import main
+from hfbertcls.sharing.space import SpaceFacts, render_space
+
+
+EXAMPLES = ("the film was great", "a dull plot and poor acting")
+HOSTILE = ("<img src=x onerror=\"document.title='broken-in'\">", "[a](javascript:alert`1`)|**b**", "=cmd|' /C calc'!A0")
+
+# Every process that finds this on its path cannot import hfbertcls, and notes each address that it looks up or connects to.
+_GUARD = '''
+import os, socket, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "hfbertcls":
+            raise ModuleNotFoundError("hfbertcls is not here", name=name)
+
+sys.meta_path.insert(0, Absent())
+log = os.environ["GUARD_LOG"]
+
+def note(address):
+    host = address[0] if isinstance(address, tuple) else address
+    if isinstance(host, bytes):
+        host = host.decode()
+    if host not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", None, ""):
+        with open(log, "a") as file:
+            file.write(f"{host}\\n")
+        raise OSError(f"{host} is not to be asked")
+
+look_up, connect = socket.getaddrinfo, socket.socket.connect
+
+def guarded_look_up(host, *rest, **more):
+    note((host,))
+    return look_up(host, *rest, **more)
+
+def guarded_connect(self, address):
+    if self.family != socket.AF_UNIX:
+        note(address)
+    return connect(self, address)
+
+socket.getaddrinfo, socket.socket.connect = guarded_look_up, guarded_connect
+'''
+
+
+@dataclass(frozen=True)
+class App:
+    """A running app.
+
+    Args:
+        url: of its page.
+        model: the directory that it shows.
+        log: what it printed.
+        asked: a file that names each foreign address that it asked for.
+        environment: its variables.
+    """
+
+    url: str
+    model: Path
+    log: Path
+    asked: Path
+    environment: Mapping[str, str]
+
+
+def environment_of_the_app(folder: Path) -> dict[str, str]:
+    """Variables for a process that has no hfbertcls and no network."""
+    guard = folder / "guard"
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(_GUARD)
+    (folder / "asked.txt").touch()
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GRADIO_"))}
+    return kept | {
+        "PYTHONPATH": str(guard),
+        "GUARD_LOG": str(folder / "asked.txt"),
+        "HF_HOME": str(folder / "home"),
+        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def start_app(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
+    """Render the Space of a model and run it."""
+    place = folder / "space"
+    place.mkdir(parents=True)
+    for name, content in render_space(SpaceFacts("a model", labels=2, examples=EXAMPLES)).items():
+        (place / name).write_bytes(content)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = environment_of_the_app(folder) | {"MODEL_ID": str(model), "GRADIO_SERVER_PORT": str(port)}
+    app = App(f"http://127.0.0.1:{port}", model, folder / "log.txt", folder / "asked.txt", environment)
+    with app.log.open("w") as log:
+        process = subprocess.Popen([sys.executable, "app.py"], cwd=place, env=environment, stdout=log, stderr=log)
+    deadline = time.monotonic() + 180
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(app.url, timeout=30):
+                return app, process
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+    process.kill()
+    raise RuntimeError(f"the app does not answer:\n{app.log.read_text()[-3000:]}")
+
+
+def running(model: Path, folder: Path):
+    """An app for the length of a fixture."""
+    app, process = start_app(model, folder)
+    yield app
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory, finished_run):
+    """The app of a model of two labels."""
+    yield from running(finished_run, tmp_path_factory.mktemp("app"))
+
+
+@pytest.fixture(scope="session")
+def hostile_model(tmp_path_factory, tiny_model_dir) -> Path:
+    """A model whose labels are made to do harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with (folder / "texts.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows((f"the film {index} was so-so", HOSTILE[index % 3]) for index in range(90))
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(folder / "texts.csv"), "--max-steps", "2"]
+    assert main([*words, "--output-dir", str(folder / "model")]) == 0
+    return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def hostile_app(tmp_path_factory, hostile_model):
+    """The app of that model."""
+    yield from running(hostile_model, tmp_path_factory.mktemp("hostile-app"))
+
+
+def chromium() -> str | None:
+    """The browser, where there is one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A real browser; tests that need it are skipped where there is none."""
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -1,0 +1,286 @@
+"""The app as a program talks to it: every endpoint, every error."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from hfbertcls.sharing.space import SpaceFacts, app_directory, render_space
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    return Client(app.url, verbose=False)
+
+
+def table_of(path) -> list[list[str]]:
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.reader(file))
+
+
+def write_table(path: Path, rows) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_hfbertcls_is_not_there_and_the_network_is_not(app):
+    for code, error in (("import hfbertcls", "ModuleNotFoundError"), ("import socket; socket.getaddrinfo('a.example', 1)", "OSError")):
+        done = subprocess.run([sys.executable, "-c", code], env=app.environment, capture_output=True, text=True)
+        assert error in done.stderr
+    app.asked.write_text("")
+
+
+def test_only_the_three_endpoints_are_offered(client):
+    offered = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert sorted(offered) == ["/classify", "/classify_file", "/explain"]
+
+
+def test_classify_says_what_the_pipeline_says(client, app):
+    text = "the film was great and the plot was not dull"
+    said = client.predict(text, api_name="/classify")
+    expected = pipeline("text-classification", model=str(app.model), truncation=True, top_k=None)([text])[0]
+    assert said["scores"] == pytest.approx({entry["label"]: entry["score"] for entry in expected}, abs=1e-5)
+    assert said["label"] == expected[0]["label"]
+    assert said["note"] == f"All {said['tokens_read']} tokens were read."
+
+
+def test_a_long_text_is_answered_and_the_cut_is_said(client):
+    said = client.predict("the film was great " * 200, api_name="/classify")
+    assert said["note"] == "The first 32 of 802 tokens were read; the rest was not."
+    assert said["tokens_read"] == 32
+
+
+def test_the_value_of_each_word_is_that_of_a_pass_without_it(client, app):
+    text = "the film was great, but the plot was dull and the ending un-known 😀"
+    said = client.predict(text, api_name="/explain")
+    tokenizer = AutoTokenizer.from_pretrained(app.model)
+    model = AutoModelForSequenceClassification.from_pretrained(app.model).eval()
+
+    def lead(ids):
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([ids])).logits[0].tolist()
+        label = model.config.label2id[said["label"]]
+        return logits[label] - max(value for index, value in enumerate(logits) if index != label)
+
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    whole = lead(encoded["input_ids"])
+    assert said["lead"] == pytest.approx(whole, abs=1e-5)
+    assert [word["word"] for word in said["words"]] == [*text.replace(",", "").split()]
+    for word in said["words"]:
+        assert text[word["start"] : word["end"]] == word["word"]
+        masked = [
+            tokenizer.mask_token_id if start < word["end"] and end > word["start"] else token
+            for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        ]
+        assert word["value"] == pytest.approx(whole - lead(masked), abs=1e-5)
+    assert max(abs(word["value"]) for word in said["words"]) > 1e-4
+
+
+def test_words_beyond_what_is_read_or_explained_are_not_made_up(client):
+    said = client.predict("great " * 500, api_name="/explain")
+    assert len(said["words"]) == 30
+    assert said["note"].startswith("The first 32 of 502 tokens were read")
+
+
+@pytest.mark.parametrize("endpoint", ["/classify", "/explain"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "There is no text"),
+        (" \n\t ", "There is no text"),
+        (["a"], "Expected a text .*not list"),
+        ({"a": 1}, "Expected a text .*not dict"),
+        (3, "Expected a text .*not int"),
+        (True, "Expected a text .*not bool"),
+        (None, "Expected a text .*not NoneType"),
+        ("x" * 100_001, "100,001 characters; at most 100,000"),
+    ],
+)
+def test_what_is_no_text_gets_a_clear_error(client, endpoint, text, message):
+    with pytest.raises(AppError, match=message):
+        client.predict(text, api_name=endpoint)
+
+
+def test_a_file_comes_back_with_a_label_for_each_row_in_order(client, tmp_path):
+    rows = [["id", "text"], ["1", "a great film"], ["2", ""], ["3", "dull " * 100], ["4", "a dull film"]]
+    path, shown, summary = client.predict(
+        handle_file(write_table(tmp_path / "in.csv", rows)), "text", api_name="/classify_file"
+    )
+    table = table_of(path)
+    assert table[0] == ["id", "text", "predicted_label", "predicted_score", "note"]
+    assert [row[:2] for row in table[1:]] == rows[1:]
+    assert [bool(row[2]) for row in table[1:]] == [True, False, True, True]
+    assert [row[4] for row in table[1:]] == ["", "no text", "first 32 of 102 tokens read", ""]
+    alone = client.predict("a dull film", api_name="/classify")
+    assert table[4][2] == alone["label"]
+    assert float(table[4][3]) == pytest.approx(alone["scores"][alone["label"]], abs=1e-5)
+    assert "4 rows" in summary
+    assert "1 had no text" in summary
+    assert len(shown["data"]) == 4
+
+
+def test_cells_that_a_spreadsheet_would_run_come_back_escaped(client, tmp_path):
+    cells = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "\uff1d1+1", "-3.5", "+7", "plain", "'quoted"]
+    rows = [["=header", "text"], *([cell, cell] for cell in cells)]
+    path, _, _ = client.predict(
+        handle_file(write_table(tmp_path / "in.csv", rows)), "text", api_name="/classify_file"
+    )
+    table = table_of(path)
+    assert table[0][0] == "'=header"
+    assert [row[0] for row in table[1:]] == [
+        *(f"'{cell}" for cell in cells[:6]),
+        *cells[6:],
+    ]
+
+
+def test_ten_thousand_rows_are_scored(client, tmp_path):
+    rows = [["text"], *([f"the film {number} was {'great' if number % 2 else 'dull'}"] for number in range(10_000))]
+    path, shown, summary = client.predict(
+        handle_file(write_table(tmp_path / "in.csv", rows)), "text", api_name="/classify_file"
+    )
+    table = table_of(path)
+    assert [row[0] for row in table] == [row[0] for row in rows]
+    assert all(row[1] for row in table)
+    assert len(shown["data"]) == 100
+    assert summary.startswith("10,000 rows (")
+
+
+def test_tsv_semicolons_blank_lines_and_a_byte_order_mark(client, tmp_path):
+    (tmp_path / "a.tsv").write_text("id\ttext\n1\tgreat, really\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_text("\ufeffid;text\n1;great, really\n\n2;dull\n\n\n", encoding="utf-8")
+    first, _, _ = client.predict(handle_file(tmp_path / "a.tsv"), "text", api_name="/classify_file")
+    assert table_of(first)[1][:2] == ["1", "great, really"]
+    second, _, _ = client.predict(handle_file(tmp_path / "b.csv"), None, api_name="/classify_file")
+    lines = Path(second).read_text("utf-8-sig").splitlines()
+    assert [line.split(";")[0] for line in lines] == ["id", "1", "", "2"]
+    assert lines[2].endswith("no text")
+
+
+BAD_FILES = {
+    "not UTF-8": ("bad.csv", b"text\ncaf\xe9\n", "no text in UTF-8 .byte 8"),
+    "ragged": ("bad.csv", b"id,text\n1,a\n2,b,c\n", "Row 2 has 3 cells where the header has 2"),
+    "open quote": ("bad.csv", b'text\n"a\n', "no well-formed CSV"),
+    "empty": ("bad.csv", b"", "no rows below its header"),
+    "header only": ("bad.csv", b"text\n", "no rows below its header"),
+    "many rows": ("bad.csv", b"text\n" + b"a\n" * 20_001, "20,001 rows; at most 20,000"),
+    "two columns of the name": ("bad.csv", b"text,text\na,b\n", "2 columns 'text'"),
+    "no such column": ("bad.csv", b"body\na\n", "no column 'text'. Its columns: body"),
+    "another kind": ("bad.xlsx", b"text\na\n", "Invalid file type"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(client, tmp_path, kind):
+    name, content, message = BAD_FILES[kind]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(AppError, match=message):
+        client.predict(handle_file(tmp_path / name), "text", api_name="/classify_file")
+
+
+def test_a_file_that_is_too_large_is_refused(client, tmp_path):
+    (tmp_path / "large.csv").write_bytes(b"text\n" + b"a" * 6_000_000)
+    with pytest.raises((ValueError, AppError), match="(?i)size|large|413"):
+        client.predict(handle_file(tmp_path / "large.csv"), "text", api_name="/classify_file")
+
+
+@pytest.mark.parametrize("column", [["text"], {"a": 1}, 3])
+def test_a_column_that_is_no_name_is_refused(client, tmp_path, column):
+    path = write_table(tmp_path / "in.csv", [["text"], ["a"]])
+    with pytest.raises(AppError, match="column"):
+        client.predict(handle_file(path), column, api_name="/classify_file")
+
+
+@pytest.mark.parametrize(
+    "file", [None, "/etc/hostname", "app.py", "http://169.254.169.254/x.csv", {"path": "/etc/hostname"}, 3, ["a.csv"]]
+)
+def test_a_path_or_an_address_is_no_file(client, app, file):
+    if isinstance(file, dict):
+        file = {**file, "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises((AppError, ValueError)) as refused:
+        client.predict(file, "text", api_name="/classify_file")
+    assert "predicted" not in str(refused.value)
+    assert app.asked.read_text() == ""
+
+
+def test_the_uploads_of_others_are_not_served(app):
+    for path in ("/etc/hostname", "app.py", str(app.model / "config.json")):
+        with pytest.raises(urllib.error.HTTPError, match="403|404"):
+            urllib.request.urlopen(f"{app.url}/gradio_api/file={path}")
+
+
+def test_nothing_was_asked_of_another_host_and_nothing_went_wrong_unseen(app):
+    assert app.asked.read_text() == ""
+    ours = [line for line in app.log.read_text().splitlines() if "/space/" in line]
+    assert ours == []  # no traceback leads through our files; gradio logs those of what it refuses itself
+
+
+def run_app(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    for name, content in render_space(SpaceFacts("a model")).items():
+        (folder / name).write_bytes(content)
+    return subprocess.run(
+        [sys.executable, "app.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_without_a_model_it_says_which_variable_is_missing(app, tmp_path):
+    environment = {key: value for key, value in app.environment.items() if key != "MODEL_ID"}
+    done = run_app(tmp_path, environment)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("No model is named. Set the variable MODEL_ID")
+
+
+def test_a_model_that_cannot_be_loaded_is_one_message(app, tmp_path):
+    (tmp_path / "model").mkdir()
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(tmp_path / "model")})
+    assert done.returncode == 1
+    assert "The model model cannot be loaded: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("state", ["absent", "an empty folder", "present"])
+def test_the_guard_around_spaces_holds(app, tmp_path, state):
+    if state == "an empty folder":
+        (tmp_path / "spaces").mkdir()
+    if state == "present":
+        (tmp_path / "spaces.py").write_text("def GPU(function):\n    print('decorated', function.__name__)\n    return function\n")
+    source = app_directory() / "classifier.py"
+    code = "import classifier; print(classifier.classify('a great film')['label'])"
+    (tmp_path / "classifier.py").write_text(source.read_text())
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=app.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] in ("positive", "negative")
+    assert ("decorated run_model" in done.stdout) == (state == "present")
+
+
+def test_a_model_without_a_report_is_shown_without_figures(app, tmp_path):
+    model = shutil.copytree(app.model, tmp_path / "model", ignore=shutil.ignore_patterns("report.json", "checkpoints"))
+    code = f"import sys; sys.path.insert(0, {str(app_directory())!r}); from about import about; print(about())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**app.environment, "MODEL_ID": str(model)}, capture_output=True, text=True
+    )
+    assert "brings no report.json" in done.stdout
+
+
+def test_about_states_the_figures_of_the_report(app):
+    code = f"import sys; sys.path.insert(0, {str(app_directory())!r}); from about import about; print(about())"
+    done = subprocess.run([sys.executable, "-c", code], env=app.environment, capture_output=True, text=True)
+    report = json.loads((app.model / "report.json").read_text())
+    accuracy = report["evaluation"]["test"]["metrics"]["accuracy"]
+    expected = f"| Accuracy | {accuracy['value']:.3f} | {accuracy['low']:.3f} to {accuracy['high']:.3f} |"
+    assert expected in done.stdout
+    for row in report["evaluation"]["test"]["confusion_matrix"]:
+        assert " | ".join(f"{count:,}" for count in row) in done.stdout
+    assert "The figures hold for texts like those" in done.stdout
