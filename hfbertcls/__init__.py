@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hfbertcls.sharing.card import render_model_card
     from hfbertcls.sharing.card_metadata import TextClassificationCardData
     from hfbertcls.sharing.push import Pushed, PushRequest, push_directory
+    from hfbertcls.sharing.space import SpaceFacts, render_space
     from hfbertcls.sharing.space_deployment import DeployedSpace, deploy_space
     from hfbertcls.sharing.space_destination import SpaceRequest
     from hfbertcls.sharing.verify import Verification, verify_directory, verify_repository
@@ -79,6 +80,8 @@ _HOMES = {
     "Pushed": "hfbertcls.sharing.push",
     "push_directory": "hfbertcls.sharing.push",
     "DeployedSpace": "hfbertcls.sharing.space_deployment",
+    "SpaceFacts": "hfbertcls.sharing.space",
+    "render_space": "hfbertcls.sharing.space",
     "SpaceRequest": "hfbertcls.sharing.space_destination",
     "deploy_space": "hfbertcls.sharing.space_deployment",
     "Verification": "hfbertcls.sharing.verify",
@@ -109,6 +112,7 @@ __all__ = [
     "RegistryError",
     "Report",
     "SharingError",
+    "SpaceFacts",
     "SpaceRequest",
     "TextClassificationCardData",
     "TextClassificationTrainer",
@@ -129,6 +133,7 @@ __all__ = [
     "push_directory",
     "register",
     "render_model_card",
+    "render_space",
     "tokenize_split",
     "train_and_evaluate",
     "verify_directory",

@@ -33,7 +33,7 @@ def expected_files() -> set[str]:
             continue
         if name.startswith("hfbertcls/"):
             files.add(name)
-        elif name.startswith("model_card_templates/"):
+        elif name.startswith(("model_card_templates/", "spaces/")):
             files.add(f"hfbertcls/{name}")
     return files
 
@@ -81,10 +81,14 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
     )
     assert done.stdout.startswith("---\n")
     assert "## Results" in done.stdout
+    code = "from hfbertcls import SpaceFacts, render_space; print(*sorted(render_space(SpaceFacts('m'))))"
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert {"app.py", "README.md", "requirements.txt"} < set(done.stdout.split())
 
 
 def test_the_checkout_finds_its_templates():
     assert (resource_dir("model_card_templates") / "text-classification.md.jinja").is_file()
+    assert (resource_dir("spaces") / "text-classification" / "app.py").is_file()
 
 
 def test_a_missing_folder_says_reinstall():

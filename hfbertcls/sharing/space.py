@@ -72,7 +72,7 @@ class SpaceFacts:
         front_matter = parse_front_matter(split_card(card)[0])
         facts = report.card if report is not None else {}
         license_id = front_matter.get("license", facts.get("license"))
-        examples = widget_texts(front_matter.get("widget")) or [facts["usage_text"]] * bool(facts.get("usage_text"))
+        given = [facts["usage_text"]] if facts.get("usage_text") else []
         named = bool(report is not None and report.data.get("is_hub_id") and is_public)
         return cls(
             title=str((model_id or facts.get("title") or "A text classifier").rpartition("/")[2]),
@@ -80,7 +80,7 @@ class SpaceFacts:
             labels=len(report.task["labels"]) if report is not None else None,
             license=license_id if isinstance(license_id, str) else None,
             datasets=[report.data["source"]] if report is not None and named else [],
-            examples=examples,
+            examples=widget_texts(front_matter.get("widget")) or given,
             hardware=hardware,
         )
 

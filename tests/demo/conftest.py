@@ -20,10 +20,14 @@ from hfbertcls.sharing.space import SpaceFacts, render_space
 
 
 EXAMPLES = ("the film was great", "a dull plot and poor acting")
-HOSTILE = ("<img src=x onerror=\"document.title='broken-in'\">", "[a](javascript:alert`1`)|**b**", "=cmd|' /C calc'!A0")
+HOSTILE = (
+    "<img src=x onerror=\"document.title='broken-in'\">",
+    "[a](javascript:alert`1`)|**b**",
+    "=cmd|' /C calc'!A0",
+)
 
 # Every process that finds this on its path cannot import hfbertcls, and notes each address that it looks up or connects to.
-_GUARD = '''
+_GUARD = """
 import os, socket, sys
 
 class Absent:
@@ -55,7 +59,7 @@ def guarded_connect(self, address):
     return connect(self, address)
 
 socket.getaddrinfo, socket.socket.connect = guarded_look_up, guarded_connect
-'''
+"""
 
 
 @dataclass(frozen=True)

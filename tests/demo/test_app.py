@@ -35,7 +35,10 @@ def write_table(path: Path, rows) -> Path:
 
 
 def test_hfbertcls_is_not_there_and_the_network_is_not(app):
-    for code, error in (("import hfbertcls", "ModuleNotFoundError"), ("import socket; socket.getaddrinfo('a.example', 1)", "OSError")):
+    for code, error in (
+        ("import hfbertcls", "ModuleNotFoundError"),
+        ("import socket; socket.getaddrinfo('a.example', 1)", "OSError"),
+    ):
         done = subprocess.run([sys.executable, "-c", code], env=app.environment, capture_output=True, text=True)
         assert error in done.stderr
     app.asked.write_text("")
@@ -133,9 +136,7 @@ def test_a_file_comes_back_with_a_label_for_each_row_in_order(client, tmp_path):
 def test_cells_that_a_spreadsheet_would_run_come_back_escaped(client, tmp_path):
     cells = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1+1", "\uff1d1+1", "-3.5", "+7", "plain", "'quoted"]
     rows = [["=header", "text"], *([cell, cell] for cell in cells)]
-    path, _, _ = client.predict(
-        handle_file(write_table(tmp_path / "in.csv", rows)), "text", api_name="/classify_file"
-    )
+    path, _, _ = client.predict(handle_file(write_table(tmp_path / "in.csv", rows)), "text", api_name="/classify_file")
     table = table_of(path)
     assert table[0][0] == "'=header"
     assert [row[0] for row in table[1:]] == [
@@ -253,7 +254,9 @@ def test_the_guard_around_spaces_holds(app, tmp_path, state):
     if state == "an empty folder":
         (tmp_path / "spaces").mkdir()
     if state == "present":
-        (tmp_path / "spaces.py").write_text("def GPU(function):\n    print('decorated', function.__name__)\n    return function\n")
+        (tmp_path / "spaces.py").write_text(
+            "def GPU(function):\n    print('decorated', function.__name__)\n    return function\n"
+        )
     source = app_directory() / "classifier.py"
     code = "import classifier; print(classifier.classify('a great film')['label'])"
     (tmp_path / "classifier.py").write_text(source.read_text())

@@ -40,7 +40,8 @@ class Visit:
         self.page.wait_for_function("document.querySelector('#column input').value == 'text'")
         self.page.get_by_role("button", name="Classify the file").click()
         self.page.wait_for_function(
-            "(document.querySelector('#summary textarea, #summary input') || {}).value?.includes(' rows ')", timeout=120_000
+            "(document.querySelector('#summary textarea, #summary input') || {}).value?.includes(' rows ')",
+            timeout=120_000,
         )
 
     def about(self) -> None:
@@ -49,7 +50,11 @@ class Visit:
 
     def violations(self) -> list[str]:
         found = Axe().run(self.page).response["violations"]
-        return [f"{entry['id']}: {entry['nodes'][0]['html'][:200]}" for entry in found if entry["impact"] in ("serious", "critical")]
+        return [
+            f"{entry['id']}: {entry['nodes'][0]['html'][:200]}"
+            for entry in found
+            if entry["impact"] in ("serious", "critical")
+        ]
 
     def foreign(self) -> list[str]:
         return [url for url in self.requests if not url.startswith((self.url, "data:", "blob:"))]
@@ -78,7 +83,9 @@ def texts(tmp_path):
     return path
 
 
-@pytest.mark.parametrize(("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)])
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE), ("dark", PHONE)]
+)
 def test_the_whole_visit(visit, app, texts, tmp_path, scheme, size):
     seen = visit(app, scheme=scheme, size=size)
     page = seen.page
@@ -122,7 +129,9 @@ def test_an_example_and_the_keyboard_alone(visit, app):
     names = []
     for _ in range(40):
         page.keyboard.press("Tab")
-        names.append(page.evaluate("(document.activeElement.innerText || document.activeElement.ariaLabel || '').trim()"))
+        names.append(
+            page.evaluate("(document.activeElement.innerText || document.activeElement.ariaLabel || '').trim()")
+        )
     assert "Classify" in names
     assert "Which words mattered?" in names
     page.get_by_role("button", name="Which words mattered?").focus()
@@ -143,7 +152,7 @@ PAYLOADS = (
     "<script>document.title='broken-in'</script>",
     "<svg/onload=\"document.title='broken-in'\">",
     "![x](http://pictures.example/x.png) [a](javascript:document.title='broken-in')",
-    "\"><iframe src=\"javascript:parent.document.title='broken-in'\"></iframe>",
+    '"><iframe src="javascript:parent.document.title=\'broken-in\'"></iframe>',
     "$$\\href{javascript:document.title='broken-in'}{x}$$",
 )
 
