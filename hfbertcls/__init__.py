@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hfbertcls.evaluation.report import Report
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.measure import evaluate_model
+    from hfbertcls.modeling.heads import undo_calibration
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
@@ -82,6 +83,7 @@ _HOMES = {
     "render_model_card": "hfbertcls.sharing.card",
     "tokenize_split": "hfbertcls.data.tokenization",
     "train_and_evaluate": "hfbertcls.run",
+    "undo_calibration": "hfbertcls.modeling.heads",
 }
 
 __all__ = [
@@ -123,6 +125,7 @@ __all__ = [
     "render_model_card",
     "tokenize_split",
     "train_and_evaluate",
+    "undo_calibration",
     "verify_directory",
     "verify_repository",
 ]

@@ -18,6 +18,7 @@ from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, did_y
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
@@ -73,7 +74,7 @@ def evaluate_model(
         task=task_facts(data, schema, tokenized.max_length),
         model=model_facts(source, loaded, Path(source.name).expanduser() / "model.safetensors"),
         data=data_facts(data, {name: facts}),
-        evaluation={name: split_figures(predictions, digest, baselines)},
+        evaluation={name: split_figures(predictions, digest, baselines, temperature_of(loaded.config))},
         card={},
         environment=describe_environment(),
         command=command or public_command(),

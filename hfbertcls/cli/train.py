@@ -75,6 +75,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--early-stopping", type=int, metavar="PATIENCE", help="stop after so many evaluations without gain"
     )
+    parser.add_argument(
+        "--no-calibration", action="store_true", help="leave the scores as training made them (default: a temperature)"
+    )
     parser.add_argument("--callbacks", nargs="+", default=[], metavar="NAME", help="further registered callbacks")
     parser.add_argument(
         "--report-to", nargs="+", default=[], metavar="TRACKER", help="trackio, tensorboard, wandb, mlflow, ..."
@@ -147,7 +150,7 @@ def config_file(words: Sequence[str]) -> str | None:
 
 _SWITCHES = {
     "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
-    "push_every_save",
+    "push_every_save", "no_calibration",
 }  # fmt: skip
 
 
@@ -296,6 +299,7 @@ def run(options: argparse.Namespace) -> int:
         card=_card_facts(options),
         publish_examples=options.publish_examples,
         command=public_command(options.words),
+        calibrate=not options.no_calibration,
     )
     check_options(training)
     if options.push_every_save and options.push_to_hub is None:

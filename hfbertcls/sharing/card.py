@@ -212,8 +212,8 @@ def _limits(report: Report) -> list[str]:
     ece = figures["metrics"]["ece"]
     if ece["low"] is not None and ece["low"] > 0.02:
         limits.append(
-            f"The scores are not calibrated: on average they are {format_number(ece['value'])} away from the share of "
-            "right answers."
+            f"The scores are {'still off after calibration' if figures['calibration'] else 'not calibrated'}: on average they "
+            f"are {format_number(ece['value'])} away from the share of right answers."
         )
     return limits
 

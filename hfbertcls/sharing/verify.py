@@ -14,6 +14,8 @@ from jinja2 import UndefinedError
 
 from hfbertcls.errors import DatasetError, HfBertClsError, ModelError, SharingError, shorten
 from hfbertcls.evaluation.report import Report, split_figures
+from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
+from hfbertcls.modeling.heads import TEMPERATURE
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import RENDERER, Fence, render_model_card, sha256_of_text
 from hfbertcls.sharing.card_metadata import OWNED_KEYS, TAG, parse_front_matter, split_card
@@ -22,6 +24,7 @@ from hfbertcls.sharing.retrying import reason_of, tried
 
 
 _TOLERANCE = 1e-6  # relative; other versions of numpy may sum in another order
+_FITTING_TOLERANCE = 1e-3  # relative; the logits are rounded to fp32 and the temperature to five digits
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,14 @@ def _files(folder: Path, report: Report, fence: Fence) -> Iterator[str]:
         return
     if names != list(report.task["labels"]):
         yield "config.json: its labels are not those of report.json"
+    for name, stated in report.evaluation.items():
+        if _temperature(stated) != config.get(TEMPERATURE):
+            yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"
+
+
+def _temperature(stated: Mapping[str, Any]) -> float | None:
+    value = (stated.get("calibration") or {}).get("temperature")
+    return float(value) if isinstance(value, float | int) else None
 
 
 def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> list[str]:
@@ -133,9 +144,16 @@ def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> 
         predictions = Predictions.from_parquet(path.read_bytes(), report.task["labels"])
     except (HfBertClsError, OSError, ValueError) as err:
         return [*differences, f"{place}: it cannot be read ({shorten(str(err), 120)})"]
-    derived = split_figures(predictions, digest, stated.get("baselines"))
+    temperature = _temperature(stated)
+    derived = split_figures(predictions, digest, stated.get("baselines"), temperature)
     derived.pop("predictions_sha256")
     differences += compare({key: stated.get(key) for key in derived}, derived, f"report.json: evaluation.{name}")
+    if temperature is not None and name == FITTED_ON:
+        fitted = fit_temperature(predictions.gold, predictions.logits * temperature)
+        if fitted is None or not isclose(fitted, temperature, rel_tol=_FITTING_TOLERANCE):
+            differences.append(
+                f"report.json: evaluation.{name}.calibration.temperature states {temperature:g}, the files give {fitted}"
+            )
     counts = {label: row["support"] for label, row in derived["per_label"].items()}
     facts = report.data["splits"].get(name, {})
     differences += compare(facts.get("label_counts", {}), counts, f"report.json: data.splits.{name}.label_counts")

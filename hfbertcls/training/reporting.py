@@ -15,6 +15,7 @@ from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
@@ -73,7 +74,8 @@ def report_on_training(
         logits = score(model, tokenizer, tokenized[name])
         predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names)
         digest = write_predictions(staging, name, predictions)
-        evaluation[name] = split_figures(predictions, digest, baselines.scores(data.splits[name].texts, gold[name]))
+        beside = baselines.scores(data.splits[name].texts, gold[name])
+        evaluation[name] = split_figures(predictions, digest, beside, temperature_of(model.config))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
