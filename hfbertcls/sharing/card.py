@@ -20,6 +20,7 @@ CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "co
 """What a person may state."""
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
+_SCARCE_ROWS = 10
 _METRIC_NAMES = {
     "accuracy": "Accuracy",
     "f1_macro": "Macro F1",
@@ -208,6 +209,12 @@ def _limits(report: Report) -> list[str]:
         more = f" and {len(few) - 10} more" if len(few) > 10 else ""
         limits.append(
             f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose figures are rough: {shown}{more}."
+        )
+    scarce = sum(1 <= row["support"] < _SCARCE_ROWS for row in figures["per_label"].values())
+    if scarce:
+        limits.append(
+            f"{scarce} of {len(figures['per_label'])} labels have fewer than {_SCARCE_ROWS} rows in the {split} split: the "
+            "interval of macro F1 is too narrow."
         )
     ece = figures["metrics"]["ece"]
     if ece["low"] is not None and ece["low"] > 0.02:
