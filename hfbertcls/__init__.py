@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from hfbertcls.comparison import compare_models
     from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.data.tokenization import tokenize_split
@@ -67,6 +68,7 @@ _HOMES = {
     "TrainingError": "hfbertcls.errors",
     "TrainingInterruptedError": "hfbertcls.errors",
     "TrainingOptions": "hfbertcls.run",
+    "compare_models": "hfbertcls.comparison",
     "evaluate_model": "hfbertcls.measure",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
@@ -114,6 +116,7 @@ __all__ = [
     "TrainingInterruptedError",
     "TrainingOptions",
     "Verification",
+    "compare_models",
     "evaluate_model",
     "load_for_inference",
     "load_for_training",

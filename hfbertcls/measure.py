@@ -55,10 +55,10 @@ def evaluate_model(
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
     require_single_label(data)
-    name = _choose_split(data, split)
+    name = choose_split(data, split)
     tokenizer = load_tokenizer(source)
     loaded = load_for_inference(source)
-    schema = _schema_of(loaded, source, data)
+    schema = schema_of(loaded, source, data)
     data = replace(data, schema=schema)
     describe_dataset(data, say)
     tokenized = tokenize_split(data.splits[name], tokenizer, find_max_length(tokenizer, loaded.config), schema)
@@ -166,7 +166,12 @@ def _rows_of(data: TextDataset, name: str, sha256: str | None, rows: npt.NDArray
     return split.take(name, np.array([position_of[int(row)] for row in rows], dtype=np.int64))
 
 
-def _choose_split(data: TextDataset, requested: str | None) -> str:
+def choose_split(data: TextDataset, requested: str | None) -> str:
+    """The split to measure on: the requested one, else test, else validation, else train.
+
+    Raises:
+        ConfigurationError: if there is no such split.
+    """
     if requested is not None and requested not in data.splits:
         raise ConfigurationError(
             f"{data.source} has no split {requested!r}{did_you_mean(requested, data.splits)}; "
@@ -175,8 +180,13 @@ def _choose_split(data: TextDataset, requested: str | None) -> str:
     return requested or next(name for name in ("test", "validation", "train") if name in data.splits)
 
 
-def _schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
-    """The labels of the model, which must cover those of the data."""
+def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
+    """The labels of the model, which must cover those of the data.
+
+    Raises:
+        DatasetError: if they do not.
+        ModelError: if the model has another number of outputs than label names.
+    """
     id2label: dict[Any, str] = {**(model.config.id2label or {})}
     schema = LabelSchema(tuple(str(id2label[index]) for index in sorted(id2label)), declared=True)
     if model.config.num_labels != len(schema):

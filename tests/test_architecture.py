@@ -17,6 +17,7 @@ ROOMS = (
     {"sharing"},
     {"training"},
     {"run", "measure", "quickstart"},
+    {"comparison"},
     {"cli"},
     {"__main__"},
 )

@@ -1,6 +1,7 @@
 """Bootstrap over rows of the figures that follow from a table of counts: a resample of the rows is a draw of the table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,66 +15,83 @@ Counts = npt.NDArray[np.int64]
 Bounds = dict[str, tuple[float, float]]
 
 
+@dataclass(frozen=True)
 class CountedRows:
-    """Rows of a split counted by gold and predicted label; only pairs that occur are held.
+    """Rows of a split counted by gold and predicted label (and by what else they are told apart).
 
     Args:
-        gold: ids of shape `(n,)`.
-        predicted: ids of the same shape.
+        counts: rows of each kind, of shape `(kinds,)`.
+        gold: the gold label of each kind, of the same shape.
+        predicted: its predicted label, of the same shape.
         num_labels: how many labels there are.
     """
 
-    def __init__(self, gold: Ids, predicted: Ids, num_labels: int) -> None:
+    counts: Counts
+    gold: Ids
+    predicted: Ids
+    num_labels: int
+
+    @classmethod
+    def of(cls, gold: Ids, predicted: Ids, num_labels: int) -> "CountedRows":
+        """Count rows with the given ids, both of shape `(n,)`."""
         pairs, counts = np.unique(gold * num_labels + predicted, return_counts=True)
-        self.counts: Counts = counts
-        """Rows of each pair, of shape `(pairs,)`."""
-        self._gold, self._predicted = np.divmod(pairs, num_labels)
-        self._num_labels = num_labels
+        return cls(counts.astype(np.int64), pairs // num_labels, pairs % num_labels, num_labels)
 
-    def scores(self, counts: Counts) -> dict[str, Floats]:
-        """Accuracy, F1 averages and correlation of tables of shape `(tables, pairs)`."""
-        right = self._gold == self._predicted
-        return scores_of_counts(
-            self._by_label(counts[:, right], self._gold[right]),
-            self._by_label(counts, self._gold),
-            self._by_label(counts, self._predicted),
-        )
+    def scores(self, tables: Counts) -> dict[str, Floats]:
+        """Accuracy, F1 averages and correlation of tables of shape `(tables, kinds)`."""
+        return scores_of_counts(*self._sums(tables))
 
-    def _by_label(self, counts: Counts, labels: Ids) -> Counts:
-        """Sums of the pairs of each label, of shape `(tables, num_labels)`."""
-        sums = np.zeros((len(counts), self._num_labels), dtype=np.int64)
+    def f1_by_label(self, tables: Counts) -> Floats:
+        """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
+        hits, gold, predicted = self._sums(tables)
+        occurs = gold + predicted
+        f1: Floats = np.divide(2.0 * hits, occurs, out=np.full(hits.shape, np.nan), where=occurs > 0)
+        return f1
+
+    def _sums(self, tables: Counts) -> tuple[Counts, Counts, Counts]:
+        right = self.gold == self.predicted
+        hits = self._by_label(tables[:, right], self.gold[right])
+        return hits, self._by_label(tables, self.gold), self._by_label(tables, self.predicted)
+
+    def _by_label(self, tables: Counts, labels: Ids) -> Counts:
+        """Sums of the kinds of each label, of shape `(tables, num_labels)`."""
+        sums = np.zeros((len(tables), self.num_labels), dtype=np.int64)
         if len(labels):
             order = np.argsort(labels, kind="stable")
             present, starts = np.unique(labels[order], return_index=True)
-            sums[:, present] = np.add.reduceat(counts[:, order], starts, axis=1)
+            sums[:, present] = np.add.reduceat(tables[:, order], starts, axis=1)
         return sums
 
-    def draws(self, seed: int) -> dict[str, Floats]:
-        """Figures of resamples of the rows, of shape `(NUM_RESAMPLES,)`."""
-        generator = np.random.default_rng(seed)
-        num_rows = self.counts.sum()
-        shares = self.counts / num_rows
-        sizes = self._chunks(NUM_RESAMPLES)
-        return _joined(
-            self.scores(generator.multinomial(num_rows, shares, size=stop - start)) for start, stop in sizes
-        )
 
-    def without_one_row(self) -> dict[str, Floats]:
-        """Figures without one row of each pair in turn, of shape `(pairs,)`."""
+def resampled_tables(counts: Counts, width: int, seed: int) -> Iterator[Counts]:
+    """Yield tables of shape `(some, kinds)` of resamples of the rows, NUM_RESAMPLES in all.
 
-        def without(start: int, stop: int) -> Counts:
-            tables: Counts = np.tile(self.counts, (stop - start, 1))
-            tables[np.arange(stop - start), np.arange(start, stop)] -= 1
-            return tables
-
-        return _joined(self.scores(without(*chunk)) for chunk in self._chunks(len(self.counts)))
-
-    def _chunks(self, tables: int) -> Iterator[tuple[int, int]]:
-        chunk = max(1, _CELLS_PER_CHUNK // max(len(self.counts), self._num_labels))
-        return ((start, min(start + chunk, tables)) for start in range(0, tables, chunk))
+    Args:
+        counts: rows of each kind, of shape `(kinds,)`.
+        width: values that are computed of each table, so that few tables are held at a time where it is large.
+        seed: of the drawing.
+    """
+    generator = np.random.default_rng(seed)
+    num_rows = counts.sum()
+    for start, stop in _chunks(NUM_RESAMPLES, max(width, len(counts))):
+        yield generator.multinomial(num_rows, counts / num_rows, size=stop - start)
 
 
-def _joined(parts: Iterator[dict[str, Floats]]) -> dict[str, Floats]:
+def tables_without_one_row(counts: Counts, width: int) -> Iterator[Counts]:
+    """Yield tables of shape `(some, kinds)` that lack one row of each kind in turn."""
+    for start, stop in _chunks(len(counts), max(width, len(counts))):
+        tables: Counts = np.tile(counts, (stop - start, 1))
+        tables[np.arange(stop - start), np.arange(start, stop)] -= 1
+        yield tables
+
+
+def _chunks(tables: int, width: int) -> Iterator[tuple[int, int]]:
+    chunk = max(1, _CELLS_PER_CHUNK // width)
+    return ((start, min(start + chunk, tables)) for start in range(0, tables, chunk))
+
+
+def joined(parts: Iterable[dict[str, Floats]]) -> dict[str, Floats]:
+    """Figures of several batches of tables, one after the other."""
     found = list(parts)
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
@@ -88,14 +106,13 @@ def count_intervals(gold: Ids, predicted: Ids, num_labels: int, level: float, se
         level: of confidence, such as 0.95.
         seed: of the resampling.
     """
-    rows = CountedRows(gold, predicted, num_labels)
+    rows = CountedRows.of(gold, predicted, num_labels)
     values = {name: float(value[0]) for name, value in rows.scores(rows.counts[None]).items()}
     if len(gold) == 1:
         return {name: (value, value) for name, value in values.items()}
-    left_out = rows.without_one_row()
-    return {
-        name: bca(values[name], draws, left_out[name], rows.counts, level) for name, draws in rows.draws(seed).items()
-    }
+    draws = joined(map(rows.scores, resampled_tables(rows.counts, num_labels, seed)))
+    left_out = joined(map(rows.scores, tables_without_one_row(rows.counts, num_labels)))
+    return {name: bca(value, draws[name], left_out[name], rows.counts, level) for name, value in values.items()}
 
 
 def bca(value: float, draws: Floats, left_out: Floats, weights: Counts, level: float) -> tuple[float, float]:

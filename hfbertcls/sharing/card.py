@@ -21,7 +21,7 @@ CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "co
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
 _SCARCE_ROWS = 10
-_METRIC_NAMES = {
+METRIC_NAMES = {
     "accuracy": "Accuracy",
     "f1_macro": "Macro F1",
     "f1_weighted": "Weighted F1",
@@ -58,7 +58,7 @@ def render_model_card(report: Report) -> str:
     body = environment.get_template(_TEMPLATE).render(
         report=report,
         split=shown_split(report),
-        metric_names=_METRIC_NAMES,
+        metric_names=METRIC_NAMES,
         lower_is_better=LOWER_IS_BETTER,
         few_rows=_FEW_ROWS,
         limits=_limits(report),
@@ -241,5 +241,5 @@ def summary_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name, entry in figures["metrics"].items():
         if entry["value"] is not None:
             interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
-            rows.append((_METRIC_NAMES[name], format_number(entry["value"]), interval))
+            rows.append((METRIC_NAMES[name], format_number(entry["value"]), interval))
     return rows
