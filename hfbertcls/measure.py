@@ -63,7 +63,9 @@ def evaluate_model(
     describe_dataset(data, say)
     tokenized = tokenize_split(data.splits[name], tokenizer, find_max_length(tokenizer, loaded.config), schema)
     gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
-    predictions = Predictions(data.splits[name].rows, gold, score(loaded, tokenizer, tokenized), schema.names)
+    slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
+    logits = score(loaded, tokenizer, tokenized)
+    predictions = Predictions(data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices)
     baselines = None
     if name != "train" and "train" in data.splits:
         train = schema.encode(data.splits["train"].labels)

@@ -7,9 +7,11 @@ from typing import Any
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.abstaining import accuracy_by_coverage
 from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.intervals import score_with_intervals
 from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, softmax
+from hfbertcls.evaluation.slices import slices_of
 from hfbertcls.evaluation.temperature import calibration_figures
 from hfbertcls.modeling.predictions import Predictions
 
@@ -110,6 +112,8 @@ def split_figures(
         "per_label": dict(zip(names, per_label, strict=True)),
         "confusion_matrix": confusion_matrix(gold, predictions.predicted, len(names)).tolist(),
         "reliability": reliability(gold, softmax(logits)).as_rows(),
+        "slices": slices_of(predictions),
+        "abstaining": accuracy_by_coverage(gold, logits),
         "calibration": None if temperature is None else calibration_figures(gold, logits, temperature),
         "baselines": baselines,
     }

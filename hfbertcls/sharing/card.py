@@ -55,6 +55,7 @@ def render_model_card(report: Report) -> str:
     )
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
     environment.filters["code"] = _code
+    environment.filters["difference"] = difference_of
     body = environment.get_template(_TEMPLATE).render(
         report=report,
         split=shown_split(report),
@@ -219,10 +220,17 @@ def _limits(report: Report) -> list[str]:
     ece = figures["metrics"]["ece"]
     if ece["low"] is not None and ece["low"] > 0.02:
         limits.append(
-            f"The scores are {'still off after calibration' if figures['calibration'] else 'not calibrated'}: on average they "
+            f"The scores are {'still off after calibration' if figures.get('calibration') else 'not calibrated'}: on average they "
             f"are {format_number(ece['value'])} away from the share of right answers."
         )
     return limits
+
+
+def difference_of(slices: Mapping[str, Any]) -> str:
+    """Whether slices differ by more than chance, in words."""
+    p_value = slices["p_value"]
+    told = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
+    return f"the slices differ by more than chance: {told}" if p_value < 0.05 else f"this may be chance: {told}"
 
 
 def _not_stated(report: Report) -> list[str]:

@@ -30,6 +30,7 @@ def task_facts(data: TextDataset, schema: LabelSchema, max_length: int) -> dict[
         "text_column": data.text_column,
         "text_pair_column": data.text_pair_column,
         "label_column": data.label_column,
+        "slice_column": data.slice_column,
         "max_length": max_length,
     }
 

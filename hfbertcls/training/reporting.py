@@ -72,7 +72,9 @@ def report_on_training(
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         logits = score(model, tokenizer, tokenized[name])
-        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names)
+        slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
+        tokens = tokenized[name].num_tokens
+        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names, tokens, slices)
         digest = write_predictions(staging, name, predictions)
         beside = baselines.scores(data.splits[name].texts, gold[name])
         evaluation[name] = split_figures(predictions, digest, beside, temperature_of(model.config))
@@ -130,7 +132,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])
     tokenized = TokenizedSplit(plain.add_column("length", lengths), lengths, max_length, 0)
     gold = np.asarray(validation["labels"], dtype=np.int64)
-    predictions = Predictions(np.arange(len(gold)), gold, score(model, tokenizer, tokenized), labels)
+    predictions = Predictions(np.arange(len(gold)), gold, score(model, tokenizer, tokenized), labels, lengths)
     source = str(card.get("dataset") or "data that the author did not name")
     splits = {name: _bare_facts(dataset, labels) for name, dataset in datasets_by_name.items()}
     base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")
