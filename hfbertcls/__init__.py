@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
     from hfbertcls.run import TrainingOptions, train_and_evaluate
+    from hfbertcls.seeds import train_with_seeds
     from hfbertcls.sharing.card import render_model_card
     from hfbertcls.sharing.card_metadata import TextClassificationCardData
     from hfbertcls.sharing.push import Pushed, PushRequest, push_directory
@@ -85,6 +86,7 @@ _HOMES = {
     "render_model_card": "hfbertcls.sharing.card",
     "tokenize_split": "hfbertcls.data.tokenization",
     "train_and_evaluate": "hfbertcls.run",
+    "train_with_seeds": "hfbertcls.seeds",
     "undo_calibration": "hfbertcls.modeling.heads",
 }
 
@@ -128,6 +130,7 @@ __all__ = [
     "render_model_card",
     "tokenize_split",
     "train_and_evaluate",
+    "train_with_seeds",
     "undo_calibration",
     "verify_directory",
     "verify_repository",

@@ -17,7 +17,7 @@ ROOMS = (
     {"sharing"},
     {"training"},
     {"run", "measure", "quickstart"},
-    {"comparison"},
+    {"comparison", "seeds"},
     {"cli"},
     {"__main__"},
 )

@@ -62,6 +62,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on with a run that was stopped there, or begin if there is none"
     )
     parser.add_argument("--seed", type=int, default=42, help="of splits, head, data order and dropout (default: 42)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train N times from seeds on, share the best on validation, report the spread",
+    )
     parser.add_argument("--epochs", type=float, metavar="N", help="default: by the number of rows and labels")
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after so many updates; overrides --epochs")
     parser.add_argument(
@@ -286,6 +292,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.environment import public_command
     from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.run import TrainingOptions, check_options, train_and_evaluate
+    from hfbertcls.seeds import check_seeds, train_with_seeds
     from hfbertcls.sharing.output_directory import OutputDirectory
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
@@ -305,6 +312,8 @@ def run(options: argparse.Namespace) -> int:
     check_options(training)
     if options.push_every_save and options.push_to_hub is None:
         raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
+    if options.seeds is not None:
+        check_seeds(options.seeds, backup=options.push_every_save)
     request = backup = None
     if options.push_to_hub is not None:
         from hfbertcls.sharing.card_metadata import check_metadata
@@ -330,7 +339,10 @@ def run(options: argparse.Namespace) -> int:
     )
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
     try:
-        report = train_and_evaluate(source, data, options.output_dir, training, say)
+        if options.seeds is None:
+            report = train_and_evaluate(source, data, options.output_dir, training, say)
+        else:
+            report = train_with_seeds(source, data, options.output_dir, options.seeds, training, say)
     finally:
         if backup is not None:
             backup.finish()

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import UndefinedError
 
 from hfbertcls.errors import DatasetError, HfBertClsError, ModelError, SharingError, shorten
+from hfbertcls.evaluation.repeats import summary_of_runs
 from hfbertcls.evaluation.report import Report, split_figures
 from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
 from hfbertcls.modeling.heads import TEMPERATURE
@@ -62,7 +63,7 @@ def verify_directory(directory: str | Path) -> Verification:
             differences += _split(path, name, stated, report)
         else:
             notes.append(f"the figures of the {name} split cannot be derived: predictions/{name}.parquet is not there")
-    differences += _card(card, fence, report)
+    differences += [*_seeds(report), *_card(card, fence, report)]
     return Verification(tuple(dict.fromkeys(differences)), tuple(notes))
 
 
@@ -126,6 +127,23 @@ def _files(folder: Path, report: Report, fence: Fence) -> Iterator[str]:
     for name, stated in report.evaluation.items():
         if _temperature(stated) != config.get(TEMPERATURE):
             yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"
+
+
+def _seeds(report: Report) -> list[str]:
+    """Mean and deviation over several runs, from what each has scored, and the one that is shipped among them."""
+    seeds = (report.training or {}).get("seeds")
+    if not seeds:
+        return []
+    place = "report.json: training.seeds"
+    splits = list(report.evaluation)
+    differences = []
+    for run in seeds["runs"]:
+        if run["seed"] == seeds["chosen"]:
+            for split in splits:
+                values = {name: report.evaluation[split]["metrics"][name]["value"] for name in run[split]}
+                differences += compare(run[split], values, f"{place}.runs, seed {run['seed']}, {split}")
+    derived = summary_of_runs(seeds["runs"], splits, list(seeds["runs"][0][splits[0]]))
+    return differences + compare(seeds["summary"], derived, f"{place}.summary")
 
 
 def _temperature(stated: Mapping[str, Any]) -> float | None:
