@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from hfbertcls.evaluation.report import Report
     from hfbertcls.inference.pipelines import load_pipeline
+    from hfbertcls.learning_curve import add_learning_curve
     from hfbertcls.measure import evaluate_model
     from hfbertcls.modeling.heads import undo_calibration
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
@@ -69,6 +70,7 @@ _HOMES = {
     "TrainingError": "hfbertcls.errors",
     "TrainingInterruptedError": "hfbertcls.errors",
     "TrainingOptions": "hfbertcls.run",
+    "add_learning_curve": "hfbertcls.learning_curve",
     "compare_models": "hfbertcls.comparison",
     "evaluate_model": "hfbertcls.measure",
     "load_for_inference": "hfbertcls.modeling.loading",
@@ -118,6 +120,7 @@ __all__ = [
     "TrainingInterruptedError",
     "TrainingOptions",
     "Verification",
+    "add_learning_curve",
     "compare_models",
     "evaluate_model",
     "load_for_inference",

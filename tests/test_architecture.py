@@ -17,7 +17,7 @@ ROOMS = (
     {"sharing"},
     {"training"},
     {"run", "measure", "quickstart"},
-    {"comparison", "seeds"},
+    {"comparison", "seeds", "learning_curve"},
     {"cli"},
     {"__main__"},
 )

@@ -68,6 +68,11 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         metavar="N",
         help="train N times from seeds on, share the best on validation, report the spread",
     )
+    parser.add_argument(
+        "--learning-curve",
+        action="store_true",
+        help="train on 1/8, 1/4 and 1/2 of the rows too: would more data help?",
+    )
     parser.add_argument("--epochs", type=float, metavar="N", help="default: by the number of rows and labels")
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after so many updates; overrides --epochs")
     parser.add_argument(
@@ -157,7 +162,7 @@ def config_file(words: Sequence[str]) -> str | None:
 
 _SWITCHES = {
     "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
-    "push_every_save", "no_calibration",
+    "push_every_save", "no_calibration", "learning_curve",
 }  # fmt: skip
 
 
@@ -290,6 +295,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.cli.summary import summary
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
+    from hfbertcls.learning_curve import add_learning_curve, parts_of
     from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.run import TrainingOptions, check_options, train_and_evaluate
     from hfbertcls.seeds import check_seeds, train_with_seeds
@@ -314,6 +320,8 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
     if options.seeds is not None:
         check_seeds(options.seeds, backup=options.push_every_save)
+        if options.learning_curve:
+            raise ConfigurationError("--learning-curve is of one run, --seeds makes several. Leave one out")
     request = backup = None
     if options.push_to_hub is not None:
         from hfbertcls.sharing.card_metadata import check_metadata
@@ -337,12 +345,16 @@ def run(options: argparse.Namespace) -> int:
         slice_by=options.slice_by,
         seed=options.seed,
     )
+    if options.learning_curve:
+        parts_of(data.splits["train"], options.seed)
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
     try:
         if options.seeds is None:
             report = train_and_evaluate(source, data, options.output_dir, training, say)
         else:
             report = train_with_seeds(source, data, options.output_dir, options.seeds, training, say)
+        if options.learning_curve:
+            report = add_learning_curve(source, data, options.output_dir, report, training, say)
     finally:
         if backup is not None:
             backup.finish()

@@ -99,7 +99,7 @@ _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
     "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "bpe.codes",
 )  # fmt: skip
-_PLOTS = ("confusion_matrix.png", "reliability.png", "learning_curves.png")
+_PLOTS = ("confusion_matrix.png", "reliability.png", "learning_curves.png", "data_curve.png")
 _NEEDED = ("README.md", "config.json", "report.json", "tokenizer_config.json")
 
 
@@ -132,10 +132,14 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
 def address(directory: Path, repo_id: str) -> None:
     """Write into report and card where the model will be found; what people wrote into the card stays."""
     report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
-    addressed = replace(report, card={**report.card, "repo_id": repo_id, "usage_model": repo_id})
+    rewrite_report(directory, replace(report, card={**report.card, "repo_id": repo_id, "usage_model": repo_id}))
+
+
+def rewrite_report(directory: Path, report: Report) -> None:
+    """Put another report into a finished directory, with its card; what people wrote into the card stays."""
     existing = (directory / "README.md").read_text(encoding="utf-8-sig")
-    card, _ = join_card(render_model_card(addressed), existing)
-    _write(directory / "report.json", addressed.to_json())
+    card, _ = join_card(render_model_card(report), existing)
+    _write(directory / "report.json", report.to_json())
     _write(directory / "README.md", card)
 
 

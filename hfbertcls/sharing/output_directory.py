@@ -18,6 +18,7 @@ _STAGING = ".hfbertcls-staging"
 _WEIGHTS = "model.safetensors"
 _BACKUP = ".hfbertcls-backup"
 _SEEDS = "seeds"
+_CURVE = "learning-curve"
 _BEGUN = {_LOCK, _STAGING, _BACKUP, _SEEDS, "checkpoints", "metrics.jsonl"}
 
 
@@ -158,7 +159,7 @@ class OutputDirectory:
         """Remove what an earlier run left, and nothing else."""
         for name in (_WEIGHTS, "README.md", "report.json", "metrics.jsonl", "training_args.json", "config.json"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "plots", _SEEDS, _STAGING, _BACKUP):
+        for name in ("checkpoints", "predictions", "plots", _SEEDS, _CURVE, _STAGING, _BACKUP):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def publish(self) -> None:

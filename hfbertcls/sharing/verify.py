@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import UndefinedError
 
 from hfbertcls.errors import DatasetError, HfBertClsError, ModelError, SharingError, shorten
+from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
 from hfbertcls.evaluation.repeats import summary_of_runs
 from hfbertcls.evaluation.report import Report, split_figures
 from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
@@ -63,7 +64,7 @@ def verify_directory(directory: str | Path) -> Verification:
             differences += _split(path, name, stated, report)
         else:
             notes.append(f"the figures of the {name} split cannot be derived: predictions/{name}.parquet is not there")
-    differences += [*_seeds(report), *_card(card, fence, report)]
+    differences += [*_seeds(report), *_learning_curve(report), *_card(card, fence, report)]
     return Verification(tuple(dict.fromkeys(differences)), tuple(notes))
 
 
@@ -144,6 +145,19 @@ def _seeds(report: Report) -> list[str]:
                 differences += compare(run[split], values, f"{place}.runs, seed {run['seed']}, {split}")
     derived = summary_of_runs(seeds["runs"], splits, list(seeds["runs"][0][splits[0]]))
     return differences + compare(seeds["summary"], derived, f"{place}.summary")
+
+
+def _learning_curve(report: Report) -> list[str]:
+    """The law through the points of a learning curve, the last of which is that of the shipped weights."""
+    stated = (report.training or {}).get("learning_curve")
+    if not stated:
+        return []
+    points = [CurvePoint(point["rows"], point["right"], point["measured"]) for point in stated["points"]]
+    derived = {"split": stated["split"], **learning_curve_figures(points)}
+    place = "report.json: training.learning_curve"
+    accuracy = report.evaluation[stated["split"]]["metrics"]["accuracy"]["value"]
+    last = compare(stated["points"][-1]["accuracy"]["value"], accuracy, f"{place}.points[-1].accuracy.value")
+    return [*compare(stated, derived, place), *last]
 
 
 def _temperature(stated: Mapping[str, Any]) -> float | None:
