@@ -34,7 +34,7 @@ def summary(report: Report) -> str:
             accuracy = worst["accuracy"]
             interval = f"{format_number(accuracy['low'])} to {format_number(accuracy['high'])}"
             lines.append(
-                f"Weakest by {printable(title)}: {printable(worst['name'])} (accuracy {format_number(accuracy['value'])}, "
+                f"Lowest accuracy by {printable(title)}: {printable(worst['name'])} ({format_number(accuracy['value'])}, "
                 f"{interval}, {worst['rows']:,} rows; {difference_of(found)})"
             )
     return "\n".join(lines)
