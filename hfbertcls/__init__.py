@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TrainingError,
         TrainingInterruptedError,
     )
+    from hfbertcls.evaluation.abstaining import threshold_for_accuracy
     from hfbertcls.evaluation.report import Report
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.learning_curve import add_learning_curve
@@ -86,6 +87,7 @@ _HOMES = {
     "verify_directory": "hfbertcls.sharing.verify",
     "verify_repository": "hfbertcls.sharing.verify",
     "render_model_card": "hfbertcls.sharing.card",
+    "threshold_for_accuracy": "hfbertcls.evaluation.abstaining",
     "tokenize_split": "hfbertcls.data.tokenization",
     "train_and_evaluate": "hfbertcls.run",
     "train_with_seeds": "hfbertcls.seeds",
@@ -131,6 +133,7 @@ __all__ = [
     "push_directory",
     "register",
     "render_model_card",
+    "threshold_for_accuracy",
     "tokenize_split",
     "train_and_evaluate",
     "train_with_seeds",

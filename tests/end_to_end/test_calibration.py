@@ -124,6 +124,16 @@ def test_the_card_says_what_calibration_did(finished_run, uncalibrated_run):
     assert sha256_of_text(fence.body) == fence.body_sha256
 
 
+def test_a_run_does_not_go_on_without_the_calibration_that_it_began_with(
+    finished_run, tiny_model_dir, reviews_dir, capsys
+):
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(finished_run)]
+    words += ["--max-steps", "20", "--learning-rate", "0.003", "--eval-every", "10", "--resume"]
+    assert main([*words, "--no-calibration"]) == 2
+    assert "What differs: calibrate (True, now False)" in capsys.readouterr().err
+    assert main(words) == 0
+
+
 def test_few_validation_rows_leave_the_scores_alone_and_it_is_said(tmp_path, tiny_model_dir, reviews_dir, capsys):
     data = tmp_path / "few"
     data.mkdir()

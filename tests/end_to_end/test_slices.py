@@ -83,9 +83,8 @@ def test_the_weakest_is_told(finished_run, reviews_dir, tmp_path, capsys):
         rows.append(f"{line.rpartition(',')[0]},{label},{('north', 'south')[number % 2]}")
     (tmp_path / "t.csv").write_text("\n".join([f"{header},shop", *rows]) + "\n")
     assert main(["evaluate", str(finished_run), "--dataset", str(tmp_path / "t.csv"), "--slice-by", "shop"]) == 0
-    assert (
-        "Lowest accuracy by shop: south (0.500, 0.336 to 0.664, 32 rows; the slices differ by more than chance"
-        in (capsys.readouterr().out)
+    assert "Lowest accuracy by shop: south (0.500, 0.336 to 0.664, 32 rows; the slices differ by more than chance" in (
+        capsys.readouterr().out
     )
 
 
