@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hfbertcls.evaluation.temperature import FEWEST_ROWS, fit_temperature
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import fold_temperature
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.memory import free_memory
 
 
 _ROWS_CHECKED = 64
@@ -28,6 +30,11 @@ def calibrate(staging: Path, validation: TokenizedSplit, device: Any, say: Say) 
         device: where to compute.
         say: gets what was done.
     """
+    _fold_fitted_temperature(staging, validation, device, say)
+    free_memory()  # (of the model, before the report loads it again)
+
+
+def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: Any, say: Say) -> None:
     source = ModelSource(str(staging))
     model: Any = load_for_inference(source)
     model.to(device)
@@ -51,5 +58,8 @@ def calibrate(staging: Path, validation: TokenizedSplit, device: Any, say: Say) 
     if not np.allclose(score(model, tokenizer, some), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
         say("  note: the scores are not calibrated: the last linear layer of this model does not give its logits")
         return
-    model.save_pretrained(str(staging))
+    with TemporaryDirectory(dir=staging) as folder:  # (the loaded weights may be a view of the file that is replaced)
+        model.save_pretrained(folder)
+        for written in Path(folder).iterdir():
+            written.replace(staging / written.name)
     say(f"Calibrated on the validation split: the last layer is divided by a temperature of {temperature:g}")
