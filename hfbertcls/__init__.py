@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from hfbertcls.comparison import compare_models
     from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.data.tokenization import tokenize_split
@@ -25,13 +26,17 @@ if TYPE_CHECKING:
         TrainingError,
         TrainingInterruptedError,
     )
+    from hfbertcls.evaluation.abstaining import threshold_for_accuracy
     from hfbertcls.evaluation.report import Report
     from hfbertcls.inference.pipelines import load_pipeline
+    from hfbertcls.learning_curve import add_learning_curve
     from hfbertcls.measure import evaluate_model
+    from hfbertcls.modeling.heads import undo_calibration
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
     from hfbertcls.run import TrainingOptions, train_and_evaluate
+    from hfbertcls.seeds import train_with_seeds
     from hfbertcls.sharing.card import render_model_card
     from hfbertcls.sharing.card_metadata import TextClassificationCardData
     from hfbertcls.sharing.push import Pushed, PushRequest, push_directory
@@ -69,6 +74,8 @@ _HOMES = {
     "TrainingError": "hfbertcls.errors",
     "TrainingInterruptedError": "hfbertcls.errors",
     "TrainingOptions": "hfbertcls.run",
+    "add_learning_curve": "hfbertcls.learning_curve",
+    "compare_models": "hfbertcls.comparison",
     "evaluate_model": "hfbertcls.measure",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
@@ -88,8 +95,11 @@ _HOMES = {
     "verify_directory": "hfbertcls.sharing.verify",
     "verify_repository": "hfbertcls.sharing.verify",
     "render_model_card": "hfbertcls.sharing.card",
+    "threshold_for_accuracy": "hfbertcls.evaluation.abstaining",
     "tokenize_split": "hfbertcls.data.tokenization",
     "train_and_evaluate": "hfbertcls.run",
+    "train_with_seeds": "hfbertcls.seeds",
+    "undo_calibration": "hfbertcls.modeling.heads",
 }
 
 __all__ = [
@@ -123,6 +133,8 @@ __all__ = [
     "TrainingInterruptedError",
     "TrainingOptions",
     "Verification",
+    "add_learning_curve",
+    "compare_models",
     "deploy_space",
     "evaluate_model",
     "load_for_inference",
@@ -134,8 +146,11 @@ __all__ = [
     "register",
     "render_model_card",
     "render_space",
+    "threshold_for_accuracy",
     "tokenize_split",
     "train_and_evaluate",
+    "train_with_seeds",
+    "undo_calibration",
     "verify_directory",
     "verify_repository",
 ]

@@ -18,6 +18,7 @@ from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, did_y
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
@@ -54,15 +55,17 @@ def evaluate_model(
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
     require_single_label(data)
-    name = _choose_split(data, split)
+    name = choose_split(data, split)
     tokenizer = load_tokenizer(source)
     loaded = load_for_inference(source)
-    schema = _schema_of(loaded, source, data)
+    schema = schema_of(loaded, source, data)
     data = replace(data, schema=schema)
     describe_dataset(data, say)
     tokenized = tokenize_split(data.splits[name], tokenizer, find_max_length(tokenizer, loaded.config), schema)
     gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
-    predictions = Predictions(data.splits[name].rows, gold, score(loaded, tokenizer, tokenized), schema.names)
+    slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
+    logits = score(loaded, tokenizer, tokenized)
+    predictions = Predictions(data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices)
     baselines = None
     if name != "train" and "train" in data.splits:
         train = schema.encode(data.splits["train"].labels)
@@ -73,7 +76,7 @@ def evaluate_model(
         task=task_facts(data, schema, tokenized.max_length),
         model=model_facts(source, loaded, Path(source.name).expanduser() / "model.safetensors"),
         data=data_facts(data, {name: facts}),
-        evaluation={name: split_figures(predictions, digest, baselines)},
+        evaluation={name: split_figures(predictions, digest, baselines, temperature_of(loaded.config))},
         card={},
         environment=describe_environment(),
         command=command or public_command(),
@@ -165,7 +168,12 @@ def _rows_of(data: TextDataset, name: str, sha256: str | None, rows: npt.NDArray
     return split.take(name, np.array([position_of[int(row)] for row in rows], dtype=np.int64))
 
 
-def _choose_split(data: TextDataset, requested: str | None) -> str:
+def choose_split(data: TextDataset, requested: str | None) -> str:
+    """The split to measure on: the requested one, else test, else validation, else train.
+
+    Raises:
+        ConfigurationError: if there is no such split.
+    """
     if requested is not None and requested not in data.splits:
         raise ConfigurationError(
             f"{data.source} has no split {requested!r}{did_you_mean(requested, data.splits)}; "
@@ -174,8 +182,13 @@ def _choose_split(data: TextDataset, requested: str | None) -> str:
     return requested or next(name for name in ("test", "validation", "train") if name in data.splits)
 
 
-def _schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
-    """The labels of the model, which must cover those of the data."""
+def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
+    """The labels of the model, which must cover those of the data.
+
+    Raises:
+        DatasetError: if they do not.
+        ModelError: if the model has another number of outputs than label names.
+    """
     id2label: dict[Any, str] = {**(model.config.id2label or {})}
     schema = LabelSchema(tuple(str(id2label[index]) for index in sorted(id2label)), declared=True)
     if model.config.num_labels != len(schema):

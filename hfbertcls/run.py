@@ -60,6 +60,7 @@ class TrainingOptions:
         command: what to print under "reproduce"; None takes the command line of this process.
         publish_examples: how many rows of the evaluated split may stand on the card, with their texts.
         backup: is offered each checkpoint, such as a `CheckpointBranch`.
+        calibrate: fit a temperature on the validation split and put it into the weights.
     """
 
     max_length: int | None = None
@@ -73,6 +74,7 @@ class TrainingOptions:
     command: str | None = None
     publish_examples: int = 0
     backup: "Backup | None" = None
+    calibrate: bool = True
 
 
 def train_and_evaluate(
@@ -119,9 +121,13 @@ def train_and_evaluate(
             say(f"The run in {directory.path.name!r} is complete: there is nothing to go on with")
             return Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
         _train(trainer, checkpoint, say)
-        say("Evaluating the chosen weights in fp32 ...")
         trainer.save_model(str(directory.staging))
+        from hfbertcls.training.calibrating import calibrate
         from hfbertcls.training.reporting import report_on_training
+
+        if options.calibrate:
+            calibrate(directory.staging, tokenized["validation"], trainer.args.device, say)
+        say("Evaluating the chosen weights in fp32 ...")
 
         report = report_on_training(
             source,
@@ -269,7 +275,11 @@ def _identity(
 
     args = trainer.args
     rows_per_update = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    further = {"early_stopping": options.early_stopping, "callbacks": list(options.callbacks)}
+    further = {
+        "early_stopping": options.early_stopping,
+        "callbacks": list(options.callbacks),
+        "calibrate": options.calibrate,
+    }
     return RunIdentity(
         model="@".join(filter(None, (source.public_name, source.revision))),
         max_length=tokenized["train"].max_length,

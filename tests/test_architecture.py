@@ -17,6 +17,7 @@ ROOMS = (
     {"sharing"},
     {"training"},
     {"run", "measure", "quickstart"},
+    {"comparison", "seeds", "learning_curve"},
     {"cli"},
     {"__main__"},
 )

@@ -11,16 +11,18 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import env, evaluate, extension, push, quickstart, space, train, verify
+from hfbertcls.cli import compare, env, evaluate, extension, push, quickstart, space, train, verify
+from hfbertcls.cli.configuration import expand_config
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, train, evaluate, push, verify, space, extension, env)
+_VERBS = (quickstart, train, evaluate, compare, push, verify, space, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
   hfbertcls train --model M --dataset D --output-dir O          your own text
   hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
+  hfbertcls compare O tfidf --dataset D                         is one classifier better than another?
   hfbertcls push O USER/NAME                                    share it on the Hub, in one commit
   hfbertcls verify O                                            derive every figure on the card again
   hfbertcls space USER/NAME                                     a demo of it: a Gradio Space (here: --launch)
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 2 wrong usage, 1 anything else."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        options, rest = make_parser().parse_known_args(train.expand_config(words))
+        options, rest = make_parser().parse_known_args(expand_config(words))
         options.rest = rest
         options.words = words
         _quieten()

@@ -17,6 +17,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
     add_model_options(parser)
     add_data_options(parser)
+    parser.add_argument("--slice-by", metavar="NAME", help="column by whose values figures are told apart")
     parser.add_argument("--split", metavar="S", help="default: test, else validation, else the only one")
     parser.add_argument("--output-dir", metavar="E", help="write report.json, predictions and plots there")
     return parser
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
         text_pair_column=options.text_pair_column,
         label_column=options.label_column,
         task=options.task,
+        slice_by=options.slice_by,
         make_splits=False,
     )
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)

@@ -2,7 +2,7 @@
 
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
-from hfbertcls.sharing.card import format_number, shown_split, summary_rows
+from hfbertcls.sharing.card import difference_of, format_number, shown_split, summary_rows
 
 
 def summary(report: Report) -> str:
@@ -27,4 +27,14 @@ def summary(report: Report) -> str:
         f"{printable(label)} (F1 {format_number(row['f1'])}, {row['support']:,} rows)" for label, row in weakest
     )
     lines.append(f"Weakest labels: {shown}")
+    for title, key in (("length", "by_length"), (str(report.task.get("slice_column")), "by_column")):
+        found = figures["slices"].get(key)
+        if found is not None and found["worst"] is not None:
+            worst = next(entry for entry in found["slices"] if entry["name"] == found["worst"])
+            accuracy = worst["accuracy"]
+            interval = f"{format_number(accuracy['low'])} to {format_number(accuracy['high'])}"
+            lines.append(
+                f"Lowest accuracy by {printable(title)}: {printable(worst['name'])} ({format_number(accuracy['value'])}, "
+                f"{interval}, {worst['rows']:,} rows; {difference_of(found)})"
+            )
     return "\n".join(lines)

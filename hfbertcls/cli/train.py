@@ -1,35 +1,22 @@
 """`hfbertcls train`: fine-tune, evaluate, write a complete model repository."""
 
 import argparse
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from hfbertcls.cli.configuration import card_facts
 from hfbertcls.cli.options import add_data_options, add_model_options, say
 from hfbertcls.cli.push import add_sharing_options, request_of
 from hfbertcls.cli.space import add_space_options
-from hfbertcls.errors import ConfigurationError, did_you_mean
+from hfbertcls.cli.training_fields import training_fields
+from hfbertcls.errors import ConfigurationError
 
 
 if TYPE_CHECKING:
     from hfbertcls.sharing.checkpoint_branch import CheckpointBranch
     from hfbertcls.sharing.space_deployment import DeployedSpace
 
-_OURS_INSTEAD = {
-    "output_dir": "--output-dir", "report_to": "--report-to", "bf16": "--precision", "fp16": "--precision",
-    "bf16_full_eval": "--precision", "fp16_full_eval": "--precision", "tf32": "--precision",
-    "eval_strategy": "--eval-every", "evaluation_strategy": "--eval-every", "save_strategy": "--eval-every",
-    "eval_steps": "--eval-every", "save_steps": "--eval-every", "metric_for_best_model": "--metric",
-    "greater_is_better": "--metric", "load_best_model_at_end": "--metric", "do_train": "hfbertcls train",
-    "do_eval": "hfbertcls evaluate", "do_predict": "hfbertcls evaluate", "resume_from_checkpoint": "--resume",
-    "auto_find_batch_size": "--batch-size auto",
-}  # fmt: skip
-_NOT_SUPPORTED = {
-    "label_names", "prediction_loss_only", "eval_do_concat_batches", "batch_eval_metrics", "include_for_metrics",
-    "eval_on_start", "eval_delay", "eval_use_gather_object", "remove_unused_columns", "past_index", "deepspeed", "fsdp",
-}  # fmt: skip
 _FIELDS = {
     "seed": "seed", "epochs": "num_train_epochs", "max_steps": "max_steps",
     "learning_rate": "learning_rate", "precision": "precision", "metric": "metric_for_best_model",
@@ -52,6 +39,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add_model_options(parser)
     add_data_options(parser)
     parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
+    parser.add_argument("--slice-by", metavar="NAME", help="column by whose values figures are told apart")
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their ids")
     parser.add_argument(
         "--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)"
@@ -63,6 +51,17 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on with a run that was stopped there, or begin if there is none"
     )
     parser.add_argument("--seed", type=int, default=42, help="of splits, head, data order and dropout (default: 42)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="train N times from seeds on, share the best on validation, report the spread",
+    )
+    parser.add_argument(
+        "--learning-curve",
+        action="store_true",
+        help="train on 1/8, 1/4 and 1/2 of the rows too: would more data help?",
+    )
     parser.add_argument("--epochs", type=float, metavar="N", help="default: by the number of rows and labels")
     parser.add_argument("--max-steps", type=int, metavar="N", help="stop after so many updates; overrides --epochs")
     parser.add_argument(
@@ -76,6 +75,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--early-stopping", type=int, metavar="PATIENCE", help="stop after so many evaluations without gain"
+    )
+    parser.add_argument(
+        "--no-calibration", action="store_true", help="leave the scores as training made them (default: a temperature)"
     )
     parser.add_argument("--callbacks", nargs="+", default=[], metavar="NAME", help="further registered callbacks")
     parser.add_argument(
@@ -103,136 +105,6 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def expand_config(words: Sequence[str]) -> list[str]:
-    """Put the contents of `--config FILE.yaml` before the words of the command line, so that these win."""
-    name = config_file(words)
-    if name is None:
-        return list(words)
-    values = _read_yaml(Path(name))
-    values.pop("card", None)
-    expanded = [words[0]]
-    for key, value in values.items():
-        flag = f"--{key.replace('_', '-')}"
-        if key == "config":
-            raise ConfigurationError(
-                f"--config {Path(name).name} names another configuration. Put all options into one file"
-            )
-        if key.replace("-", "_") in _SWITCHES:
-            if value not in ("true", "false"):
-                raise ConfigurationError(f"--config {Path(name).name}: {key} is {value!r}. Expected true or false")
-            expanded += [flag] if value == "true" else []
-        elif isinstance(value, list):
-            expanded += [flag, *map(str, value)]
-        elif isinstance(value, dict):
-            expanded += [flag, json.dumps(value)]
-        elif value not in ("", "~"):
-            expanded += [flag, str(value)]
-    return expanded + list(words[1:])
-
-
-def config_file(words: Sequence[str]) -> str | None:
-    """The FILE of `--config FILE` or `--config=FILE`.
-
-    Raises:
-        ConfigurationError: if it is missing, or there is more than one.
-    """
-    found = []
-    for position, word in enumerate(words):
-        if word == "--config":
-            if position + 1 >= len(words):
-                raise ConfigurationError("--config needs a file. Pass --config FILE.yaml")
-            found.append(words[position + 1])
-        elif word.startswith("--config="):
-            found.append(word.removeprefix("--config="))
-    if len(found) > 1:
-        raise ConfigurationError("--config is given more than once. Put all options into one file")
-    return found[0] if found else None
-
-
-_SWITCHES = {
-    "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
-    "push_every_save", "space", "with_token",
-}  # fmt: skip
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file with every plain value as the text that it is written as: `no` stays "no", `01` stays "01"."""
-    import yaml
-
-    class Loader(yaml.BaseLoader):
-        pass
-
-    def mapping(loader: Any, node: Any) -> dict[str, Any]:
-        keys = [loader.construct_object(key) for key, _ in node.value]
-        twice = [str(key) for key in keys if keys.count(key) > 1]
-        if twice:
-            raise ConfigurationError(f"--config {path.name} has the key {twice[0]!r} twice. Keep one of them")
-        values: dict[str, Any] = loader.construct_mapping(node, deep=True)
-        return values
-
-    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except OSError as err:
-        raise ConfigurationError(f"--config {path.name} cannot be read: {err.strerror}") from err
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
-        raise ConfigurationError(f"--config {path.name} is not valid YAML: {err}") from err
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"--config {path.name} holds no options. Expected lines such as 'epochs: 3'")
-    if not all(isinstance(key, str) for key in values):
-        raise ConfigurationError(
-            f"--config {path.name} has keys that are no names. Expected lines such as 'epochs: 3'"
-        )
-    return values
-
-
-def _training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[str, Any]:
-    """Read the words that are no options of ours as fields of the training arguments."""
-    from transformers import HfArgumentParser
-
-    from hfbertcls.training.arguments import TextClassificationTrainingArguments
-
-    class Parser(HfArgumentParser):
-        def error(self, message: str) -> NoReturn:
-            raise ConfigurationError(f"{message.removeprefix('argument ')}. See hfbertcls train --help")
-
-    kind: Any = TextClassificationTrainingArguments
-    parser = Parser(kind, allow_abbrev=False)
-    fields = {action.dest for action in parser._actions}
-    given = []
-    for word in rest:
-        if not word.startswith("--"):
-            continue
-        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
-        if name == "hub_token":
-            raise ConfigurationError(
-                f"{word} is refused: a token on the command line ends up in files and process lists. Log in with `hf auth "
-                "login`, or set HF_TOKEN"
-            )
-        if name.startswith("hub_"):
-            raise ConfigurationError(
-                f"{word} is set by hfbertcls. Use --push-to-hub USER/NAME and the options beside it"
-            )
-        if name in _NOT_SUPPORTED:
-            raise ConfigurationError(
-                f"{word} is not supported by hfbertcls train: the figures of a run need it as it is"
-            )
-        if name in _OURS_INSTEAD:
-            raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
-        if name not in fields:
-            flags = [*known_flags, *(f"--{field.replace('_', '-')}" for field in fields)]
-            raise ConfigurationError(
-                f"there is no option {word}{did_you_mean(word, flags)}. See hfbertcls train --help"
-            )
-        given.append(name)
-    if rest and not given:
-        raise ConfigurationError(f"{rest[0]!r} belongs to no option. See hfbertcls train --help")
-    values, extra = parser.parse_known_args([*rest, "--output_dir", "unused"])
-    if extra:
-        raise ConfigurationError(f"{extra[0]!r} belongs to no option. See hfbertcls train --help")
-    return {name: getattr(values, name) for name in given}
-
-
 def _refuse_zero(options: argparse.Namespace) -> None:
     """Zero means "choose" to the training arguments; here an option that is left out means that."""
     for name in ("epochs", "max_steps", "learning_rate"):
@@ -252,14 +124,6 @@ def _batch_size(text: str | None) -> dict[str, Any]:
     if not text.isdecimal() or int(text) < 1:
         raise ConfigurationError(f"--batch-size {text} is not possible. Expected a number from 1, or auto")
     return {"per_device_train_batch_size": int(text)}
-
-
-def _card_facts(options: argparse.Namespace) -> Mapping[str, Any]:
-    name = config_file(options.words)
-    facts = (_read_yaml(Path(name)).get("card") or {}) if name is not None else {}
-    if not isinstance(facts, dict):
-        raise ConfigurationError("the card: block of the configuration must hold keys such as 'license: mit'")
-    return facts
 
 
 def _backup(options: argparse.Namespace, repo_id: str) -> "CheckpointBranch":
@@ -298,7 +162,7 @@ def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
 def run(options: argparse.Namespace) -> int:
     """Train."""
     known = [f"--{name.replace('_', '-')}" for name in vars(options)]
-    fields = _training_fields(options.rest, known)
+    fields = training_fields(options.rest, known)
     fields |= _batch_size(options.batch_size)
     _refuse_zero(options)
     fields |= {field: getattr(options, flag) for flag, field in _FIELDS.items() if getattr(options, flag) is not None}
@@ -306,8 +170,10 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.cli.summary import summary
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
+    from hfbertcls.learning_curve import add_learning_curve, parts_of
     from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.run import TrainingOptions, check_options, train_and_evaluate
+    from hfbertcls.seeds import check_seeds, train_with_seeds
     from hfbertcls.sharing.output_directory import OutputDirectory
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
@@ -319,14 +185,19 @@ def run(options: argparse.Namespace) -> int:
         callbacks=options.callbacks,
         report_to=options.report_to,
         arguments=fields,
-        card=_card_facts(options),
+        card=card_facts(options.words),
         publish_examples=options.publish_examples,
         command=public_command(options.words),
+        calibrate=not options.no_calibration,
     )
     check_options(training)
     if options.push_every_save and options.push_to_hub is None:
         raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
     _check_space_options(options)
+    if options.seeds is not None:
+        check_seeds(options.seeds, backup=options.push_every_save)
+        if options.learning_curve:
+            raise ConfigurationError("--learning-curve is of one run, --seeds makes several. Leave one out")
     request = backup = None
     if options.push_to_hub is not None:
         from hfbertcls.sharing.card_metadata import check_metadata
@@ -352,11 +223,19 @@ def run(options: argparse.Namespace) -> int:
         task=options.task,
         labels=options.labels,
         split_by=options.split_by,
+        slice_by=options.slice_by,
         seed=options.seed,
     )
+    if options.learning_curve:
+        parts_of(data.splits["train"], options.seed)
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
     try:
-        report = train_and_evaluate(source, data, options.output_dir, training, say)
+        if options.seeds is None:
+            report = train_and_evaluate(source, data, options.output_dir, training, say)
+        else:
+            report = train_with_seeds(source, data, options.output_dir, options.seeds, training, say)
+        if options.learning_curve:
+            report = add_learning_curve(source, data, options.output_dir, report, training, say)
     finally:
         if backup is not None:
             backup.finish()

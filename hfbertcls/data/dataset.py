@@ -111,6 +111,11 @@ class TextSplit:
         found = {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
         return {name: int(found.get(name, 0)) for name in schema.names}
 
+    def values(self, column: str) -> tuple[str, ...]:
+        """A further column as texts; what is missing or blank reads `(none)`."""
+        values = ("" if value is None else str(value).strip() for value in self.table.column(column).to_pylist())
+        return tuple(value or "(none)" for value in values)
+
     def take(
         self, name: str, positions: npt.NDArray[np.int64], dropped: Mapping[str, int] | None = None
     ) -> "TextSplit":
@@ -141,3 +146,5 @@ class TextDataset:
     notes: tuple[str, ...] = ()
     """Facts about the reading that the user must hear: a guessed encoding, an unusual separator, ..."""
     is_from_hub: bool = False
+    slice_column: str | None = None
+    """The column by whose values figures are told apart."""

@@ -11,6 +11,7 @@ from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 
 
 MOST_LABELS = 1_000
+MOST_SLICES = 50
 
 
 def load_text_dataset(
@@ -22,6 +23,7 @@ def load_text_dataset(
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
+    slice_by: str | None = None,
     make_splits: bool = True,
     seed: int = 42,
 ) -> TextDataset:
@@ -35,6 +37,7 @@ def load_text_dataset(
         task (*optional*): overrides what the labels look like.
         labels (`Sequence[str]`, *optional*): all label names, in the order that their ids shall have.
         split_by (`str`, *optional*): a column; rows with the same value stay in one split when splits are cut.
+        slice_by (`str`, *optional*): a column by whose values (at most 50) figures are told apart.
         make_splits (`bool`): cut the splits that are missing from train. Otherwise what is there stays as it is, and
             a single file is the `test` split.
         seed (`int`): of the cutting.
@@ -47,17 +50,21 @@ def load_text_dataset(
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
     columns = choose_columns(first, text_column, text_pair_column, label_column)
-    extra = [split_by] if split_by is not None else []
-    if split_by is not None and split_by not in first.table.column_names:
-        raise ConfigurationError(
-            f"{first.name} has no column {split_by!r}, which --split-by names. "
-            f"Its columns are {listing(first.table.column_names)}"
-        )
+    named = {"--split-by": split_by, "--slice-by": slice_by}
+    extra = list(dict.fromkeys(column for column in named.values() if column is not None))
+    for flag, column in named.items():
+        if column is not None and column not in first.table.column_names:
+            raise ConfigurationError(
+                f"{first.name} has no column {column!r}, which {flag} names. "
+                f"Its columns are {listing(first.table.column_names)}"
+            )
     splits = {name: read_split(tables[name], name, columns, extra) for name in SPLIT_NAMES if name in tables}
     notes = source.notes + tuple(note for raw in tables.values() for note in raw.notes)
     splits, unlabelled = _without_unlabelled(splits)
     found_task = infer_task(list(splits.values()), task, columns.label)
     splits = {name: labels_for_task(split, found_task) for name, split in splits.items()}
+    if slice_by is not None:
+        _check_slices(splits, slice_by, source)
     declared = tuple(labels) if labels else first.class_names.get(columns.label)
     schema = None if found_task == "regression" else _schema(splits, declared, source)
     method = "as given"
@@ -78,7 +85,17 @@ def load_text_dataset(
         split_method=method,
         notes=notes + unlabelled,
         is_from_hub=source.is_from_hub,
+        slice_column=slice_by,
     )
+
+
+def _check_slices(splits: dict[str, TextSplit], column: str, source: Source) -> None:
+    values = {value for split in splits.values() for value in split.values(column)}
+    if len(values) > MOST_SLICES:
+        raise ConfigurationError(
+            f"the column {column!r} of {source.name} has {len(values):,} different values; --slice-by takes a column with at "
+            f"most {MOST_SLICES}. Name another one, or group its values in the data"
+        )
 
 
 def _without_unlabelled(splits: dict[str, TextSplit]) -> tuple[dict[str, TextSplit], tuple[str, ...]]:

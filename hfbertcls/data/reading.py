@@ -45,8 +45,8 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
         arrays[column] = arrays.get(column, raw.table.column(column))
         if pa.types.is_nested(arrays[column].type) and column not in taken.values():
             raise DatasetError(
-                f"the column {column!r} of {raw.name} holds {shorten(str(arrays[column].type), 40)}, but --split-by needs one "
-                "value a row. Name another column"
+                f"the column {column!r} of {raw.name} holds {shorten(str(arrays[column].type), 40)}, but one value a row is "
+                "needed for --split-by and --slice-by. Name another column"
             )
     table = pa.table(arrays)
 

@@ -55,33 +55,92 @@ def reliability(gold: npt.NDArray[np.int64], probabilities: Floats) -> Reliabili
     )
 
 
-def debiased_gap(confidence: Floats, accuracy: Floats, count: Floats) -> Floats:
-    """Expected calibration error over bins, less what chance alone would add to it.
+_NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
+_LEAST_VARIANCE = 1e-15
 
-    A bin's gap |confidence - accuracy| is too large on average, because accuracy is measured on few rows. Taking the
-    bin's accuracy as normal with its binomial variance, the excess is E|N(gap, s)| - gap, which is subtracted
-    (Kumar, Liang and Ma, "Verified Uncertainty Calibration", NeurIPS 2019, do so by simulation). Never below 0.
 
-    Args:
-        confidence, accuracy, count: of shape `(..., bins)`.
+@dataclass(frozen=True)
+class _Gaps:
+    """Gaps |confidence - accuracy| of bins, with what chance alone makes of them; arrays of shape `(bins,)`."""
 
-    Returns:
-        Of shape `(...)`, a fraction from 0 to 1.
-    """
-    from scipy.special import erf  # noqa: PLC0415  (takes a while; comes with scikit-learn)
+    gap: Floats
+    variance: Floats
+    weight: Floats
 
-    gap = np.abs(confidence - accuracy)
-    deviation = np.sqrt(accuracy * (1 - accuracy) / count)
-    safe = np.where(deviation > 0, deviation, 1.0)
-    ratio = gap / safe
-    folded = safe * sqrt(2 / pi) * np.exp(-(ratio**2) / 2) + gap * erf(ratio / sqrt(2))
-    expected = np.where(deviation > 0, folded, gap)
-    weight = count / count.sum(axis=-1, keepdims=True)
-    error: Floats = np.maximum(0.0, (weight * (2 * gap - expected)).sum(axis=-1))
-    return error
+    @classmethod
+    def of(cls, bins: Reliability) -> "_Gaps":
+        # A bin without a wrong answer is not free of chance: then the stated confidence says how large it is.
+        spread = np.maximum(bins.accuracy * (1 - bins.accuracy), bins.confidence * (1 - bins.confidence))
+        variance = np.maximum(spread / bins.count, _LEAST_VARIANCE)
+        return cls(np.abs(bins.confidence - bins.accuracy), variance, bins.count / bins.count.sum())
+
+    def excess(self, true_gap: Floats, deviations: float = 0.0) -> float:
+        """How far the seen error is above that which true gaps would show on average, plus so many deviations of it.
+
+        A bin whose true gap is t shows |N(t, s)|; see "folded normal distribution" for its moments.
+        """
+        from scipy.special import erf  # noqa: PLC0415  (takes a while; comes with scikit-learn)
+
+        s = np.sqrt(self.variance)
+        mean = s * sqrt(2 / pi) * np.exp(-(true_gap**2) / (2 * self.variance)) + true_gap * erf(
+            true_gap / (s * sqrt(2))
+        )
+        variance = np.maximum(true_gap**2 + self.variance - mean**2, 0.0)
+        deviation = np.sqrt((self.weight**2 * variance).sum())
+        return float((self.weight * (self.gap - mean)).sum() - deviations * deviation)
+
+    def estimate(self) -> float:
+        """The error of gaps, all smaller by one factor, that chance would make as large as those that are seen."""
+        from scipy.optimize import brentq  # noqa: PLC0415
+
+        seen = float((self.weight * self.gap).sum())
+        if self.excess(np.zeros_like(self.gap)) <= 0:
+            return 0.0
+        if self.excess(self.gap) >= 0:  # (no chance in any bin)
+            return seen
+        return float(brentq(lambda factor: self.excess(factor * self.gap), 0.0, 1.0, xtol=1e-9)) * seen
+
+    def bound(self, deviations: float) -> float:
+        """The error of gaps under which that which is seen lies so many deviations above the mean.
+
+        The gaps are those seen, with a multiple of each bin's variance taken from (or added to) their squares.
+        """
+        from scipy.optimize import brentq  # noqa: PLC0415
+
+        def shifted(amount: float) -> Floats:
+            gaps: Floats = np.sqrt(np.clip(self.gap**2 - amount * self.variance, 0.0, 1.0))
+            return gaps
+
+        def excess(amount: float) -> float:
+            return self.excess(shifted(amount), deviations)
+
+        most = float((self.gap**2 / self.variance).max())
+        if excess(most) <= 0:
+            return 0.0
+        least = -1.0
+        while excess(least) > 0 and least > -1 / _LEAST_VARIANCE:
+            least *= 4
+        if excess(least) > 0:
+            return 1.0
+        return float((self.weight * shifted(brentq(excess, least, most, xtol=1e-9))).sum())
 
 
 def expected_calibration_error(gold: npt.NDArray[np.int64], probabilities: Floats) -> float:
-    """Debiased expected calibration error of the predicted label, over 15 bins of equal mass (0 to 1)."""
-    bins = reliability(gold, probabilities)
-    return float(debiased_gap(bins.confidence, bins.accuracy, bins.count.astype(np.float64)))
+    """Expected calibration error of the predicted label over 15 bins of equal mass, debiased; from 0 to 1.
+
+    Each bin's gap |confidence - accuracy| is too large on average, because accuracy is measured on few rows. Here the
+    gaps are made smaller by the one factor for which chance would make them, on average, as large as they are seen.
+    Where chance alone explains what is seen, the error is 0.
+    """
+    return _Gaps.of(reliability(gold, probabilities)).estimate()
+
+
+def calibration_error_interval(gold: npt.NDArray[np.int64], probabilities: Floats) -> tuple[float, float]:
+    """The ends of a 95 % interval of the calibration error: those errors under which what is seen is no surprise.
+
+    The test that is inverted takes each bin's gap as normal with its binomial variance, and their weighted sum as
+    normal. `benchmarks/RESULTS.md` has its coverage.
+    """
+    gaps = _Gaps.of(reliability(gold, probabilities))
+    value = gaps.estimate()
+    return min(value, gaps.bound(_NORMAL_QUANTILE)), max(value, gaps.bound(-_NORMAL_QUANTILE))

@@ -133,6 +133,40 @@ def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str | None
     return _png(figure)
 
 
+def data_curve_plot(figures: Mapping[str, Any]) -> bytes:
+    """Error against the number of training rows, with 95 % intervals, the power law, and where twice the rows would be.
+
+    Args:
+        figures: the `learning_curve` of a report.
+    """
+    from matplotlib.ticker import NullFormatter, NullLocator  # noqa: PLC0415  (takes half a second)
+
+    figure, axes = _figure(5.2, 4.0)
+    points, law, twice = figures["points"], figures["fit"], figures["twice"]
+    rows = [point["rows"] for point in points]
+    errors = np.array([1 - point["accuracy"]["value"] for point in points])
+    below = errors - np.array([1 - point["accuracy"]["high"] for point in points])
+    above = np.array([1 - point["accuracy"]["low"] for point in points]) - errors
+    line = np.geomspace(rows[0], twice["rows"], 50)
+    axes.plot(line, law["a"] * line ** -law["b"], linestyle="--", color=_GREY, linewidth=1, label="fitted power law")
+    axes.errorbar(
+        rows, errors, yerr=[below, above], fmt="o", color=_BLUE, ecolor=_BLUE, elinewidth=1, capsize=2, markersize=5,
+        label=f"measured on the {figures['split']} split",
+    )  # fmt: skip
+    expected = law["a"] * twice["rows"] ** -law["b"]
+    axes.plot([twice["rows"]], [expected], "o", mfc="white", mec=_BLUE, markersize=6, label="twice the rows")
+    axes.set_xscale("log")
+    axes.set_xticks([*rows, twice["rows"]], [f"{count:,}" for count in [*rows, twice["rows"]]], fontsize=9)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("training rows")
+    axes.set_ylabel("error (1 - accuracy)")
+    axes.grid(color="#e5e7eb", linewidth=0.6)
+    axes.legend(frameon=False, fontsize=9)
+    return _png(figure)
+
+
 def _series(events: Sequence[Mapping[str, Any]], split: str, name: str) -> tuple[list[int], list[float]]:
     points = [
         (event["step"], event["values"][name])

@@ -7,9 +7,12 @@ from typing import Any
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.abstaining import accuracy_by_coverage
 from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.intervals import score_with_intervals
 from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, softmax
+from hfbertcls.evaluation.slices import slices_of
+from hfbertcls.evaluation.temperature import calibration_figures
 from hfbertcls.modeling.predictions import Predictions
 
 
@@ -87,9 +90,19 @@ def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unk
 
 
 def split_figures(
-    predictions: Predictions, predictions_sha256: str, baselines: Mapping[str, Any] | None
+    predictions: Predictions,
+    predictions_sha256: str,
+    baselines: Mapping[str, Any] | None,
+    temperature: float | None = None,
 ) -> dict[str, Any]:
-    """Every figure of a split, computed from its predictions alone (and the baselines of the same rows)."""
+    """Every figure of a split, computed from its predictions alone (and the baselines of the same rows).
+
+    Args:
+        predictions: of the weights as they are.
+        predictions_sha256: of the predictions file.
+        baselines: what costs nothing, on the same rows; None where it is not known.
+        temperature: that the weights contain; None where they contain none.
+    """
     gold, logits, names = predictions.gold, predictions.logits, predictions.label_names
     per_label = per_label_scores(gold, predictions.predicted, len(names))
     return {
@@ -99,6 +112,8 @@ def split_figures(
         "per_label": dict(zip(names, per_label, strict=True)),
         "confusion_matrix": confusion_matrix(gold, predictions.predicted, len(names)).tolist(),
         "reliability": reliability(gold, softmax(logits)).as_rows(),
-        "calibration": None,
+        "slices": slices_of(predictions),
+        "abstaining": accuracy_by_coverage(gold, logits),
+        "calibration": None if temperature is None else calibration_figures(gold, logits, temperature),
         "baselines": baselines,
     }

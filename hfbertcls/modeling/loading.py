@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ConfigurationError, ModelError, did_you_mean, listing
+from hfbertcls.modeling.heads import forget_temperature
 
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> 
     config.id2label = schema.id2label
     config.label2id = schema.label2id
     config.problem_type = "single_label_classification"
+    forget_temperature(config)
     set_seed(seed)
     model, info = _load(source, config=config, ignore_mismatched_sizes=True)
     new, replaced = _names(info["missing_keys"]), _names(info["mismatched_keys"])

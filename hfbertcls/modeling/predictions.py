@@ -21,12 +21,16 @@ class Predictions:
         gold: ids of the gold labels, int64 of shape `(n,)`.
         logits: float32 of shape `(n, num_labels)`, in label order.
         label_names: the labels, in the order of their ids.
+        tokens: how long each text is, int64 of shape `(n,)`; None where it is not known.
+        slices: the part of the split that each row belongs to, by a column of the data; None where none was named.
     """
 
     rows: npt.NDArray[np.int64]
     gold: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
     label_names: tuple[str, ...]
+    tokens: npt.NDArray[np.int64] | None = None
+    slices: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -38,18 +42,23 @@ class Predictions:
         return ids
 
     def to_parquet(self) -> bytes:
-        """The bytes of the predictions file: row, label, prediction, logits. The same predictions, the same bytes."""
+        """The bytes of the predictions file: row, label, prediction, logits, and tokens and slice where they are known.
+
+        The same predictions give the same bytes.
+        """
         names = np.array(self.label_names, dtype=object)
-        table = pa.table(
-            {
-                "row": pa.array(self.rows, pa.int64()),
-                "label": pa.array(names[self.gold], pa.string()),
-                "prediction": pa.array(names[self.predicted], pa.string()),
-                "logits": pa.array(list(self.logits), pa.list_(pa.float32())),
-            }
-        )
+        columns = {
+            "row": pa.array(self.rows, pa.int64()),
+            "label": pa.array(names[self.gold], pa.string()),
+            "prediction": pa.array(names[self.predicted], pa.string()),
+            "logits": pa.array(list(self.logits), pa.list_(pa.float32())),
+        }
+        if self.tokens is not None:
+            columns["tokens"] = pa.array(self.tokens, pa.int64())
+        if self.slices is not None:
+            columns["slice"] = pa.array(self.slices, pa.string())
         sink = io.BytesIO()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(pa.table(columns), sink, compression="zstd")
         return sink.getvalue()
 
     @classmethod
@@ -72,4 +81,6 @@ class Predictions:
             gold=np.array([ids[name] for name in table.column("label").to_pylist()], dtype=np.int64),
             logits=np.array(table.column("logits").to_pylist(), dtype=np.float32).reshape(-1, len(label_names)),
             label_names=tuple(label_names),
+            tokens=table.column("tokens").to_numpy() if "tokens" in table.column_names else None,
+            slices=tuple(table.column("slice").to_pylist()) if "slice" in table.column_names else None,
         )

@@ -20,7 +20,8 @@ CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "co
 """What a person may state."""
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
-_METRIC_NAMES = {
+_SCARCE_ROWS = 10
+METRIC_NAMES = {
     "accuracy": "Accuracy",
     "f1_macro": "Macro F1",
     "f1_weighted": "Weighted F1",
@@ -54,10 +55,11 @@ def render_model_card(report: Report) -> str:
     )
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
     environment.filters["code"] = _code
+    environment.filters["difference"] = difference_of
     body = environment.get_template(_TEMPLATE).render(
         report=report,
         split=shown_split(report),
-        metric_names=_METRIC_NAMES,
+        metric_names=METRIC_NAMES,
         lower_is_better=LOWER_IS_BETTER,
         few_rows=_FEW_ROWS,
         limits=_limits(report),
@@ -209,13 +211,26 @@ def _limits(report: Report) -> list[str]:
         limits.append(
             f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose figures are rough: {shown}{more}."
         )
+    scarce = sum(1 <= row["support"] < _SCARCE_ROWS for row in figures["per_label"].values())
+    if scarce:
+        limits.append(
+            f"{scarce} of {len(figures['per_label'])} labels have fewer than {_SCARCE_ROWS} rows in the {split} split: the "
+            "interval of macro F1 is too narrow."
+        )
     ece = figures["metrics"]["ece"]
     if ece["low"] is not None and ece["low"] > 0.02:
         limits.append(
-            f"The scores are not calibrated: on average they are {format_number(ece['value'])} away from the share of "
-            "right answers."
+            f"The scores are {'still off after calibration' if figures.get('calibration') else 'not calibrated'}: on average they "
+            f"are {format_number(ece['value'])} away from the share of right answers."
         )
     return limits
+
+
+def difference_of(slices: Mapping[str, Any]) -> str:
+    """Whether slices differ by more than chance, in words."""
+    p_value = slices["p_value"]
+    told = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
+    return f"the slices differ by more than chance: {told}" if p_value < 0.05 else f"this may be chance: {told}"
 
 
 def _not_stated(report: Report) -> list[str]:
@@ -234,5 +249,5 @@ def summary_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     for name, entry in figures["metrics"].items():
         if entry["value"] is not None:
             interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
-            rows.append((_METRIC_NAMES[name], format_number(entry["value"]), interval))
+            rows.append((METRIC_NAMES[name], format_number(entry["value"]), interval))
     return rows

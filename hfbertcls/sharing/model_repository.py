@@ -30,6 +30,7 @@ def task_facts(data: TextDataset, schema: LabelSchema, max_length: int) -> dict[
         "text_column": data.text_column,
         "text_pair_column": data.text_pair_column,
         "label_column": data.label_column,
+        "slice_column": data.slice_column,
         "max_length": max_length,
     }
 
@@ -98,7 +99,7 @@ _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
     "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "bpe.codes",
 )  # fmt: skip
-_PLOTS = ("confusion_matrix.png", "reliability.png", "learning_curves.png")
+_PLOTS = ("confusion_matrix.png", "reliability.png", "learning_curves.png", "data_curve.png")
 _NEEDED = ("README.md", "config.json", "report.json", "tokenizer_config.json")
 
 
@@ -136,10 +137,14 @@ def address(directory: Path, **facts: str) -> None:
         facts: of the report's `card`: `repo_id`, `usage_model`, `space_id`.
     """
     report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
-    addressed = replace(report, card={**report.card, **facts})
+    rewrite_report(directory, replace(report, card={**report.card, **facts}))
+
+
+def rewrite_report(directory: Path, report: Report) -> None:
+    """Put another report into a finished directory, with its card; what people wrote into the card stays."""
     existing = (directory / "README.md").read_text(encoding="utf-8-sig")
-    card, _ = join_card(render_model_card(addressed), existing)
-    _write(directory / "report.json", addressed.to_json())
+    card, _ = join_card(render_model_card(report), existing)
+    _write(directory / "report.json", report.to_json())
     _write(directory / "README.md", card)
 
 

@@ -17,7 +17,9 @@ _LOCK = ".hfbertcls.lock"
 _STAGING = ".hfbertcls-staging"
 _WEIGHTS = "model.safetensors"
 _BACKUP = ".hfbertcls-backup"
-_BEGUN = {_LOCK, _STAGING, _BACKUP, "checkpoints", "metrics.jsonl"}
+_SEEDS = "seeds"
+_CURVE = "learning-curve"
+_BEGUN = {_LOCK, _STAGING, _BACKUP, _SEEDS, "checkpoints", "metrics.jsonl"}
 
 
 class OutputDirectory:
@@ -41,6 +43,11 @@ class OutputDirectory:
         return self.path / _STAGING
 
     @property
+    def seeds(self) -> Path:
+        """Complete runs from several seeds, of which one is shared; no part of the model repository."""
+        return self.path / _SEEDS
+
+    @property
     def holds_a_model(self) -> bool:
         """Whether a run has ended here: the weights are moved in last."""
         return (self.path / _WEIGHTS).is_file() and (self.path / "report.json").is_file()
@@ -55,7 +62,7 @@ class OutputDirectory:
         self._check_place()
         names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         if resume:
-            if not (self.checkpoints / "run.json").is_file() and not names <= _BEGUN:
+            if not (self.checkpoints / "run.json").is_file() and not self.seeds.is_dir() and not names <= _BEGUN:
                 raise OutputDirectoryError(
                     f"the directory {self.path.name!r} holds no run that can go on (no checkpoints/run.json). Pass "
                     "--overwrite to begin anew, or name another directory"
@@ -152,7 +159,7 @@ class OutputDirectory:
         """Remove what an earlier run left, and nothing else."""
         for name in (_WEIGHTS, "README.md", "report.json", "metrics.jsonl", "training_args.json", "config.json"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "plots", _STAGING, _BACKUP):
+        for name in ("checkpoints", "predictions", "plots", _SEEDS, _CURVE, _STAGING, _BACKUP):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def publish(self) -> None:

@@ -13,7 +13,11 @@ from typing import Any
 from jinja2 import UndefinedError
 
 from hfbertcls.errors import DatasetError, HfBertClsError, ModelError, SharingError, shorten
+from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
+from hfbertcls.evaluation.repeats import summary_of_runs
 from hfbertcls.evaluation.report import Report, split_figures
+from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
+from hfbertcls.modeling.heads import TEMPERATURE
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import RENDERER, Fence, render_model_card, sha256_of_text
 from hfbertcls.sharing.card_metadata import OWNED_KEYS, TAG, parse_front_matter, split_card
@@ -22,6 +26,7 @@ from hfbertcls.sharing.retrying import reason_of, tried
 
 
 _TOLERANCE = 1e-6  # relative; other versions of numpy may sum in another order
+_FITTING_TOLERANCE = 1e-3  # relative; the logits are rounded to fp32 and the temperature to five digits
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def verify_directory(directory: str | Path) -> Verification:
             differences += _split(path, name, stated, report)
         else:
             notes.append(f"the figures of the {name} split cannot be derived: predictions/{name}.parquet is not there")
-    differences += _card(card, fence, report)
+    differences += [*_seeds(report), *_learning_curve(report), *_card(card, fence, report)]
     return Verification(tuple(dict.fromkeys(differences)), tuple(notes))
 
 
@@ -120,6 +125,44 @@ def _files(folder: Path, report: Report, fence: Fence) -> Iterator[str]:
         return
     if names != list(report.task["labels"]):
         yield "config.json: its labels are not those of report.json"
+    for name, stated in report.evaluation.items():
+        if _temperature(stated) != config.get(TEMPERATURE):
+            yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"
+
+
+def _seeds(report: Report) -> list[str]:
+    """Mean and deviation over several runs, from what each has scored, and the one that is shipped among them."""
+    seeds = (report.training or {}).get("seeds")
+    if not seeds:
+        return []
+    place = "report.json: training.seeds"
+    splits = list(report.evaluation)
+    differences = []
+    for run in seeds["runs"]:
+        if run["seed"] == seeds["chosen"]:
+            for split in splits:
+                values = {name: report.evaluation[split]["metrics"][name]["value"] for name in run[split]}
+                differences += compare(run[split], values, f"{place}.runs, seed {run['seed']}, {split}")
+    derived = summary_of_runs(seeds["runs"], splits, list(seeds["runs"][0][splits[0]]))
+    return differences + compare(seeds["summary"], derived, f"{place}.summary")
+
+
+def _learning_curve(report: Report) -> list[str]:
+    """The law through the points of a learning curve, the last of which is that of the shipped weights."""
+    stated = (report.training or {}).get("learning_curve")
+    if not stated:
+        return []
+    points = [CurvePoint(point["rows"], point["right"], point["measured"]) for point in stated["points"]]
+    derived = {"split": stated["split"], **learning_curve_figures(points)}
+    place = "report.json: training.learning_curve"
+    accuracy = report.evaluation[stated["split"]]["metrics"]["accuracy"]["value"]
+    last = compare(stated["points"][-1]["accuracy"]["value"], accuracy, f"{place}.points[-1].accuracy.value")
+    return [*compare(stated, derived, place), *last]
+
+
+def _temperature(stated: Mapping[str, Any]) -> float | None:
+    value = (stated.get("calibration") or {}).get("temperature")
+    return float(value) if isinstance(value, float | int) else None
 
 
 def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> list[str]:
@@ -133,9 +176,16 @@ def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> 
         predictions = Predictions.from_parquet(path.read_bytes(), report.task["labels"])
     except (HfBertClsError, OSError, ValueError) as err:
         return [*differences, f"{place}: it cannot be read ({shorten(str(err), 120)})"]
-    derived = split_figures(predictions, digest, stated.get("baselines"))
+    temperature = _temperature(stated)
+    derived = split_figures(predictions, digest, stated.get("baselines"), temperature)
     derived.pop("predictions_sha256")
     differences += compare({key: stated.get(key) for key in derived}, derived, f"report.json: evaluation.{name}")
+    if temperature is not None and name == FITTED_ON:
+        fitted = fit_temperature(predictions.gold, predictions.logits * temperature)
+        if fitted is None or not isclose(fitted, temperature, rel_tol=_FITTING_TOLERANCE):
+            differences.append(
+                f"report.json: evaluation.{name}.calibration.temperature states {temperature:g}, the files give {fitted}"
+            )
     counts = {label: row["support"] for label, row in derived["per_label"].items()}
     facts = report.data["splits"].get(name, {})
     differences += compare(facts.get("label_counts", {}), counts, f"report.json: data.splits.{name}.label_counts")

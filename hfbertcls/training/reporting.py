@@ -15,6 +15,7 @@ from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
@@ -71,9 +72,12 @@ def report_on_training(
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         logits = score(model, tokenizer, tokenized[name])
-        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names)
+        slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
+        tokens = tokenized[name].num_tokens
+        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names, tokens, slices)
         digest = write_predictions(staging, name, predictions)
-        evaluation[name] = split_figures(predictions, digest, baselines.scores(data.splits[name].texts, gold[name]))
+        beside = baselines.scores(data.splits[name].texts, gold[name])
+        evaluation[name] = split_figures(predictions, digest, beside, temperature_of(model.config))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
@@ -128,7 +132,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])
     tokenized = TokenizedSplit(plain.add_column("length", lengths), lengths, max_length, 0)
     gold = np.asarray(validation["labels"], dtype=np.int64)
-    predictions = Predictions(np.arange(len(gold)), gold, score(model, tokenizer, tokenized), labels)
+    predictions = Predictions(np.arange(len(gold)), gold, score(model, tokenizer, tokenized), labels, lengths)
     source = str(card.get("dataset") or "data that the author did not name")
     splits = {name: _bare_facts(dataset, labels) for name, dataset in datasets_by_name.items()}
     base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")

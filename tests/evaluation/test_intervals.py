@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hfbertcls.evaluation.intervals import Interval, _Ranking, score_with_intervals
+from hfbertcls.evaluation.intervals import Interval, mean_interval, score_with_intervals, wilson_interval
+from hfbertcls.evaluation.ranking import Ranking
+from hfbertcls.evaluation.resampling import CountedRows, bca, tables_without_one_row
+from hfbertcls.evaluation.scores import label_scores
 
 
 def sample(num_labels, rows=200, seed=0):
@@ -16,7 +19,7 @@ def sample(num_labels, rows=200, seed=0):
 @pytest.mark.parametrize("num_labels", [2, 3, 20])
 def test_intervals_contain_the_value(num_labels):
     for interval in score_with_intervals(*sample(num_labels)).values():
-        assert interval.low < interval.value < interval.high
+        assert 0 <= interval.low <= interval.value < interval.high
         assert interval.high - interval.low < 0.5
 
 
@@ -26,9 +29,10 @@ def test_intervals_repeat_with_a_seed_and_follow_it():
 
 
 def test_intervals_do_not_depend_on_how_rows_are_held_in_memory(monkeypatch):
-    whole = score_with_intervals(*sample(3))
-    monkeypatch.setattr("hfbertcls.evaluation.intervals._CELLS_PER_CHUNK", 200 * 77)
-    assert score_with_intervals(*sample(3)) == whole
+    whole = score_with_intervals(*sample(2))
+    monkeypatch.setattr("hfbertcls.evaluation.ranking._CELLS_PER_CHUNK", 200 * 77)
+    monkeypatch.setattr("hfbertcls.evaluation.resampling._CELLS_PER_CHUNK", 4 * 77)
+    assert score_with_intervals(*sample(2)) == whole
 
 
 def test_more_rows_give_narrower_intervals():
@@ -52,7 +56,8 @@ def test_ranking_figures_that_are_not_defined_have_no_interval():
 
 def test_one_row_is_enough():
     found = score_with_intervals(np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
-    assert found["accuracy"] == Interval(1.0, 1.0, 1.0)
+    assert found["accuracy"] == Interval(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
+    assert found["f1_macro"] == Interval(1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("decimals", [6, 1, 0], ids=["distinct", "some ties", "many ties"])
@@ -61,7 +66,7 @@ def test_ranking_of_resamples_equals_scikit_learn(decimals):
     logits = np.round(logits, decimals)
     margin = logits[:, 1].astype(np.float64) - logits[:, 0]
     rows = np.random.default_rng(0).integers(0, 60, (20, 60), dtype=np.int32)
-    found = _Ranking.of(gold, logits).scores(rows)
+    found = Ranking.of(gold, logits).scores(rows)
     for index, drawn in enumerate(rows):
         assert found["roc_auc"][index] == pytest.approx(metrics.roc_auc_score(gold[drawn], margin[drawn]))
         expected = metrics.average_precision_score(gold[drawn], margin[drawn])
@@ -70,6 +75,78 @@ def test_ranking_of_resamples_equals_scikit_learn(decimals):
 
 def test_ranking_of_a_resample_without_one_label_is_not_a_number():
     gold, logits = np.array([0, 1]), np.array([[0, 1], [1, 0]], dtype=np.float32)
-    found = _Ranking.of(gold, logits).scores(np.array([[0, 0], [1, 1], [0, 1]], dtype=np.int32))
+    found = Ranking.of(gold, logits).scores(np.array([[0, 0], [1, 1], [0, 1]], dtype=np.int32))
     assert np.isnan(found["roc_auc"]).tolist() == [True, True, False]
     assert np.isnan(found["average_precision"]).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(("hits", "rows"), [(0, 1), (1, 1), (3, 10), (95, 100), (500, 1_000), (1_000, 1_000)])
+def test_wilson_equals_scipy(hits, rows):
+    from scipy.stats import binomtest
+
+    expected = binomtest(hits, rows).proportion_ci(method="wilson")
+    assert wilson_interval(hits, rows) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_the_mean_of_skewed_losses_is_covered():
+    generator = np.random.default_rng(0)
+    covered, plain = [], []
+    for _ in range(1_000):
+        losses = generator.lognormal(sigma=1.2, size=100)
+        low, high = mean_interval(losses)
+        assert low <= losses.mean() <= high
+        half = 1.96 * losses.std(ddof=1) / 10
+        covered.append(low <= np.exp(0.72) <= high)
+        plain.append(losses.mean() - half <= np.exp(0.72) <= losses.mean() + half)
+    assert np.mean(plain) < 0.915 < np.mean(covered)
+
+
+def test_a_mean_without_spread_is_a_point():
+    assert mean_interval(np.full(5, 0.25)) == (0.25, 0.25)
+
+
+def test_drawn_tables_have_the_figures_that_scikit_learn_gives_for_their_rows():
+    gold, logits = sample(5, 80)
+    predicted = logits.argmax(axis=1)
+    rows = CountedRows.of(gold, predicted, 5)
+    pairs = np.unique(gold * 5 + predicted)
+    tables = np.random.default_rng(0).multinomial(80, rows.counts / 80, size=10)
+    found = rows.scores(tables)
+    for index, table in enumerate(tables):
+        drawn = np.repeat(pairs, table)
+        expected = label_scores(drawn // 5, drawn % 5)
+        assert {name: values[index] for name, values in found.items()} == pytest.approx(expected)
+
+
+def test_leaving_one_row_out_gives_the_figures_of_the_others():
+    gold, logits = sample(3, 30)
+    predicted = logits.argmax(axis=1)
+    rows = CountedRows.of(gold, predicted, 3)
+    found = np.concatenate([rows.scores(tables)["f1_macro"] for tables in tables_without_one_row(rows.counts, 3)])
+    for index, pair in enumerate(np.unique(gold * 3 + predicted)):
+        kept = np.delete(np.arange(30), np.flatnonzero(gold * 3 + predicted == pair)[0])
+        assert found[index] == pytest.approx(label_scores(gold[kept], predicted[kept])["f1_macro"])
+
+
+def test_bca_equals_scipy_for_a_mean():
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(0).lognormal(size=40)
+    expected = bootstrap((values,), np.mean, method="BCa", n_resamples=9_999, rng=np.random.default_rng(1))
+    generator = np.random.default_rng(2)
+    draws = values[generator.integers(0, 40, (9_999, 40))].mean(axis=1)
+    left_out = (values.sum() - values) / 39
+    found = bca(float(values.mean()), draws, left_out, np.ones(40, dtype=np.int64), 0.95)
+    interval = expected.confidence_interval
+    assert found == pytest.approx((interval.low, interval.high), rel=0.02)
+
+
+@pytest.mark.parametrize("num_labels", [2, 200])
+def test_many_rows_and_labels_take_seconds_and_no_memory(num_labels):
+    generator = np.random.default_rng(0)
+    gold = generator.integers(0, num_labels, 20_000)
+    predicted = np.where(generator.random(20_000) < 0.7, gold, generator.integers(0, num_labels, 20_000))
+    from hfbertcls.evaluation.resampling import count_intervals
+
+    low, high = count_intervals(gold, predicted, num_labels, 0.95, 0)["f1_macro"]
+    assert 0.6 < low < high < 0.9

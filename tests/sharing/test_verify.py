@@ -10,7 +10,7 @@ import pytest
 from hfbertcls import ModelError
 from hfbertcls.cli import main
 from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.sharing.card import _METRIC_NAMES, Fence, sha256_of_text, split_card
+from hfbertcls.sharing.card import METRIC_NAMES, Fence, sha256_of_text, split_card
 from hfbertcls.sharing.verify import verify_directory
 
 
@@ -135,7 +135,7 @@ def test_our_keys_of_the_front_matter_are_watched(model_dir, key):
 def test_a_card_of_another_renderer_is_judged_by_its_values(model_dir, monkeypatch):
     """A later template may say things in other words: what stands in an older card must still be true."""
     monkeypatch.setattr("hfbertcls.sharing.verify.RENDERER", "2")
-    monkeypatch.setitem(_METRIC_NAMES, "mcc", "MCC")
+    monkeypatch.setitem(METRIC_NAMES, "mcc", "MCC")
     assert verify_directory(model_dir).differences == ()
     card = (model_dir / "README.md").read_text()
     fence = Fence.find(split_card(card)[1])

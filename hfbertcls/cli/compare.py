@@ -1,0 +1,88 @@
+"""`hfbertcls compare`: is one classifier better than another?"""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.cli.options import add_data_options, refuse_unknown, say
+from hfbertcls.errors import printable
+
+
+if TYPE_CHECKING:
+    from hfbertcls.comparison import ModelComparison
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "compare",
+        allow_abbrev=False,
+        help="compare two classifiers on the same text, with a test",
+        description="Compare two classifiers on the same labelled text: differences with 95 % intervals, McNemar's exact test, "
+        "the rows where they disagree, and a verdict.",
+    )
+    what = "a directory, a Hub id (user/name or user/name@revision), or tfidf (fitted on the train split)"
+    parser.add_argument("a", metavar="A", help=what)
+    parser.add_argument("b", metavar="B", help="the same")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run code that the models' repositories bring along"
+    )
+    parser.add_argument("--allow-pickle", action="store_true", help="load weights that exist only as a pickle")
+    add_data_options(parser)
+    parser.add_argument("--split", metavar="S", help="default: test, else validation, else the only one")
+    parser.add_argument("--output-dir", metavar="E", help="write comparison.json and disagreements.csv there")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare."""
+    refuse_unknown(options)
+
+    from dataclasses import replace
+
+    from hfbertcls.comparison import TFIDF, compare_models, source_of
+    from hfbertcls.data.loading import load_text_dataset
+
+    data = load_text_dataset(
+        options.dataset,
+        text_column=options.text_column,
+        text_pair_column=options.text_pair_column,
+        label_column=options.label_column,
+        task=options.task,
+        make_splits=False,
+    )
+    allowed = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
+    a, b = (spec if spec == TFIDF else replace(source_of(spec), **allowed) for spec in (options.a, options.b))
+    found = compare_models(a, b, data, options.split, options.output_dir, say)
+    print(found.to_json() if options.json else _summary(found), end="" if options.json else "\n")
+    if options.output_dir and not options.json:
+        print(f"Written to {options.output_dir}: comparison.json, disagreements.csv")
+    return 0
+
+
+def _summary(found: "ModelComparison") -> str:
+    from hfbertcls.sharing.card import METRIC_NAMES, format_number
+
+    comparison = found.comparison
+    lines = [
+        f"{letter}: {one.name}{'@' + one.revision if one.revision else ''} ({one.num_parameters:,} parameters, "
+        f"{one.rows_per_second:,.0f} texts a second here)"
+        for letter, one in (("A", found.a), ("B", found.b))
+    ]
+    lines.append(f"On the {found.split} split of {found.source} ({comparison.rows:,} rows):")
+    lines.append(f"  {'':<28} {'A':>7} {'B':>7} {'B - A':>8}   95 % interval")
+    for name, row in comparison.metrics.items():
+        gap = "-" if row.difference is None else f"{row.difference:+.3f}"
+        interval = "" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}"
+        values = f"{format_number(row.a):>7} {format_number(row.b):>7} {gap:>8}"
+        lines.append(f"  {METRIC_NAMES[name]:<28} {values}   {interval}")
+    lines.append(
+        f"Right: A alone on {comparison.only_a_right:,} rows, B alone on {comparison.only_b_right:,}; McNemar's exact test: "
+        f"p = {comparison.p_value:.2g}"
+    )
+    labels = [(label, scores) for label, scores in comparison.per_label.items() if scores["p_value"] < 0.05]
+    for label, scores in sorted(labels, key=lambda item: -abs(item[1]["difference"]))[:5]:
+        lines.append(
+            f"  {printable(label)}: F1 {scores['f1_a']:.3f} and {scores['f1_b']:.3f} ({scores['support']:,} rows, p = {scores['p_value']:.2g})"
+        )
+    lines.append(f"Verdict: {comparison.verdict}")
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""`--config FILE.yaml`: defaults for the options of `train`, and facts for the card."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hfbertcls.errors import ConfigurationError
+
+
+def expand_config(words: Sequence[str]) -> list[str]:
+    """Put the contents of `--config FILE.yaml` before the words of the command line, so that these win."""
+    name = config_file(words)
+    if name is None:
+        return list(words)
+    values = _read_yaml(Path(name))
+    values.pop("card", None)
+    expanded = [words[0]]
+    for key, value in values.items():
+        flag = f"--{key.replace('_', '-')}"
+        if key == "config":
+            raise ConfigurationError(
+                f"--config {Path(name).name} names another configuration. Put all options into one file"
+            )
+        if key.replace("-", "_") in _SWITCHES:
+            if value not in ("true", "false"):
+                raise ConfigurationError(f"--config {Path(name).name}: {key} is {value!r}. Expected true or false")
+            expanded += [flag] if value == "true" else []
+        elif isinstance(value, list):
+            expanded += [flag, *map(str, value)]
+        elif isinstance(value, dict):
+            expanded += [flag, json.dumps(value)]
+        elif value not in ("", "~"):
+            expanded += [flag, str(value)]
+    return expanded + list(words[1:])
+
+
+def config_file(words: Sequence[str]) -> str | None:
+    """The FILE of `--config FILE` or `--config=FILE`.
+
+    Raises:
+        ConfigurationError: if it is missing, or there is more than one.
+    """
+    found = []
+    for position, word in enumerate(words):
+        if word == "--config":
+            if position + 1 >= len(words):
+                raise ConfigurationError("--config needs a file. Pass --config FILE.yaml")
+            found.append(words[position + 1])
+        elif word.startswith("--config="):
+            found.append(word.removeprefix("--config="))
+    if len(found) > 1:
+        raise ConfigurationError("--config is given more than once. Put all options into one file")
+    return found[0] if found else None
+
+
+_SWITCHES = {
+    "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
+    "push_every_save", "no_calibration", "learning_curve", "space", "with_token",
+}  # fmt: skip
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file with every plain value as the text that it is written as: `no` stays "no", `01` stays "01"."""
+    import yaml
+
+    class Loader(yaml.BaseLoader):
+        pass
+
+    def mapping(loader: Any, node: Any) -> dict[str, Any]:
+        keys = [loader.construct_object(key) for key, _ in node.value]
+        twice = [str(key) for key in keys if keys.count(key) > 1]
+        if twice:
+            raise ConfigurationError(f"--config {path.name} has the key {twice[0]!r} twice. Keep one of them")
+        values: dict[str, Any] = loader.construct_mapping(node, deep=True)
+        return values
+
+    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except OSError as err:
+        raise ConfigurationError(f"--config {path.name} cannot be read: {err.strerror}") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise ConfigurationError(f"--config {path.name} is not valid YAML: {err}") from err
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"--config {path.name} holds no options. Expected lines such as 'epochs: 3'")
+    if not all(isinstance(key, str) for key in values):
+        raise ConfigurationError(
+            f"--config {path.name} has keys that are no names. Expected lines such as 'epochs: 3'"
+        )
+    return values
+
+
+def card_facts(words: Sequence[str]) -> Mapping[str, Any]:
+    """The `card:` block of the configuration: facts that only a person knows.
+
+    Raises:
+        ConfigurationError: if it holds no keys.
+    """
+    name = config_file(words)
+    facts = (_read_yaml(Path(name)).get("card") or {}) if name is not None else {}
+    if not isinstance(facts, dict):
+        raise ConfigurationError("the card: block of the configuration must hold keys such as 'license: mit'")
+    return facts

@@ -1,0 +1,68 @@
+"""Words of the command line that are fields of transformers' training arguments."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from hfbertcls.errors import ConfigurationError, did_you_mean
+
+
+_OURS_INSTEAD = {
+    "output_dir": "--output-dir", "report_to": "--report-to", "bf16": "--precision", "fp16": "--precision",
+    "bf16_full_eval": "--precision", "fp16_full_eval": "--precision", "tf32": "--precision",
+    "eval_strategy": "--eval-every", "evaluation_strategy": "--eval-every", "save_strategy": "--eval-every",
+    "eval_steps": "--eval-every", "save_steps": "--eval-every", "metric_for_best_model": "--metric",
+    "greater_is_better": "--metric", "load_best_model_at_end": "--metric", "do_train": "hfbertcls train",
+    "do_eval": "hfbertcls evaluate", "do_predict": "hfbertcls evaluate", "resume_from_checkpoint": "--resume",
+    "auto_find_batch_size": "--batch-size auto",
+}  # fmt: skip
+_NOT_SUPPORTED = {
+    "label_names", "prediction_loss_only", "eval_do_concat_batches", "batch_eval_metrics", "include_for_metrics",
+    "eval_on_start", "eval_delay", "eval_use_gather_object", "remove_unused_columns", "past_index", "deepspeed", "fsdp",
+}  # fmt: skip
+
+
+def training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[str, Any]:
+    """Read the words that are no options of ours as fields of the training arguments."""
+    from transformers import HfArgumentParser
+
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
+
+    class Parser(HfArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise ConfigurationError(f"{message.removeprefix('argument ')}. See hfbertcls train --help")
+
+    kind: Any = TextClassificationTrainingArguments
+    parser = Parser(kind, allow_abbrev=False)
+    fields = {action.dest for action in parser._actions}
+    given = []
+    for word in rest:
+        if not word.startswith("--"):
+            continue
+        name = word.removeprefix("--").partition("=")[0].replace("-", "_")
+        if name == "hub_token":
+            raise ConfigurationError(
+                f"{word} is refused: a token on the command line ends up in files and process lists. Log in with `hf auth "
+                "login`, or set HF_TOKEN"
+            )
+        if name.startswith("hub_"):
+            raise ConfigurationError(
+                f"{word} is set by hfbertcls. Use --push-to-hub USER/NAME and the options beside it"
+            )
+        if name in _NOT_SUPPORTED:
+            raise ConfigurationError(
+                f"{word} is not supported by hfbertcls train: the figures of a run need it as it is"
+            )
+        if name in _OURS_INSTEAD:
+            raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
+        if name not in fields:
+            flags = [*known_flags, *(f"--{field.replace('_', '-')}" for field in fields)]
+            raise ConfigurationError(
+                f"there is no option {word}{did_you_mean(word, flags)}. See hfbertcls train --help"
+            )
+        given.append(name)
+    if rest and not given:
+        raise ConfigurationError(f"{rest[0]!r} belongs to no option. See hfbertcls train --help")
+    values, extra = parser.parse_known_args([*rest, "--output_dir", "unused"])
+    if extra:
+        raise ConfigurationError(f"{extra[0]!r} belongs to no option. See hfbertcls train --help")
+    return {name: getattr(values, name) for name in given}

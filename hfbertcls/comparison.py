@@ -1,0 +1,185 @@
+"""Comparing two classifiers, or one with words counted, on the same labelled text."""
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.checks import require_single_label
+from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+from hfbertcls.data.description import Say, silent
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.tokenization import tokenize_split
+from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, listing
+from hfbertcls.evaluation.baselines import TfidfBaseline
+from hfbertcls.evaluation.compare import Comparison, compare_predictions
+from hfbertcls.evaluation.scores import softmax
+from hfbertcls.measure import choose_split, schema_of
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import (
+    ModelSource,
+    find_max_length,
+    load_config,
+    load_for_inference,
+    load_tokenizer,
+)
+from hfbertcls.sharing.output_directory import OutputDirectory
+
+
+TFIDF = "tfidf"
+_ROWS_TO_WARM_UP = 16
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One of the two: what it is, how large and how fast."""
+
+    name: str
+    revision: str | None
+    num_parameters: int
+    rows_per_second: float
+    """From texts to scores on this machine, tokenising included, loading apart."""
+
+
+@dataclass(frozen=True)
+class ModelComparison:
+    """Two contestants on the same rows of a split."""
+
+    a: Contestant
+    b: Contestant
+    source: str
+    split: str
+    comparison: Comparison
+
+    def to_json(self) -> str:
+        """The text of `comparison.json`."""
+        values = asdict(self)
+        values |= values.pop("comparison")
+        return json.dumps({"schema_version": 1, **values}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def compare_models(
+    a: str | ModelSource,
+    b: str | ModelSource,
+    dataset: str | TextDataset,
+    split: str | None = None,
+    output_dir: str | Path | None = None,
+    say: Say = silent,
+) -> ModelComparison:
+    """Compare two classifiers on the same rows, with a test.
+
+    Args:
+        a: a directory, a Hub id (`user/name` or `user/name@revision`), a `ModelSource`, or `tfidf`: logistic regression on
+            TF-IDF weights, fitted on the train split of the data.
+        b: the same.
+        dataset: what `load_text_dataset` takes, or its result.
+        split: which split; by default test, else validation, else the only one.
+        output_dir: where to write `comparison.json` and `disagreements.csv`; None writes nothing.
+        say: gets each line of what is done, for a person.
+
+    Raises:
+        ConfigurationError: if both are `tfidf`.
+        DatasetError: if the data have no train split for `tfidf`, or labels that a model does not know.
+        ModelError: if one is no trained classifier, or the two have different labels.
+    """
+    if a == TFIDF and b == TFIDF:
+        raise ConfigurationError("tfidf cannot be compared with itself. Name a model as A or B")
+    directory = None if output_dir is None else OutputDirectory(Path(output_dir))
+    if directory is not None:
+        directory.check(overwrite=False)
+    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
+    require_single_label(data)
+    name = choose_split(data, split)
+    if TFIDF in (a, b) and ("train" not in data.splits or name == "train"):
+        raise DatasetError(
+            f"tfidf is fitted on the train split and compared on another one; {data.source} has {listing(data.splits)}. "
+            "Name a folder with train and test files"
+        )
+    rows = data.splits[name]
+    scored = {spec: _scored(source_of(spec), data, rows, say) for spec in (a, b) if spec != TFIDF}
+    schema = scored[a if a != TFIDF else b][2]
+    if TFIDF in (a, b):
+        scored[TFIDF] = _scored_by_words(data.splits["train"], rows, schema, say)
+    (one, logits_a, _), (other, logits_b, labels_b) = scored[a], scored[b]
+    if set(labels_b.names) != set(schema.names):
+        raise ModelError(
+            f"{one.name!r} and {other.name!r} have different labels: {listing(schema.names)} and {listing(labels_b.names)}. "
+            "Compare models of the same labels"
+        )
+    logits_b = logits_b[:, [labels_b.label2id[label] for label in schema.names]]
+    gold = schema.encode(rows.labels)
+    found = ModelComparison(one, other, data.source, name, compare_predictions(gold, logits_a, logits_b, schema.names))
+    if directory is not None:
+        with directory.claimed():
+            directory.staging.mkdir(parents=True, exist_ok=True)
+            (directory.staging / "comparison.json").write_text(found.to_json(), encoding="utf-8")
+            _write_disagreements(directory.staging / "disagreements.csv", rows, schema.names, logits_a, logits_b)
+            directory.publish()
+    return found
+
+
+_Scored = tuple[Contestant, npt.NDArray[np.float32], LabelSchema]
+
+
+def source_of(spec: str | ModelSource) -> ModelSource:
+    """A model by its name, with the revision that may follow an id on the Hub."""
+    if isinstance(spec, ModelSource):
+        return spec
+    source = ModelSource(spec)
+    name, at, revision = spec.rpartition("@")
+    return source if source.is_local or not at else ModelSource(name, revision)
+
+
+def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -> _Scored:
+    config = load_config(source)
+    say(f"Scoring {len(rows):,} rows with {source.public_name} ...")
+    model: Any = load_for_inference(source)
+    tokenizer = load_tokenizer(source)
+    schema = schema_of(model, source, data)
+    max_length = find_max_length(tokenizer, config)
+    few = rows.take(rows.name, np.arange(min(_ROWS_TO_WARM_UP, len(rows))))
+    score(model, tokenizer, tokenize_split(few, tokenizer, max_length))
+    began = time.perf_counter()
+    logits = score(model, tokenizer, tokenize_split(rows, tokenizer, max_length))
+    seconds = time.perf_counter() - began
+    speed = len(rows) / max(seconds, 1e-9)
+    return Contestant(source.public_name, source.revision, int(model.num_parameters()), speed), logits, schema
+
+
+def _scored_by_words(train: TextSplit, rows: TextSplit, schema: LabelSchema, say: Say) -> _Scored:
+    say(f"Fitting TF-IDF + logistic regression on {len(train):,} rows ...")
+    baseline = TfidfBaseline(train.texts, schema.encode(train.labels))
+    baseline.logits(rows.texts[:_ROWS_TO_WARM_UP], len(schema))
+    began = time.perf_counter()
+    logits = baseline.logits(rows.texts, len(schema))
+    speed = len(rows) / max(time.perf_counter() - began, 1e-9)
+    name = f"TF-IDF + logistic regression, fitted on {baseline.train_rows:,} rows"
+    return Contestant(name, None, baseline.num_parameters, speed), logits, schema
+
+
+def _write_disagreements(
+    path: Path,
+    rows: TextSplit,
+    names: Sequence[str],
+    logits_a: npt.NDArray[np.float32],
+    logits_b: npt.NDArray[np.float32],
+) -> None:
+    """Write the rows to which the two give different labels, the surest disagreements first."""
+    by_a, by_b = logits_a.argmax(axis=1), logits_b.argmax(axis=1)
+    sure_a, sure_b = (softmax(logits).max(axis=1) for logits in (logits_a, logits_b))
+    positions = np.flatnonzero(by_a != by_b)
+    texts, labels, numbers = rows.texts, rows.labels, rows.rows
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["row", "label", "a", "score_a", "b", "score_b", "right", "text"])
+        for position in positions[np.argsort(-np.minimum(sure_a, sure_b)[positions], kind="stable")]:
+            label, a, b = labels[position], names[by_a[position]], names[by_b[position]]
+            right = "a" if a == label else "b" if b == label else "neither"
+            scores = f"{sure_a[position]:.4f}", f"{sure_b[position]:.4f}"
+            writer.writerow([numbers[position], label, a, scores[0], b, scores[1], right, texts[position]])

@@ -1,0 +1,74 @@
+"""Answering only where the score is high: how much accuracy that buys, and which score to ask for."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hfbertcls.evaluation.intervals import Interval, wilson_interval
+from hfbertcls.evaluation.scores import Floats, Ids, Logits, softmax
+
+
+COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+FEWEST_ROWS = 30
+"""Of fewer answered rows no accuracy is claimed."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The least score with which an answer is given."""
+
+    score: float
+    coverage: float
+    """Share of the rows that are answered (0 to 1)."""
+    accuracy: float
+    """Of these."""
+
+
+def threshold_for_accuracy(gold: Ids, logits: Logits, target: float) -> Threshold | None:
+    """The least score for which the answered rows reach a target accuracy, so that as many as possible are answered.
+
+    Args:
+        gold: ids of shape `(n,)`: of the validation split, so that the test split chooses nothing.
+        logits: of shape `(n, num_labels)`.
+        target: accuracy from 0 to 1.
+
+    Returns:
+        None if no threshold with at least 30 answered rows reaches the target.
+    """
+    scores, right = _surest_first(gold, logits)
+    answered = np.arange(1, len(scores) + 1)
+    accuracy = np.cumsum(right) / answered
+    # Rows with the same score are answered together: a threshold can only lie behind the last of them.
+    is_last = np.append(scores[1:] != scores[:-1], np.True_)
+    possible = np.flatnonzero(is_last & (accuracy >= target) & (answered >= FEWEST_ROWS))
+    if len(possible) == 0:
+        return None
+    last = possible[-1]
+    return Threshold(float(scores[last]), float(answered[last] / len(scores)), float(accuracy[last]))
+
+
+def accuracy_by_coverage(gold: Ids, logits: Logits) -> list[dict[str, Any]]:
+    """Accuracy with its 95 % interval where only the surest rows are answered, and the score of the last of them.
+
+    Args:
+        gold: ids of shape `(n,)`.
+        logits: of shape `(n, num_labels)`.
+    """
+    scores, right = _surest_first(gold, logits)
+    rows = []
+    for share in COVERAGES:
+        count = round(share * len(scores))
+        if count < FEWEST_ROWS:
+            break
+        hits = int(right[:count].sum())
+        accuracy = asdict(Interval(hits / count, *wilson_interval(hits, count)))
+        rows.append({"coverage": share, "rows": count, "score": float(scores[count - 1]), "accuracy": accuracy})
+    return rows
+
+
+def _surest_first(gold: Ids, logits: Logits) -> tuple[Floats, Ids]:
+    """Scores of the predicted labels, highest first, and 1 where the prediction is right."""
+    scores = softmax(logits).max(axis=1)
+    order = np.argsort(-scores, kind="stable")
+    return scores[order], (logits.argmax(axis=1) == gold)[order].astype(np.int64)

@@ -1,0 +1,96 @@
+"""Where a classifier is weak: the figures of parts of a split, by the length of the text or by a column of the data."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.evaluation.intervals import LEVEL, Interval, wilson_interval
+from hfbertcls.evaluation.resampling import count_intervals
+from hfbertcls.evaluation.scores import Ids, label_scores
+from hfbertcls.modeling.predictions import Predictions
+
+
+FEWEST_ROWS = 30
+"""A slice of fewer rows gets no figures: their intervals would say nothing."""
+
+
+def slices_of(predictions: Predictions) -> dict[str, Any]:
+    """Figures by length of the text, and by the column that the predictions were told apart by, where they have them."""
+    found = {}
+    if predictions.tokens is not None and len(predictions):
+        names, members = by_length(predictions.tokens)
+        found["by_length"] = slice_figures(predictions.gold, predictions.predicted, names, members)
+    if predictions.slices is not None and len(predictions):
+        names = tuple(sorted(set(predictions.slices)))
+        ids = {name: index for index, name in enumerate(names)}
+        members = np.array([ids[name] for name in predictions.slices], dtype=np.int64)
+        found["by_column"] = slice_figures(predictions.gold, predictions.predicted, names, members)
+    return found
+
+
+def by_length(tokens: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], Ids]:
+    """Names of up to four slices, cut at the quartiles of the lengths, and the slice of each row.
+
+    Args:
+        tokens: of each text, of shape `(n,)`.
+    """
+    ends = np.unique(np.quantile(tokens, [0.25, 0.5, 0.75], method="lower")).tolist()
+    ends = [end for end in ends if end < tokens.max()]
+    if not ends:
+        return (f"{int(tokens[0]):,} tokens",), np.zeros(len(tokens), dtype=np.int64)
+    between = [
+        f"{start + 1:,} to {end:,} tokens" if start + 1 < end else f"{end:,} tokens" for start, end in pairwise(ends)
+    ]
+    names = (f"up to {ends[0]:,} tokens", *between, f"more than {ends[-1]:,} tokens")
+    return names, np.searchsorted(np.asarray(ends), tokens).astype(np.int64)
+
+
+def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids) -> dict[str, Any]:
+    """Accuracy and macro F1 of each slice with 95 % intervals, the weakest one, and whether they differ at all.
+
+    Args:
+        gold: ids of shape `(n,)`.
+        predicted: ids of the same shape.
+        names: of the slices.
+        members: the slice of each row, of shape `(n,)`.
+
+    Returns:
+        `slices` (one entry each: name, rows, and the figures, None under 30 rows), `worst` (the name of that with the
+        lowest accuracy) and `p_value` (of the chi-square test that all have the same accuracy); the last two are None
+        where there are not two slices with figures.
+    """
+    entries = []
+    for index, name in enumerate(names):
+        rows = members == index
+        entries.append({"name": name, "rows": int(rows.sum()), **_figures(gold[rows], predicted[rows])})
+    measured = [entry for entry in entries if entry["accuracy"] is not None]
+    if len(measured) < 2:
+        return {"slices": entries, "worst": None, "p_value": None}
+    worst = min(measured, key=lambda entry: entry["accuracy"]["value"])
+    return {"slices": entries, "worst": worst["name"], "p_value": _chi_square(measured)}
+
+
+def _figures(gold: Ids, predicted: Ids) -> dict[str, Any]:
+    if len(gold) < FEWEST_ROWS:
+        return {"accuracy": None, "f1_macro": None}
+    values = label_scores(gold, predicted)
+    bounds = count_intervals(gold, predicted, int(max(gold.max(), predicted.max())) + 1, LEVEL, seed=0)
+    bounds["accuracy"] = wilson_interval(int((gold == predicted).sum()), len(gold))
+    return {name: asdict(Interval(values[name], *bounds[name])) for name in ("accuracy", "f1_macro")}
+
+
+def _chi_square(entries: Sequence[dict[str, Any]]) -> float:
+    """P-value of Pearson's test that the slices have the same accuracy."""
+    from scipy.stats import chi2  # noqa: PLC0415  (takes a second; comes with scikit-learn)
+
+    rows = np.array([entry["rows"] for entry in entries], dtype=np.float64)
+    right = np.array([entry["accuracy"]["value"] for entry in entries]) * rows
+    share = right.sum() / rows.sum()
+    if share in (0.0, 1.0):
+        return 1.0
+    statistic = ((right - rows * share) ** 2 / (rows * share * (1 - share))).sum()
+    return float(chi2.sf(statistic, len(entries) - 1))

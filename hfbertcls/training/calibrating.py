@@ -1,0 +1,65 @@
+"""After training: a temperature, fitted on the validation split, goes into the weights that are shipped."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from hfbertcls.data.description import Say
+from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.errors import ModelError
+from hfbertcls.evaluation.temperature import FEWEST_ROWS, fit_temperature
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import fold_temperature
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.memory import free_memory
+
+
+_ROWS_CHECKED = 64
+_TOLERANCE = 1e-3
+
+
+def calibrate(staging: Path, validation: TokenizedSplit, device: Any, say: Say) -> None:
+    """Fit a temperature and save the model with it; where that cannot be done, say why and leave the model as it is.
+
+    Args:
+        staging: the directory of the saved model.
+        validation: the rows to fit on.
+        device: where to compute.
+        say: gets what was done.
+    """
+    _fold_fitted_temperature(staging, validation, device, say)
+    free_memory()  # (of the model, before the report loads it again)
+
+
+def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: Any, say: Say) -> None:
+    source = ModelSource(str(staging))
+    model: Any = load_for_inference(source)
+    model.to(device)
+    tokenizer = load_tokenizer(source)
+    logits = score(model, tokenizer, validation)
+    temperature = fit_temperature(np.asarray(validation.dataset["labels"], dtype=np.int64), logits)
+    if temperature is None:
+        say(f"  note: the scores are not calibrated: that needs {FEWEST_ROWS} validation rows and logits that differ")
+        return
+    try:
+        fold_temperature(model, temperature)
+    except ModelError as err:
+        say(f"  note: the scores are not calibrated: {err}")
+        return
+    some = replace(
+        validation,
+        dataset=validation.dataset.select(range(min(_ROWS_CHECKED, len(logits)))),
+        num_tokens=validation.num_tokens[:_ROWS_CHECKED],
+    )
+    expected = logits[:_ROWS_CHECKED] / temperature
+    if not np.allclose(score(model, tokenizer, some), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+        say("  note: the scores are not calibrated: the last linear layer of this model does not give its logits")
+        return
+    with TemporaryDirectory(dir=staging) as folder:  # (the loaded weights may be a view of the file that is replaced)
+        model.save_pretrained(folder)
+        for written in Path(folder).iterdir():
+            written.replace(staging / written.name)
+    say(f"Calibrated on the validation split: the last layer is divided by a temperature of {temperature:g}")

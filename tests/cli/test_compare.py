@@ -1,0 +1,89 @@
+"""`hfbertcls compare`: two models, or one and words counted, with a verdict and the rows where they disagree."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from hfbertcls.cli import main
+
+
+@pytest.fixture(scope="module")
+def other_run(tmp_path_factory, tiny_model_dir, reviews_dir):
+    """A classifier of the same labels in the other order that has hardly been trained."""
+    directory = tmp_path_factory.mktemp("other") / "novice"
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(directory)]
+    assert main([*words, "--max-steps", "2", "--labels", "positive", "negative", "--eval-every", "no"]) == 0
+    return directory
+
+
+def test_a_model_against_words_counted(finished_run, reviews_dir, tmp_path, capsys):
+    words = ["compare", str(finished_run), "tfidf", "--dataset", str(reviews_dir)]
+    assert main([*words, "--output-dir", str(tmp_path / "e")]) == 0
+    shown = capsys.readouterr().out
+    assert "B: TF-IDF + logistic regression, fitted on 480 rows" in shown
+    assert "On the test split of reviews (64 rows)" in shown
+    found = json.loads((tmp_path / "e" / "comparison.json").read_text())
+    assert found["verdict"] in shown
+    report = json.loads((finished_run / "report.json").read_text())["evaluation"]["test"]
+    assert found["metrics"]["accuracy"]["a"] == report["metrics"]["accuracy"]["value"]
+    assert found["metrics"]["accuracy"]["b"] == report["baselines"]["tfidf_logreg"]["accuracy"]
+    with (tmp_path / "e" / "disagreements.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    right = [row["right"] for row in rows]
+    assert right.count("a") == found["only_a_right"]
+    assert right.count("b") == found["only_b_right"]
+    assert all(row["a"] != row["b"] for row in rows)
+
+
+def test_labels_in_another_order_are_the_same_labels(finished_run, other_run, reviews_dir, capsys):
+    assert main(["compare", str(finished_run), str(other_run), "--dataset", str(reviews_dir), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = json.loads((other_run / "report.json").read_text())["evaluation"]["test"]["metrics"]
+    assert found["metrics"]["accuracy"]["b"] == expected["accuracy"]["value"]
+    assert found["metrics"]["log_loss"]["b"] == pytest.approx(expected["log_loss"]["value"], rel=1e-4)
+    assert found["a"]["num_parameters"] == found["b"]["num_parameters"]
+    assert min(found["a"]["rows_per_second"], found["b"]["rows_per_second"]) > 0
+
+
+def test_a_model_on_the_hub_at_a_revision(model_dir, reviews_dir, hub, capsys, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    assert main(["push", str(model_dir), "alice/film-reviews", "--tag", "v1"]) == 0
+    capsys.readouterr()
+    words = ["compare", str(model_dir), "alice/film-reviews@v1", "--dataset", str(reviews_dir), "--json"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["b"]["name"], found["b"]["revision"]) == ("alice/film-reviews", "v1")
+    assert "they are equally often right" in found["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "code", "expected"),
+    [
+        ("tfidf", "tfidf", 2, "tfidf cannot be compared with itself. Name a model as A or B"),
+        ("tfidf", "./no-such-model", 1, "there is no directory 'no-such-model'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(a, b, code, expected, reviews_dir, capsys):
+    assert main(["compare", a, b, "--dataset", str(reviews_dir)]) == code
+    assert expected in capsys.readouterr().err
+
+
+def test_words_cannot_be_counted_without_a_train_split(finished_run, reviews_dir, capsys):
+    assert main(["compare", str(finished_run), "tfidf", "--dataset", str(reviews_dir / "test.csv")]) == 1
+    assert "tfidf is fitted on the train split and compared on another one; test.csv has 'test'" in (
+        capsys.readouterr().err
+    )
+
+
+def test_models_of_other_labels_are_refused(finished_run, reviews_dir, tmp_path, capsys):
+    shutil.copytree(finished_run, tmp_path / "three")
+    from hfbertcls import LabelSchema, ModelSource, load_for_training
+
+    labels = LabelSchema(("negative", "neutral", "positive"))
+    load_for_training(ModelSource(str(finished_run)), labels, seed=1).model.save_pretrained(tmp_path / "three")
+    assert main(["compare", str(finished_run), str(tmp_path / "three"), "--dataset", str(reviews_dir)]) == 1
+    assert "have different labels: 'negative', 'positive' and 'negative', 'neutral', 'positive'" in (
+        capsys.readouterr().err
+    )

@@ -1,0 +1,62 @@
+"""A temperature is found again where one was planted, and says what it did."""
+
+import numpy as np
+import pytest
+
+from hfbertcls.evaluation.scores import row_log_losses, softmax
+from hfbertcls.evaluation.temperature import calibration_figures, fit_temperature
+
+
+def overconfident(temperature, rows=20_000, num_labels=4, seed=0):
+    """Labels drawn by the scores of `logits / temperature`."""
+    generator = np.random.default_rng(seed)
+    logits = (generator.normal(size=(rows, num_labels)) * 2).astype(np.float32)
+    shares = softmax(logits).cumsum(axis=1)
+    gold = (generator.random((rows, 1)) > shares).sum(axis=1).clip(max=num_labels - 1)
+    return gold.astype(np.int64), (logits * temperature).astype(np.float32)
+
+
+@pytest.mark.parametrize("planted", [0.4, 1.0, 1.7, 5.0])
+@pytest.mark.parametrize("num_labels", [2, 4, 30])
+def test_a_planted_temperature_is_found(planted, num_labels):
+    gold, logits = overconfident(planted, num_labels=num_labels)
+    assert fit_temperature(gold, logits) == pytest.approx(planted, rel=0.05)
+
+
+def test_it_is_where_the_log_loss_is_smallest():
+    gold, logits = overconfident(1.7)
+    found = fit_temperature(gold, logits)
+    best, lower, higher = (
+        row_log_losses(gold, (logits / (found * factor)).astype(np.float32)).mean() for factor in (1, 0.97, 1.03)
+    )
+    assert best < min(lower, higher)
+
+
+@pytest.mark.parametrize("rows", [30, 100, 1_000])
+def test_rows_that_are_all_right_ask_for_no_more_confidence_than_laplace_grants(rows):
+    logits = np.tile(np.float32([3.0, 0.0]), (rows, 1))
+    temperature = fit_temperature(np.zeros(rows, dtype=np.int64), logits)
+    assert softmax((logits / temperature).astype(np.float32))[0, 0] == pytest.approx(1 - 1 / (rows + 2), abs=1e-4)
+
+
+def test_where_nothing_can_be_fitted_there_is_none():
+    gold, logits = overconfident(2.0, rows=29)
+    assert fit_temperature(gold, logits) is None
+    assert fit_temperature(np.zeros(100, dtype=np.int64), np.ones((100, 3), dtype=np.float32)) is None
+
+
+def test_scores_by_chance_end_at_the_bound():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(5_000, 3)).astype(np.float32) * 10
+    assert fit_temperature(generator.integers(0, 3, 5_000), logits) == pytest.approx(20.0, rel=1e-3)
+
+
+def test_what_it_did_is_told_from_the_logits_after_it():
+    gold, logits = overconfident(2.0)
+    after = (logits / 2.0).astype(np.float32)
+    figures = calibration_figures(gold, after, 2.0)
+    assert figures["log_loss_before"] == pytest.approx(row_log_losses(gold, logits).mean(), rel=1e-6)
+    assert figures["log_loss_after"] == pytest.approx(row_log_losses(gold, after).mean(), rel=1e-6)
+    assert figures["log_loss_after"] < figures["log_loss_before"]
+    assert figures["ece_after"] < 0.01 < 0.1 < figures["ece_before"]
+    assert (figures["temperature"], figures["fitted_on"]) == (2.0, "validation")

@@ -1,0 +1,93 @@
+"""A temperature in the last layer, whatever the head is called."""
+
+import pytest
+import torch
+import transformers
+
+from hfbertcls import LabelSchema, ModelError, ModelSource, undo_calibration
+from hfbertcls.modeling.heads import fold_temperature, output_layer
+from hfbertcls.modeling.loading import load_for_inference, load_for_training
+
+
+SMALL = {
+    "vocab_size": 60, "num_attention_heads": 2, "hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 32,
+    "max_position_embeddings": 40, "pad_token_id": 0, "num_labels": 16,
+}  # fmt: skip
+HEADS = {
+    "Bert": ("classifier", {}),
+    "Roberta": ("classifier.out_proj", {}),
+    "XLMRoberta": ("classifier.out_proj", {}),
+    "DistilBert": ("classifier", {"dim": 16, "n_heads": 2, "n_layers": 1, "hidden_dim": 32}),
+    "MPNet": ("classifier.out_proj", {}),
+    "Electra": ("classifier.out_proj", {"embedding_size": 16}),
+    "Deberta": ("classifier", {"pooler_hidden_size": 16}),
+    "DebertaV2": ("classifier", {"relative_attention": True, "pooler_hidden_size": 16}),
+    "ModernBert": ("classifier", {}),
+    "Albert": ("classifier", {"embedding_size": 16}),
+}
+
+
+def classifier(name):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**{**SMALL, **HEADS[name][1]})
+    return getattr(transformers, f"{name}ForSequenceClassification")(config).eval()
+
+
+def logits_of(model):
+    with torch.no_grad():
+        return model(input_ids=torch.arange(1, 25).reshape(4, 6)).logits
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_last_layer_is_found_and_folding_divides_the_logits(name):
+    """As many labels as hidden units: the layer before the last has the same number of outputs."""
+    model = classifier(name)
+    assert output_layer(model) is model.get_submodule(HEADS[name][0])
+    before, weight = logits_of(model), output_layer(model).weight.detach().clone()
+    fold_temperature(model, 1.7)
+    after = logits_of(model)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, before / 1.7, rtol=1e-5, atol=1e-7)
+    assert torch.equal(after.argmax(-1), before.argmax(-1))
+    undo_calibration(model)
+    torch.testing.assert_close(output_layer(model).weight, weight, rtol=2e-7, atol=0)
+    torch.testing.assert_close(logits_of(model), before, rtol=1e-5, atol=1e-7)
+    assert "hfbertcls_temperature" not in model.config.to_dict()
+
+
+def test_a_saved_model_says_what_it_contains_and_can_be_undone(tmp_path):
+    model = classifier("Bert")
+    before = logits_of(model)
+    fold_temperature(model, 0.6)
+    model.save_pretrained(tmp_path)
+    loaded = load_for_inference(ModelSource(str(tmp_path)))
+    assert loaded.config.hfbertcls_temperature == 0.6
+    undo_calibration(loaded)
+    torch.testing.assert_close(logits_of(loaded), before, rtol=1e-5, atol=1e-7)
+    undo_calibration(loaded)
+    torch.testing.assert_close(logits_of(loaded), before, rtol=1e-5, atol=1e-7)
+
+
+def test_training_goes_on_from_a_calibrated_model_without_its_note(tmp_path):
+    model = classifier("Bert")
+    fold_temperature(model, 0.6)
+    model.save_pretrained(tmp_path)
+    names = tuple(f"label {number:02}" for number in range(16))
+    loaded = load_for_training(ModelSource(str(tmp_path)), LabelSchema(names), seed=1).model
+    assert "hfbertcls_temperature" not in loaded.config.to_dict()
+
+
+def test_a_second_temperature_is_refused():
+    model = classifier("Bert")
+    fold_temperature(model, 2.0)
+    with pytest.raises(ModelError, match=r"already contain a temperature of 2\. Call undo_calibration first"):
+        fold_temperature(model, 3.0)
+
+
+def test_a_model_without_a_linear_layer_at_its_end_is_refused():
+    model = classifier("Bert")
+    model.classifier = torch.nn.Identity()
+    with pytest.raises(
+        ModelError, match="BertForSequenceClassification has no linear layer with 16 outputs at its end"
+    ):
+        fold_temperature(model, 3.0)
