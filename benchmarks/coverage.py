@@ -5,7 +5,7 @@
 A population has 2, 6 or 20 labels, balanced or 9:1 (half of the labels have nine times the rows of the others; of two
 labels, one has). Each label is a normal distribution in as many dimensions as there are labels, as far apart as gives the
 accuracy; the scores are the exact posterior ("calibrated", true calibration error 0), or those with logits 1.5 times as large
-("overconfident"). The true figures are those of two million rows. Every repeat draws n rows and asks for the intervals; that of accuracy depends on
+("overconfident"). The true figures are those of a million rows. Every repeat draws n rows and asks for the intervals; that of accuracy depends on
 the number of right answers alone, so its coverage is summed over all of them.
 """
 
@@ -25,7 +25,7 @@ from hfbertcls.evaluation.resampling import count_intervals
 from hfbertcls.evaluation.scores import label_scores, row_log_losses, softmax
 
 
-ROWS_OF_TRUTH = 2_000_000
+ROWS_OF_TRUTH = 1_000_000
 OVERCONFIDENCE = 1.5
 
 
@@ -100,6 +100,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--labels", nargs="+", type=int, default=[2, 6, 20])
+    parser.add_argument("--balance", nargs="+", default=["balanced", "9:1"])
+    parser.add_argument("--accuracy", nargs="+", type=float, default=[0.6, 0.8, 0.95])
     parser.add_argument("--rows", nargs="+", type=int, default=[200, 1_000, 5_000])
     options = parser.parse_args()
     print(
@@ -107,7 +109,7 @@ def main() -> None:
         "mean estimate of ECE (true) |"
     )
     print("|--:|:--|--:|--:|--:|--:|--:|--:|--:|--:|:--|", flush=True)
-    for num_labels, balance, accuracy in itertools.product(options.labels, ("balanced", "9:1"), (0.6, 0.8, 0.95)):
+    for num_labels, balance, accuracy in itertools.product(options.labels, options.balance, options.accuracy):
         population = Population(num_labels, balance, accuracy)
         truth = population.truth()
         if abs(truth["accuracy"] - accuracy) > 0.01:

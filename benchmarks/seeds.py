@@ -4,7 +4,8 @@
 
 DIR holds one folder for each name, with train and test files. The encoder is that of `hfbertcls quickstart`; it is trained with
 the defaults on so many drawn rows, once for each seed (head, data order, dropout; the rows are the same), and each pair of
-seeds is compared on the whole test split. The first seed is also compared with TF-IDF + logistic regression on the same rows.
+seeds is compared on the whole test split. The first seed is also compared with TF-IDF + logistic regression on the same rows. Runs that have
+ended are not repeated.
 """
 
 import argparse
@@ -47,7 +48,7 @@ def main() -> None:
         found = []
         for seed in range(options.seeds):
             directory = options.output_dir / f"{name}-{seed}"
-            training = TrainingOptions(overwrite=True, arguments={"seed": seed})
+            training = TrainingOptions(resume=directory.exists(), arguments={"seed": seed})
             report = train_and_evaluate(str(model_directory()), data, directory, training)
             path = directory / "predictions" / "test.parquet"
             found.append(Predictions.from_parquet(path.read_bytes(), report.task["labels"]))

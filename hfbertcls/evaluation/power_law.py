@@ -74,8 +74,8 @@ def _fit(rows: Floats, wrong: npt.NDArray[np.int64], measured: npt.NDArray[np.in
     mean_place, mean_error = ((weight * values).sum(axis=1) / total for values in (place, np.log(error)))
     away = place - mean_place[:, None]
     slope = (weight * away * (np.log(error) - mean_error[:, None])).sum(axis=1) / (weight * away**2).sum(axis=1)
-    falling = np.minimum(slope, 0.0)
-    return np.column_stack([mean_error - falling * mean_place, -falling])
+    power = np.maximum(-slope, 0.0)
+    return np.column_stack([mean_error + power * mean_place, power])
 
 
 def _error(law: Floats, rows: Floats) -> Floats:
