@@ -16,6 +16,7 @@ ROOMS = (
     {"inference"},
     {"sharing"},
     {"training"},
+    {"diagnosis"},
     {"run", "measure", "quickstart"},
     {"cli"},
     {"__main__"},

@@ -11,15 +11,16 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import env, evaluate, extension, push, quickstart, train, verify
+from hfbertcls.cli import doctor, env, evaluate, extension, push, quickstart, train, verify
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, train, evaluate, push, verify, extension, env)
+_VERBS = (quickstart, doctor, train, evaluate, push, verify, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
-  hfbertcls train --model M --dataset D --output-dir O          your own text
+  hfbertcls doctor D                                            what is wrong with your own text?
+  hfbertcls train --model M --dataset D --output-dir O          train on it
   hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
   hfbertcls push O USER/NAME                                    share it on the Hub, in one commit
   hfbertcls verify O                                            derive every figure on the card again

@@ -54,6 +54,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)"
     )
+    parser.add_argument(
+        "--allow-leakage", action="store_true", help="train although many validation or test texts are in train too"
+    )
     parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
@@ -147,7 +150,7 @@ def config_file(words: Sequence[str]) -> str | None:
 
 _SWITCHES = {
     "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
-    "push_every_save",
+    "push_every_save", "allow_leakage",
 }  # fmt: skip
 
 
@@ -295,6 +298,7 @@ def run(options: argparse.Namespace) -> int:
         arguments=fields,
         card=_card_facts(options),
         publish_examples=options.publish_examples,
+        allow_leakage=options.allow_leakage,
         command=public_command(options.words),
     )
     check_options(training)

@@ -82,6 +82,8 @@ class TextSplit:
     """How many rows were left out, by reason: `empty_text`, `missing_label`."""
     sha256: str | None = None
     """Of the source file's bytes, or of the canonical Parquet form of a split that came from the Hub."""
+    first_dropped: Mapping[str, str] = field(default_factory=dict)
+    """Where the first row stands that was left out, by reason: `"reviews.csv, line 12"`."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -116,9 +118,9 @@ class TextSplit:
     ) -> "TextSplit":
         """A split of the rows at the given positions of this one; `dropped` are the left-out rows counted as its own."""
         own = dropped or {}
-        return TextSplit(
-            name, self.table.take(pa.array(positions)), len(positions) + sum(own.values()), own, self.sha256
-        )
+        places = self.first_dropped if own else {}
+        rows_read = len(positions) + sum(own.values())
+        return TextSplit(name, self.table.take(pa.array(positions)), rows_read, own, self.sha256, places)
 
 
 @dataclass(frozen=True)
