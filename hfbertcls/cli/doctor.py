@@ -1,6 +1,7 @@
 """`hfbertcls doctor`: what is wrong with a data set, before anyone trains on it?"""
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their ids")
     parser.add_argument("--seed", type=int, default=42, help="of the splits that are cut (default: 42)")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: at most 512)")
+    parser.add_argument(
+        "--suspects",
+        type=Path,
+        metavar="OUT.csv",
+        help="write the rows of train whose label is doubtful, the most doubtful first",
+    )
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write all of it, with plots, as a page")
     return parser
 
@@ -46,22 +53,42 @@ def run(options: argparse.Namespace) -> int:
     model = None
     if options.model is not None:
         model = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    reading: dict[str, Any] = {
+        "text_column": options.text_column,
+        "text_pair_column": options.text_pair_column,
+        "label_column": options.label_column,
+        "task": options.task,
+        "labels": options.labels,
+    }
     diagnosis = diagnose(
         options.dataset,
         model,
-        text_column=options.text_column,
-        text_pair_column=options.text_pair_column,
-        label_column=options.label_column,
-        task=options.task,
-        labels=options.labels,
         split_by=options.split_by,
         max_length=options.max_length,
         seed=options.seed,
+        **reading,
     )
+    suspects = None
+    if options.suspects is not None and diagnosis.splits:
+        from hfbertcls.data.loading import load_text_dataset
+        from hfbertcls.diagnosis.suspects import find_suspects
+
+        suspects = find_suspects(load_text_dataset(options.dataset, make_splits=False, **reading), model, say)
+        write(options.suspects, suspects.to_csv())
+        say(f"Written to {options.suspects.name}")
     if options.page is not None:
         write(options.page, render_page(diagnosis))
         say(f"Written to {options.page.name}")
-    print(diagnosis.to_json() if options.json else summary(diagnosis))
+    if options.json:
+        facts = diagnosis.to_dict() | ({"suspects": suspects.to_dict()} if suspects is not None else {})
+        print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
+    else:
+        print(summary(diagnosis))
+        if suspects is not None:
+            print(
+                f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows are wrong, by an estimate; look at "
+                f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}"
+            )
     return 1 if diagnosis.refusals else 0
 
 

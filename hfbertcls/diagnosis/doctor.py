@@ -1,6 +1,5 @@
 """The doctor: everything that is wrong with a data set, before anyone trains on it."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,10 +73,6 @@ class Diagnosis:
         """What the report of a run does not hold already."""
         values = self.to_dict()
         return {name: values[name] for name in ("findings", "near_overlap", "smallest_difference")}
-
-    def to_json(self) -> str:
-        """`to_dict` as text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
 
 def diagnose(

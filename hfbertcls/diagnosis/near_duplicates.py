@@ -7,7 +7,10 @@ import numpy.typing as npt
 
 
 SIMILARITY = 0.8
-"""From this Jaccard similarity of their runs of four letters on, two texts are nearly equal."""
+"""From this Jaccard similarity of their runs of four letters on, two texts are nearly equal; from 0.6 on if they differ in one
+place by at most three letters, and no more than one in fifteen."""
+_SIMILAR_BUT_FOR_A_TYPO = 0.6
+_LETTERS_OF_A_TYPO, _LETTERS_PER_LETTER = 3, 15
 SHORTEST = 20
 """Texts with fewer letters and digits are nearly equal only if all of these are: one letter makes another word of them."""
 _RUN = 4
@@ -64,10 +67,10 @@ def near_matches(
     agreeing = np.concatenate(
         [(sketches[part[:, 0]] == sketches[part[:, 1]]).mean(axis=1) for part in _parts(candidates)]
     )
-    candidates = candidates[agreeing >= SIMILARITY - 0.15]
+    candidates = candidates[agreeing >= _SIMILAR_BUT_FOR_A_TYPO - 0.15]
     matches: dict[int, int] = {}
     for query, other in candidates.tolist():
-        if query not in matches and _similarity(texts[query], texts[other]) >= SIMILARITY:
+        if query not in matches and _is_nearly_equal(texts[query], texts[other]):
             matches[query] = other
     return matches
 
@@ -114,10 +117,29 @@ def _runs(text: str) -> npt.NDArray[np.uint32]:
     return np.unique(hashes)
 
 
+def _is_nearly_equal(first: str, second: str) -> bool:
+    if min(len(first), len(second)) < SHORTEST:
+        return False
+    needed = _SIMILAR_BUT_FOR_A_TYPO if _differ_by_a_typo(first, second) else SIMILARITY
+    return _similarity(first, second) >= needed
+
+
+def _differ_by_a_typo(first: str, second: str) -> bool:
+    """Whether all letters but a few in one place are the same."""
+    begin = _common_beginning(first, second)
+    end = _common_beginning(first[begin:][::-1], second[begin:][::-1])
+    length = max(len(first), len(second))
+    return length - begin - end <= min(_LETTERS_OF_A_TYPO, length // _LETTERS_PER_LETTER)
+
+
+def _common_beginning(first: str, second: str) -> int:
+    shorter = min(len(first), len(second))
+    pairs = zip(first, second, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), shorter)
+
+
 def _similarity(first: str, second: str) -> float:
     """Jaccard similarity of the sets of runs: 0 to 1."""
-    if min(len(first), len(second)) < SHORTEST:
-        return 0.0
     one, other = _runs(first), _runs(second)
     common = len(np.intersect1d(one, other, assume_unique=True))
     return common / (len(one) + len(other) - common)

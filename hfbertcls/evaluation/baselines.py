@@ -57,6 +57,21 @@ class TfidfBaseline:
         self._model: Any = make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=1_000))
         self._model.fit(texts, labels)
 
+    def logits(self, texts: Sequence[str], num_labels: int) -> npt.NDArray[np.float32]:
+        """Logarithms of the probabilities, of shape `(len(texts), num_labels)`.
+
+        A label that the training rows lack gets one millionth.
+        """
+        found = np.full((len(texts), num_labels), np.log(1e-6), dtype=np.float32)
+        found[:, self._model.classes_] = np.maximum(self._model.predict_log_proba(texts), np.log(1e-6))
+        return found
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights and intercepts."""
+        regression = self._model[-1]
+        return int(regression.coef_.size + regression.intercept_.size)
+
     def scores(self, texts: Sequence[str], gold: Ids) -> dict[str, float | int | str]:
         """Accuracy and macro F1 on other rows, and what the baseline was fitted on."""
         predicted = self._model.predict(texts)
