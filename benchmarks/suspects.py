@@ -11,6 +11,7 @@ comparison; if the package cleanlab is installed, its own figures stand beside t
 
 import argparse
 import importlib.util
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.diagnosis.suspects import (
     assign_folds,
     estimate_noise,
+    joint_opinion,
     judge,
+    neighbour_probabilities,
     vector_probabilities,
     word_probabilities,
 )
@@ -75,30 +78,34 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--model")
     parser.add_argument("--rates", nargs="+", type=float, default=[0.0, 0.05, 0.10])
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     options = parser.parse_args()
     print(
-        "| set | planted | features | precision of the first N | likely label is the true one | estimated rate | "
+        "| set | planted | seed | features | precision of the first N | likely label is the true one | estimated rate | "
         "confident learning: precision | its rate | cleanlab: precision | its rate |"
     )
-    print("|:--|--:|:--|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    print("|:--|--:|--:|:--|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     for name in options.names:
         data = load_text_dataset(str(options.data / name), make_splits=False)
         split, schema = data.splits["train"], data.schema
         true = schema.encode(split.labels)
         vectors = embed(ModelSource(options.model), split, schema) if options.model else None
-        for rate in options.rates:
-            ids, wrong = plant(true, len(schema), rate, options.seed)
+        for rate, seed in product(options.rates, options.seeds):
+            ids, wrong = plant(true, len(schema), rate, seed)
             folds = assign_folds(ids, first_occurrences(split))
             kinds = {"words": word_probabilities(split.texts, ids, folds, len(schema))}
             if vectors is not None:
                 kinds["vectors"] = vector_probabilities(vectors, ids, folds, len(schema))
-                kinds["both"] = (kinds["words"] + kinds["vectors"]) / 2
+                neighbours = neighbour_probabilities(vectors, ids, folds, len(schema))
+                kinds["all three"] = joint_opinion([kinds["words"], kinds["vectors"], neighbours])
             for kind, probabilities in kinds.items():
-                print(row(name, rate, kind, (split, schema, true, ids, wrong), probabilities), flush=True)
+                print(
+                    row([name, f"{rate:.0%}", str(seed), kind], (split, schema, true, ids, wrong), probabilities),
+                    flush=True,
+                )
 
 
-def row(name, rate, kind, planted, probabilities) -> str:
+def row(head, planted, probabilities) -> str:
     """One line of the table."""
     split, schema, true, ids, wrong = planted
     position_of = {int(row): position for position, row in enumerate(split.rows)}
@@ -113,7 +120,7 @@ def row(name, rate, kind, planted, probabilities) -> str:
         figures[1] = (likely == true[first])[planted_ones].mean()
         figures[3] = wrong[np.argsort(scores, kind="stable")[: wrong.sum()]].mean()
         figures[5:] = cleanlab_figures(ids, probabilities, wrong) or (None, None)
-    cells = [name, f"{rate:.0%}", kind, *("-" if figure is None else f"{figure:.3f}" for figure in figures)]
+    cells = [*head, *("-" if figure is None else f"{figure:.3f}" for figure in figures)]
     return f"| {' | '.join(cells)} |"
 
 

@@ -109,7 +109,7 @@ def _similar_labels(schema: LabelSchema, dataset: TextDataset) -> DatasetError:
 def _unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str, unseen: list[str]) -> DatasetError:
     counts = dataset.splits[name].label_counts(schema)
     split = dataset.splits[name]
-    first = split.rows[split.labels.index(unseen[0])]
+    first = split.first_row_of(unseen[0])
     return DatasetError(
         f"the {name} split has labels that the train split has not: "
         + ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unseen[:8])

@@ -113,6 +113,12 @@ class TextSplit:
         found = {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
         return {name: int(found.get(name, 0)) for name in schema.names}
 
+    def first_row_of(self, label: str) -> int:
+        """The position in the source of the first row that has a label; the label must occur."""
+        values: list[str | list[str]] = self.table.column("label").to_pylist()
+        has_it = (label == value or (isinstance(value, list) and label in value) for value in values)
+        return int(self.rows[next(position for position, is_so in enumerate(has_it) if is_so)])
+
     def take(
         self, name: str, positions: npt.NDArray[np.int64], dropped: Mapping[str, int] | None = None
     ) -> "TextSplit":

@@ -103,20 +103,23 @@ def diagnose(
     limit = (
         find_max_length(tokenizer, config, max_length) if tokenizer is not None and config is not None else max_length
     )
-    unread: tuple[Finding, ...] = ()
+    reading: dict[str, Any] = {
+        "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column, "task": task,
+        "labels": labels,
+    }  # fmt: skip
+    refused: list[Finding] = []
     try:
         source = open_source(dataset)
-        reading: dict[str, Any] = {
-            "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column, "task": task,
-            "labels": labels,
-        }  # fmt: skip
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:
-            unread = (Finding("unusable", "refuses", str(err)),)
-            data = load_text_dataset(source, make_splits=False, **reading)
+            refused.append(Finding("unusable", "refuses", str(err)))
+            data = load_text_dataset(
+                source, make_splits=False, **reading
+            )  # (what cannot be cut can be examined whole)
     except DatasetError as err:
-        return Diagnosis(_public_name(dataset), findings=(Finding("unusable", "refuses", str(err)),))
+        refused = refused or [Finding("unusable", "refuses", str(err))]
+        return Diagnosis(_public_name(dataset), findings=tuple(refused))
     if "train" not in data.splits:
         only = next(iter(data.splits.values()))
         data = replace(data, splits={"train": replace(only, name="train")})
@@ -125,7 +128,7 @@ def diagnose(
     else:
         lengths = estimate_lengths(data, limit)
     found = examine(data, lengths, further=giveaways(data, source.tables))
-    return replace(found, findings=_gravest_first([*unread, *found.findings]))
+    return replace(found, findings=_gravest_first([*refused, *found.findings]))
 
 
 def examine(

@@ -38,7 +38,7 @@ def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> It
             "rare_labels",
             "warning",
             f"{_counted(few)} under {FEW_ROWS} rows in train: {named}{more}; the first row of {rarest!r} is "
-            f"{_first_row(data, rarest)}",
+            f"{place(data.splits['train'].first_row_of(rarest), 'train')}",
             "Add rows, or join rare labels to others",
         )
     for name, split in counts.items():
@@ -103,14 +103,3 @@ def _forms(schema: LabelSchema) -> Iterator[Finding]:
 def _counted(labels: Sized) -> str:
     count = len(labels)
     return "1 label has" if count == 1 else f"{count:,} labels have"
-
-
-def _first_row(data: TextDataset, label: str) -> str:
-    split = data.splits["train"]
-    values = split.table.column("label").to_pylist()
-    first = next(
-        position
-        for position, value in enumerate(values)
-        if value == label or (isinstance(value, list) and label in value)
-    )
-    return place(int(split.rows[first]), "train")

@@ -20,6 +20,9 @@ from hfbertcls.modeling.loading import ModelSource
 
 FOLDS = 5
 FEWEST_ROWS = 50
+_NEIGHBOURS, _WIDTH = 60, 0.1
+_LEAST = 1e-3  # no opinion counts for less, so that none decides alone
+_ROWS_AT_A_TIME = 1_000
 _CLEAR = 0.5  # share of the rows, those that the models are surest of, in which disagreement is taken for wrong labels
 Ids = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
@@ -98,12 +101,13 @@ def find_suspects(data: TextDataset, model: ModelSource | None = None, say: Say 
     say(
         f"Doubtful labels: {FOLDS} times, the words of four fifths of {len(split):,} rows are learned to judge the rest"
     )
-    probabilities = word_probabilities(split.texts, ids, folds, len(data.schema))
+    opinions = [word_probabilities(split.texts, ids, folds, len(data.schema))]
     if model is not None:
-        say(f"The same with the vectors of {model.public_name} (frozen)")
+        say(f"The same with the vectors of {model.public_name} (frozen), and with the labels of the nearest vectors")
         vectors = embed(model, split, data.schema)
-        probabilities = (probabilities + vector_probabilities(vectors, ids, folds, len(data.schema))) / 2
-    return judge(split, data.schema, ids, probabilities)
+        opinions.append(vector_probabilities(vectors, ids, folds, len(data.schema)))
+        opinions.append(neighbour_probabilities(vectors, ids, folds, len(data.schema)))
+    return judge(split, data.schema, ids, joint_opinion(opinions))
 
 
 def judge(split: TextSplit, schema: LabelSchema, ids: Ids, probabilities: Probabilities) -> Suspects:
@@ -174,6 +178,13 @@ def word_probabilities(texts: Sequence[str], ids: Ids, folds: Ids, num_labels: i
     return found
 
 
+def joint_opinion(opinions: Sequence[Probabilities]) -> Probabilities:
+    """The geometric mean, scaled to a sum of 1: a label is likely if no model holds it for unlikely."""
+    mean = np.exp(sum(np.log(opinion + _LEAST) for opinion in opinions) / len(opinions))
+    joint: Probabilities = mean / mean.sum(axis=1, keepdims=True)
+    return joint
+
+
 def vector_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: Ids, num_labels: int) -> Probabilities:
     """Of each label by logistic regression on the vectors of the other folds, of shape `(rows, labels)`."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (takes a second)
@@ -184,3 +195,28 @@ def vector_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: Ids,
         learned = LogisticRegression(C=10.0, max_iter=1_000).fit(vectors[rest], ids[rest])
         found[np.ix_(held_out, learned.classes_)] = learned.predict_proba(vectors[held_out])
     return found
+
+
+def neighbour_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: Ids, num_labels: int) -> Probabilities:
+    """Of each label by its share among the 60 nearest rows of the other folds, of shape `(rows, labels)`.
+
+    Nearer rows weigh more, by exp(cosine / 0.1). The time grows with the square of the rows.
+
+    Args:
+        vectors: of length 1, of shape `(rows, hidden)`.
+        ids: of the given labels, of shape `(rows,)`.
+        folds: of `assign_folds`.
+        num_labels: how many labels there are.
+    """
+    found = np.zeros((len(ids), num_labels))
+    prior = np.bincount(ids, minlength=num_labels) / len(ids)
+    for start in range(0, len(ids), _ROWS_AT_A_TIME):
+        rows = np.arange(start, min(start + _ROWS_AT_A_TIME, len(ids)))
+        similarity = vectors[rows] @ vectors.T
+        similarity[folds[rows, None] == folds[None, :]] = -np.inf
+        nearest = np.argpartition(-similarity, min(_NEIGHBOURS, len(ids) - 1), axis=1)[:, :_NEIGHBOURS]
+        cosine = np.take_along_axis(similarity, nearest, axis=1)
+        weight = np.exp((cosine - cosine.max(axis=1, keepdims=True)) / _WIDTH)
+        np.add.at(found, (rows[:, None], ids[nearest]), weight)
+    found /= found.sum(axis=1, keepdims=True)
+    return (_NEIGHBOURS * found + 0.5 * prior) / (_NEIGHBOURS + 0.5)

@@ -14,7 +14,9 @@ from hfbertcls.diagnosis.suspects import (
     assign_folds,
     estimate_noise,
     find_suspects,
+    joint_opinion,
     judge,
+    neighbour_probabilities,
     vector_probabilities,
 )
 from hfbertcls.errors import DatasetError
@@ -102,6 +104,24 @@ def test_a_row_is_judged_by_models_that_did_not_see_it():
     probabilities = vector_probabilities(vectors, ids, assign_folds(ids, np.arange(200)), 2)
     assert (probabilities.argmax(axis=1) == ids).mean() < 0.62
     assert np.allclose(probabilities.sum(axis=1), 1)
+
+
+def test_neighbours_are_rows_of_other_folds():
+    angles = np.linspace(0, 1.2, 300)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    ids = (np.arange(300) >= 150).astype(np.int64)
+    probabilities = neighbour_probabilities(vectors, ids, assign_folds(ids, np.arange(300)), 2)
+    assert (probabilities.argmax(axis=1) == ids).mean() > 0.98
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    alone = neighbour_probabilities(vectors, ids, ids, 2)  # each label is a fold: all neighbours have the other one
+    assert (alone.argmax(axis=1) != ids).all()
+
+
+def test_a_label_is_likely_if_no_model_holds_it_for_unlikely():
+    joint = joint_opinion([np.array([[0.98, 0.02, 0.0]]), np.array([[0.05, 0.35, 0.6]])])
+    assert joint.argmax() == 0
+    assert joint.sum() == pytest.approx(1)
+    assert joint_opinion([np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])]) == pytest.approx(0.5)
 
 
 def test_a_label_that_is_in_one_fold_only_has_no_probability_there():
