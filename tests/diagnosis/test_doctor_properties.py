@@ -178,7 +178,7 @@ def test_bytes_of_any_kind(data, name):
     assert diagnosis.splits or diagnosis.refusals
 
 
-words = st.lists(st.sampled_from(["Good", "good", "film", "FILM", "Ｆilm", "bad"]), min_size=1, max_size=3)
+words = st.lists(st.sampled_from(["Good", "good", "film", "FILM", "\uff26ilm", "bad"]), min_size=1, max_size=3)
 joints = st.sampled_from([" ", "  ", "\u00a0", "\t"])
 few_texts = st.tuples(words, joints).map(lambda drawn: drawn[1].join(drawn[0]))
 few_rows = st.lists(st.tuples(few_texts, st.sampled_from("ab")), min_size=1, max_size=12)
@@ -196,7 +196,8 @@ def test_overlaps_repeats_and_conflicts_are_those_of_a_plain_count(train, valida
         refusals = [finding.message for finding in diagnosis.refusals if finding.code != "leakage"]
         assert refused_by_train(folder) in (refusals or [None])
     plain = {
-        name: [" ".join(text.lower().replace("ｆ", "f").split()) for text, _ in rows] for name, rows in splits.items()
+        name: [" ".join(text.lower().replace("\uff46", "f").split()) for text, _ in rows]
+        for name, rows in splits.items()
     }
     for pair, count in diagnosis.overlap.items():
         first, second = pair.split("/")
