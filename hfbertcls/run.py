@@ -11,6 +11,8 @@ from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.data.description import Say, describe_dataset, describe_tokens, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
+from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
+from hfbertcls.diagnosis.repeats import MOST_ROWS
 from hfbertcls.environment import public_command
 from hfbertcls.errors import (
     ConfigurationError,
@@ -59,6 +61,7 @@ class TrainingOptions:
         card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
         command: what to print under "reproduce"; None takes the command line of this process.
         publish_examples: how many rows of the evaluated split may stand on the card, with their texts.
+        allow_leakage: train although more than 5 % of the validation or test texts are in train too.
         backup: is offered each checkpoint, such as a `CheckpointBranch`.
         calibrate: fit a temperature on the validation split and put it into the weights.
     """
@@ -73,6 +76,7 @@ class TrainingOptions:
     card: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
     publish_examples: int = 0
+    allow_leakage: bool = False
     backup: "Backup | None" = None
     calibrate: bool = True
 
@@ -106,6 +110,7 @@ def train_and_evaluate(
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=seed)
     schema = require_trainable(data)
     describe_dataset(data, say)
+    diagnosis = _examined(data, options, say)
 
     config, tokenizer = load_config(source), load_tokenizer(source)
     max_length = find_max_length(tokenizer, config, options.max_length)
@@ -138,11 +143,22 @@ def train_and_evaluate(
             directory,
             options.card,
             options.publish_examples,
+            diagnosis.for_report(),
             options.command or public_command(),
             time.perf_counter() - began,
         )
         directory.publish()
     return report
+
+
+def _examined(data: TextDataset, options: TrainingOptions, say: Say) -> Diagnosis:
+    """Say in brief what the doctor finds, and refuse what no run should begin with."""
+    diagnosis = examine(data, allow_leakage=options.allow_leakage, most_rows=MOST_ROWS)
+    for finding in diagnosis.findings:
+        if finding.severity != "refuses" and finding.code not in ALREADY_SAID:
+            say(f"  {finding.severity}: {finding.message}")
+    diagnosis.require_trainable()
+    return diagnosis
 
 
 def check_options(options: TrainingOptions) -> None:

@@ -16,6 +16,7 @@ ROOMS = (
     {"inference"},
     {"sharing"},
     {"training"},
+    {"diagnosis"},
     {"run", "measure", "quickstart"},
     {"comparison", "seeds", "learning_curve"},
     {"cli"},

@@ -11,16 +11,17 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import compare, env, evaluate, extension, push, quickstart, space, train, verify
+from hfbertcls.cli import compare, doctor, env, evaluate, extension, push, quickstart, space, train, verify
 from hfbertcls.cli.configuration import expand_config
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, train, evaluate, compare, push, verify, space, extension, env)
+_VERBS = (quickstart, doctor, train, evaluate, compare, push, verify, space, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
-  hfbertcls train --model M --dataset D --output-dir O          your own text
+  hfbertcls doctor D                                            what is wrong with your own text?
+  hfbertcls train --model M --dataset D --output-dir O          train on it
   hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
   hfbertcls compare O tfidf --dataset D                         is one classifier better than another?
   hfbertcls push O USER/NAME                                    share it on the Hub, in one commit

@@ -24,6 +24,11 @@ def add_data_options(parser: argparse.ArgumentParser, *, required: bool = True) 
         help="a file (csv, tsv, json, jsonl, parquet, arrow, txt; also .gz), a folder with train/validation/test "
         "files, or a Hub id (user/name, user/name:config, with @revision)",
     )
+    add_columns(parser)
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Which columns hold what, and what kind of answer the labels are."""
     parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
     parser.add_argument("--text-pair-column", metavar="NAME", help="column of the second texts (default: text_pair)")
     parser.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label)")

@@ -44,6 +44,9 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)"
     )
+    parser.add_argument(
+        "--allow-leakage", action="store_true", help="train although many validation or test texts are in train too"
+    )
     parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
@@ -187,6 +190,7 @@ def run(options: argparse.Namespace) -> int:
         arguments=fields,
         card=card_facts(options.words),
         publish_examples=options.publish_examples,
+        allow_leakage=options.allow_leakage,
         command=public_command(options.words),
         calibrate=not options.no_calibration,
     )

@@ -3,6 +3,7 @@
 import re
 import shlex
 import unicodedata
+from collections.abc import Iterator
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.errors import DatasetError, listing
@@ -16,19 +17,35 @@ def require_trainable(dataset: TextDataset) -> LabelSchema:
             labels, for labels that differ only in case, blanks or Unicode form, and for labels that the validation or
             test split has but the train split has not.
     """
-    schema = require_single_label(dataset)
+    for _, refusal in refusals(dataset):
+        raise refusal
+    return require_single_label(dataset)
+
+
+def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
+    """Everything for which `require_trainable` refuses a data set with a train split, each with a short name."""
+    try:
+        require_single_label(dataset)
+    except DatasetError as err:
+        yield "not_supported", err
+    schema = dataset.schema
+    if schema is None:
+        return
     train_counts = dataset.splits["train"].label_counts(schema)
     present = [name for name, count in train_counts.items() if count]
     if len(present) < 2:
-        raise DatasetError(
-            f"the train split has only the label {listing(present)} ({len(dataset.splits['train']):,} rows), but a "
-            "classifier needs at least two. Check --label-column, or add rows with another label"
+        yield (
+            "one_label",
+            DatasetError(
+                f"the train split has only the label {listing(present)} ({len(dataset.splits['train']):,} rows), but a "
+                "classifier needs at least two. Check --label-column, or add rows with another label"
+            ),
         )
-    if not schema.declared:
-        _refuse_similar_labels(schema, dataset)
-    for name in dataset.splits.keys() - {"train"}:
-        _refuse_unseen_labels(dataset, schema, name, train_counts)
-    return schema
+    if similar_labels(schema) and not schema.declared:
+        yield "similar_labels", _similar_labels(schema, dataset)
+    for name in dataset.splits:
+        if unseen := unseen_labels(dataset, schema, name):
+            yield "labels_not_in_train", _unseen_labels(dataset, schema, name, unseen)
 
 
 def require_single_label(dataset: TextDataset) -> LabelSchema:
@@ -69,30 +86,31 @@ def similar_labels(schema: LabelSchema) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _refuse_similar_labels(schema: LabelSchema, dataset: TextDataset) -> None:
+def unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str) -> list[str]:
+    """Labels that a split has and the train split has not."""
+    known = dataset.splits["train"].label_counts(schema)
+    return [label for label, count in dataset.splits[name].label_counts(schema).items() if count and not known[label]]
+
+
+def _similar_labels(schema: LabelSchema, dataset: TextDataset) -> DatasetError:
     groups = similar_labels(schema)
-    if not groups:
-        return
     counts = dict.fromkeys(schema.names, 0)
     for split in dataset.splits.values():
         for name, count in split.label_counts(schema).items():
             counts[name] += count
     shown = "; ".join(", ".join(f"{name!a} ({counts[name]:,} rows)" for name in group) for group in groups)
     keep = shlex.join(schema.names)
-    raise DatasetError(
+    return DatasetError(
         f"labels of {dataset.source} differ only in capitals, blanks, invisible marks or Unicode form: {shown}. They would become "
         f"different classes. Make them equal in the data, or keep them apart with --labels {keep}"
     )
 
 
-def _refuse_unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str, train_counts: dict[str, int]) -> None:
+def _unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str, unseen: list[str]) -> DatasetError:
     counts = dataset.splits[name].label_counts(schema)
-    unseen = [label for label, count in counts.items() if count and not train_counts[label]]
-    if not unseen:
-        return
     split = dataset.splits[name]
-    first = split.rows[split.labels.index(unseen[0])]
-    raise DatasetError(
+    first = split.first_row_of(unseen[0])
+    return DatasetError(
         f"the {name} split has labels that the train split has not: "
         + ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unseen[:8])
         + f"; the first is in row {first:,} (counted from 0). No model can learn them. "

@@ -82,6 +82,8 @@ class TextSplit:
     """How many rows were left out, by reason: `empty_text`, `missing_label`."""
     sha256: str | None = None
     """Of the source file's bytes, or of the canonical Parquet form of a split that came from the Hub."""
+    first_dropped: Mapping[str, str] = field(default_factory=dict)
+    """Where the first row stands that was left out, by reason: `"reviews.csv, line 12"`."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -116,14 +118,20 @@ class TextSplit:
         values = ("" if value is None else str(value).strip() for value in self.table.column(column).to_pylist())
         return tuple(value or "(none)" for value in values)
 
+    def first_row_of(self, label: str) -> int:
+        """The position in the source of the first row that has a label; the label must occur."""
+        values: list[str | list[str]] = self.table.column("label").to_pylist()
+        has_it = (label == value or (isinstance(value, list) and label in value) for value in values)
+        return int(self.rows[next(position for position, is_so in enumerate(has_it) if is_so)])
+
     def take(
         self, name: str, positions: npt.NDArray[np.int64], dropped: Mapping[str, int] | None = None
     ) -> "TextSplit":
         """A split of the rows at the given positions of this one; `dropped` are the left-out rows counted as its own."""
         own = dropped or {}
-        return TextSplit(
-            name, self.table.take(pa.array(positions)), len(positions) + sum(own.values()), own, self.sha256
-        )
+        places = self.first_dropped if own else {}
+        rows_read = len(positions) + sum(own.values())
+        return TextSplit(name, self.table.take(pa.array(positions)), rows_read, own, self.sha256, places)
 
 
 @dataclass(frozen=True)

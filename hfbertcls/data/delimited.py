@@ -42,7 +42,8 @@ def decode(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
                     "Save the file again as UTF-8"
                 ) from err
             _refuse_nul(text.encode(), name)
-            return text, () if encoding == "utf-8-sig" else (f"{name}: read as UTF-16",)
+            kind = "UTF-8 with a byte order mark" if encoding == "utf-8-sig" else "UTF-16"
+            return text, (f"{name}: read as {kind}",)
     _refuse_nul(data, name)
     try:
         return data.decode("utf-8"), ()

@@ -22,7 +22,10 @@ def describe_dataset(data: TextDataset, say: Say) -> None:
     for note in data.notes:
         say(f"  note: {note}")
     for name, split in data.splits.items():
-        left_out = ", ".join(f"{count:,} with {reason.replace('_', ' ')}" for reason, count in split.dropped.items())
+        left_out = ", ".join(
+            f"{count:,} with {reason.replace('_', ' ')} (the first: {split.first_dropped[reason]})"
+            for reason, count in split.dropped.items()
+        )
         say(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
     for sentence in find_duplicates(data).sentences({name: len(split) for name, split in data.splits.items()}):
         say(f"  note: {sentence}")

@@ -14,7 +14,7 @@ from hfbertcls.data.dataset import TextDataset, TextSplit
 
 @dataclass(frozen=True)
 class Duplicates:
-    """How often texts are repeated; two texts are equal if every character is.
+    """How often texts are repeated; capitals, blanks and Unicode forms make no difference between two texts.
 
     Without a split in which it happens, a mapping has no entry for it.
     """
@@ -22,7 +22,7 @@ class Duplicates:
     overlap: Mapping[str, int] = field(default_factory=dict)
     """Rows of the second split whose text is in the first one too, by `"train/test"`."""
     duplicate_rows: Mapping[str, int] = field(default_factory=dict)
-    """Rows that repeat text and label of an earlier row, by split."""
+    """Rows that repeat the text of an earlier row, by split."""
     conflicting_texts: Mapping[str, int] = field(default_factory=dict)
     """Texts that have different labels in different rows, by split."""
 
@@ -48,7 +48,7 @@ def _texts(count: int) -> str:
 
 def find_duplicates(data: TextDataset) -> Duplicates:
     """Count equal texts (pairs of texts, for data sets of pairs) and what their labels say."""
-    codes = _codes(data, [name for name in ("text", "text_pair") if name == "text" or data.text_pair_column])
+    codes = text_codes(data)
     labels = _codes(data, ["label"])
     order = [name for name in ("train", "validation", "test") if name in data.splits]
     overlap, repeated, conflicting = {}, {}, {}
@@ -57,7 +57,7 @@ def find_duplicates(data: TextDataset) -> Duplicates:
             overlap[f"{first}/{second}"] = int(np.isin(codes[second], codes[first]).sum())
         width = int(labels[second].max(initial=0)) + 1
         pairs = np.unique(codes[second] * width + labels[second])
-        repeated[second] = len(codes[second]) - len(pairs)
+        repeated[second] = len(codes[second]) - len(np.unique(codes[second]))
         conflicting[second] = int((np.unique(pairs // width, return_counts=True)[1] > 1).sum())
     return Duplicates(_without_zeros(overlap), _without_zeros(repeated), _without_zeros(conflicting))
 
@@ -68,16 +68,30 @@ def _without_zeros(counts: dict[str, int]) -> dict[str, int]:
 
 def first_occurrences(split: TextSplit) -> npt.NDArray[np.int64]:
     """For each row, the position of the first row with the same text (or pair of texts), of shape `(rows,)`."""
-    columns = [split.table.column(name) for name in ("text", "text_pair") if name in split.table.column_names]
+    columns = [folded(split.table.column(name)) for name in ("text", "text_pair") if name in split.table.column_names]
     _, first, inverse = np.unique(_numbered(columns), return_index=True, return_inverse=True)
     return first[inverse].astype(np.int64)
+
+
+def text_codes(data: TextDataset) -> dict[str, npt.NDArray[np.int64]]:
+    """A number for each row of each split, the same for equal texts (pairs of texts, for data sets of pairs)."""
+    return _codes(data, [name for name in ("text", "text_pair") if name == "text" or data.text_pair_column])
+
+
+def folded(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts in Unicode form NFKC, in small letters, with one blank for each run of blanks."""
+    small = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
+    return pc.utf8_trim(pc.replace_substring_regex(small, r"[\s\p{Z}]+", " "), " ")
 
 
 def _codes(data: TextDataset, columns: list[str]) -> dict[str, npt.NDArray[np.int64]]:
     """A number for each row of each split, equal for equal values of the columns."""
     sizes = np.cumsum([0, *(len(split) for split in data.splits.values())])
     code = _numbered(
-        [pa.chunked_array([_hashable(split.table.column(name)) for split in data.splits.values()]) for name in columns]
+        [
+            pa.chunked_array([_comparable(split.table.column(name), name) for split in data.splits.values()])
+            for name in columns
+        ]
     )
     return {name: code[start:end] for name, (start, end) in zip(data.splits, pairwise(sizes), strict=True)}
 
@@ -92,9 +106,9 @@ def _numbered(columns: list[pa.ChunkedArray]) -> npt.NDArray[np.int64]:
     return code
 
 
-def _hashable(column: pa.ChunkedArray) -> pa.Array:
-    """Lists of labels as one string each: pyarrow encodes no lists."""
-    values = column.combine_chunks()
+def _comparable(column: pa.ChunkedArray, name: str) -> pa.Array:
+    """Texts folded, lists of labels as one string each: pyarrow encodes no lists."""
+    values = (folded(column) if name.startswith("text") else column).combine_chunks()
     if not pa.types.is_list(values.type):
         return values
     return pa.array(["\0".join(sorted(labels)) for labels in values.to_pylist()], pa.string())

@@ -15,7 +15,7 @@ MOST_SLICES = 50
 
 
 def load_text_dataset(
-    dataset: str,
+    dataset: str | Source,
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
@@ -30,8 +30,9 @@ def load_text_dataset(
     """Read labelled text from a file, a folder or the Hub.
 
     Args:
-        dataset (`str`): a file (csv, tsv, json, jsonl, parquet, arrow, txt in fastText form; each also gzipped), a
-            folder with train/validation/test files, or a Hub id (`user/name[:config][@revision]`).
+        dataset (`str` or `Source`): a file (csv, tsv, json, jsonl, parquet, arrow, txt in fastText form; each also gzipped), a
+            folder with train/validation/test files, or a Hub id (`user/name[:config][@revision]`); or what
+            `open_source` made of it.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
             are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists).
         task (*optional*): overrides what the labels look like.
@@ -46,7 +47,7 @@ def load_text_dataset(
         DatasetError: naming file, line or column, if the data cannot be used as they are.
         ConfigurationError: if an argument names something that is not there.
     """
-    source = open_source(dataset)
+    source = dataset if isinstance(dataset, Source) else open_source(dataset)
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
     columns = choose_columns(first, text_column, text_pair_column, label_column)

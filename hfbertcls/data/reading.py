@@ -1,6 +1,7 @@
 """From a table as it stands to a split: texts and labels checked, unusable rows counted, nothing re-typed silently."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -55,17 +56,12 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
         has_text = pc.and_(has_text, _not_blank(table.column("text_pair")))
     has_label = _has_label(table.column("label"))
     usable = pc.and_(has_text, has_label)
-    dropped = {
-        "empty_text": _count_false(has_text),
-        "missing_label": _count_false(has_label.filter(has_text)),
-    }
+    reasons = {"empty_text": pc.invert(has_text), "missing_label": pc.and_(has_text, pc.invert(has_label))}
+    dropped = {reason: int(pc.sum(is_so).as_py() or 0) for reason, is_so in reasons.items()}
     kept = table.filter(usable).combine_chunks()
     counted = {reason: count for reason, count in dropped.items() if count}
-    return TextSplit(name, kept, raw.table.num_rows, counted, raw.sha256)
-
-
-def _count_false(mask: pa.ChunkedArray) -> int:
-    return len(mask) - int(pc.sum(mask).as_py() or 0)
+    places = {reason: raw.place(pc.index(reasons[reason], True).as_py()) for reason in counted}
+    return TextSplit(name, kept, raw.table.num_rows, counted, raw.sha256, places)
 
 
 def _text(raw: RawTable, column: str) -> pa.ChunkedArray:
@@ -213,4 +209,4 @@ def labels_for_task(split: TextSplit, task: Task) -> TextSplit:
     if task == "single_label" and pa.types.is_floating(labels.type):
         labels = pa.chunked_array([pa.array([repr(value) for value in labels.to_pylist()], pa.string())])
     table = split.table.set_column(index, "label", labels.cast(wanted))
-    return TextSplit(split.name, table, split.rows_read, split.dropped, split.sha256)
+    return replace(split, table=table)

@@ -54,9 +54,9 @@ def _refuse_one_object(text: str, name: str) -> None:
         value = _parse(text)
     except (ValueError, RecursionError):
         return
-    if (isinstance(value, dict) and "\n" in text.strip()) or any(
-        isinstance(entry, dict | list) for entry in value.values()
-    ):
+    if not isinstance(value, dict):
+        return  # (the lines are refused one by one)
+    if "\n" in text.strip() or any(isinstance(entry, dict | list) for entry in value.values()):
         inside = [
             key for key, entry in value.items() if isinstance(entry, list) and entry and isinstance(entry[0], dict)
         ]

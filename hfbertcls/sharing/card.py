@@ -21,6 +21,8 @@ CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "co
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
 _SCARCE_ROWS = 10
+_SAID_OTHERWISE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
+"""Findings of the doctor that the card states in a sentence or a table of its own."""
 METRIC_NAMES = {
     "accuracy": "Accuracy",
     "f1_macro": "Macro F1",
@@ -63,6 +65,7 @@ def render_model_card(report: Report) -> str:
         lower_is_better=LOWER_IS_BETTER,
         few_rows=_FEW_ROWS,
         limits=_limits(report),
+        notes=[finding["fact"] for finding in _findings(report) if finding["severity"] == "note"],
         not_stated=_not_stated(report),
     )
     front_matter = TextClassificationCardData.from_report(report).to_front_matter()
@@ -196,6 +199,13 @@ def _limits(report: Report) -> list[str]:
             f"{shared:,} of the {figures['rows']:,} texts of the {split} split are in the train split too: up to "
             f"{100 * shared / figures['rows']:.1f} points of its accuracy may be memory."
         )
+    chosen_on = report.data.get("overlap", {}).get("train/validation", 0) if split != "validation" else 0
+    if chosen_on:
+        limits.append(
+            f"{chosen_on:,} of the {report.evaluation['validation']['rows']:,} texts of the validation split are in the train "
+            "split too, so the choice of the checkpoint favours memory."
+        )
+    limits += [f"{escape(finding['fact'])}." for finding in _findings(report) if finding["severity"] != "note"]
     max_length = report.task["max_length"]
     cut = [
         f"{facts['truncated_rows']:,} of {facts['rows']:,} in {name} ({_percent(facts['truncated_rows'] / facts['rows'])})"
@@ -231,6 +241,12 @@ def difference_of(slices: Mapping[str, Any]) -> str:
     p_value = slices["p_value"]
     told = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
     return f"the slices differ by more than chance: {told}" if p_value < 0.05 else f"this may be chance: {told}"
+
+
+def _findings(report: Report) -> list[Mapping[str, str]]:
+    """What the doctor found in the data, and the card does not state elsewhere."""
+    found = report.data.get("doctor", {}).get("findings", [])
+    return [finding for finding in found if finding["code"] not in _SAID_OTHERWISE]
 
 
 def _not_stated(report: Report) -> list[str]:

@@ -46,6 +46,7 @@ def report_on_training(
     directory: OutputDirectory,
     card: Mapping[str, Any],
     publish_examples: int,
+    doctor: Mapping[str, Any],
     command: str,
     wall_seconds: float,
 ) -> Report:
@@ -60,6 +61,7 @@ def report_on_training(
         directory: with the model in `directory.staging`.
         card: facts for the card that only a person knows.
         publish_examples: how many rows may stand on the card, with their texts.
+        doctor: what was found in the data, for the key of that name.
         command: what to print under "reproduce".
         wall_seconds: from the beginning of the run.
     """
@@ -87,7 +89,7 @@ def report_on_training(
     report = Report(
         task=task_facts(data, schema, tokenized["train"].max_length),
         model=model_facts(source, model, staging / "model.safetensors"),
-        data=data_facts(data, facts),
+        data={**data_facts(data, facts), "doctor": doctor},
         evaluation=evaluation,
         training=training,
         card={**_card_facts(card, directory.path.resolve().name, staging), "examples": examples},

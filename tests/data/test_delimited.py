@@ -14,9 +14,9 @@ def test_unicode_encodings_give_the_same_text(encoding):
     assert text == "text,label\nGrüße €,ja\n"
 
 
-def test_utf16_is_noted_and_a_utf8_mark_is_not():
+def test_utf16_and_a_utf8_mark_are_noted():
     assert decode("a".encode("utf-16"), "x.csv")[1] == ("x.csv: read as UTF-16",)
-    assert decode("a".encode("utf-8-sig"), "x.csv")[1] == ()
+    assert decode("a".encode("utf-8-sig"), "x.csv") == ("a", ("x.csv: read as UTF-8 with a byte order mark",))
 
 
 def test_windows_1252_is_read_with_a_note_that_names_the_line():

@@ -27,7 +27,7 @@ REFUSED = {
 READ = {
     "00_clean_test.csv": (24, {}, POLAR, ()),
     "00_clean_train.csv": (60, {}, POLAR, ()),
-    "01_bom_utf8.csv": (60, {}, POLAR, ()),
+    "01_bom_utf8.csv": (60, {}, POLAR, ("read as UTF-8 with a byte order mark",)),
     "02_utf16_excel.csv": (30, {}, POLAR, ("read as UTF-16", "columns are separated by tabs")),
     "03_cp1252.csv": (40, {}, POLAR, ("not UTF-8 (first at line 2), read as Windows-1252",)),
     "05_quotes_newlines.csv": (30, {}, POLAR, ()),

@@ -1,0 +1,140 @@
+"""`hfbertcls doctor`: what is wrong with a data set, before anyone trains on it?"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.cli.options import add_columns, add_model_options, refuse_unknown, say
+from hfbertcls.errors import OutputDirectoryError, printable
+
+
+if TYPE_CHECKING:
+    from hfbertcls.diagnosis.doctor import Diagnosis
+
+
+_TITLES = {"refuses": "Refuses training", "warning": "Warnings", "note": "Notes"}
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "doctor",
+        allow_abbrev=False,
+        help="say what is wrong with a data set",
+        description="Say what is wrong with a data set before anyone trains on it. Exit code 1 if training would be refused.",
+    )
+    parser.add_argument("dataset", metavar="D", help="what train takes as --dataset: a file, a folder or a Hub id")
+    parser.add_argument("--model", metavar="M", help="count tokens with its tokenizer (default: estimate them)")
+    add_model_options(parser)
+    add_columns(parser)
+    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
+    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their ids")
+    parser.add_argument("--seed", type=int, default=42, help="of the splits that are cut (default: 42)")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: at most 512)")
+    parser.add_argument(
+        "--suspects",
+        type=Path,
+        metavar="OUT.csv",
+        help="write the rows of train whose label is doubtful, the most doubtful first",
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE.html", help="write all of it, with plots, as a page")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine."""
+    refuse_unknown(options)
+
+    from hfbertcls.diagnosis.doctor import diagnose
+    from hfbertcls.diagnosis.page import render_page
+    from hfbertcls.modeling.loading import ModelSource
+
+    model = None
+    if options.model is not None:
+        model = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    reading: dict[str, Any] = {
+        "text_column": options.text_column,
+        "text_pair_column": options.text_pair_column,
+        "label_column": options.label_column,
+        "task": options.task,
+        "labels": options.labels,
+    }
+    diagnosis = diagnose(
+        options.dataset,
+        model,
+        split_by=options.split_by,
+        max_length=options.max_length,
+        seed=options.seed,
+        **reading,
+    )
+    suspects = None
+    if options.suspects is not None and diagnosis.splits:
+        from hfbertcls.data.loading import load_text_dataset
+        from hfbertcls.diagnosis.suspects import find_suspects
+
+        suspects = find_suspects(load_text_dataset(options.dataset, make_splits=False, **reading), model, say)
+        write(options.suspects, suspects.to_csv())
+        say(f"Written to {options.suspects.name}")
+    if options.page is not None:
+        write(options.page, render_page(diagnosis))
+        say(f"Written to {options.page.name}")
+    if options.json:
+        facts = diagnosis.to_dict() | ({"suspects": suspects.to_dict()} if suspects is not None else {})
+        print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
+    else:
+        print(summary(diagnosis))
+        if suspects is not None:
+            print(
+                f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows are wrong, by an estimate; look at "
+                f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}"
+            )
+    return 1 if diagnosis.refusals else 0
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file where the user wants it.
+
+    Raises:
+        OutputDirectoryError: if it cannot be written there.
+    """
+    try:
+        path.expanduser().write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+    except OSError as err:
+        raise OutputDirectoryError(
+            f"{path.name} cannot be written: {err.strerror}. Name a file in a folder that is there"
+        ) from err
+
+
+def summary(diagnosis: "Diagnosis") -> str:
+    """Splits, labels, lengths and findings, for a person."""
+    lines = [
+        f"{printable(diagnosis.source)} ({diagnosis.task or 'not read'}; splits {diagnosis.split_method or 'unknown'})"
+    ]
+    for name, facts in diagnosis.splits.items():
+        left_out = facts["empty_texts"] + facts["missing_labels"]
+        lines.append(
+            f"  {name:<10} {facts['rows']:>9,} rows used, {left_out:,} left out, {facts['duplicate_rows']:,} repeated, "
+            f"{facts['conflicting_texts']:,} with two labels"
+        )
+    if diagnosis.overlap:
+        pairs = ", ".join(f"{pair} {count:,}" for pair, count in diagnosis.overlap.items())
+        lines.append(f"  texts in two splits: {pairs}")
+    lengths = diagnosis.token_lengths
+    if lengths is not None:
+        train = lengths["splits"]["train"]
+        lines.append(
+            f"  tokens of the training texts: median {train['median']:,}, 95 % up to {train['p95']:,}, longest "
+            f"{train['max']:,} ({lengths['counted_by']})"
+        )
+    for severity, title in _TITLES.items():
+        found = [finding for finding in diagnosis.findings if finding.severity == severity]
+        if found:
+            lines.append(f"{title}:")
+            lines += [f"  - {printable(finding.message, 2_000)}" for finding in found]
+    refusals = len(diagnosis.refusals)
+    if refusals:
+        lines.append(f"Training would be refused ({refusals} {'reason' if refusals == 1 else 'reasons'} above)")
+    else:
+        lines.append("Nothing would refuse training")
+    return "\n".join(lines)

@@ -1,0 +1,259 @@
+"""The doctor: everything that is wrong with a data set, before anyone trains on it."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hfbertcls.data.checks import refusals, similar_labels, unseen_labels
+from hfbertcls.data.dataset import Task, TextDataset
+from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.sources import open_source
+from hfbertcls.diagnosis.findings import Finding
+from hfbertcls.diagnosis.giveaways import giveaways
+from hfbertcls.diagnosis.labels import label_findings
+from hfbertcls.diagnosis.lengths import TokenLengths, count_lengths, estimate_lengths
+from hfbertcls.diagnosis.odd_texts import odd_texts
+from hfbertcls.diagnosis.repeats import find_near_duplicates, repeat_findings
+from hfbertcls.errors import DatasetError
+from hfbertcls.modeling.loading import ModelSource, find_max_length, load_config, load_tokenizer
+
+
+ASSUMED_ACCURACY = 0.9
+ALREADY_SAID = frozenset(
+    {"reading", "empty_texts", "missing_labels", "overlap", "duplicate_rows", "conflicting_texts"}
+)
+"""Codes of findings that `describe_dataset` says in its own words."""
+_SEVERITIES = ("refuses", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found in a data set; `to_dict` is `doctor --json`."""
+
+    source: str
+    """A Hub id, or the base name of a local file or folder."""
+    task: str | None = None
+    splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    split_method: str = ""
+    overlap: Mapping[str, int] = field(default_factory=dict)
+    """Rows of the second split whose text is in the first one, by `"train/test"`, zeros included."""
+    near_overlap: Mapping[str, int] | None = None
+    """Further rows that are nearly equal to one of the first split; None if that was not looked for."""
+    labels_not_in_train: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    similar_labels: Sequence[Sequence[str]] = ()
+    token_lengths: Mapping[str, Any] | None = None
+    smallest_difference: Mapping[str, Any] | None = None
+    """`{"split", "rows", "accuracy", "points"}`, see the function of that name."""
+    findings: tuple[Finding, ...] = ()
+    """The gravest first."""
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """The findings for which training is refused."""
+        return tuple(finding for finding in self.findings if finding.severity == "refuses")
+
+    def require_trainable(self) -> None:
+        """Refuse training for the first finding that calls for it.
+
+        Raises:
+            DatasetError: with that finding.
+        """
+        for finding in self.refusals:
+            raise DatasetError(finding.message)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, in the order of the fields."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["findings"] = [finding.to_dict() for finding in self.findings]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    def for_report(self) -> dict[str, Any]:
+        """What the report of a run does not hold already."""
+        values = self.to_dict()
+        return {name: values[name] for name in ("findings", "near_overlap", "smallest_difference")}
+
+
+def diagnose(
+    dataset: str,
+    model: ModelSource | None = None,
+    *,
+    text_column: str | None = None,
+    text_pair_column: str | None = None,
+    label_column: str | None = None,
+    task: Task | None = None,
+    labels: Sequence[str] | None = None,
+    split_by: str | None = None,
+    max_length: int | None = None,
+    seed: int = 42,
+) -> Diagnosis:
+    """Read a data set as `train` would and examine it; what makes it unreadable is a finding too.
+
+    Args:
+        dataset: what `load_text_dataset` takes, as are the column names, `task`, `labels`, `split_by` and `seed`.
+        model: whose tokenizer counts tokens; None estimates them.
+        max_length: in tokens; None takes the model's limit, at most 512.
+
+    Raises:
+        ConfigurationError: if an argument names something that is not there.
+        ModelError: if the tokenizer of the model cannot be loaded.
+    """
+    tokenizer, config = (load_tokenizer(model), load_config(model)) if model is not None else (None, None)
+    limit = (
+        find_max_length(tokenizer, config, max_length) if tokenizer is not None and config is not None else max_length
+    )
+    reading: dict[str, Any] = {
+        "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column, "task": task,
+        "labels": labels,
+    }  # fmt: skip
+    refused: list[Finding] = []
+    try:
+        source = open_source(dataset)
+        try:
+            data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
+        except DatasetError as err:
+            refused.append(Finding("unusable", "refuses", str(err)))
+            data = load_text_dataset(
+                source, make_splits=False, **reading
+            )  # (what cannot be cut can be examined whole)
+    except DatasetError as err:
+        refused = refused or [Finding("unusable", "refuses", str(err))]
+        return Diagnosis(_public_name(dataset), findings=tuple(refused))
+    if "train" not in data.splits:
+        only = next(iter(data.splits.values()))
+        data = replace(data, splits={"train": replace(only, name="train")})
+    if model is not None and tokenizer is not None and limit is not None:
+        lengths = count_lengths(data, tokenizer, limit, model.public_name)
+    else:
+        lengths = estimate_lengths(data, limit)
+    found = examine(data, lengths, further=giveaways(data, source.tables))
+    return replace(found, findings=_gravest_first([*refused, *found.findings]))
+
+
+def examine(
+    data: TextDataset,
+    lengths: TokenLengths | None = None,
+    *,
+    further: Iterable[Finding] = (),
+    allow_leakage: bool = False,
+    most_rows: int | None = None,
+) -> Diagnosis:
+    """Examine a data set that was read.
+
+    Args:
+        data: with a train split.
+        lengths: of its texts; None says nothing of them.
+        further: what was found elsewhere.
+        allow_leakage: makes a warning of the refusal for texts that are in train and in another split.
+        most_rows: leaves the search for nearly equal texts out of larger data sets; None never does.
+    """
+    equal = find_duplicates(data)
+    rows = sum(len(split) for split in data.splits.values())
+    near = find_near_duplicates(data) if most_rows is None or rows <= most_rows else None
+    schema = data.schema
+    counts = {name: split.label_counts(schema) if schema else {} for name, split in data.splits.items()}
+    others = [name for name in data.splits if name != "train"]
+    pairs = [f"{first}/{second}" for second in data.splits for first in data.splits if _precedes(data, first, second)]
+    held_out = "test" if "test" in data.splits else "validation"
+    difference = smallest_difference(len(data.splits[held_out])) if held_out in data.splits else None
+    findings = [
+        *(Finding(code, "refuses", str(refusal)) for code, refusal in refusals(data)),
+        *(Finding("reading", "note", note) for note in data.notes),
+        *_left_out(data),
+        *(label_findings(data, schema, counts) if schema else ()),
+        *repeat_findings(data, equal, near, allow_leakage=allow_leakage),
+        *odd_texts(data),
+        *(lengths.findings(data) if lengths else ()),
+        *further,
+    ]
+    if difference is not None:
+        findings.append(_difference_finding(held_out, len(data.splits[held_out]), difference))
+    return Diagnosis(
+        source=data.source,
+        task=data.task,
+        splits={
+            name: {
+                "rows": len(split),
+                "rows_read": split.rows_read,
+                "empty_texts": split.dropped.get("empty_text", 0),
+                "missing_labels": split.dropped.get("missing_label", 0),
+                "duplicate_rows": equal.duplicate_rows.get(name, 0),
+                "near_duplicate_rows": near.rows.get(name, 0) if near else None,
+                "conflicting_texts": equal.conflicting_texts.get(name, 0),
+                "truncated_rows": lengths.truncated_rows(name) if lengths else None,
+                "label_counts": counts[name],
+            }
+            for name, split in data.splits.items()
+        },
+        split_method=data.split_method,
+        overlap={pair: equal.overlap.get(pair, 0) for pair in pairs},
+        near_overlap={pair: near.overlap.get(pair, 0) for pair in pairs} if near else None,
+        labels_not_in_train={name: unseen_labels(data, schema, name) if schema else [] for name in others},
+        similar_labels=similar_labels(schema) if schema else [],
+        token_lengths=lengths.to_dict() if lengths else None,
+        smallest_difference=None
+        if difference is None
+        else {
+            "split": held_out,
+            "rows": len(data.splits[held_out]),
+            "accuracy": ASSUMED_ACCURACY,
+            "points": round(100 * difference, 2),
+        },
+        findings=_gravest_first(findings),
+    )
+
+
+def smallest_difference(rows: int, accuracy: float = ASSUMED_ACCURACY) -> float:
+    """The smallest difference between two accuracies, each from so many rows, that a 95 % interval tells from none.
+
+    From the normal interval of a difference of two proportions around `accuracy`, which leaves out zero from
+    1.96 sqrt(2 p (1 - p) / n) on (Dietterich 1998, "Approximate Statistical Tests for Comparing Supervised Classification
+    Learning Algorithms", section 3.2). It is the square root of 2 times the half-width of the interval of one accuracy.
+    Two models whose errors mostly fall on the same rows can be told apart sooner, by a paired test.
+
+    Returns:
+        A share: 0.02 are two points. Never more than 1.
+    """
+    return min(1.0, 1.96 * math.sqrt(2 * accuracy * (1 - accuracy) / rows))
+
+
+def _difference_finding(name: str, rows: int, difference: float) -> Finding:
+    return Finding(
+        "smallest_difference",
+        "warning" if difference > 0.2 else "note",
+        f"with {rows:,} {name} rows, two models whose accuracies (near {ASSUMED_ACCURACY:.0%}) differ by less than "
+        f"{100 * difference:.1f} points cannot be told apart, unless they are compared row by row",
+        f"Add {name} rows" if difference > 0.2 else "",
+    )
+
+
+def _precedes(data: TextDataset, first: str, second: str) -> bool:
+    names = list(data.splits)
+    return names.index(first) < names.index(second)
+
+
+def _left_out(data: TextDataset) -> Iterator[Finding]:
+    reasons = {"empty_text": "no text", "missing_label": "no label"}
+    for name, split in data.splits.items():
+        cut_from_it = [other for other in data.splits.values() if other is split or other.sha256 == split.sha256]
+        read = sum(other.rows_read for other in cut_from_it)
+        for reason, count in split.dropped.items():
+            yield Finding(
+                "empty_texts" if reason == "empty_text" else "missing_labels",
+                "warning",
+                f"{count:,} of the {read:,} rows read for {name if len(cut_from_it) == 1 else 'all splits'} "
+                f"{'has' if count == 1 else 'have'} {reasons[reason]} and "
+                f"{'is' if count == 1 else 'are'} left out; the first: {split.first_dropped[reason]}",
+            )
+
+
+def _gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
+
+
+def _public_name(dataset: str) -> str:
+    """The base name of a path; a Hub id as it is."""
+    return (
+        dataset if dataset.count("/") == 1 and not dataset.startswith((".", "/", "~")) else dataset.rpartition("/")[2]
+    )

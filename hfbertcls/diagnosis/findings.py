@@ -1,0 +1,39 @@
+"""What was found in a data set: one sentence each, with its weight."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+Severity = Literal["refuses", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that somebody should know of a data set before training on it."""
+
+    code: str
+    """A short name that stays the same from release to release."""
+    severity: Severity
+    """`refuses`: training is refused for it; `warning`: figures or model suffer; `note`: good to know."""
+    fact: str
+    """What was found, with count and place; no text of the data stands in it, only labels, columns and row numbers."""
+    advice: str = ""
+
+    @property
+    def message(self) -> str:
+        """The fact and what to do about it."""
+        return f"{self.fact}. {self.advice}" if self.advice else self.fact
+
+    def to_dict(self) -> dict[str, str]:
+        """As it stands in `doctor --json` and in the report."""
+        return {"code": self.code, "severity": self.severity, "message": self.message, "fact": self.fact}
+
+
+def share(count: int, total: int) -> str:
+    """A share in percent: `"27.6 %"`."""
+    return f"{100 * count / total:.1f} %" if total else "0.0 %"
+
+
+def place(row: int, split: str) -> str:
+    """Where a row stands in its source, in words."""
+    return f"row {row:,} of {split} (counted from 0)"

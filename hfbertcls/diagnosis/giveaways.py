@@ -1,0 +1,102 @@
+"""What gives the label away: a column, or the first or last word of the texts."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.raw import RawTable
+from hfbertcls.diagnosis.findings import Finding
+
+
+_TELLING = 0.95
+"""Share of the training rows from which on a value tells the label."""
+_FEWEST_ROWS = 30
+Codes = npt.NDArray[np.int64]
+
+
+def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Iterator[Finding]:
+    """Name columns from which the label can be told, and words at a fixed place that tell it.
+
+    Args:
+        data: with one label a row (of other data nothing is said).
+        tables: the tables that the splits were read from, with all columns.
+    """
+    train = data.splits["train"]
+    if data.task != "single_label" or len(train) < _FEWEST_ROWS:
+        return
+    labels = _codes(train.table.column("label").combine_chunks())
+    for word, pattern in (("first", r"^\s*(?P<word>\S+)"), ("last", r"(?P<word>\S+)\s*$")):
+        words = pc.struct_field(pc.extract_regex(pc.utf8_lower(train.table.column("text")), pattern), "word")
+        told = _told(_codes(words), labels)
+        if told is not None:
+            yield Finding(
+                "giveaway_word",
+                "warning",
+                f"the {word} word of a text tells its label in {100 * told:.0f} % of the training rows",
+                "If a new text will not begin or end like this, remove it from the data",
+            )
+    raw = tables["train"] if "train" in tables else tables[None]
+    taken = {data.text_column, data.text_pair_column, data.label_column}
+    for column in [name for name in raw.table.column_names if name not in taken]:
+        values = raw.table.column(column)
+        if pa.types.is_nested(values.type):
+            continue
+        rows = values.take(pa.array(train.rows))
+        how = "the value" if (told := _told(_codes(rows), labels)) is not None else "the order"
+        told = told if told is not None else _told_by_neighbours(rows, labels)
+        if told is not None:
+            yield Finding(
+                "giveaway_column",
+                "note",
+                f"{how} of the column {column!r} tells the label in {100 * told:.0f} % of the training rows (it is not "
+                "read)",
+                "Do not make it part of the texts if it is not known for new ones",
+            )
+
+
+def _codes(values: pa.Array | pa.ChunkedArray) -> Codes:
+    """A number for each row, equal for equal values; missing ones are a value too."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    return np.asarray(pc.dictionary_encode(values, null_encoding="encode").indices).astype(np.int64)
+
+
+def _told(values: Codes, labels: Codes) -> float | None:
+    """Share of the rows whose label the other rows with the same value tell, if it is telling.
+
+    Each row is judged without itself, so a value that occurs once (a number of the row) tells nothing.
+    """
+    width = int(labels.max()) + 1
+    pairs, of_row, counts = np.unique(values * width + labels, return_inverse=True, return_counts=True)
+    value_of = pairs // width
+    order = np.lexsort((-counts, value_of))  # the pairs of each value, the most frequent label first
+    begins = np.flatnonzero(np.diff(value_of[order], prepend=-1))
+    best = counts[order[begins]]
+    follows = np.diff(begins, append=len(order)) > 1
+    second = np.where(follows, counts[order[np.minimum(begins + 1, len(order) - 1)]], 0)
+    number_of_value = np.cumsum(np.diff(value_of, prepend=-1) > 0) - 1
+    rivals = np.where(counts == best[number_of_value], second[number_of_value], best[number_of_value])
+    is_right = (counts - 1 > rivals) & (counts > 1)
+    return _if_telling(float(is_right[of_row].mean()), labels)
+
+
+def _told_by_neighbours(values: pa.ChunkedArray, labels: Codes) -> float | None:
+    """The same for numbers: share of the rows whose label is that of the one before in the order of the values."""
+    try:
+        values = values.cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    if values.null_count or pc.count_distinct(values).as_py() < len(labels) / 2:
+        return None
+    ordered = labels[np.argsort(values.to_numpy(), kind="stable")]
+    return _if_telling(float((ordered[1:] == ordered[:-1]).mean()), labels)
+
+
+def _if_telling(told: float, labels: Codes) -> float | None:
+    """The share, if it is high and at least half of what the most frequent label leaves open is closed."""
+    most = float(np.bincount(labels).max() / len(labels))
+    return told if told >= _TELLING and told >= most + (1 - most) / 2 else None

@@ -1,0 +1,105 @@
+"""What is odd about the labels: few rows, rows in one split only, names, imbalance."""
+
+from collections.abc import Iterator, Mapping, Sized
+
+from hfbertcls.data.checks import similar_labels
+from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.diagnosis.findings import Finding, place, share
+from hfbertcls.errors import listing
+
+
+FEW_ROWS = 10
+_IMBALANCE = 10  # times as many rows of one label as of another, from which on it is told
+_LABELS_NAMED = 8
+Counts = Mapping[str, Mapping[str, int]]
+
+
+def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> Iterator[Finding]:
+    """What to say of the labels; what refuses training is said elsewhere.
+
+    Args:
+        data: with a train split.
+        schema: its labels.
+        counts: rows of each label by split.
+    """
+    train = counts["train"]
+    groups = similar_labels(schema)
+    if groups and schema.declared:
+        shown = "; ".join(listing(group) for group in groups)
+        yield Finding(
+            "similar_labels", "note", f"labels that differ only in capitals, blanks or form are kept apart: {shown}"
+        )
+    few = {name: count for name, count in train.items() if 0 < count < FEW_ROWS}
+    if few:
+        named = ", ".join(f"{name!r} ({count:,})" for name, count in list(few.items())[:_LABELS_NAMED])
+        more = f" and {len(few) - _LABELS_NAMED:,} more" if len(few) > _LABELS_NAMED else ""
+        rarest = min(few, key=lambda name: few[name])
+        yield Finding(
+            "rare_labels",
+            "warning",
+            f"{_counted(few)} under {FEW_ROWS} rows in train: {named}{more}; the first row of {rarest!r} is "
+            f"{place(data.splits['train'].first_row_of(rarest), 'train')}",
+            "Add rows, or join rare labels to others",
+        )
+    for name, split in counts.items():
+        if name == "train":
+            continue
+        absent = [label for label, count in split.items() if not count and train[label]]
+        if absent:
+            yield Finding(
+                "labels_not_in_split",
+                "note",
+                f"{_counted(absent)} no row in {name}, so nothing can be said of how well they are found: "
+                f"{listing(absent, _LABELS_NAMED)}",
+            )
+    nowhere = [label for label in schema.names if not any(split[label] for split in counts.values())]
+    if nowhere:
+        yield Finding("unused_labels", "note", f"{_counted(nowhere)} no row at all: {listing(nowhere, _LABELS_NAMED)}")
+    present = {name: count for name, count in train.items() if count}
+    most, least = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
+    if present[most] >= _IMBALANCE * present[least]:
+        yield Finding(
+            "imbalance",
+            "note",
+            f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: who always says {most!r} is right "
+            f"in {share(present[most], len(data.splits['train']))}",
+            "Look at macro F1 and the figures of each label, not at accuracy",
+        )
+    yield from _forms(schema)
+    if data.task == "multi_label":
+        for name, rows in data.splits.items():
+            column = rows.table.column("label").combine_chunks()
+            empty = [position for position, labels in enumerate(column.to_pylist()) if not labels]
+            if empty:
+                yield Finding(
+                    "no_label",
+                    "note",
+                    f"{len(empty):,} of the {len(rows):,} rows of {name} have an empty list, read as none of the labels; "
+                    f"the first is in {place(int(rows.rows[empty[0]]), name)}",
+                )
+
+
+def _forms(schema: LabelSchema) -> Iterator[Finding]:
+    """Labels that are numbers: what becomes of them."""
+    names = [name.removeprefix("-") for name in schema.names]
+    if all(name.isascii() and name.isdigit() for name in names):
+        numbers = sorted(int(name) for name in schema.names)
+        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            yield Finding(
+                "numbers_with_gaps",
+                "note",
+                f"the labels are whole numbers with gaps ({listing(schema.names)}): their ids will be 0 to "
+                f"{len(names) - 1}, their names stay as they are",
+            )
+    elif all(name.isascii() and name.replace(".", "", 1).isdigit() and "." in name for name in names):
+        yield Finding(
+            "decimal_labels",
+            "note",
+            f"the labels are written as decimal numbers ({listing(schema.names)}) and stay so, as names",
+            "If the file was made from whole numbers, write them without decimals",
+        )
+
+
+def _counted(labels: Sized) -> str:
+    count = len(labels)
+    return "1 label has" if count == 1 else f"{count:,} labels have"

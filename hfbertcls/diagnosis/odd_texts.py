@@ -1,0 +1,131 @@
+"""Texts that are perhaps no texts: numbers, ids, links, markup, garbled letters, another script."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.diagnosis.findings import Finding, place, share
+
+
+@dataclass(frozen=True)
+class _Kind:
+    code: str
+    pattern: str
+    fact: str
+    serious_from: float
+    """Share of the rows of a split from which on this is a warning."""
+    advice: str = ""
+
+
+_KINDS = (
+    _Kind(
+        "numbers",
+        r"^[\s\p{Nd}.,:;+\-/%()#€$£]*\p{Nd}[\s\p{Nd}.,:;+\-/%()#€$£]*$",
+        "are only numbers",
+        0.05,
+        "Check --text-column",
+    ),
+    _Kind(
+        "ids",
+        r"^\s*(?:[A-Za-z]*[_\-]?\d[A-Za-z0-9_\-]{5,}|[A-Za-z0-9_\-]{5,}\d[A-Za-z0-9_\-]*)\s*$",
+        "look like ids (one word of letters and digits)",
+        0.05,
+        "Check --text-column",
+    ),
+    _Kind("links", r"^\s*(?:https?://|www\.)\S+\s*$", "are only a link", 0.05),
+    _Kind(
+        "no_letters",
+        r"^[^\p{L}\p{N}]+$",
+        "have neither a letter nor a digit",
+        0.05,
+    ),
+    _Kind(
+        "html",
+        r"(?i)</?(?:br|p|div|span|a|b|i|em|strong|ul|ol|li|td|tr|th|table|img|h[1-6]|script|style)(?:\s[^<>]*)?/?>"
+        r"|&(?:amp|lt|gt|nbsp|quot|apos|#\d{2,5});",
+        "hold HTML",
+        2.0,
+        "Texts that the model will see later should hold it too, or neither",
+    ),
+    _Kind(
+        "garbled",
+        "\ufffd|Ã[\u0080-\u00bf\u201a-\u2122]|â€[\u0098-\u009d\u2122\u0153\u02dc\u201c]|Â[\u00a0-\u00bf]",
+        "hold letters that were garbled by a wrong encoding (such as Ã©)",
+        0.001,
+        "Save the source again as UTF-8",
+    ),
+    _Kind("line_breaks", r"[\n\r]", "hold line breaks (read as part of the text)", 2.0),
+)
+_SCRIPTS = {
+    "Latin": r"\p{Latin}",
+    "Cyrillic": r"\p{Cyrillic}",
+    "Greek": r"\p{Greek}",
+    "Chinese or Japanese": r"\p{Han}|\p{Hiragana}|\p{Katakana}",
+    "Korean": r"\p{Hangul}",
+    "Arabic": r"\p{Arabic}",
+    "Hebrew": r"\p{Hebrew}",
+    "Devanagari": r"\p{Devanagari}",
+    "Thai": r"\p{Thai}",
+}
+_FOREIGN_AT_MOST = 0.1  # with a larger share of rows in another script, a data set is simply in several
+
+
+def odd_texts(data: TextDataset) -> Iterator[Finding]:
+    """Count texts that look like something else, with the row of the first."""
+    for column in ["text"] if data.text_pair_column is None else ["text", "text_pair"]:
+        texts = {name: split.table.column(column).combine_chunks() for name, split in data.splits.items()}
+        for kind in _KINDS:
+            found = {
+                name: np.asarray(pc.match_substring_regex(values, kind.pattern)) for name, values in texts.items()
+            }
+            if said := _counted(found, data, "texts" if column == "text" else "second texts"):
+                is_serious = any(rows.mean() >= kind.serious_from for rows in found.values())
+                fact = f"{said[0]} {kind.fact}; {said[1]}"
+                yield Finding(kind.code, "warning" if is_serious else "note", fact, kind.advice)
+    yield from _other_scripts(data)
+
+
+def _other_scripts(data: TextDataset) -> Iterator[Finding]:
+    names = list(_SCRIPTS)
+    scripts = {name: _script_of(split.table.column("text").combine_chunks()) for name, split in data.splits.items()}
+    every = np.concatenate(list(scripts.values()))
+    counts = np.bincount(every[every >= 0], minlength=len(names))
+    if not counts.any():
+        return
+    main = int(counts.argmax())
+    if counts.sum() - counts[main] > _FOREIGN_AT_MOST * counts.sum():
+        shown = ", ".join(
+            f"{names[index]} {share(int(counts[index]), int(counts.sum()))}"
+            for index in np.argsort(-counts)
+            if counts[index]
+        )
+        yield Finding("scripts", "note", f"the texts are in several scripts: {shown}", "Choose a multilingual model")
+        return
+    foreign = {name: (script >= 0) & (script != main) for name, script in scripts.items()}
+    if said := _counted(foreign, data, "texts"):
+        yield Finding("other_script", "note", f"{said[0]} are in another script than {names[main]}; {said[1]}")
+
+
+def _script_of(texts: pa.Array) -> npt.NDArray[np.int64]:
+    """The script of most letters of each text, as a number; -1 without letters of a known script."""
+    counts = np.stack([np.asarray(pc.count_substring_regex(texts, pattern)) for pattern in _SCRIPTS.values()])
+    return np.where(counts.any(axis=0), counts.argmax(axis=0), -1)
+
+
+def _counted(found: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what: str) -> tuple[str, str] | None:
+    """How many rows of each split were found, and where the first is, in words; None without any."""
+    counts = {name: int(rows.sum()) for name, rows in found.items() if rows.any()}
+    if not counts:
+        return None
+    parts = [
+        f"{count:,} of the {len(data.splits[name]):,} {what} of {name} ({share(count, len(data.splits[name]))})"
+        for name, count in counts.items()
+    ]
+    name = next(iter(counts))
+    first = place(int(data.splits[name].rows[int(found[name].argmax())]), name)
+    return ", ".join(parts), f"the first is in {first}"

@@ -1,0 +1,222 @@
+"""Labels that are probably wrong: those that models, which did not see the row, hold for unlikely."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+from hfbertcls.data.description import Say, silent
+from hfbertcls.data.duplicates import first_occurrences
+from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.baselines import TfidfBaseline
+from hfbertcls.modeling.embedding import embed
+from hfbertcls.modeling.loading import ModelSource
+
+
+FOLDS = 5
+FEWEST_ROWS = 50
+_NEIGHBOURS, _WIDTH = 60, 0.1
+_LEAST = 1e-3  # no opinion counts for less, so that none decides alone
+_ROWS_AT_A_TIME = 1_000
+_CLEAR = 0.5  # share of the rows, those that the models are surest of, in which disagreement is taken for wrong labels
+Ids = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Rows whose label is doubtful, the most doubtful first."""
+
+    split: str
+    rows_examined: int
+    rows: Ids
+    """Positions in the source, of shape `(suspects,)`."""
+    labels: tuple[str, ...]
+    likely_labels: tuple[str, ...]
+    confidences: npt.NDArray[np.float64]
+    """Probability of the likely label."""
+    label_probabilities: npt.NDArray[np.float64]
+    """Probability of the given label; the order follows from it."""
+    noise_rate: float
+    """Estimated share of wrong labels, 0 to 1."""
+
+    @property
+    def expected_errors(self) -> int:
+        """How many labels are wrong, by the estimate: so many of the first rows are worth a look before all others."""
+        return min(len(self.rows), round(self.noise_rate * self.rows_examined))
+
+    def to_csv(self) -> str:
+        """A line for each row; `expected` says whether it is among the `expected_errors` first ones."""
+        sink = io.StringIO()
+        writer = csv.writer(sink, lineterminator="\n")
+        writer.writerow(["row", "label", "likely_label", "confidence", "label_probability", "expected"])
+        columns = (self.rows, self.labels, self.likely_labels, self.confidences, self.label_probabilities)
+        for rank, (row, label, likely, confidence, probability) in enumerate(zip(*columns, strict=True)):
+            is_expected = "yes" if rank < self.expected_errors else "no"
+            writer.writerow([int(row), label, likely, f"{confidence:.4f}", f"{probability:.4f}", is_expected])
+        return sink.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in `doctor --json`."""
+        return {
+            "split": self.split,
+            "rows": self.rows_examined,
+            "listed": len(self.rows),
+            "noise_rate": round(self.noise_rate, 4),
+            "expected_errors": self.expected_errors,
+        }
+
+
+def find_suspects(data: TextDataset, model: ModelSource | None = None, say: Say = silent) -> Suspects:
+    """Examine the labels of the train split (or of the only one).
+
+    Args:
+        data: with one label a row.
+        model: an encoder whose vectors are used beside the words; None uses the words alone.
+        say: gets each line of what is done, for a person.
+
+    Raises:
+        DatasetError: if the rows have not one label each, or are too few, or have only one label.
+    """
+    if data.task != "single_label" or data.schema is None or data.text_pair_column is not None:
+        raise DatasetError(
+            f"--suspects needs one text and one label in each row, and {data.source} has "
+            f"{'pairs of texts' if data.text_pair_column else 'lists of labels' if data.task == 'multi_label' else 'numbers'}. "
+            "Leave it out"
+        )
+    split = data.splits["train"] if "train" in data.splits else next(iter(data.splits.values()))
+    present = sum(count > 0 for count in split.label_counts(data.schema).values())
+    if len(split) < FEWEST_ROWS or present < 2:
+        raise DatasetError(
+            f"--suspects needs at least {FEWEST_ROWS} rows and two labels, and {split.name} of {data.source} has {len(split):,} "
+            f"and {present}. Leave it out"
+        )
+    ids = data.schema.encode(split.labels)
+    folds = assign_folds(ids, first_occurrences(split))
+    say(
+        f"Doubtful labels: {FOLDS} times, the words of four fifths of {len(split):,} rows are learned to judge the rest"
+    )
+    opinions = [word_probabilities(split.texts, ids, folds, len(data.schema))]
+    if model is not None:
+        say(f"The same with the vectors of {model.public_name} (frozen), and with the labels of the nearest vectors")
+        vectors = embed(model, split, data.schema)
+        opinions.append(vector_probabilities(vectors, ids, folds, len(data.schema)))
+        opinions.append(neighbour_probabilities(vectors, ids, folds, len(data.schema)))
+    return judge(split, data.schema, ids, joint_opinion(opinions))
+
+
+def judge(split: TextSplit, schema: LabelSchema, ids: Ids, probabilities: Probabilities) -> Suspects:
+    """Name the rows in which the likely label is another one than the given, the least probable label first.
+
+    Args:
+        split: the rows.
+        schema: their labels.
+        ids: of the given labels, of shape `(rows,)`.
+        probabilities: of each label, by models that did not see the row, of shape `(rows, labels)`.
+    """
+    likely = probabilities.argmax(axis=1)
+    given = probabilities[np.arange(len(ids)), ids]
+    order = np.argsort(given, kind="stable")
+    suspects = order[likely[order] != ids[order]]
+    return Suspects(
+        split=split.name,
+        rows_examined=len(split),
+        rows=split.rows[suspects],
+        labels=tuple(schema.names[index] for index in ids[suspects]),
+        likely_labels=tuple(schema.names[index] for index in likely[suspects]),
+        confidences=probabilities[suspects, likely[suspects]],
+        label_probabilities=given[suspects],
+        noise_rate=estimate_noise(ids, probabilities),
+    )
+
+
+def estimate_noise(ids: Ids, probabilities: Probabilities) -> float:
+    """Estimate the share of wrong labels.
+
+    Of the half of the rows whose likely label is the most probable, it is the share in which another label is given. The
+    probabilities come from models that did not see the row, so the row's own label has no part in which half it falls into;
+    and where the texts are clear, the models are hardly ever wrong themselves. The idea is that of anchor points (Liu and Tao
+    2016, "Classification with Noisy Labels by Importance Reweighting"; Patrini et al. 2017, "Making Deep Neural Networks
+    Robust to Label Noise"). Confident learning (Northcutt et al. 2021), which counts over all rows, takes unclear texts
+    for wrong labels: benchmarks/RESULTS.md has both beside planted rates.
+
+    What it cannot see: labels that are wrong more often where texts are unclear; there are more of them then.
+    """
+    confidence = probabilities.max(axis=1)
+    clear = np.argsort(-confidence, kind="stable")[: max(1, round(_CLEAR * len(ids)))]
+    return float((probabilities[clear].argmax(axis=1) != ids[clear]).mean())
+
+
+def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:
+    """Deal the rows of each label, shuffled, to five folds; equal texts fall into the same one, so none vouches for its like.
+
+    Args:
+        ids: of the labels, of shape `(rows,)`.
+        first_of: for each row the position of the first row with the same text, of shape `(rows,)`.
+        seed: of the shuffling.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(ids))
+    folds = np.empty(len(ids), dtype=np.int64)
+    for label in np.unique(ids):
+        rows = shuffled[ids[shuffled] == label]
+        folds[rows] = np.arange(len(rows)) % FOLDS
+    return folds[first_of]
+
+
+def word_probabilities(texts: Sequence[str], ids: Ids, folds: Ids, num_labels: int) -> Probabilities:
+    """Of each label by TF-IDF with logistic regression on the other folds, of shape `(rows, labels)`."""
+    found = np.zeros((len(ids), num_labels))
+    for fold in range(FOLDS):
+        rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        learned = TfidfBaseline([texts[int(position)] for position in rest], ids[rest])
+        found[held_out] = np.exp(learned.logits([texts[int(position)] for position in held_out], num_labels))
+    return found
+
+
+def joint_opinion(opinions: Sequence[Probabilities]) -> Probabilities:
+    """The geometric mean, scaled to a sum of 1: a label is likely if no model holds it for unlikely."""
+    mean = np.exp(sum(np.log(opinion + _LEAST) for opinion in opinions) / len(opinions))
+    joint: Probabilities = mean / mean.sum(axis=1, keepdims=True)
+    return joint
+
+
+def vector_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: Ids, num_labels: int) -> Probabilities:
+    """Of each label by logistic regression on the vectors of the other folds, of shape `(rows, labels)`."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (takes a second)
+
+    found = np.zeros((len(ids), num_labels))
+    for fold in range(FOLDS):
+        rest, held_out = folds != fold, folds == fold
+        learned = LogisticRegression(C=10.0, max_iter=1_000).fit(vectors[rest], ids[rest])
+        found[np.ix_(held_out, learned.classes_)] = learned.predict_proba(vectors[held_out])
+    return found
+
+
+def neighbour_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: Ids, num_labels: int) -> Probabilities:
+    """Of each label by its share among the 60 nearest rows of the other folds, of shape `(rows, labels)`.
+
+    Nearer rows weigh more, by exp(cosine / 0.1). The time grows with the square of the rows.
+
+    Args:
+        vectors: of length 1, of shape `(rows, hidden)`.
+        ids: of the given labels, of shape `(rows,)`.
+        folds: of `assign_folds`.
+        num_labels: how many labels there are.
+    """
+    found = np.zeros((len(ids), num_labels))
+    prior = np.bincount(ids, minlength=num_labels) / len(ids)
+    for start in range(0, len(ids), _ROWS_AT_A_TIME):
+        rows = np.arange(start, min(start + _ROWS_AT_A_TIME, len(ids)))
+        similarity = vectors[rows] @ vectors.T
+        similarity[folds[rows, None] == folds[None, :]] = -np.inf
+        nearest = np.argpartition(-similarity, min(_NEIGHBOURS, len(ids) - 1), axis=1)[:, :_NEIGHBOURS]
+        cosine = np.take_along_axis(similarity, nearest, axis=1)
+        weight = np.exp((cosine - cosine.max(axis=1, keepdims=True)) / _WIDTH)
+        np.add.at(found, (rows[:, None], ids[nearest]), weight)
+    found /= found.sum(axis=1, keepdims=True)
+    return (_NEIGHBOURS * found + 0.5 * prior) / (_NEIGHBOURS + 0.5)

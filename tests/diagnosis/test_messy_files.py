@@ -1,0 +1,144 @@
+"""Every bad file through `doctor` and `train`: the fact is named with count and place, or the refusal says the way out."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hfbertcls.cli import main
+
+
+MESSY = Path(__file__).resolve().parent.parent / "data" / "messy"
+
+# What both commands say of a file that no classifier can be trained on as it stands.
+REFUSED = {
+    "04_mixed_encoding.csv": r"04_mixed_encoding\.csv, line 12: byte 0xe8 is not UTF-8, and other lines are.*Save the file again",
+    "06_unclosed_quote.csv": r"06_unclosed_quote\.csv, line 12: the row that begins here.*not closed.*Correct the line",
+    "07_no_label_column.csv": r"columns 'text', 'source', but a label column.*was expected.*--label-column NAME",
+    "08_other_column_names.csv": r'Name them: --text-column "Review Text" --label-column Sentiment',
+    "12_continuous_labels.csv": r"look like numbers to be predicted.*pass --task single_label; else make classes",
+    "13_label_space_case.csv": r"differ only in capitals.*'NEGATIVE' \(8 rows\).*Make them equal in the data, or.*--labels",
+    "14_one_class.csv": r"only the label 'positive' \(24 rows\).*Check --label-column, or add rows",
+    "18_one_row.csv": r"too few usable rows to cut.*: 1, with 1 different labels.*Add rows, or give validation and test files",
+    "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line and one line for each text",
+    "20_header_only.csv": r"20_header_only\.csv has a header \('text', 'label'\) but no row\. Expected one line",
+    "22_nul_bytes.csv": r"22_nul_bytes\.csv, line 6: a NUL byte.*Save it again as UTF-8, or remove the byte",
+}
+# The fact that both commands name of a file that can be used.
+NAMED = {
+    "00_clean_test.csv": r"with 2 test rows, two models",
+    "00_clean_train.csv": r"with 6 test rows, two models",
+    "01_bom_utf8.csv": r"01_bom_utf8\.csv: read as UTF-8 with a byte order mark",
+    "02_utf16_excel.csv": r"02_utf16_excel\.csv: read as UTF-16",
+    "03_cp1252.csv": r"03_cp1252\.csv: not UTF-8 \(first at line 2\), read as Windows-1252",
+    "05_quotes_newlines.csv": r"8 of the 24 texts of train \(33\.3 %\).* hold line breaks.*the first is in row 3 of train",
+    "09_empty_texts.csv": r"5 .*(?:no text|empty text).*first: 09_empty_texts\.csv, line 5",
+    "10_missing_labels.csv": r"6 .*(?:no label|missing label).*first: 10_missing_labels\.csv, line 7",
+    "11_float_int_labels.csv": r"labels are written as decimal numbers \('0\.0', '1\.0'\) and stay so",
+    "15_singleton_class.csv": r"1 label has under 10 rows in train: 'neutral' \(1\); the first row of 'neutral' is row 58",
+    "16_eval_unseen_label.csv": r"3 labels have under 10 rows in train: 'negative' \(6\), 'neutral' \(4\), 'positive' \(6\)",
+    "16_train.csv": r"with 4 test rows, two models",
+    "17_leak_test.csv": r"2 labels have under 10 rows in train: 'negative' \(8\), 'positive' \(8\)",
+    "17_leak_train.csv": r"4 of the 32 rows of train \(12\.5 %\) are nearly, not quite, equal to an earlier one",
+    "23_int_label_gaps.csv": r"whole numbers with gaps \('1', '3', '7'\): their ids will be 0 to 2",
+}
+
+
+def doctor(capsys, *words) -> tuple[int, str]:
+    code = main(["doctor", *map(str, words)])
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.out + captured.err
+    return code, captured.out
+
+
+def train(capsys, tmp_path, model, dataset, *words) -> tuple[int, str]:
+    given = ["--model", str(model), "--dataset", str(dataset), "--output-dir", str(tmp_path / "out")]
+    code = main(["train", *given, "--max-steps", "1", "--eval-every", "no", *words])
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return code, said
+
+
+def test_every_messy_file_has_an_expectation():
+    assert {path.name for path in MESSY.iterdir()} == REFUSED.keys() | NAMED.keys()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_cannot_be_used_is_refused_by_both_with_the_way_out(name, capsys, tmp_path, tiny_model_dir):
+    code, said = doctor(capsys, MESSY / name)
+    assert code == 1
+    assert "Training would be refused" in said
+    assert re.search(REFUSED[name], said)
+    code, said = train(capsys, tmp_path, tiny_model_dir, MESSY / name)
+    assert code == 1
+    assert re.search(REFUSED[name], said)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_fact_about_a_file_that_can_be_used_is_named_by_both(name, capsys, tmp_path, tiny_model_dir):
+    code, said = doctor(capsys, MESSY / name)
+    assert code == 0
+    assert "Nothing would refuse training" in said
+    assert re.search(NAMED[name], said)
+    code, said = train(capsys, tmp_path, tiny_model_dir, MESSY / name)
+    assert code == 0
+    assert re.search(NAMED[name], said)
+
+
+def test_a_huge_cell_is_read_counted_and_cut(capsys, tmp_path, tiny_model_dir):
+    lines = "".join(f"film {'very ' * number}good,{'ab'[number % 2]}\n" for number in range(40))
+    path = tmp_path / "21_huge_cell.csv"
+    path.write_text(f'text,label\n"{"word, " * 400_000}",a\n{lines}')
+    expected = r"1 of the \d+ texts of (train|validation|test) .* longer than 512 tokens and .*; the longest has 800,002 \(row 0 of"
+    code, said = doctor(capsys, path)
+    assert (code, bool(re.search(expected, said))) == (0, True)
+    code, said = train(capsys, tmp_path, tiny_model_dir, path)
+    assert code == 0
+    assert "texts are cut at 32 tokens" in said
+
+
+@pytest.fixture
+def leaking(tmp_path) -> Path:
+    folder = tmp_path / "leaking"
+    folder.mkdir()
+    for name in ("train", "test"):
+        shutil.copy(MESSY / f"17_leak_{name}.csv", folder / f"{name}.csv")
+    return folder
+
+
+def test_leakage_refuses_training_unless_it_is_allowed_and_then_stands_on_the_card(
+    leaking, capsys, tmp_path, tiny_model_dir
+):
+    expected = (
+        "12 of the 20 test texts (60.0 %) are in train too; the first is in row 0 of test (counted from 0): up to 60.0 points "
+        "of the test accuracy may be memory (5 % is tolerated). Remove these rows from one of the two, or pass --allow-leakage"
+    )
+    code, said = doctor(capsys, leaking)
+    assert (code, expected in said) == (1, True)
+    code, said = train(capsys, tmp_path, tiny_model_dir, leaking)
+    assert (code, expected in said) == (1, True)
+    assert not (tmp_path / "out").exists()
+    code, said = train(capsys, tmp_path, tiny_model_dir, leaking, "--allow-leakage")
+    assert (code, "warning: 12 of the 20 test texts" in said) == (0, True)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    codes = {finding["code"]: finding["severity"] for finding in report["data"]["doctor"]["findings"]}
+    assert codes["leakage"] == "warning"
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "- 12 of the 20 texts of the test split are in the train split too: up to 60.0 points" in card
+    assert "two models whose accuracies" in card.partition("## Limits")[2]
+
+
+def test_a_label_that_only_the_test_file_has_is_refused_by_both(capsys, tmp_path, tiny_model_dir):
+    folder = tmp_path / "unseen"
+    folder.mkdir()
+    shutil.copy(MESSY / "16_train.csv", folder / "train.csv")
+    shutil.copy(MESSY / "16_eval_unseen_label.csv", folder / "test.csv")
+    expected = r"the test split has labels that the train split has not: 'neutral' \(4 rows\); the first is in row \d+"
+    for code, said in (doctor(capsys, folder), train(capsys, tmp_path, tiny_model_dir, folder)):
+        assert code == 1
+        assert re.search(expected, said)
+    _, said = doctor(capsys, folder, "--json")
+    assert json.loads(said)["labels_not_in_train"] == {"validation": [], "test": ["neutral"]}
