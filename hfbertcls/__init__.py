@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.measure import evaluate_model
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
+    from hfbertcls.modeling.packing import enable_packing
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
     from hfbertcls.run import TrainingOptions, train_and_evaluate
@@ -66,6 +67,7 @@ _HOMES = {
     "TrainingError": "hfbertcls.errors",
     "TrainingInterruptedError": "hfbertcls.errors",
     "TrainingOptions": "hfbertcls.run",
+    "enable_packing": "hfbertcls.modeling.packing",
     "evaluate_model": "hfbertcls.measure",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
@@ -112,6 +114,7 @@ __all__ = [
     "TrainingInterruptedError",
     "TrainingOptions",
     "Verification",
+    "enable_packing",
     "evaluate_model",
     "load_for_inference",
     "load_for_training",
