@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TrainingInterruptedError,
     )
     from hfbertcls.evaluation.report import Report
+    from hfbertcls.inference.bulk import BulkOptions, BulkResult, predict_file
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.measure import evaluate_model
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from hfbertcls.training.trainer import TextClassificationTrainer
 
 _HOMES = {
+    "BulkOptions": "hfbertcls.inference.bulk",
+    "BulkResult": "hfbertcls.inference.bulk",
     "CALLBACKS": "hfbertcls.registry",
     "ConfigurationError": "hfbertcls.errors",
     "DatasetError": "hfbertcls.errors",
@@ -77,6 +80,7 @@ _HOMES = {
     "register": "hfbertcls.registry",
     "PushRequest": "hfbertcls.sharing.push",
     "Pushed": "hfbertcls.sharing.push",
+    "predict_file": "hfbertcls.inference.bulk",
     "push_directory": "hfbertcls.sharing.push",
     "Verification": "hfbertcls.sharing.verify",
     "verify_directory": "hfbertcls.sharing.verify",
@@ -89,6 +93,8 @@ _HOMES = {
 __all__ = [
     "CALLBACKS",
     "TRAINERS",
+    "BulkOptions",
+    "BulkResult",
     "ConfigurationError",
     "DatasetError",
     "HfBertClsError",
@@ -121,6 +127,7 @@ __all__ = [
     "load_pipeline",
     "load_text_dataset",
     "load_tokenizer",
+    "predict_file",
     "push_directory",
     "register",
     "render_model_card",

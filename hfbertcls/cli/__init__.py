@@ -11,16 +11,17 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import env, evaluate, extension, push, quickstart, train, verify
+from hfbertcls.cli import env, evaluate, extension, predict, push, quickstart, train, verify
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, train, evaluate, push, verify, extension, env)
+_VERBS = (quickstart, train, evaluate, predict, push, verify, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
   hfbertcls train --model M --dataset D --output-dir O          your own text
   hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
+  hfbertcls predict O --input F --output G                      score a file of any size
   hfbertcls push O USER/NAME                                    share it on the Hub, in one commit
   hfbertcls verify O                                            derive every figure on the card again
 """
