@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     )
     from hfbertcls.evaluation.abstaining import threshold_for_accuracy
     from hfbertcls.evaluation.report import Report
+    from hfbertcls.inference.bulk import BulkOptions, BulkResult, predict_file
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.learning_curve import add_learning_curve
     from hfbertcls.measure import evaluate_model
     from hfbertcls.modeling.heads import undo_calibration
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
+    from hfbertcls.modeling.packing import enable_packing
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
     from hfbertcls.run import TrainingOptions, train_and_evaluate
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from hfbertcls.training.trainer import TextClassificationTrainer
 
 _HOMES = {
+    "BulkOptions": "hfbertcls.inference.bulk",
+    "BulkResult": "hfbertcls.inference.bulk",
     "CALLBACKS": "hfbertcls.registry",
     "ConfigurationError": "hfbertcls.errors",
     "DatasetError": "hfbertcls.errors",
@@ -76,6 +80,7 @@ _HOMES = {
     "TrainingOptions": "hfbertcls.run",
     "add_learning_curve": "hfbertcls.learning_curve",
     "compare_models": "hfbertcls.comparison",
+    "enable_packing": "hfbertcls.modeling.packing",
     "evaluate_model": "hfbertcls.measure",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
@@ -85,6 +90,7 @@ _HOMES = {
     "register": "hfbertcls.registry",
     "PushRequest": "hfbertcls.sharing.push",
     "Pushed": "hfbertcls.sharing.push",
+    "predict_file": "hfbertcls.inference.bulk",
     "push_directory": "hfbertcls.sharing.push",
     "DeployedSpace": "hfbertcls.sharing.space_deployment",
     "SpaceFacts": "hfbertcls.sharing.space",
@@ -105,6 +111,8 @@ _HOMES = {
 __all__ = [
     "CALLBACKS",
     "TRAINERS",
+    "BulkOptions",
+    "BulkResult",
     "ConfigurationError",
     "DatasetError",
     "DeployedSpace",
@@ -136,12 +144,14 @@ __all__ = [
     "add_learning_curve",
     "compare_models",
     "deploy_space",
+    "enable_packing",
     "evaluate_model",
     "load_for_inference",
     "load_for_training",
     "load_pipeline",
     "load_text_dataset",
     "load_tokenizer",
+    "predict_file",
     "push_directory",
     "register",
     "render_model_card",

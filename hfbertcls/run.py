@@ -359,6 +359,7 @@ def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: S
         f"{args.num_train_epochs:g} epochs, batches of {args.train_batch_size} x "
         f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
     )
+    say(f"Batches: {trainer.padding_}")
     interruption = InterruptionCallback(say)
     trainer.add_callback(interruption)
     with interruption.listening():

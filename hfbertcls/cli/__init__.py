@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import compare, doctor, env, evaluate, extension, push, quickstart, space, train, verify
+from hfbertcls.cli import compare, doctor, env, evaluate, extension, predict, push, quickstart, space, train, verify
 from hfbertcls.cli.configuration import expand_config
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, doctor, train, evaluate, compare, push, verify, space, extension, env)
+_VERBS = (quickstart, doctor, train, evaluate, compare, predict, push, verify, space, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
@@ -24,6 +24,7 @@ from labelled text to a classifier:
   hfbertcls train --model M --dataset D --output-dir O          train on it
   hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
   hfbertcls compare O tfidf --dataset D                         is one classifier better than another?
+  hfbertcls predict O --input F --output G                      score a file of any size
   hfbertcls push O USER/NAME                                    share it on the Hub, in one commit
   hfbertcls verify O                                            derive every figure on the card again
   hfbertcls space USER/NAME                                     a demo of it: a Gradio Space (here: --launch)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FIELDS = {
     "seed": "seed", "epochs": "num_train_epochs", "max_steps": "max_steps",
     "learning_rate": "learning_rate", "precision": "precision", "metric": "metric_for_best_model",
-    "eval_every": "eval_every",
+    "eval_every": "eval_every", "packing": "packing",
 }  # fmt: skip
 
 
@@ -72,6 +72,13 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--learning-rate", type=float, metavar="R", help="default: by the size of the model")
     parser.add_argument("--precision", metavar="P", help="auto, bf16, fp16 or fp32, in training (default: auto)")
+    parser.add_argument(
+        "--no-packing",
+        dest="packing",
+        action="store_false",
+        default=None,
+        help="compute padding, too (default: left out where the model allows it; the results are the same)",
+    )
     parser.add_argument("--metric", metavar="NAME", help="chooses the checkpoint on validation (default: f1_macro)")
     parser.add_argument(
         "--eval-every", metavar="E", help="epoch, a number of steps, or a share of the run (default: 0.2)"

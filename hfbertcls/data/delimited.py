@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -105,7 +105,7 @@ def read_delimited(data: bytes, name: str, separator: str) -> DelimitedText:
     text, notes = decode(data, name)
     if not text.strip():
         raise DatasetError(f"{name} is empty. Expected a header line and one line for each text")
-    actual = _find_separator(text, separator)
+    actual = find_separator(text, separator)
     if actual != separator:
         notes = (*notes, f"{name}: columns are separated by {_SEPARATOR_NAMES[actual]}")
     limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
@@ -118,7 +118,7 @@ def read_delimited(data: bytes, name: str, separator: str) -> DelimitedText:
 _SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 
 
-def _find_separator(text: str, promised: str) -> str:
+def find_separator(text: str, promised: str) -> str:
     """The separator of the header line: the promised one if it occurs there, else the most frequent other one."""
     header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
     counts = {candidate: header.count(candidate) for candidate in _SEPARATORS}
@@ -127,9 +127,9 @@ def _find_separator(text: str, promised: str) -> str:
     return max(_SEPARATORS, key=lambda candidate: counts[candidate])
 
 
-def _records(text: str, name: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def delimited_records(lines: Iterable[str], name: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each record begins, and its fields; blank lines yield none."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         begins = reader.line_num + 1
         try:
@@ -146,22 +146,15 @@ def _records(text: str, name: str, separator: str) -> Iterator[tuple[int, list[s
 
 
 def _read_rows(text: str, name: str, separator: str, notes: tuple[str, ...]) -> DelimitedText:
-    records = _records(text, name, separator)
+    records = delimited_records(io.StringIO(text, newline=""), name, separator)
     _, header = next(records)
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise DatasetError(f"{name}: the header names {listing(twice)} more than once. Give each column its own name")
+    refuse_double_names(header, name)
     schema = pa.schema([(column, pa.string()) for column in header])
     chunks: list[pa.RecordBatch] = []
     columns: list[list[str]] = [[] for _ in header]
     lines: list[int] = []
     for line, fields in records:
-        if len(fields) != len(header):
-            raise DatasetError(
-                f"{name}, line {line:,}: {len(fields)} fields, but the header has {len(header)} ({listing(header)}). "
-                f"The row begins with {shorten(fields[0])}. A field that contains {separator!r} must stand in "
-                "quotation marks"
-            )
+        refuse_other_width(fields, header, f"{name}, line {line:,}", separator)
         for column, value in zip(columns, fields, strict=True):
             column.append(value)
         lines.append(line)
@@ -172,3 +165,28 @@ def _read_rows(text: str, name: str, separator: str, notes: tuple[str, ...]) -> 
     if not lines:
         raise DatasetError(f"{name} has a header ({listing(header)}) but no row. Expected one line for each text")
     return DelimitedText(pa.Table.from_batches(chunks, schema), lines, notes)
+
+
+def refuse_double_names(header: list[str], name: str) -> None:
+    """Refuse a header line that names a column more than once.
+
+    Raises:
+        DatasetError: naming it.
+    """
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        raise DatasetError(f"{name}: the header names {listing(twice)} more than once. Give each column its own name")
+
+
+def refuse_other_width(fields: list[str], header: list[str], place: str, separator: str) -> None:
+    """Refuse a row that has more or fewer fields than the header.
+
+    Raises:
+        DatasetError: naming its place.
+    """
+    if len(fields) != len(header):
+        raise DatasetError(
+            f"{place}: {len(fields)} fields, but the header has {len(header)} ({listing(header)}). "
+            f"The row begins with {shorten(fields[0])}. A field that contains {separator!r} must stand in "
+            "quotation marks"
+        )

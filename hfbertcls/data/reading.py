@@ -51,9 +51,9 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
             )
     table = pa.table(arrays)
 
-    has_text = _not_blank(table.column("text"))
+    has_text = not_blank(table.column("text"))
     if columns.text_pair:
-        has_text = pc.and_(has_text, _not_blank(table.column("text_pair")))
+        has_text = pc.and_(has_text, not_blank(table.column("text_pair")))
     has_label = _has_label(table.column("label"))
     usable = pc.and_(has_text, has_label)
     reasons = {"empty_text": pc.invert(has_text), "missing_label": pc.and_(has_text, pc.invert(has_label))}
@@ -81,7 +81,8 @@ _INVISIBLE = "".join(map(chr, [*range(33), *range(0x7F, 0xA1), 0xAD, 0x34F, 0x61
     *range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000, 0x3164, 0xFEFF, 0xFFA0]))  # fmt: skip
 
 
-def _not_blank(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def not_blank(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each text shows anything at all; false where there is none."""
     return pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim(values, _INVISIBLE)), 0), False)
 
 
@@ -90,7 +91,7 @@ def _has_label(values: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.is_valid(values)  # an empty list says "none of the labels", which is an answer
     if pa.types.is_floating(values.type):
         return pc.invert(pc.is_nan(pc.fill_null(values, float("nan"))))
-    return _not_blank(values)
+    return not_blank(values)
 
 
 def _label(raw: RawTable, column: str) -> pa.ChunkedArray:

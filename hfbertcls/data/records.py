@@ -27,7 +27,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _parse(text: str) -> Any:
+def parse_json(text: str) -> Any:
+    """Parse JSON strictly: no NaN, no key twice in an object.
+
+    Raises:
+        ValueError: if it is not JSON.
+    """
     return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
 
 
@@ -38,7 +43,7 @@ def read_json(data: bytes, name: str) -> RawTable:
         _refuse_one_object(text, name)
         return _read_json_lines(text, name, notes)
     try:
-        records = _parse(text)
+        records = parse_json(text)
     except ValueError as err:
         raise DatasetError(f"{name} is not valid JSON: {err}") from err
     except RecursionError as err:
@@ -51,7 +56,7 @@ def read_json(data: bytes, name: str) -> RawTable:
 def _refuse_one_object(text: str, name: str) -> None:
     """One object over the whole file is a table by columns, or wraps the records; neither says which are the rows."""
     try:
-        value = _parse(text)
+        value = parse_json(text)
     except (ValueError, RecursionError):
         return
     if not isinstance(value, dict):
@@ -79,7 +84,7 @@ def _read_json_lines(text: str, name: str, notes: tuple[str, ...]) -> RawTable:
         if not line.strip():
             continue
         try:
-            records.append(_parse(line))
+            records.append(parse_json(line))
         except ValueError as err:
             raise DatasetError(
                 f"{name}, line {number:,}: not a JSON object ({err}). Expected a list of objects, or one on each line"

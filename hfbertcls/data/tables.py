@@ -25,7 +25,7 @@ def read_table(path: Path) -> RawTable:
     except OSError as err:
         raise DatasetError(f"{path.name} cannot be read: {err.strerror}") from err
     data = _gunzip(stored, path.name) if path.suffix.lower() == ".gz" else stored
-    _refuse_wrong_content(data, path.name, suffix)
+    refuse_wrong_content(data, path.name, suffix)
     raw = reader(data, path.name)
     digest = hashlib.sha256(stored).hexdigest()
     return RawTable(raw.table, path.name, digest, raw.lines, raw.class_names, raw.notes)
@@ -33,10 +33,11 @@ def read_table(path: Path) -> RawTable:
 
 def is_table_file(path: Path) -> bool:
     """Whether the ending of a file is one that `read_table` knows."""
-    return _suffix(path) in _READERS
+    return suffix_of(path) in _READERS
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """The ending that tells the format, without that of gzip."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
@@ -44,7 +45,7 @@ def _suffix(path: Path) -> str:
 
 
 def _reader_for(path: Path) -> tuple[str, Callable[[bytes, str], RawTable]]:
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if suffix not in _READERS:
         hint = "Save the sheet as CSV" if suffix in {".xlsx", ".xls", ".ods"} else "Unpack or convert the file"
         raise DatasetError(
@@ -83,7 +84,12 @@ _MAGIC: tuple[tuple[bytes, set[str], str, str | None], ...] = (
 )
 
 
-def _refuse_wrong_content(data: bytes, name: str, suffix: str) -> None:
+def refuse_wrong_content(data: bytes, name: str, suffix: str) -> None:
+    """Refuse a file whose first bytes are those of another format.
+
+    Raises:
+        DatasetError: naming the format, and what to do.
+    """
     for magic, fitting, kind, ending in _MAGIC:
         if data.startswith(magic) and suffix not in fitting:
             new_name = f"{name}{ending}" if ending == ".gz" else f"{name.removesuffix(suffix)}{ending}"

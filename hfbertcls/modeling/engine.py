@@ -1,4 +1,4 @@
-"""Batched scoring: sorted by length, as many tokens a batch as fit, answers in the order of the input."""
+"""Batched scoring: sorted by length, as many tokens a batch as fit, no padding, answers in the order of the input."""
 
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,17 @@ def score(
     tokenizer: "PreTrainedTokenizerBase",
     tokenized: "TokenizedSplit",
     on_progress: Callable[[int], None] | None = None,
+    *,
+    bf16: bool = False,
 ) -> npt.NDArray[np.float32]:
-    """Compute the logits of every row in fp32, on the device of the model.
+    """Compute the logits of every row, in fp32 unless asked otherwise, on the device of the model.
 
     Args:
-        model (`PreTrainedModel`): in evaluation mode.
+        model (`PreTrainedModel`): in evaluation mode. Padding is left out (`enable_packing`) where it allows that.
         tokenizer (`PreTrainedTokenizerBase`): to pad the batches.
         tokenized (`TokenizedSplit`): the texts.
         on_progress (`Callable[[int], None]`, *optional*): called with the number of rows after each batch.
+        bf16 (`bool`): compute the matrix products in bf16. Nothing of a report may come from that.
 
     Returns:
         float32 of shape `(rows, num_labels)`, in the order of the rows.
@@ -38,6 +41,9 @@ def score(
     from transformers import DataCollatorWithPadding  # noqa: PLC0415
 
     from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
+    from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
+
+    enable_packing(model)
 
     columns = [name for name in tokenized.dataset.column_names if name not in ("labels", "length")]
     inputs = tokenized.dataset.select_columns(columns)
@@ -49,7 +55,9 @@ def score(
         """Compute some rows; in halves where memory is too short for all of them."""
         batch: Any = collate([inputs[int(position)] for position in positions])
         try:
-            logits[positions] = model(**batch.to(model.device)).logits.float().cpu().numpy()
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+                answer = model(**batch.to(model.device)).logits
+            logits[positions] = answer.float().cpu().numpy()
             return
         except (RuntimeError, MemoryError) as err:
             if not is_out_of_memory(err) or len(positions) == 1:

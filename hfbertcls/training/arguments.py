@@ -47,10 +47,14 @@ class TextClassificationTrainingArguments(TrainingArguments):
         default=0.01, metadata={"help": "Weight decay of matrices; biases and norms are never decayed."}
     )
     train_sampling_strategy: str = field(
-        default="group_by_length",
+        default="auto",
         metadata={
-            "help": "group_by_length: texts of like length share a batch, little padding. random: as the parent."
+            "help": "random: as the parent. group_by_length: texts of like length share a batch. auto: random without padding, "
+            "else group_by_length."
         },
+    )
+    packing: bool = field(
+        default=True, metadata={"help": "Leave out padding where the model allows it; the results are the same."}
     )
     length_column_name: str = field(default="length", metadata={"help": "Column with the number of tokens."})
     precision: str = field(
@@ -167,7 +171,7 @@ def _refuse_impossible(args: TextClassificationTrainingArguments) -> None:
             )
     if args.max_steps != -1 and args.max_steps < 1:
         raise ConfigurationError(f"--max-steps {args.max_steps} is not possible. Expected a number above 0")
-    orders = ("random", "sequential", "group_by_length", "batch_rebalance")
+    orders = ("auto", "random", "sequential", "group_by_length", "batch_rebalance")
     if args.train_sampling_strategy not in orders:
         raise ConfigurationError(
             f"--train-sampling-strategy {args.train_sampling_strategy} is not known"

@@ -19,11 +19,13 @@ from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
 from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
+from hfbertcls.training.padding_free import PaddingFreeTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.reporting import report_on_trainer
 from hfbertcls.training.resuming import ResumableTrainer
@@ -46,13 +48,13 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     return {name: value for name, value in classification_scores(gold, logits).items() if value is not None}
 
 
-class TextClassificationTrainer(SplittingTrainer, ResumableTrainer):
+class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, PaddingFreeTrainer):
     """`Trainer` for text classifiers; takes what its parent takes.
 
     What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
     precision trains; `training_args.bin` (a pickle with local paths) is never kept; checkpoints hold no path; the
     learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
-    `compute_metrics` being given; a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
+    `compute_metrics` being given; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
     killed run goes on from its last complete checkpoint to the same weights (`ResumableTrainer`).
     """
 
@@ -139,7 +141,7 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer):
     ) -> torch.Tensor:
         """As the parent; counts what it sees."""
         if "input_ids" in inputs:
-            self.throughput.count(inputs)
+            self.throughput.count(inputs, padded=not is_packed(cast(nn.Module, self.model)))
         return super().training_step(model, inputs, num_items_in_batch)
 
     def compute_loss(

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.data.reading import _not_blank
+from hfbertcls.data.reading import not_blank
 from hfbertcls.errors import HfBertClsError
 
 
@@ -125,7 +125,7 @@ def test_rows_among_other_columns_in_any_format_are_read_back_or_counted(extra, 
 
 
 def is_visible(text: str) -> bool:
-    return bool(pc.all(_not_blank(pa.chunked_array([[text]], pa.large_string()))).as_py())
+    return bool(pc.all(not_blank(pa.chunked_array([[text]], pa.large_string()))).as_py())
 
 
 def serialise(records, columns, ending):

@@ -42,11 +42,11 @@ def test_rows_that_do_not_fit_together_are_scored_in_halves(model, tokenized, mo
     whole = score(model, tokenizer, rows)
     forward, seen = type(model).forward, []
 
-    def cramped(self, input_ids, **kwargs):
-        if len(input_ids) > room:
+    def cramped(self, cu_seq_lens_q, **kwargs):
+        if len(cu_seq_lens_q) - 1 > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-        seen.append(len(input_ids))
-        return forward(self, input_ids=input_ids, **kwargs)
+        seen.append(len(cu_seq_lens_q) - 1)
+        return forward(self, cu_seq_lens_q=cu_seq_lens_q, **kwargs)
 
     monkeypatch.setattr(type(model), "forward", cramped)
     np.testing.assert_allclose(score(model, tokenizer, rows), whole, atol=1e-5)
@@ -58,9 +58,16 @@ def test_an_error_that_is_not_about_memory_is_raised(model, tokenized, monkeypat
     def broken(self, **kwargs):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
+    score(model, tokenized[0], tokenized[2])
     monkeypatch.setattr(type(model), "forward", broken)
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         score(model, tokenized[0], tokenized[2])
+
+
+def test_bf16_agrees_with_fp32_where_it_is_asked_for(model, tokenized):
+    tokenizer, _, rows = tokenized
+    exact, rough = score(model, tokenizer, rows), score(model, tokenizer, rows, bf16=True)
+    assert 0 < np.abs(rough - exact).max() < 0.02
 
 
 def test_batches_hold_each_row_once_and_keep_to_the_budget():

@@ -16,7 +16,7 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         seconds_: wall time of the steps: forward, backward and update, without evaluation and saving.
         rows_: texts seen.
         tokens_: real tokens seen.
-        positions_: real tokens and padding.
+        positions_: real tokens, and padding where it was computed.
     """
 
     def __init__(self) -> None:
@@ -38,12 +38,19 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         """Stop the clock."""
         self.seconds_ += time.perf_counter() - self._began
 
-    def count(self, inputs: dict[str, Any]) -> None:
-        """Count a batch with `attention_mask` or `input_ids` of shape `(rows, positions)`."""
+    def count(self, inputs: dict[str, Any], *, padded: bool = True) -> None:
+        """Count a batch with `attention_mask` or `input_ids` of shape `(rows, positions)`.
+
+        Args:
+            inputs: the batch.
+            padded: whether the model computes the padding of the batch, too.
+        """
         shape = inputs["input_ids"].shape
+        positions = shape[0] * shape[1]
+        tokens = int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else positions
         self.rows_ += shape[0]
-        self.positions_ += shape[0] * shape[1]
-        self.tokens_ += int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else shape[0] * shape[1]
+        self.tokens_ += tokens
+        self.positions_ += positions if padded else tokens
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

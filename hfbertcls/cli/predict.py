@@ -1,0 +1,92 @@
+"""`hfbertcls predict`: score a file of any size."""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import Any
+
+from hfbertcls.cli.options import add_model_options, refuse_unknown, say
+
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "predict",
+        allow_abbrev=False,
+        help="score a file of any size, one output row for each input row",
+        description="Score a file of any size in bounded memory: one output row for each input row, in order. Repeat the "
+        "command to go on after a kill. With torchrun, each process takes its share.",
+    )
+    parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
+    add_model_options(parser)
+    parser.add_argument(
+        "--input", required=True, metavar="F", help="csv, tsv, jsonl (each also .gz) or parquet, of any size"
+    )
+    parser.add_argument("--output", required=True, metavar="G", help="where to write; its ending chooses the format")
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
+    parser.add_argument("--keep-columns", action="store_true", help="pass the columns of the input on")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="of the matrix products (default: fp32); for bf16 it is measured and said how often a label changes",
+    )
+    return parser
+
+
+class _Progress:
+    """A bar on a terminal; elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.began = self.told = time.monotonic()
+        self.first: int | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = self.bar or tqdm(total=total, unit=" rows", unit_scale=True)
+            self.bar.update(done - self.bar.n)
+            return
+        now = time.monotonic()
+        if self.first is None:
+            self.first, self.began = done, now
+        elif now - self.told >= _SECONDS_BETWEEN_LINES and done > self.first:
+            rate = (done - self.first) / (now - self.began)
+            say(f"{done:,} of {total:,} rows, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left")
+            self.told = now
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score a file."""
+    refuse_unknown(options)
+
+    from hfbertcls.inference.bulk import BulkOptions, predict_file
+    from hfbertcls.modeling.loading import ModelSource
+
+    source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    bulk = BulkOptions(options.text_column, options.keep_columns, options.precision == "bf16", options.overwrite)
+    progress = _Progress()
+    try:
+        result = predict_file(source, options.input, options.output, bulk, say, progress)
+    finally:
+        progress.close()
+    if options.json:
+        print(json.dumps(asdict(result)))
+        return 0
+    if result.bf16_agreement is not None:
+        say(f"bf16 gives the label of fp32 for {result.bf16_agreement:.1%} of the first texts")
+    rate = f", {result.scored / result.seconds:,.0f} a second" if result.scored else ""
+    print(f"Written to {options.output}: {result.rows:,} rows, {result.unanswered:,} without an answer{rate}")
+    return 0

@@ -1,0 +1,267 @@
+"""Texts of a file of any size, a few thousand rows at a time: the whole file is checked before the first is used."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbertcls.data.delimited import (
+    decode,
+    delimited_records,
+    find_separator,
+    refuse_double_names,
+    refuse_other_width,
+)
+from hfbertcls.data.records import parse_json
+from hfbertcls.data.tables import refuse_wrong_content, suffix_of
+from hfbertcls.errors import DatasetError, listing, shorten
+
+
+ROWS_PER_CHUNK = 4_096
+_LETTERS_PER_CHUNK = 8_000_000
+_HEAD = 1 << 16
+_GUESSED_UP_TO = 1 << 28
+"""Bytes up to which a file that is not UTF-8 is read whole to tell what else it may be."""
+_PROMISED = {".csv": ",", ".tsv": "\t"}
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file that was read once from end to end.
+
+    Args:
+        path: where it is.
+        suffix: the ending that tells its format.
+        columns: names of the columns.
+        rows: how many there are.
+        sha256: of the file's bytes.
+        encoding: of a text file.
+        separator: of a delimited file.
+        notes: what had to be guessed.
+    """
+
+    path: Path
+    suffix: str
+    columns: tuple[str, ...] = ()
+    rows: int = 0
+    sha256: str = ""
+    encoding: str = "utf-8"
+    separator: str = ","
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows that stand together in a file.
+
+    Args:
+        number: of the chunk, from 0.
+        first_row: 0-based position of its first row in the file.
+        texts: as they stand there: strings, None, or in JSON anything else.
+        kept: the columns that are to be kept; those of JSON lines as JSON.
+    """
+
+    number: int
+    first_row: int
+    texts: list[Any]
+    kept: pa.Table
+
+
+def survey(path: Path) -> TextFile:
+    """Read a file once from end to end, and learn what must be known to read it in parts.
+
+    Raises:
+        DatasetError: if it cannot be read, or any row of it cannot; naming the line.
+    """
+    suffix = suffix_of(path)
+    if suffix not in FORMATS or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
+        raise DatasetError(
+            f"{path.name} has an ending that cannot be read in parts. Expected {', '.join(FORMATS)} (but for Parquet also as .gz)"
+        )
+    file = replace(TextFile(path, suffix), sha256=_digest(path))
+    try:
+        if suffix == ".parquet":
+            return _survey_parquet(file)
+        with _opened(file) as stream:
+            head = stream.read(_HEAD)
+        refuse_wrong_content(head, path.name, suffix)
+        if not head.strip():
+            raise DatasetError(f"{path.name} is empty. Expected a line for each text")
+        file = _with_encoding(file, head)
+        if suffix in _PROMISED:
+            beginning = head.decode(file.encoding, errors="ignore")
+            file = replace(file, separator=find_separator(beginning, _PROMISED[suffix]))
+        columns: dict[str, None] = {}
+        rows = 0
+        for record in _records(file):
+            columns.update(dict.fromkeys(record))
+            rows += 1
+        if not rows:
+            raise DatasetError(f"{path.name} has no row. Expected a line for each text")
+        return replace(file, columns=tuple(columns), rows=rows)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
+        raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
+
+
+def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
+    """Read a file in parts, the same ones each time.
+
+    Args:
+        file: what `survey` found.
+        text_column: with the texts.
+        kept: columns to pass on.
+    """
+    number = first_row = 0
+    if file.suffix == ".parquet":
+        wanted = list(dict.fromkeys([text_column, *kept]))
+        with pq.ParquetFile(file.path) as source:
+            for batch in source.iter_batches(ROWS_PER_CHUNK, columns=wanted):
+                table = pa.Table.from_batches([batch])
+                yield Chunk(number, first_row, table.column(text_column).to_pylist(), table.select(kept))
+                number, first_row = number + 1, first_row + len(table)
+        return
+    as_json = file.suffix == ".jsonl"
+    texts: list[Any] = []
+    columns: list[list[str | None]] = [[] for _ in kept]
+    letters = 0
+
+    def chunk() -> Chunk:
+        arrays = [pa.array(column, pa.string()) for column in columns]
+        fields = [pa.field(name, pa.string(), metadata={"json": "true"} if as_json else None) for name in kept]
+        return Chunk(number, first_row, texts, pa.table(arrays, schema=pa.schema(fields)))
+
+    for record in _records(file):
+        text = record.get(text_column)
+        texts.append(text)
+        letters += len(text) if isinstance(text, str) else 0
+        for column, name in zip(columns, kept, strict=True):
+            column.append(json.dumps(record.get(name), ensure_ascii=True) if as_json else cast(str, record[name]))
+        if len(texts) == ROWS_PER_CHUNK or letters >= _LETTERS_PER_CHUNK:
+            yield chunk()
+            number, first_row = number + 1, first_row + len(texts)
+            texts, columns, letters = [], [[] for _ in kept], 0
+    if texts:
+        yield chunk()
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as err:
+        raise DatasetError(f"{path.name} cannot be read: {err.strerror}. Check --input") from err
+    return digest.hexdigest()
+
+
+def _opened(file: TextFile) -> BinaryIO:
+    if file.path.suffix.lower() == ".gz":
+        return cast(BinaryIO, gzip.open(file.path, "rb"))
+    return file.path.open("rb")
+
+
+def _survey_parquet(file: TextFile) -> TextFile:
+    try:
+        with pq.ParquetFile(file.path) as source:
+            schema, rows = source.schema_arrow, source.metadata.num_rows
+    except (pa.ArrowException, OSError) as err:
+        raise DatasetError(
+            f"{file.path.name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again"
+        ) from err
+    return replace(file, columns=tuple(schema.names), rows=rows)
+
+
+def _with_encoding(file: TextFile, head: bytes) -> TextFile:
+    """UTF-8 or UTF-16 with a mark, UTF-8, or (in a file that is not too large to look at) what `decode` takes it for."""
+    if head.startswith(b"\xef\xbb\xbf"):
+        return replace(file, encoding="utf-8-sig")
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return replace(file, encoding="utf-16")
+    try:
+        with _opened(file) as stream, io.TextIOWrapper(stream, "utf-8") as text:
+            while block := text.read(_HEAD):
+                if "\x00" in block:
+                    decode(block.encode(), file.path.name)  # (which refuses it, in the words of every other command)
+        return file
+    except UnicodeDecodeError as err:
+        if file.path.stat().st_size > _GUESSED_UP_TO:
+            raise DatasetError(
+                f"{file.path.name} is not UTF-8 ({err.reason}). Save the file again as UTF-8 (iconv -f ENCODING -t UTF-8)"
+            ) from err
+    with _opened(file) as stream:
+        _, notes = decode(stream.read(), file.path.name)
+    return replace(file, encoding="cp1252", notes=notes)
+
+
+def _records(file: TextFile) -> Iterator[dict[str, Any]]:
+    name = file.path.name
+    with _opened(file) as stream:
+        if file.suffix == ".jsonl":
+            with io.TextIOWrapper(stream, file.encoding) as lines:
+                yield from _json_records(lines, name)
+            return
+        limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
+        try:
+            with io.TextIOWrapper(stream, file.encoding, newline="") as lines:
+                records = delimited_records(lines, name, file.separator)
+                _, header = next(records)
+                refuse_double_names(header, name)
+                for line, fields in records:
+                    refuse_other_width(fields, header, f"{name}, line {line:,}", file.separator)
+                    yield dict(zip(header, fields, strict=True))
+        finally:
+            csv.field_size_limit(limit)
+
+
+def _json_records(lines: io.TextIOWrapper, name: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = parse_json(line)
+        except (ValueError, RecursionError) as err:
+            raise DatasetError(
+                f"{name}, line {number:,}: not a JSON object ({err}). Expected one object on each line"
+            ) from err
+        if not isinstance(record, dict):
+            raise DatasetError(
+                f"{name}, line {number:,}: {shorten(str(record))} is not an object. Expected one object on each line, "
+                f"such as {{'text': ...}}"
+            )
+        yield record
+
+
+def text_column_of(file: TextFile, requested: str | None) -> str:
+    """The column with the texts: the named one, else the obvious one.
+
+    Raises:
+        DatasetError: if it is not there, or none is obvious.
+    """
+    if requested is not None:
+        if requested not in file.columns:
+            raise DatasetError(
+                f"{file.path.name} has no column {requested!r}, which --text-column names. Its columns are "
+                f"{listing(file.columns)}"
+            )
+        return requested
+    for wanted in ("text", "sentence"):
+        alike = [name for name in file.columns if name.strip().casefold() == wanted]
+        if wanted in alike or len(alike) == 1:
+            return wanted if wanted in alike else alike[0]
+    if len(file.columns) == 1:
+        return file.columns[0]
+    raise DatasetError(
+        f"{file.path.name} has the columns {listing(file.columns)}, but a text column ('text') was expected. "
+        "Name it with --text-column"
+    )

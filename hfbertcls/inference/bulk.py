@@ -1,0 +1,310 @@
+"""Scoring a file of any size: in parts that survive a kill, one output row for each input row."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from hfbertcls.data.description import Say, silent
+from hfbertcls.data.reading import not_blank
+from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
+from hfbertcls.data.tokenization import tokenize_texts
+from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
+from hfbertcls.inference.answer_file import COLUMNS, format_of, write_answers
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
+
+
+_AGREEMENT_TEXTS = 256
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class BulkOptions:
+    """How a file is to be scored.
+
+    Args:
+        text_column: with the texts; None takes the obvious one.
+        keep_columns: pass the input's columns on.
+        bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
+        overwrite: replace the output, and what an earlier run left half done.
+    """
+
+    text_column: str | None = None
+    keep_columns: bool = False
+    bf16: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """What came of it.
+
+    Args:
+        rows: in the output, as many as in the input.
+        unanswered: rows whose prediction is null, with a reason.
+        seconds: of scoring, in this process.
+        scored: rows that this process scored; the others were there from an earlier run, or came from other processes.
+        bf16_agreement: share of texts on which bf16 and fp32 give the same label; None if bf16 was not asked for.
+    """
+
+    rows: int
+    unanswered: int
+    seconds: float
+    scored: int
+    bf16_agreement: float | None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Which of several processes this is (as torchrun and accelerate launch say)."""
+
+    rank: int
+    of: int
+    device: str | None
+
+    @classmethod
+    def of_this_process(cls) -> "_Place":
+        rank, of = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        import torch  # noqa: PLC0415  (takes seconds)
+
+        device = None
+        if torch.cuda.is_available():
+            device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+        return cls(rank, of, device)
+
+
+def predict_file(
+    model: str | ModelSource,
+    input_file: str | Path,
+    output_file: str | Path,
+    options: BulkOptions | None = None,
+    say: Say = silent,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> BulkResult:
+    """Score every text of a file in bounded memory, and write one row for each, in order.
+
+    The answers of each few thousand rows are put into a folder beside the output as they are known. A run that was killed
+    goes on from there when the command is repeated. The output appears when it is complete.
+
+    Args:
+        model: a Hub id, a directory, or a `ModelSource`.
+        input_file: csv, tsv, jsonl (each also gzipped) or parquet.
+        output_file: the same formats.
+        options: everything else.
+        say: gets each line of what is done, for a person.
+        on_progress: gets the number of rows that are done, and of all rows.
+
+    Raises:
+        DatasetError: if a row of the input cannot be read; before anything is scored.
+        ModelError: if the model is no trained classifier of one label a text.
+        ConfigurationError: if columns do not fit.
+        OutputDirectoryError: if the output is there, or half done by another run.
+    """
+    options = options or BulkOptions()
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    output = Path(output_file).expanduser()
+    format_of(output)
+    if output.exists() and not options.overwrite:
+        raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
+    file = survey(Path(input_file).expanduser())
+    for note in file.notes:
+        say(f"  note: {note}")
+    text_column = text_column_of(file, options.text_column)
+    kept = list(file.columns) if options.keep_columns else []
+    taken = [name for name in kept if name in COLUMNS]
+    if taken:
+        raise ConfigurationError(
+            f"--keep-columns cannot keep {listing(taken)}: the output has columns of that name. Rename them in the input"
+        )
+    place = _Place.of_this_process()
+    folder = output.parent / f".{output.name}.parts"
+    say(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
+    scorer = _Scorer(source, options, place.device)
+    identity = _identity(file, source, text_column, options)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output.parent / f".{output.name}.{place.rank}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as err:
+        raise OutputDirectoryError(f"another process is writing {output.name}. Wait for it to end") from err
+    try:
+        if place.rank == 0:
+            _claim(folder, identity, overwrite=options.overwrite)
+        while not _is_claimed(folder, identity):
+            time.sleep(_POLL_SECONDS)
+        result = _score_all(file, text_column, kept, folder, scorer, place, say, on_progress)
+        if place.rank == 0:
+            unanswered = write_answers(_complete_parts(folder, result[2]), output, file.rows)
+            shutil.rmtree(folder)
+        else:
+            unanswered = 0
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+    return BulkResult(file.rows, unanswered, result[0], result[1], scorer.agreement)
+
+
+def _identity(file: TextFile, source: ModelSource, text_column: str, options: BulkOptions) -> str:
+    """What must be the same for a run to go on, as JSON."""
+    weights = None
+    if source.is_local:
+        digest = hashlib.sha256()
+        for name in ("config.json", "model.safetensors", "tokenizer.json"):
+            if (source.path / name).is_file():
+                digest.update((source.path / name).read_bytes())
+        weights = digest.hexdigest()
+    values = {
+        "input": file.sha256,
+        "model": [source.public_name, source.revision, weights],
+        "text_column": text_column,
+        "options": {
+            name: value for name, value in asdict(options).items() if name not in ("overwrite", "text_column")
+        },
+    }
+    return json.dumps(values, sort_keys=True)
+
+
+def _claim(folder: Path, identity: str, *, overwrite: bool) -> None:
+    path = folder / "run.json"
+    if path.is_file() and path.read_text(encoding="utf-8") != identity:
+        if not overwrite:
+            raise OutputDirectoryError(
+                f"{folder.name} holds the answers of a run that did not end, with another input, model or option. Repeat "
+                "that command, or pass --overwrite to begin anew"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    _write_atomically(path, identity.encode())
+
+
+def _is_claimed(folder: Path, identity: str) -> bool:
+    path = folder / "run.json"
+    return path.is_file() and path.read_text(encoding="utf-8") == identity
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"{number:08d}.parquet"
+
+
+def _score_all(
+    file: TextFile,
+    text_column: str,
+    kept: Sequence[str],
+    folder: Path,
+    scorer: "_Scorer",
+    place: _Place,
+    say: Say,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[float, int, int]:
+    """Score what is this process's and not there yet; returns seconds, rows scored, and the number of chunks."""
+    seconds, scored, count, found = 0.0, 0, 0, 0
+    for chunk in chunks(file, text_column, kept):
+        count += 1
+        path = _part(folder, chunk.number)
+        if path.is_file():
+            found += len(chunk.texts)
+        elif chunk.number % place.of == place.rank:
+            if found and not scored:
+                say(f"Going on: {found:,} rows were scored before")
+            began = time.perf_counter()
+            sink = pa.BufferOutputStream()
+            pq.write_table(scorer.answers(chunk), sink, compression="zstd")
+            _write_atomically(path, sink.getvalue().to_pybytes())
+            seconds += time.perf_counter() - began
+            scored += len(chunk.texts)
+        if on_progress is not None:
+            on_progress(chunk.first_row + len(chunk.texts), file.rows)
+    return seconds, scored, count
+
+
+def _complete_parts(folder: Path, count: int) -> list[Path]:
+    """The parts in order; waits for those of other processes (torchrun ends all if one fails)."""
+    paths = [_part(folder, number) for number in range(count)]
+    while not all(path.is_file() for path in paths):
+        time.sleep(_POLL_SECONDS)
+    return paths
+
+
+class _Scorer:
+    """A loaded classifier, and its answers for a chunk."""
+
+    def __init__(self, source: ModelSource, options: BulkOptions, device: str | None) -> None:
+        model: Any = load_for_inference(source)
+        self.model: Any = model
+        kind = model.config.problem_type
+        if kind in ("multi_label_classification", "regression") or model.config.num_labels < 2:
+            raise ModelError(
+                f"{source.public_name!r} does not give one label a text ({kind or 'one output'}), which predict needs. "
+                "Use load_pipeline() for it"
+            )
+        if device is not None:
+            model.to(device)
+        self.tokenizer = load_tokenizer(source)
+        self.max_length = find_max_length(self.tokenizer, model.config)
+        self.labels = np.array([str(model.config.id2label[index]) for index in range(model.config.num_labels)])
+        self.bf16 = options.bf16
+        self.agreement: float | None = None
+
+    def answers(self, chunk: Chunk) -> pa.Table:
+        """The rows of the output for the rows of a chunk."""
+        texts = [text if isinstance(text, str) else None for text in chunk.texts]
+        shown = np.asarray(not_blank(pa.chunked_array([pa.array(texts, pa.large_string())])))
+        reasons = [None if ok else _reason(text) for ok, text in zip(shown, chunk.texts, strict=True)]
+        scores: list[list[float] | None] = [None] * len(texts)
+        names: list[str | None] = [None] * len(texts)
+        positions = np.flatnonzero(shown)
+        probabilities = self._probabilities([str(texts[position]) for position in positions])
+        for position, row in zip(positions, probabilities, strict=True):
+            scores[position] = row.tolist()
+            names[position] = str(self.labels[int(row.argmax())])
+        columns = {
+            "row": pa.array(np.arange(chunk.first_row, chunk.first_row + len(texts), dtype=np.int64)),
+            "prediction": pa.array(names, pa.string()),
+            "score": pa.array([None if row is None else max(row) for row in scores], pa.float32()),
+            "scores": pa.array(scores, pa.list_(pa.float32())),
+            "abstained": pa.array(np.zeros(len(texts), dtype=np.bool_)),
+            "reason": pa.array(reasons, pa.string()),
+        }
+        table = pa.table(columns)
+        for field in chunk.kept.schema:
+            table = table.append_column(field, chunk.kept.column(field.name))
+        return table
+
+    def _probabilities(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Softmax of the logits, of shape `(texts, labels)`."""
+        tokenized = tokenize_texts(texts, self.tokenizer, self.max_length)
+        logits = score(self.model, self.tokenizer, tokenized, bf16=self.bf16)
+        if self.bf16 and self.agreement is None and texts:
+            few = tokenize_texts(texts[:_AGREEMENT_TEXTS], self.tokenizer, self.max_length)
+            exact = score(self.model, self.tokenizer, few)
+            self.agreement = float((exact.argmax(1) == logits[: len(exact)].argmax(1)).mean())
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        probabilities: npt.NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
+        return probabilities
+
+
+def _reason(text: Any) -> str:
+    if text is None or isinstance(text, str):
+        return "the text is empty"
+    return f"not a text ({type(text).__name__})"

@@ -1,0 +1,280 @@
+"""Running a classifier without arithmetic on padding: the texts of a batch are laid end to end.
+
+Embeddings, projections and feed-forward layers see real tokens only; attention stays within each text; the head reads
+each text's first token. The model keeps its class, its weights and its signature, and is given padded batches as ever:
+what is padding is left out on the way in. So any trainer, pipeline or script runs faster as it is, on the same batches,
+with the same results.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from hfbertcls.modeling.attention import bucketed_attention
+from hfbertcls.modeling.dropout import FastDropout
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+ATTENTION = "hfbertcls_packed"
+"""The name under which transformers knows our attention function."""
+
+_PACKABLE = ("bert", "camembert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
+_POSITIONS_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta")
+_OF_ITS_OWN = {
+    "mpnet": "its attention has a position bias of its own",
+    "deberta": "its attention has a position bias of its own",
+    "deberta-v2": "its attention has a position bias of its own",
+}
+_LONGEST_IN_PLAIN_PRODUCTS = 1_024
+"""Tokens above which the scores of a text are not held in memory where the fused kernel can do without."""
+TOLERANCE = 1e-4
+"""Largest difference of a logit, in fp32, that packing may make on the trial texts."""
+
+
+def enable_packing(model: "PreTrainedModel") -> str | None:
+    """Make a classifier leave out padding, after a trial that the results are the same.
+
+    Its dropout layers are replaced by `FastDropout`. Nothing of this is saved with the model.
+
+    Args:
+        model: of one of transformers' own `...ForSequenceClassification` classes.
+
+    Returns:
+        why not, in words; None if padding is left out from here on.
+    """
+    if is_packed(model):
+        return None
+    reason = _obstacle(model)
+    if reason is not None:
+        return reason
+    before = _trial(model)
+    AttentionInterface.register(ATTENTION, packed_attention)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+    earlier = str(model.config._attn_implementation)
+    model.set_attn_implementation(ATTENTION)
+    handles = [
+        model.register_forward_pre_hook(_leave_out_padding, with_kwargs=True),
+        model.base_model.register_forward_hook(_take_first_tokens, with_kwargs=True),
+    ]
+    difference = float((_trial(model) - before).abs().max())
+    if not difference <= TOLERANCE:
+        for handle in handles:
+            handle.remove()
+        model.set_attn_implementation(earlier)
+        return f"on trial texts its logits are {difference:.2g} away from those with padding"
+    _replace_dropout(model)
+    return None
+
+
+def is_packed(model: nn.Module) -> bool:
+    """Whether `enable_packing` was successful on this model."""
+    return getattr(getattr(model, "config", None), "_attn_implementation", None) == ATTENTION
+
+
+def _obstacle(model: "PreTrainedModel") -> str | None:
+    kind = str(model.config.model_type)
+    if kind in _OF_ITS_OWN:
+        return _OF_ITS_OWN[kind]
+    known = type(model).__module__.startswith("transformers.models.")
+    if kind not in _PACKABLE or not known or not type(model).__name__.endswith("ForSequenceClassification"):
+        return f"it has not been tried with {type(model).__name__} ({kind})"
+    if getattr(model.config, "classifier_pooling", "cls") != "cls":
+        return "its head reads the mean of all tokens, not the first"
+    if getattr(model.config, "is_decoder", False):
+        return "it is a decoder, whose attention looks back only"
+    return None
+
+
+@contextlib.contextmanager
+def _in_evaluation(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    model.train(False)
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _trial(model: "PreTrainedModel") -> torch.Tensor:
+    """Logits of four texts of up to 7 tokens, or longer than a window (of any ids: the same ones each time)."""
+    longest = 7 + int(getattr(model.config, "sliding_window", None) or 0)
+    lengths = torch.tensor([longest, 1, 4, longest])
+    places = torch.arange(longest)
+    mask = (places < lengths[:, None]).long()
+    embeddings: Any = model.get_input_embeddings()
+    vocabulary = int(embeddings.num_embeddings)
+    padding = model.config.pad_token_id or 0
+    ids = (torch.arange(4 * longest).view(4, longest) * 7 + 11) % vocabulary
+    ids = torch.where(ids == padding, (padding + 1) % vocabulary, ids)
+    ids = torch.where(mask.bool(), ids, padding)
+    with _in_evaluation(model), torch.no_grad():
+        logits: torch.Tensor = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
+    return logits.float().cpu()
+
+
+def _replace_dropout(model: nn.Module) -> None:
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.Dropout:
+                faster = FastDropout(child.p, child.inplace)
+                faster.training = child.training
+                setattr(parent, name, faster)
+
+
+_PADDED_ONLY = ("inputs_embeds", "position_ids", "output_hidden_states", "output_attentions", "cu_seq_lens_q")
+
+
+def _leave_out_padding(
+    model: "PreTrainedModel", arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Before the forward pass: lay the texts end to end; batches of any other form go through as they are."""
+    ids, mask = named.get("input_ids"), named.get("attention_mask")
+    if arguments or ids is None or mask is None or mask.shape != ids.shape or ids.ndim != 2:
+        return None
+    if named.get("return_dict") is False or any(named.get(name) is not None for name in _PADDED_ONLY):
+        return None
+    real = mask.bool()
+    if not bool(real[:, 0].all()):  # (padding on the left: the head would read padding)
+        return None
+    lengths = real.sum(dim=1)
+    boundaries = F.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
+    longest = int(lengths.max())
+    packed = {
+        **named,
+        "input_ids": ids[real][None],
+        "position_ids": _positions(model, ids, real)[real][None],
+        # transformers builds no mask where it is given one of four dimensions; the attention function needs none.
+        "attention_mask": ids.new_zeros((1, 1, 1, 1)),
+        "cu_seq_lens_q": boundaries,
+        "cu_seq_lens_k": boundaries,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+    if named.get("token_type_ids") is not None:
+        packed["token_type_ids"] = named["token_type_ids"][real][None]
+    return arguments, packed
+
+
+def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """The positions that the model would have given to a padded batch, of shape `(rows, length)`."""
+    if model.config.model_type in _POSITIONS_AFTER_PADDING:
+        padding = int(model.config.pad_token_id or 0)
+        no_padding = ids.ne(padding).long()
+        return no_padding.cumsum(1) * no_padding + padding
+    return torch.arange(ids.shape[1], device=ids.device).expand_as(real)
+
+
+def _take_first_tokens(encoder: nn.Module, _: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
+    """After the encoder: make its output look like a batch of one token each, the first of each text."""
+    boundaries = named.get("cu_seq_lens_q")
+    if boundaries is None:
+        return output
+    first = output.last_hidden_state[0].index_select(0, boundaries[:-1].long()).unsqueeze(1)
+    output.last_hidden_state = first
+    if output.get("pooler_output") is not None:
+        output.pooler_output = encoder.pooler(first)  # type: ignore[operator]
+    return output
+
+
+def packed_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Attention within each text; transformers' `sdpa` where the batch is padded.
+
+    On a CPU `bucketed_attention`, for long texts without dropout PyTorch's fused kernel text by text. On CUDA PyTorch's
+    `varlen_attn` where there is no dropout on the weights (it knows none) and the format is bf16 or fp16. Elsewhere
+    the attention alone is padded, and PyTorch's `scaled_dot_product_attention` does the rest, dropout included.
+
+    Args:
+        module: the attention layer.
+        query, key, value: of shape `(1, heads, tokens, size)`.
+        attention_mask: only for padded batches.
+        dropout: share of the attention weights that is dropped.
+        scaling: of the scores; None: one over the root of `size`.
+        sliding_window: how far a token sees in either direction, itself counted.
+        cu_seq_lens_q: where each text begins, and the end, int32 of shape `(texts + 1,)`; None for a padded batch.
+        max_length_q: tokens of the longest text.
+        **kwargs: for transformers' `sdpa`.
+
+    Returns:
+        of shape `(1, tokens, heads, size)`, and None in place of the weights.
+    """
+    if cu_seq_lens_q is None or max_length_q is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    window = None if sliding_window is None else sliding_window - 1  # (transformers counts the token itself)
+    states = [one[0].transpose(0, 1) for one in (query, key, value)]
+    if query.device.type == "cpu" and (dropout > 0 or max_length_q <= _LONGEST_IN_PLAIN_PRODUCTS):
+        lengths = tuple(cu_seq_lens_q.diff().tolist())
+        output = bucketed_attention(states[0], states[1], states[2], lengths, dropout, scale, window)
+    elif query.device.type == "cuda" and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
+        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  (only where there is CUDA)
+
+        sides = (-1, -1) if window is None else (window, window)
+        attend: Any = varlen_attn  # (its annotation covers the variant that returns two tensors, too)
+        output = attend(
+            *states, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, scale=scale, window_size=sides
+        )
+    else:
+        output = padded_attention(states, cu_seq_lens_q, max_length_q, dropout, scale, window)
+    return output[None], None
+
+
+def padded_attention(
+    states: list[torch.Tensor],
+    boundaries: torch.Tensor,
+    longest: int,
+    dropout: float,
+    scale: float,
+    window: int | None,
+) -> torch.Tensor:
+    """The attention alone on padded rows, on any device.
+
+    Args:
+        states: query, key and value, each of shape `(tokens, heads, size)`.
+        boundaries: where each text begins, and the end, of shape `(texts + 1,)`.
+        longest: tokens of the longest text.
+        dropout: share of the attention weights that is dropped.
+        scale: of the scores.
+        window: how far a token sees in either direction; None: the whole text.
+
+    Returns:
+        of shape `(tokens, heads, size)`.
+    """
+    places = torch.arange(longest, device=boundaries.device)
+    real = places < boundaries.diff()[:, None]
+    padded = []
+    for one in states:
+        rows = one.new_zeros((*real.shape, *one.shape[1:]))
+        rows[real] = one
+        padded.append(rows.transpose(1, 2))
+    seen = real[:, None, None, :]
+    if window is not None:
+        seen = seen & ((places[:, None] - places).abs() <= window) | ~real[:, None, :, None]
+    output = F.scaled_dot_product_attention(
+        padded[0], padded[1], padded[2], attn_mask=seen, dropout_p=dropout, scale=scale
+    )
+    return output.transpose(1, 2)[real]

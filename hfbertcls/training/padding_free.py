@@ -1,0 +1,49 @@
+"""Training without arithmetic on padding, where the model allows it."""
+
+from typing import Any
+
+from torch import nn
+from transformers import Trainer
+from transformers.utils import logging
+
+from hfbertcls.modeling.packing import enable_packing
+from hfbertcls.training.arguments import TextClassificationTrainingArguments
+
+
+logger = logging.get_logger(__name__)
+
+
+class PaddingFreeTrainer(Trainer):
+    """`Trainer` that leaves out padding where that gives the same results, and groups texts by length where it does not.
+
+    Attributes:
+        padding_: which way is taken, and why, for a person.
+    """
+
+    padding_: str = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._choose_way(self.model)
+
+    def call_model_init(self, trial: Any = None) -> nn.Module:
+        """As the parent; models that are made later run the same way."""
+        model: nn.Module = super().call_model_init(trial)
+        self._choose_way(model)
+        return model
+
+    def _choose_way(self, model: Any) -> None:
+        args: Any = self.args
+        ours = isinstance(args, TextClassificationTrainingArguments)
+        reason = enable_packing(model) if not ours or args.packing else "as requested"
+        if ours and args.train_sampling_strategy == "auto":
+            args.train_sampling_strategy = "random" if reason is None else "group_by_length"
+        if reason is None:
+            way = "texts end to end, without padding"
+        elif args.train_sampling_strategy == "group_by_length":
+            way = f"padded batches of texts of like length ({reason})"
+        else:
+            way = f"padded batches ({reason})"
+        if way != self.padding_:
+            logger.info(way)
+        self.padding_ = way

@@ -1,0 +1,190 @@
+"""`predict`: one output row for each input row, in every format, and none twice whatever happens."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hfbertcls import BulkOptions, load_pipeline, predict_file
+from hfbertcls.cli import main
+from hfbertcls.data import streaming
+from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
+from hfbertcls.inference import bulk
+from hfbertcls.inference.answer_file import write_answers
+
+
+TEXTS = ["the film was good", "", "so dull and weak", None, "a warm story " * 30, "\u200b", "great"]
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(streaming, "ROWS_PER_CHUNK", 3)
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    rows = [{"text": text, "id": i, "tag": None if i % 2 else f"t{i}"} for i, text in enumerate([*TEXTS, 7])]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read(path):
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
+    if ".jsonl" in path.name:
+        return [json.loads(line) for line in text.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if ".tsv" in path.name else ","))
+    for row in rows:
+        row["row"] = int(row["row"])
+        row["prediction"] = row["prediction"] or None
+        row["reason"] = row["reason"] or None
+        row["scores"] = json.loads(row["scores"] or "null")
+        row["abstained"] = row["abstained"] == "true"
+        row["score"] = float(row["score"]) if row["score"] else None
+    return rows
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".tsv", ".jsonl", ".csv.gz", ".jsonl.gz"])
+def test_each_row_has_its_answer_in_order(finished_run, texts, tmp_path, ending):
+    output = tmp_path / f"answers{ending}"
+    result = predict_file(str(finished_run), texts, output)
+    rows = read(output)
+    assert list(rows[0]) == ["row", "prediction", "score", "scores", "abstained", "reason"]
+    assert [row["row"] for row in rows] == list(range(8))
+    assert (result.rows, result.unanswered, result.scored) == (8, 4, 8)
+    answer = load_pipeline(str(finished_run), top_k=None)
+    for row, text in zip(rows, [*TEXTS, 7], strict=True):
+        assert row["abstained"] is False
+        if row["row"] in (1, 3, 5, 7):
+            assert (row["prediction"], row["score"], row["scores"]) == (None, None, None)
+            assert row["reason"] == ("not a text (int)" if text == 7 else "the text is empty")
+            continue
+        expected = {one["label"]: one["score"] for one in answer([text])[0]}
+        assert row["reason"] is None
+        assert row["prediction"] == max(expected, key=expected.get)
+        np.testing.assert_allclose(row["scores"], [expected["negative"], expected["positive"]], atol=1e-5)
+        assert row["score"] == pytest.approx(max(row["scores"]))
+    assert {path.name for path in tmp_path.iterdir()} == {"texts.jsonl", output.name}
+
+
+def test_columns_are_kept_as_they_were(finished_run, texts, tmp_path):
+    options = BulkOptions(keep_columns=True)
+    predict_file(str(finished_run), texts, tmp_path / "a.jsonl", options)
+    rows = read(tmp_path / "a.jsonl")
+    assert [row["id"] for row in rows] == list(range(8))
+    assert [row["text"] for row in rows] == [*TEXTS, 7]
+    assert [row["tag"] for row in rows][:3] == ["t0", None, "t2"]
+    predict_file(str(finished_run), texts, tmp_path / "a.csv", options)
+    assert [row["tag"] for row in read(tmp_path / "a.csv")][:3] == ["t0", "", "t2"]
+    table = pa.table({"text": ["good"] * 5, "when": pa.array([1, 2, 3, 4, 5], pa.timestamp("ms"))})
+    pq.write_table(table, tmp_path / "in.parquet")
+    predict_file(str(finished_run), tmp_path / "in.parquet", tmp_path / "b.parquet", options)
+    assert (
+        pq.read_table(tmp_path / "b.parquet").column("when").combine_chunks() == table.column("when").combine_chunks()
+    )
+
+
+def test_columns_with_the_names_of_ours_are_not_overwritten(finished_run, tmp_path):
+    (tmp_path / "in.csv").write_text("text,score\ngood,1\n")
+    with pytest.raises(ConfigurationError, match="--keep-columns cannot keep 'score'"):
+        predict_file(str(finished_run), tmp_path / "in.csv", tmp_path / "a.csv", BulkOptions(keep_columns=True))
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(finished_run, texts, tmp_path, monkeypatch):
+    predict_file(str(finished_run), texts, tmp_path / "whole.csv")
+    scored = []
+
+    def counted(scorer, chunk, answers=bulk._Scorer.answers):
+        if len(scored) == 1:
+            scored.append(None)
+            raise StoppedError
+        scored.append(chunk.number)
+        return answers(scorer, chunk)
+
+    monkeypatch.setattr(bulk._Scorer, "answers", counted)
+    output, said = tmp_path / "answers.csv", []
+    with pytest.raises(StoppedError):
+        predict_file(str(finished_run), texts, output)
+    assert not output.exists()
+    with pytest.raises(OutputDirectoryError, match="holds the answers of a run that did not end"):
+        predict_file(str(finished_run), texts, output, BulkOptions(keep_columns=True))
+    result = predict_file(str(finished_run), texts, output, say=said.append)
+    assert scored == [0, None, 1, 2]
+    assert result.scored == 5
+    assert "Going on: 3 rows were scored before" in said
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    with pytest.raises(OutputDirectoryError, match="already there. Pass --overwrite"):
+        predict_file(str(finished_run), texts, output)
+    predict_file(str(finished_run), texts, output, BulkOptions(overwrite=True, keep_columns=True))
+    assert "tag" in read(output)[0]
+
+
+def test_two_processes_share_the_work(finished_run, texts, tmp_path):
+    predict_file(str(finished_run), texts, tmp_path / "whole.jsonl")
+    words = [sys.executable, "-m", "hfbertcls", "predict", str(finished_run), "--input", str(texts)]
+    words += ["--output", str(tmp_path / "answers.jsonl")]
+    script = "import sys; from hfbertcls.data import streaming; streaming.ROWS_PER_CHUNK = 3; from hfbertcls.cli import main; sys.exit(main(sys.argv[1:]))"
+    words[1:3] = ["-c", script]
+    environments = [os.environ | {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank} for rank in ("1", "0")]
+    running = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) for environment in environments]
+    outputs = [process.communicate(timeout=300)[0].decode() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert "8 rows" in outputs[1]
+    assert (tmp_path / "answers.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_missing_parts_are_never_passed_over(tmp_path):
+    pq.write_table(pa.table({"row": [0, 1], "prediction": ["a", None]}), tmp_path / "0.parquet")
+    pq.write_table(pa.table({"row": [4, 5], "prediction": ["a", "b"]}), tmp_path / "1.parquet")
+    parts = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    with pytest.raises(OutputDirectoryError, match="1.parquet does not follow the part before it"):
+        write_answers(parts, tmp_path / "out.csv", 4)
+    with pytest.raises(OutputDirectoryError, match="there are 2 answers for 3 rows"):
+        write_answers(parts[:1], tmp_path / "out.csv", 3)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_what_cannot_be_done_is_refused(finished_run, tiny_model_dir, texts, tmp_path):
+    with pytest.raises(ConfigurationError, match="--output a.xlsx has an ending that cannot be written"):
+        predict_file(str(finished_run), texts, tmp_path / "a.xlsx")
+    with pytest.raises(ModelError, match="is no trained classifier"):
+        predict_file(str(tiny_model_dir), texts, tmp_path / "a.csv")
+
+
+def test_a_model_of_several_labels_is_refused(model_dir, texts, tmp_path):
+    config = json.loads((model_dir / "config.json").read_text())
+    (model_dir / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    with pytest.raises(ModelError, match="does not give one label a text"):
+        predict_file(str(model_dir), texts, tmp_path / "a.csv")
+
+
+def test_two_runs_on_one_output_exclude_each_other(finished_run, texts, tmp_path):
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".a.csv.0.lock"), pytest.raises(OutputDirectoryError, match="another process is writing"):
+        predict_file(str(finished_run), texts, tmp_path / "a.csv")
+
+
+def test_the_command_says_what_it_did_and_how_bf16_agrees(finished_run, texts, tmp_path, capsys):
+    words = ["predict", str(finished_run), "--input", str(texts), "--output", str(tmp_path / "a.csv")]
+    assert main([*words, "--precision", "bf16"]) == 0
+    out, err = capsys.readouterr()
+    assert "8 rows, 4 without an answer" in out
+    assert "bf16 gives the label of fp32 for 100.0% of the first texts" in err
+    assert main([*words, "--overwrite", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["rows"], result["unanswered"], result["bf16_agreement"]) == (8, 4, None)

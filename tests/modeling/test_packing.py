@@ -1,0 +1,228 @@
+"""Without padding: the same logits, the same gradients, the same training."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    DebertaV2Config,
+    DebertaV2ForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
+
+from hfbertcls.modeling import packing
+from hfbertcls.modeling.packing import enable_packing, is_packed
+
+
+LONGEST = 24
+SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
+WITH_LIMIT = {**SIZES, "max_position_embeddings": LONGEST + 2, "num_labels": 3}
+DISTIL = {"vocab_size": 40, "dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 48, "num_labels": 3}
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+ARCHITECTURES = {
+    "bert": lambda: BertForSequenceClassification(BertConfig(**WITH_LIMIT)),
+    "roberta": lambda: RobertaForSequenceClassification(RobertaConfig(**WITH_LIMIT, pad_token_id=1)),
+    "electra": lambda: ElectraForSequenceClassification(ElectraConfig(**WITH_LIMIT, embedding_size=16)),
+    "distilbert": lambda: DistilBertForSequenceClassification(
+        DistilBertConfig(**DISTIL, max_position_embeddings=LONGEST)
+    ),
+    "modernbert": lambda: ModernBertForSequenceClassification(
+        ModernBertConfig(**WITH_LIMIT, **SPECIAL, local_attention=8, global_attn_every_n_layers=2)
+    ),
+}
+
+
+def pair(name: str):
+    """The same model twice: as it is, and packed."""
+    torch.manual_seed(0)
+    plain = ARCHITECTURES[name]()
+    for parameter in plain.parameters():  # away from the tiny initial weights, with which everything is alike
+        torch.nn.init.normal_(parameter, std=0.2)
+    plain.train(False)
+    packed = copy.deepcopy(plain)
+    assert enable_packing(packed) is None
+    return plain, packed
+
+
+MODELS = {name: pair(name) for name in ARCHITECTURES}
+
+
+def batch_of(lengths, seed: int, padding: int):
+    generator = torch.Generator().manual_seed(seed)
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    ids = torch.randint(5, 40, mask.shape, generator=generator)
+    labels = torch.randint(0, 3, (len(lengths),), generator=generator)
+    return {"input_ids": torch.where(mask.bool(), ids, padding), "attention_mask": mask, "labels": labels}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@settings(max_examples=25, deadline=None)
+@given(lengths=st.lists(st.integers(1, LONGEST), min_size=1, max_size=64), seed=st.integers(0, 1000))
+def test_logits_and_gradients_are_those_of_the_padded_batch(name, lengths, seed):
+    plain, packed = MODELS[name]
+    batch = batch_of(lengths, seed, plain.config.pad_token_id)
+    expected, found = plain(**batch), packed(**batch)
+    torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.loss, expected.loss, rtol=0, atol=1e-5)
+    of_plain = torch.autograd.grad(expected.loss, list(plain.parameters()), allow_unused=True)
+    of_packed = torch.autograd.grad(found.loss, list(packed.parameters()), allow_unused=True)
+    for (parameter, _), one, other in zip(plain.named_parameters(), of_plain, of_packed, strict=True):
+        if one is None:
+            assert other is None, parameter
+        else:
+            torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5, msg=lambda m, p=parameter: f"{p}: {m}")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_no_layer_sees_padding(name):
+    _, packed = MODELS[name]
+    seen = set()
+    handles = [
+        module.register_forward_hook(lambda module, inputs, output: seen.add(tuple(output.shape)))
+        for module in packed.base_model.modules()
+        if isinstance(module, torch.nn.Linear)
+    ]
+    with torch.no_grad():
+        packed(**batch_of([3, 20, 5], 0, packed.config.pad_token_id))
+    for handle in handles:
+        handle.remove()
+    assert {shape[:2] for shape in seen} <= {(1, 28), (1, 32), (3, 32)}  # (28 tokens; BERT's pooler gives rows of 32)
+    assert (1, 28) in {shape[:2] for shape in seen}
+
+
+def test_token_types_reach_the_model():
+    plain, packed = MODELS["bert"]
+    batch = batch_of([4, 9, 2], 0, 0)
+    batch["token_type_ids"] = (torch.arange(9) > 1).long() * batch["attention_mask"]
+    with torch.no_grad():
+        torch.testing.assert_close(packed(**batch).logits, plain(**batch).logits, rtol=0, atol=1e-5)
+        other = packed(**{**batch, "token_type_ids": torch.zeros_like(batch["input_ids"])}).logits
+    assert (other - plain(**batch).logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("changes", ["left", "embeddings", "hidden", "tuple", "no mask", "positional"])
+def test_what_cannot_be_packed_goes_through_as_it_is(changes):
+    plain, packed = MODELS["bert"]
+    batch = batch_of([4, 9, 2], 0, 0)
+    del batch["labels"]
+    arguments = ()
+    if changes == "left":
+        batch = {name: value.flip(1) for name, value in batch.items()}
+    elif changes == "embeddings":
+        batch["inputs_embeds"] = plain.get_input_embeddings()(batch.pop("input_ids"))
+    elif changes == "hidden":
+        batch["output_hidden_states"] = True
+    elif changes == "tuple":
+        batch["return_dict"] = False
+    elif changes == "no mask":
+        del batch["attention_mask"]
+    else:
+        arguments = (batch.pop("input_ids"),)
+    with torch.no_grad():
+        expected, found = plain(*arguments, **batch), packed(*arguments, **batch)
+    if changes == "hidden":
+        assert found.hidden_states[0].shape == (3, 9, 32)
+    torch.testing.assert_close(found[0], expected[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert"])
+def test_the_ways_for_other_devices_and_very_long_texts_give_the_same(name, monkeypatch):
+    monkeypatch.setattr(packing, "_LONGEST_IN_PLAIN_PRODUCTS", 0)
+    plain, packed = MODELS[name]
+    batch = batch_of([24, 1, 13, 7], 0, plain.config.pad_token_id)
+    expected, found = plain(**batch), packed(**batch)
+    torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
+    one = torch.autograd.grad(expected.loss, plain.get_input_embeddings().weight)[0]
+    other = torch.autograd.grad(found.loss, packed.get_input_embeddings().weight)[0]
+    torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (
+            lambda: MPNetForSequenceClassification(MPNetConfig(**WITH_LIMIT)),
+            "its attention has a position bias of its own",
+        ),
+        (
+            lambda: DebertaV2ForSequenceClassification(DebertaV2Config(**WITH_LIMIT)),
+            "its attention has a position bias of its own",
+        ),
+        (lambda: BertForTokenClassification(BertConfig(**WITH_LIMIT)), "it has not been tried with BertForToken"),
+        (
+            lambda: ModernBertForSequenceClassification(
+                ModernBertConfig(**WITH_LIMIT, **SPECIAL, classifier_pooling="mean")
+            ),
+            "its head reads the mean",
+        ),
+        (lambda: BertForSequenceClassification(BertConfig(**WITH_LIMIT, is_decoder=True)), "it is a decoder"),
+    ],
+)
+def test_other_models_are_left_alone_with_a_reason(model, reason):
+    model = model()
+    before = model.config._attn_implementation
+    assert enable_packing(model).startswith(reason)
+    assert not is_packed(model)
+    assert model.config._attn_implementation == before
+
+
+def test_a_model_that_would_answer_otherwise_is_left_alone(monkeypatch):
+    monkeypatch.setattr(packing, "bucketed_attention", lambda query, *rest: query * 0)
+    torch.manual_seed(0)
+    model = ARCHITECTURES["bert"]()
+    batch = batch_of([4, 9], 0, 0)
+    model.train(False)
+    before = model(**batch).logits
+    assert "away from those with padding" in enable_packing(model)
+    assert not is_packed(model)
+    assert torch.equal(model(**batch).logits, before)
+
+
+def test_enabling_changes_neither_mode_nor_weights_nor_what_is_saved(tmp_path):
+    model = ARCHITECTURES["bert"]()
+    model.train()
+    model.save_pretrained(tmp_path / "plain")
+    state = torch.get_rng_state()
+    assert enable_packing(model) is None
+    assert enable_packing(model) is None
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in model.modules())
+    model.save_pretrained(tmp_path / "packed")
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "packed" / name).read_bytes()
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    torch.manual_seed(0)
+    model = ARCHITECTURES["bert"]()
+    enable_packing(model)
+    batch = batch_of([4, 9, 20], 0, 0)
+    gradients = []
+    for checkpointing in (False, True):
+        if checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        model.train()
+        torch.manual_seed(1)
+        gradients.append(torch.autograd.grad(model(**batch).loss, model.bert.encoder.layer[0].output.dense.weight)[0])
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert gradients[0].abs().max() > 0
