@@ -37,6 +37,16 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         default="fp32",
         help="of the matrix products (default: fp32); for bf16 it is measured and said how often a label changes",
     )
+    sure = parser.add_mutually_exclusive_group()
+    sure.add_argument(
+        "--abstain-below", type=float, default=0.0, metavar="P", help="give no answer where the score is below P"
+    )
+    sure.add_argument(
+        "--target-accuracy",
+        type=float,
+        metavar="A",
+        help="give no answer where the score is below that which reached this accuracy on the validation split",
+    )
     return parser
 
 
@@ -76,7 +86,19 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.modeling.loading import ModelSource
 
     source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
-    bulk = BulkOptions(options.text_column, options.keep_columns, options.precision == "bf16", options.overwrite)
+    least = options.abstain_below
+    if options.target_accuracy is not None:
+        from hfbertcls.inference.abstention import threshold_of
+
+        found = threshold_of(source, options.target_accuracy)
+        least = found.score
+        say(
+            f"Answers from a score of {least:.4f} on: on validation {found.accuracy:.1%} of them were right, and "
+            f"{found.coverage:.0%} of the texts were answered"
+        )
+    bulk = BulkOptions(
+        options.text_column, options.keep_columns, options.precision == "bf16", options.overwrite, least
+    )
     progress = _Progress()
     try:
         result = predict_file(source, options.input, options.output, bulk, say, progress)

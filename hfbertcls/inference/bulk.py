@@ -39,12 +39,14 @@ class BulkOptions:
         keep_columns: pass the input's columns on.
         bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
         overwrite: replace the output, and what an earlier run left half done.
+        abstain_below: the score below which no answer is given (0 to 1).
     """
 
     text_column: str | None = None
     keep_columns: bool = False
     bf16: bool = False
     overwrite: bool = False
+    abstain_below: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class BulkResult:
 
     Args:
         rows: in the output, as many as in the input.
-        unanswered: rows whose prediction is null, with a reason.
+        unanswered: rows whose prediction is null: with a reason, or because the score was too low.
         seconds: of scoring, in this process.
         scored: rows that this process scored; the others were there from an earlier run, or came from other processes.
         bf16_agreement: share of texts on which bf16 and fp32 give the same label; None if bf16 was not asked for.
@@ -116,6 +118,10 @@ def predict_file(
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     output = Path(output_file).expanduser()
     format_of(output)
+    if not 0 <= options.abstain_below <= 1:
+        raise ConfigurationError(
+            f"--abstain-below {options.abstain_below:g} is not possible. Expected a score from 0 to 1"
+        )
     if output.exists() and not options.overwrite:
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
     file = survey(Path(input_file).expanduser())
@@ -264,6 +270,7 @@ class _Scorer:
         self.max_length = find_max_length(self.tokenizer, model.config)
         self.labels = np.array([str(model.config.id2label[index]) for index in range(model.config.num_labels)])
         self.bf16 = options.bf16
+        self.abstain_below = options.abstain_below
         self.agreement: float | None = None
 
     def answers(self, chunk: Chunk) -> pa.Table:
@@ -273,17 +280,19 @@ class _Scorer:
         reasons = [None if ok else _reason(text) for ok, text in zip(shown, chunk.texts, strict=True)]
         scores: list[list[float] | None] = [None] * len(texts)
         names: list[str | None] = [None] * len(texts)
+        abstained = np.zeros(len(texts), dtype=np.bool_)
         positions = np.flatnonzero(shown)
         probabilities = self._probabilities([str(texts[position]) for position in positions])
         for position, row in zip(positions, probabilities, strict=True):
             scores[position] = row.tolist()
-            names[position] = str(self.labels[int(row.argmax())])
+            abstained[position] = row.max() < self.abstain_below
+            names[position] = None if abstained[position] else str(self.labels[int(row.argmax())])
         columns = {
             "row": pa.array(np.arange(chunk.first_row, chunk.first_row + len(texts), dtype=np.int64)),
             "prediction": pa.array(names, pa.string()),
             "score": pa.array([None if row is None else max(row) for row in scores], pa.float32()),
             "scores": pa.array(scores, pa.list_(pa.float32())),
-            "abstained": pa.array(np.zeros(len(texts), dtype=np.bool_)),
+            "abstained": pa.array(abstained),
             "reason": pa.array(reasons, pa.string()),
         }
         table = pa.table(columns)

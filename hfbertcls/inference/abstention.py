@@ -1,0 +1,62 @@
+"""The score below which `predict` gives no answer, found on the validation split that a model brings along."""
+
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
+from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, threshold_for_accuracy
+from hfbertcls.evaluation.report import Report
+from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.predictions import Predictions
+
+
+_SPLIT = "validation"
+
+
+def threshold_of(source: ModelSource, target: float) -> Threshold:
+    """The least score with which a model's answers reach an accuracy on its validation split.
+
+    Args:
+        source: a directory or Hub id with `report.json` and `predictions/validation.parquet`.
+        target: accuracy, above 0 and at most 1.
+
+    Raises:
+        ConfigurationError: if the target is no accuracy.
+        ModelError: if the model brings no predictions, or no threshold reaches the target.
+    """
+    if not 0 < target <= 1:
+        raise ConfigurationError(f"--target-accuracy {target:g} is not possible. Expected a number above 0, at most 1")
+    report = _file(source, "report.json")
+    stored = _file(source, f"predictions/{_SPLIT}.parquet")
+    if report is None or stored is None:
+        raise ModelError(
+            f"{source.public_name!r} brings no report.json with predictions/{_SPLIT}.parquet, in which the score for "
+            "--target-accuracy is looked for. Use a model that hfbertcls train wrote, or pass --abstain-below P"
+        )
+    try:
+        labels = Report.from_json(report.read_text(encoding="utf-8")).task["labels"]
+        predictions = Predictions.from_parquet(stored.read_bytes(), labels)
+    except (DatasetError, KeyError, UnicodeDecodeError, OSError) as err:
+        raise ModelError(f"the predictions of {source.public_name!r} cannot be read: {err}") from err
+    found = threshold_for_accuracy(predictions.gold, predictions.logits, target)
+    if found is None:
+        raise ModelError(
+            f"no score of {source.public_name!r} reaches an accuracy of {target:g} on at least {FEWEST_ROWS} rows of its "
+            f"{_SPLIT} split. Ask for less, or pass --abstain-below P"
+        )
+    return found
+
+
+def _file(source: ModelSource, name: str) -> Path | None:
+    """A file of a model; None if it has none of that name."""
+    if source.is_local:
+        path = source.path / name
+        return path if path.is_file() else None
+    try:
+        return Path(hf_hub_download(source.name, name, revision=source.revision))
+    except EntryNotFoundError:
+        return None
+    except (HfHubHTTPError, OSError) as err:
+        raise ModelError(f"{name} of {source.public_name!r} cannot be fetched: {type(err).__name__}") from err

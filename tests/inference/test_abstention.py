@@ -1,0 +1,73 @@
+"""Giving no answer where the score is low, and finding that score on the validation split."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from hfbertcls import BulkOptions, ModelSource, Predictions, predict_file, threshold_for_accuracy
+from hfbertcls.cli import main
+from hfbertcls.errors import ConfigurationError, ModelError
+from hfbertcls.inference.abstention import threshold_of
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text(
+        "text\n" + "".join(f"the film number {n} was {w}\n" for n in range(20) for w in ("good", "bad", "so"))
+    )
+    return path
+
+
+def rows_of(path):
+    return pq.read_table(path).to_pylist()
+
+
+def test_rows_below_the_score_have_no_answer_and_say_so(finished_run, texts, tmp_path):
+    everything = predict_file(str(finished_run), texts, tmp_path / "all.parquet")
+    scores = sorted(row["score"] for row in rows_of(tmp_path / "all.parquet"))
+    least = (scores[len(scores) // 2] + scores[len(scores) // 2 - 1]) / 2
+    some = predict_file(str(finished_run), texts, tmp_path / "some.parquet", BulkOptions(abstain_below=least))
+    assert everything.unanswered == 0
+    for before, after in zip(rows_of(tmp_path / "all.parquet"), rows_of(tmp_path / "some.parquet"), strict=True):
+        assert (after["score"], after["scores"], after["row"]) == (before["score"], before["scores"], before["row"])
+        assert after["abstained"] == (before["score"] < least)
+        assert after["prediction"] == (None if after["abstained"] else before["prediction"])
+        assert after["reason"] is None
+    assert some.unanswered == sum(row["abstained"] for row in rows_of(tmp_path / "some.parquet")) > 0
+
+
+def test_the_score_for_an_accuracy_is_that_of_the_validation_split(finished_run):
+    labels = json.loads((finished_run / "report.json").read_text())["task"]["labels"]
+    stored = (finished_run / "predictions" / "validation.parquet").read_bytes()
+    predictions = Predictions.from_parquet(stored, labels)
+    expected = threshold_for_accuracy(predictions.gold, predictions.logits, 0.5)
+    assert threshold_of(ModelSource(str(finished_run)), 0.5) == expected
+
+
+def test_the_command_finds_the_score_and_says_what_it_buys(finished_run, texts, tmp_path, capsys):
+    words = ["predict", str(finished_run), "--input", str(texts), "--output", str(tmp_path / "o.parquet")]
+    assert main([*words, "--target-accuracy", "0.5"]) == 0
+    assert "on validation" in capsys.readouterr().err
+    least = threshold_of(ModelSource(str(finished_run)), 0.5).score
+    for row in rows_of(tmp_path / "o.parquet"):
+        assert row["abstained"] == (row["score"] < least)
+
+
+def test_a_model_on_the_hub_brings_its_validation_split_along(hub, model_dir, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    assert main(["push", str(model_dir), "alice/films"]) == 0
+    assert threshold_of(ModelSource("alice/films"), 0.5) == threshold_of(ModelSource(str(model_dir)), 0.5)
+    assert main(["push", str(model_dir), "alice/without", "--no-predictions"]) == 0
+    with pytest.raises(ModelError, match="brings no report.json with predictions/validation.parquet"):
+        threshold_of(ModelSource("alice/without"), 0.5)
+
+
+def test_what_cannot_be_reached_is_refused(finished_run, texts, tmp_path):
+    with pytest.raises(ConfigurationError, match="--target-accuracy 2 is not possible"):
+        threshold_of(ModelSource(str(finished_run)), 2)
+    with pytest.raises(ModelError, match="no score of .* reaches an accuracy of 1 on at least 30 rows"):
+        threshold_of(ModelSource(str(finished_run)), 1.0)
+    with pytest.raises(ConfigurationError, match="--abstain-below 1.5 is not possible"):
+        predict_file(str(finished_run), texts, tmp_path / "o.csv", BulkOptions(abstain_below=1.5))
