@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import hfbertcls
 from hfbertcls.cli import compare, doctor, env, evaluate, extension, predict, push, quickstart, space, train, verify
 from hfbertcls.cli.configuration import expand_config
+from hfbertcls.cli.process import keep_freed_memory
 from hfbertcls.errors import HfBertClsError, shorten
 
 
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, rest = make_parser().parse_known_args(expand_config(words))
         options.rest = rest
         options.words = words
-        _quieten()
+        prepare_process()
         exit_code: int = options.run(options)
     except KeyboardInterrupt:
         print("hfbertcls: stopped", file=sys.stderr)
@@ -79,8 +80,9 @@ def _fail(err: Exception, *, debug: bool) -> int:
     return err.exit_code if isinstance(err, HfBertClsError) else 1
 
 
-def _quieten() -> None:
-    """Leave the terminal to our own lines: what the libraries want to say is said by us, or belongs in a log."""
+def prepare_process() -> None:
+    """Keep freed memory, and leave the terminal to our own lines: what libraries want to say is said by us, or for a log."""
+    keep_freed_memory()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -1,9 +1,6 @@
 """What to do when memory runs out: know it, free what can be freed, and compute a batch in smaller parts."""
 
-import ctypes
 import gc
-import platform
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -52,19 +49,3 @@ def _without_padding_columns(part: dict[str, Any]) -> dict[str, Any]:
         name: value[:, first:last] if isinstance(value, torch.Tensor) and value.shape[:2] == mask.shape else value
         for name, value in part.items()
     }
-
-
-def keep_freed_memory() -> None:
-    """Let the process keep what it frees, for its next batch.
-
-    glibc gives large blocks back to the system at once, and each batch then waits for the same pages again: a tenth of a
-    training step on a CPU. Only for processes of our own; elsewhere than with glibc it does nothing.
-    """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
-        return
-    library = ctypes.CDLL(None)
-    library.mallopt(_M_MMAP_MAX, 0)
-    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # (malloc.h)

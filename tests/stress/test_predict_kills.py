@@ -22,7 +22,9 @@ sys.exit(main(sys.argv[1:]))
 
 def start(words):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *words], stderr=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *words], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+    )
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".jsonl.gz"])
