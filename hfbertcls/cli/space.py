@@ -4,11 +4,12 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,9 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
     if options.port is not None and not options.launch:
         raise ConfigurationError("--port goes with --launch")
+    from hfbertcls.sharing.space_destination import require_hardware
+
+    require_hardware(options.hardware)
     if options.launch:
         return _launch(options)
 
@@ -92,18 +96,25 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         wait=not options.no_wait,
     )
-    deployed = deploy(facts, request, Path(options.model))
+    deployed = deploy(facts, request, Path(options.model).expanduser())
     print(json.dumps(asdict(deployed), indent=2) if options.json else f"The Space: {deployed.url}")
     return 0
 
 
 def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "DeployedSpace":
     """Make or update the Space, and let the model's card lead there, on the Hub and in the directory if it is one."""
+    from huggingface_hub import HfApi
+
+    from hfbertcls.sharing.account import require_account
     from hfbertcls.sharing.model_repository import address
     from hfbertcls.sharing.space import render_space
     from hfbertcls.sharing.space_deployment import deploy_space
+    from hfbertcls.sharing.space_destination import hardware_of
     from hfbertcls.sharing.space_link import link_card
 
+    if facts.hardware is None:  # (a Space that is there keeps its hardware, and needs what goes with it)
+        api = HfApi()
+        facts = replace(facts, hardware=hardware_of(require_account(api).full_name(request.space_id), api))
     deployed = deploy_space(render_space(facts), request, say)
     link_card(request.model_id, deployed.space_id, say)
     if (directory / "report.json").is_file():
@@ -111,7 +122,7 @@ def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "De
     return deployed
 
 
-def _facts_of(model: str, hardware: str | None) -> "SpaceFacts":
+def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceFacts":
     """What is known of a model: in a directory, or on the Hub."""
     from huggingface_hub import HfApi
 
@@ -119,42 +130,46 @@ def _facts_of(model: str, hardware: str | None) -> "SpaceFacts":
     from hfbertcls.sharing.space_link import download_statements
 
     directory = Path(model).expanduser()
-    if directory.is_dir():
-        return facts_in(directory, None, hardware)
+    if model and directory.is_dir():
+        return facts_in(directory, None, hardware, asks=asks)
+    if not model:
+        raise ConfigurationError("MODEL is empty. Name a directory that hfbertcls train wrote, or a model on the Hub")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise OutputDirectoryError(f"there is no directory {directory.name!r}. Name one that hfbertcls train wrote")
     require_repo_name(model)
     with tempfile.TemporaryDirectory() as folder:
         download_statements(model, Path(folder), say, HfApi())
-        return facts_in(Path(folder), model, hardware)
+        return facts_in(Path(folder), model, hardware, asks=asks)
 
 
-def facts_in(directory: Path, model_id: str | None, hardware: str | None) -> "SpaceFacts":
+def facts_in(directory: Path, model_id: str | None, hardware: str | None, *, asks: bool = True) -> "SpaceFacts":
     """What a model's report and card say.
 
     Args:
         directory: that holds them, as far as there are any.
         model_id: on the Hub; None takes what the report says.
         hardware: that the Space is to run on.
+        asks: whether the Hub is asked if the data set is public; a data set is named only then.
     """
     from hfbertcls.evaluation.report import Report
     from hfbertcls.sharing.space import SpaceFacts, is_public_dataset
 
     path, card = directory / "report.json", directory / "README.md"
-    report = Report.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        report = Report.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+        text = card.read_text(encoding="utf-8-sig") if card.is_file() else ""
+    except UnicodeDecodeError as err:
+        raise ConfigurationError(
+            f"README.md or report.json of {directory.name!r} is no text in UTF-8. Correct it"
+        ) from err
     if report is None and model_id is None:
         raise OutputDirectoryError(
             f"the directory {directory.name!r} has no report.json. Name one that hfbertcls train wrote, or a model on the Hub"
         )
-    return SpaceFacts.of(
-        model_id or (report.card.get("repo_id") if report is not None else None),
-        report,
-        card.read_text(encoding="utf-8-sig") if card.is_file() else "",
-        is_public=report is not None
-        and bool(report.data.get("is_hub_id"))
-        and is_public_dataset(report.data["source"]),
-        hardware=hardware,
-    )
+    shared_as = model_id or (report.card or {}).get("repo_id") if report is not None else model_id
+    dataset = report.data["source"] if report is not None and report.data.get("is_hub_id") else None
+    is_public = bool(asks and shared_as and dataset and is_public_dataset(dataset))
+    return SpaceFacts.of(shared_as, report, text, is_public=is_public, hardware=hardware)
 
 
 def _write(files: Mapping[str, bytes], directory: Path) -> None:
@@ -177,20 +192,41 @@ def _launch(options: argparse.Namespace) -> int:
     from hfbertcls.sharing.space import render_space
 
     directory = Path(options.model).expanduser()
-    facts = _facts_of(options.model, None)
+    facts = _facts_of(options.model, None, asks=False)
     model = str(directory.resolve()) if directory.is_dir() else options.model
+    port = {} if options.port is None else {"GRADIO_SERVER_PORT": str(_free(options.port))}
     with tempfile.TemporaryDirectory() as folder:
         _write(render_space(facts), Path(folder))
-        port = {"GRADIO_SERVER_PORT": str(options.port)} if options.port is not None else {}
+        for end in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(end, signal.default_int_handler)
         app = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=folder,
             env={**os.environ, "MODEL_ID": model, "PYTHONUNBUFFERED": "1"} | port,
+            stdin=subprocess.DEVNULL,
         )
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            return min(app.wait(), 1)
+            return 1 if app.wait() else 0
         except KeyboardInterrupt:
             app.terminate()
             app.wait()
             return 0
+
+
+def _free(port: int) -> int:
+    """The port, if it can be listened on.
+
+    Raises:
+        ConfigurationError: if it cannot.
+    """
+    if not 0 < port < 65_536:
+        raise ConfigurationError(f"--port {port} is not possible. Expected a number from 1 to 65535")
+    with socket.socket() as found:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind(("127.0.0.1", port))
+        except OSError as err:
+            raise ConfigurationError(
+                f"--port {port} cannot be used: {err.strerror}. Name another, or leave it out"
+            ) from err
+    return port

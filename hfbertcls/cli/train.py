@@ -156,6 +156,10 @@ def _check_space_options(options: argparse.Namespace) -> None:
         raise ConfigurationError("--space needs --push-to-hub USER/NAME: a Space reads its model from the Hub")
     elif options.create_pr or options.hub_revision:
         raise ConfigurationError("--space shows the main branch; it does not go with --create-pr or --hub-revision")
+    else:
+        from hfbertcls.sharing.space_destination import require_hardware
+
+        require_hardware(options.hardware)
 
 
 def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
@@ -256,15 +260,19 @@ def run(options: argparse.Namespace) -> int:
 
         say(f"Sharing as {request.repo_id} ...")
         pushed = push_directory(options.output_dir, request, say)
-    space = _show(options, pushed.repo_id) if pushed is not None and options.space else None
     if options.json:
         print(report.to_json(), end="")
+        if pushed is not None and options.space:
+            _show(options, pushed.repo_id)
         return 0
     print(summary(report))
     print(f"Written to {options.output_dir}: the model, README.md (the card), report.json, predictions, plots")
     if pushed is not None:
         print(f"Shared: {pushed.pr_url or pushed.url}")
-        print(f"The Space: {space.url}" if space else f"Next: hfbertcls space {pushed.repo_id}")
+        if options.space:
+            print(f"The Space: {_show(options, pushed.repo_id).url}")
+        else:
+            print(f"Next: hfbertcls space {pushed.repo_id}")
         return 0
     print(f"Next: hfbertcls evaluate {options.output_dir} --dataset OTHER_TEXTS.csv")
     print(f"      hfbertcls push {options.output_dir} USER/NAME")

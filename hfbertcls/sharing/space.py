@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from huggingface_hub import HfApi
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hfbertcls.errors import SharingError
+from hfbertcls.errors import ConfigurationError, SharingError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.resources import resource_dir
 from hfbertcls.sharing.account import asked
@@ -67,15 +68,19 @@ class SpaceFacts:
             hardware: that the Space is to run on.
 
         Raises:
-            ConfigurationError: if the front matter of the card is no valid YAML.
+            ConfigurationError: if the front matter of the card is no valid YAML, or the model reads pairs of texts.
         """
         front_matter = parse_front_matter(split_card(card)[0])
-        facts = report.card if report is not None else {}
+        facts = (report.card if report is not None else None) or {}
+        if report is not None and report.task.get("text_pair_column"):
+            raise ConfigurationError(
+                "the model reads pairs of texts, and the app has one field. It cannot be shown there"
+            )
         license_id = front_matter.get("license", facts.get("license"))
-        given = [facts["usage_text"]] if facts.get("usage_text") else []
+        given = widget_texts([{"text": facts.get("usage_text")}])
         named = bool(report is not None and report.data.get("is_hub_id") and is_public)
         return cls(
-            title=str((model_id or facts.get("title") or "A text classifier").rpartition("/")[2]),
+            title=model_id.rpartition("/")[2] if model_id else str(facts.get("title") or "A text classifier"),
             model_id=model_id,
             labels=len(report.task["labels"]) if report is not None else None,
             license=license_id if isinstance(license_id, str) else None,
@@ -117,8 +122,9 @@ def render_space(facts: SpaceFacts) -> dict[str, bytes]:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # YAML and Markdown: each text goes through `tojson`, and a Hub id needs no escaping
+        autoescape=False,  # YAML and Markdown: each text goes through `quoted`, and a Hub id needs no escaping
     )
+    environment.filters["quoted"] = _quoted
     on_zero_gpu = facts.hardware is not None and facts.hardware.startswith("zero")
     on_cpu = facts.hardware is None or facts.hardware.startswith("cpu")
     about = f"Sorts texts into {facts.labels:,} labels" if facts.labels else "A text classifier to try"
@@ -139,6 +145,12 @@ def render_space(facts: SpaceFacts) -> dict[str, bytes]:
     if facts.examples:
         files["examples.txt"] = "".join(f"{text}\n" for text in facts.examples).encode()
     return files
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML that every reader takes for this text."""
+    dumped = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10_000)
+    return str(dumped).strip()
 
 
 def app_directory() -> Path:

@@ -68,12 +68,7 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
     api = api or HfApi()
     require_repo_name(request.space_id)
     require_repo_name(request.model_id)
-    known = [hardware.value for hardware in SpaceHardware]
-    if request.hardware is not None and request.hardware not in known:
-        raise ConfigurationError(
-            f"the Hub has no hardware {request.hardware!r}{did_you_mean(request.hardware, known)}. --hardware takes one of "
-            f"{', '.join(known)}"
-        )
+    require_hardware(request.hardware)
     account = require_account(api)
     space_id = account.full_name(request.space_id)
     namespace, _, name = space_id.partition("/")
@@ -102,6 +97,33 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
     if needs_token and not request.with_token and destination.token_note is None:
         raise SharingError(_token_choices(request, space_id, api, "private" if model.private else "gated"))
     return destination
+
+
+def require_hardware(name: str | None) -> None:
+    """Refuse hardware that the Hub does not know.
+
+    Raises:
+        ConfigurationError: with those that it knows.
+    """
+    known = [hardware.value for hardware in SpaceHardware]
+    if name is not None and name not in known:
+        raise ConfigurationError(
+            f"the Hub has no hardware {name!r}{did_you_mean(name, known)}. --hardware takes one of {', '.join(known)}"
+        )
+
+
+def hardware_of(space_id: str, api: HfApi) -> str | None:
+    """What a Space runs on, or is to run on; None if there is no such Space.
+
+    Raises:
+        SharingError: if the Hub does not answer.
+    """
+    try:
+        runtime = asked(lambda: api.get_space_runtime(space_id), f"the hardware of {space_id} cannot be asked for")
+    except NotThereError:
+        return None
+    found: str | None = runtime.requested_hardware or runtime.hardware
+    return found
 
 
 def _require_visibility(request: SpaceRequest, there: SpaceDestination, *, model_is_private: bool) -> None:

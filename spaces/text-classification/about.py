@@ -15,7 +15,17 @@ _LABELS_SHOWN = 12
 
 def plain(text: object) -> str:
     """Text that stands literally in Markdown, whatever it contains."""
-    return re.sub(r"([\\`*_\[\]()#+!~|${}])", r"\\\1", html.escape(" ".join(str(text).split())))
+    literal = html.escape(" ".join(str(text).split()), quote=False)
+    literal = re.sub(r"([\\`*_\[\]()#+!~|${}])", r"\\\1", literal)
+    return literal.replace("://", ":&#47;&#47;")  # (no link is made of it)
+
+
+def about_text() -> str:
+    """What `about` says, also where the report is not one of hfbertcls."""
+    try:
+        return about()
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration, OSError):
+        return "This model's report.json is not one that can be read here, so nothing is known of how good it is."
 
 
 def read_report() -> dict[str, Any] | None:
@@ -36,7 +46,7 @@ def about() -> str:
         [
             f"Sorts texts into {len(LABELS)} labels; fine-tuned from {plain(report['model']['base_model'])} on "
             f"{plain(report['data']['source'])}. It reads the first {LIMIT:,} tokens of a text. {card}",
-            f"### How good it is ({split} split, {figures['rows']:,} rows)\n",
+            f"### How good it is ({plain(split)} split, {figures['rows']:,} rows)\n",
             *headline(figures),
             "\n### Per label\n",
             *per_label(figures["per_label"]),
@@ -95,6 +105,15 @@ def limits() -> str:
     """The limits that the model's card states; no picture in them is fetched."""
     path = FOLDER / "README.md"
     found = (
-        re.search(r"^## Limits\n(.*?)(?=^## |^<!--)", path.read_text("utf-8"), re.S | re.M) if path.is_file() else None
+        re.search(r"^## Limits\n(.*?)(?=^## |^<!--)", path.read_text("utf-8-sig"), re.S | re.M)
+        if path.is_file()
+        else None
     )
-    return found[1].replace("![", "!\\[") if found else "None are stated."
+    if found is None:
+        return "None are stated."
+    lines = [
+        re.sub(r"\\([^\w\s])", r"\1", html.unescape(line))
+        for line in found[1].splitlines()
+        if line.strip() and line[0] not in "<|"
+    ]
+    return "\n".join(f"- {plain(line.removeprefix('- '))}" for line in lines)

@@ -6,6 +6,7 @@ there is one, holds an example a line.
 """
 
 import os
+import signal
 from pathlib import Path
 
 
@@ -16,7 +17,7 @@ if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
 
 import gradio as gr
 
-from about import about, plain
+from about import about_text, plain
 from classifier import LABELS, MAX_CHARACTERS, NAME, classify, explain
 from tables import MAX_FILE, MAX_ROWS, SHOWN_ROWS, classify_file, likely_column, read_table
 
@@ -87,7 +88,7 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             explain_button = gr.Button("Which words mattered?")
         if examples():
             gr.Examples(examples(), inputs=box, cache_examples=False)
-        note = gr.Markdown(elem_id="note")
+        note = gr.Markdown(elem_id="note", latex_delimiters=[])
         with gr.Row():
             top = gr.Label(label="Probabilities", num_top_classes=5, elem_id="label")
             exact = gr.Dataframe(
@@ -104,8 +105,8 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
         )
     with gr.Tab("A file"):
         gr.Markdown(
-            f"A CSV or TSV file in UTF-8 with a header, of at most {MAX_FILE.upper()} and {MAX_ROWS:,} rows. It is not kept: "
-            "what was uploaded is deleted within two hours."
+            f"A CSV or TSV file in UTF-8 with a header, of at most {MAX_FILE.upper()} and {MAX_ROWS:,} rows. What was "
+            "uploaded and what came of it are deleted within two hours."
         )
         upload = gr.File(label="CSV or TSV file", file_types=[".csv", ".tsv"], elem_id="upload")
         column = gr.Dropdown(label="Column with the texts", choices=[], allow_custom_value=True, elem_id="column")
@@ -120,17 +121,21 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             elem_id="preview",
         )
     with gr.Tab("About"):
-        gr.Markdown(about(), elem_id="about")
+        gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
 
-    hidden = {"api_visibility": "private", "concurrency_id": "text", "concurrency_limit": 2}
-    gr.on([classify_button.click, box.submit], show_classification, box, [top, exact, note], **hidden)
-    explain_button.click(show_explanation, box, [coloured, words, note], **hidden)
+    hidden = {"api_visibility": "private"}
+    gr.on(
+        [classify_button.click, box.submit], show_classification, box, [top, exact, note],
+        concurrency_id="classify", concurrency_limit=2, **hidden,
+    )  # fmt: skip
+    explain_button.click(show_explanation, box, [coloured, words, note], concurrency_id="explain", **hidden)
     upload.change(show_columns, upload, column, api_visibility="private")
-    gr.api(classify, api_name="classify", concurrency_id="text")
-    gr.api(explain, api_name="explain", concurrency_id="text")
+    gr.api(classify, api_name="classify", concurrency_id="classify", concurrency_limit=2)
+    gr.api(explain, api_name="explain", concurrency_id="explain")
     file_button.click(classify_file, [upload, column], [download, preview, summary], api_name="classify_file")
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # gradio then ends in order, and files are removed
     demo.queue(max_size=32).launch(
         theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
         enable_monitoring=False,

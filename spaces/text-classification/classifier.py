@@ -30,7 +30,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 MAX_CHARACTERS = 100_000  # of one text
 MAX_WORDS = 200  # that are explained; each costs a forward pass
 _TOKENS_A_BATCH = 4_096
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|\w+(?:['\u2019\-]\w+)*|[^\w\s]")
+_NO_LIMIT = 1_000_000  # tokens; tokenizers without a limit of their own state more
+_MARKS = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+_IN_WORD = rf"[\w{_MARKS}\u200b-\u200d]"  # with accents and joiners that stand by themselves
+_WORD = re.compile(
+    rf"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|{_IN_WORD}+(?:['\u2019\-]{_IN_WORD}+)*|[^\w\s](?:[\u200d\ufe0f]+[^\w\s]?)*"
+)
+_POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "roberta", "xlm-roberta", "xlm-roberta-xl"}
 
 
 def find_model() -> tuple[str, Path]:
@@ -52,17 +58,39 @@ def find_model() -> tuple[str, Path]:
         )
 
 
+def load_model() -> tuple[Any, Any]:
+    """Tokenizer and classifier; no code that a model brings along is ever run."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(FOLDER, trust_remote_code=False)
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            FOLDER, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError) as err:
+        sys.exit(f"The model {NAME} cannot be loaded: {err}")
+    if found["missing_keys"] or len(tokenizer) <= len(tokenizer.all_special_ids):
+        sys.exit(f"The model {NAME} is no finished classifier: its head or its tokenizer is missing")
+    if model.config.num_labels < 2 or len(set(model.config.id2label.values())) != model.config.num_labels:
+        sys.exit(f"The model {NAME} does not tell labels apart: it has {model.config.num_labels}, or two of one name")
+    return tokenizer, model.eval()
+
+
+def reading_limit() -> int:
+    """How many tokens of a text the model reads: what its tokenizer states, as far as there are positions for them."""
+    positions = getattr(model.config, "max_position_embeddings", None) or _NO_LIMIT
+    if model.config.model_type in _POSITIONS_AFTER_PADDING:  # (these count from behind the id of the padding token)
+        positions -= (model.config.pad_token_id or 0) + 1
+    positions -= 2 if model.config.model_type == "mpnet" else 0
+    stated = tokenizer.model_max_length
+    return int(min(stated if 0 < stated < _NO_LIMIT else 512, positions))
+
+
 NAME, FOLDER = find_model()
-try:
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-    model = AutoModelForSequenceClassification.from_pretrained(FOLDER, dtype=torch.float32).eval()
-except (OSError, ValueError) as err:
-    sys.exit(f"The model {NAME} cannot be loaded: {err}")
+tokenizer, model = load_model()
 if torch.cuda.is_available():
     model.to("cuda")
 LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
 MULTI = model.config.problem_type == "multi_label_classification"
-LIMIT = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512), 512)
+LIMIT = reading_limit()
 
 
 @gpu
@@ -104,11 +132,20 @@ def refusal(message: str) -> gr.Error:
     return gr.Error(message, print_exception=False)
 
 
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to be read in a text."""
+    return not text.strip(" \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff") or not text.strip()
+
+
 def check_text(text: object) -> str:
     """The text, if it is one that can be answered."""
     if not isinstance(text, str):
         raise refusal(f"Expected a text (a JSON string), not {type(text).__name__}.")
-    if not text.strip():
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise refusal("The text holds half a character (a lone surrogate).") from None
+    if is_blank(text):
         raise refusal("There is no text. Enter one.")
     if len(text) > MAX_CHARACTERS:
         raise refusal(f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted.")
@@ -167,8 +204,9 @@ def explain(text: str) -> dict:
     if hidden is None or not places:
         raise refusal("This model's tokenizer cannot tell where its tokens stand in the text.")
     words, rows = [], [ids]
-    for found in _WORD.finditer(text):
-        is_word = len(found[0]) > 1 or unicodedata.category(found[0])[0] not in "PM"
+    read = max(end for _, end in places)
+    for found in _WORD.finditer(text, 0, read):
+        is_word = any(unicodedata.category(letter)[0] not in "PMC" for letter in found[0])
         inside = [i for i, (start, end) in enumerate(places) if start < found.end() and end > found.start()]
         if is_word and inside:
             words.append(found)

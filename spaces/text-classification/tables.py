@@ -3,19 +3,22 @@
 import collections
 import csv
 import io
+import re
 import tempfile
+import threading
 from pathlib import Path
 
 import gradio as gr
 
-from classifier import LIMIT, encode, logits_of, probabilities, refusal
+from classifier import LIMIT, encode, is_blank, logits_of, probabilities, refusal
 
 
 MAX_FILE, MAX_ROWS = "5mb", 20_000
 SHOWN_ROWS = 100
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # (the last four are wide)
+_MAX_COLUMNS = 1_000
+_KEPT = 600  # seconds that our copy of a result lies on the disk; gradio serves its own
 _NO_TEXT = "no text"
-_results: collections.deque[tempfile.TemporaryDirectory[str]] = collections.deque(maxlen=32)  # older ones are removed
 _CHUNK = 512  # rows between two steps of the progress bar
 
 
@@ -29,11 +32,14 @@ def read_table(path: object) -> tuple[list[str], list[list[str]], str]:
         raise refusal(
             f"The file is no text in UTF-8 (byte {err.start:,}). In a spreadsheet, save it as 'CSV UTF-8'."
         ) from None
-    first = content.partition("\n")[0]
+    if "\0" in content:
+        raise refusal("The file holds bytes that are no text (NUL). Save it as 'CSV UTF-8'.")
+    content = content.replace("\r\n", "\n").replace("\r", "\n")
+    first = re.sub(r'"[^"]*"', "", content.partition("\n")[0])
     delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t", key=first.count)
     csv.field_size_limit(10_000_000)
     try:
-        rows = list(csv.reader(io.StringIO(content.rstrip("\r\n")), delimiter=delimiter, strict=True))
+        rows = list(csv.reader(io.StringIO(content.rstrip("\n")), delimiter=delimiter, strict=True))
     except csv.Error as err:
         raise refusal(f"The file is no well-formed CSV: {err}.") from None
     header = rows.pop(0) if rows else []
@@ -41,6 +47,8 @@ def read_table(path: object) -> tuple[list[str], list[list[str]], str]:
         raise refusal("The file has no rows below its header.")
     if len(rows) > MAX_ROWS:
         raise refusal(f"The file has {len(rows):,} rows; at most {MAX_ROWS:,} are accepted.")
+    if len(header) > _MAX_COLUMNS:
+        raise refusal(f"The file has {len(header):,} columns; at most {_MAX_COLUMNS:,} are accepted.")
     rows = [row or [""] * len(header) for row in rows]  # (an empty line is an empty text)
     ragged = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
     if ragged is not None:
@@ -55,7 +63,7 @@ def likely_column(header: list[str]) -> str:
 
 def safe_cell(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if not cell.startswith(_FORMULA):
+    if not cell.lstrip("\x00\ufeff\u00a0 ").startswith(_FORMULA):
         return cell
     try:
         float(cell)
@@ -73,17 +81,18 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
     header, rows, delimiter = read_table(file)
     if column is not None and not isinstance(column, str):
         raise refusal(f"Expected the name of a column, not {type(column).__name__}.")
-    column = column or likely_column(header)
+    column = likely_column(header) if column is None else column
     if header.count(column) != 1:
         raise refusal(
             f"The file has {header.count(column) or 'no'} column{'s' * (header.count(column) > 1)} {column!r}. "
-            f"Its columns: {', '.join(header)}."
+            f"Its columns: {', '.join(header[:20])}{', …' if len(header) > 20 else ''}."
         )
     texts = [row[header.index(column)] for row in rows]
     answers: list[list[str]] = []
     for start in progress.tqdm(range(0, len(texts), _CHUNK), desc=f"{len(texts):,} rows", unit=f"x {_CHUNK} rows"):
         answers += classify_rows(texts[start : start + _CHUNK])
-    titles = [*header, "predicted_label", "predicted_score", "note"]
+    ours = ("predicted_label", "predicted_score", "note")
+    titles = [*header, *(f"{name} (new)" if name in header else name for name in ours)]
     table = [titles, *([*row, *answer] for row, answer in zip(rows, answers, strict=True))]
     shown = [[text[:200], *answer] for text, answer in zip(texts[:SHOWN_ROWS], answers, strict=False)]
     return write_table(table, "," if delimiter == "\t" else delimiter), shown, summarise(answers)
@@ -92,10 +101,10 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
 def classify_rows(texts: list[str]) -> list[list[str]]:
     """Label, score and note of each text."""
     seen, _, totals = encode(texts)
-    logits = iter(logits_of([ids for text, ids in zip(texts, seen, strict=True) if text.strip()]))
+    logits = iter(logits_of([ids for text, ids in zip(texts, seen, strict=True) if not is_blank(text)]))
     answers = []
     for text, ids, total in zip(texts, seen, totals, strict=True):
-        if not text.strip():
+        if is_blank(text):
             answers.append(["", "", _NO_TEXT])
             continue
         label, score = next(iter(probabilities(next(logits)).items()))
@@ -117,8 +126,12 @@ def summarise(answers: list[list[str]]) -> str:
 def write_table(table: list[list[str]], delimiter: str) -> str:
     """Write a CSV file that is safe to open in a spreadsheet; returns its path."""
     folder = tempfile.TemporaryDirectory()
-    _results.append(folder)
+    end = threading.Timer(_KEPT, folder.cleanup)
+    end.daemon = True
+    end.start()
     target = Path(folder.name) / "classified.csv"
     with target.open("w", newline="", encoding="utf-8-sig") as out:
-        csv.writer(out, delimiter=delimiter).writerows([safe_cell(cell) for cell in row] for row in table)
+        csv.writer(out, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(
+            [safe_cell(cell) for cell in row] for row in table
+        )
     return str(target)

@@ -75,6 +75,22 @@ def test_doing_it_again_changes_nothing(hub, shared):
     assert (commits(REPO), commits(REPO, "space")) == before
 
 
+def test_a_space_keeps_its_hardware_and_what_goes_with_it(hub, shared):
+    assert main(["space", REPO, "--hardware", "zero-a10g"]) == 0
+    before = files_of(hub, "space", REPO)
+    assert b"torch==2.11" in before["requirements.txt"]
+    assert main(["space", REPO]) == 0
+    assert files_of(hub, "space", REPO) == before
+
+
+def test_a_taken_port_is_refused(model_dir, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["space", str(model_dir), "--launch", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot be used: Address already in use" in capsys.readouterr().err
+
+
 def test_the_next_push_keeps_the_link(hub, shared, finished_run, tmp_path):
     assert main(["space", REPO]) == 0
     another = Path(shutil.copytree(finished_run, tmp_path / "trained-again"))
@@ -147,12 +163,18 @@ def test_a_dry_run_writes_the_files_and_sends_nothing(hub, model_dir, tmp_path, 
         (["EMPTY"], 1, "has no report.json"),
         (["alice/no..name"], 2, "accepts no repository called"),
         (["alice/nothing"], 1, "the model alice/nothing cannot be looked at"),
+        (["DIR", "--launch", "--port", "70000"], 2, "--port 70000 is not possible"),
+        (["DIR", "--launch", "--hardware", "zero-a10"], 2, "no hardware 'zero-a10' .did you mean 'zero-a10g'"),
+        ([""], 2, "MODEL is empty"),
+        (["LATIN"], 2, "is no text in UTF-8"),
         (["DIR", "--wrong"], 2, "no option '--wrong'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(hub, model_dir, tmp_path, capsys, words, code, message):
     (tmp_path / "empty").mkdir()
-    places = {"DIR": str(model_dir), "EMPTY": str(tmp_path / "empty")}
+    latin = shutil.copytree(model_dir, tmp_path / "latin")
+    (latin / "README.md").write_bytes(b"caf\xe9")
+    places = {"DIR": str(model_dir), "EMPTY": str(tmp_path / "empty"), "LATIN": str(latin)}
     assert main(["space", *(places.get(word, word) for word in words)]) == code
     said = capsys.readouterr().err.strip()
     assert re.search(message, said)

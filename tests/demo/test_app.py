@@ -108,6 +108,7 @@ def test_words_beyond_what_is_read_or_explained_are_not_made_up(client):
         (True, "Expected a text .*not bool"),
         (None, "Expected a text .*not NoneType"),
         ("x" * 100_001, "100,001 characters; at most 100,000"),
+        ("\u200b\ufeff\u00a0", "There is no text"),
     ],
 )
 def test_what_is_no_text_gets_a_clear_error(client, endpoint, text, message):
@@ -164,8 +165,8 @@ def test_tsv_semicolons_blank_lines_and_a_byte_order_mark(client, tmp_path):
     assert table_of(first)[1][:2] == ["1", "great, really"]
     second, _, _ = client.predict(handle_file(tmp_path / "b.csv"), None, api_name="/classify_file")
     lines = Path(second).read_text("utf-8-sig").splitlines()
-    assert [line.split(";")[0] for line in lines] == ["id", "1", "", "2"]
-    assert lines[2].endswith("no text")
+    assert [line.split(";")[0] for line in lines] == ['"id"', '"1"', '""', '"2"']
+    assert lines[2].endswith('"no text"')
 
 
 BAD_FILES = {
@@ -177,6 +178,12 @@ BAD_FILES = {
     "many rows": ("bad.csv", b"text\n" + b"a\n" * 20_001, "20,001 rows; at most 20,000"),
     "two columns of the name": ("bad.csv", b"text,text\na,b\n", "2 columns 'text'"),
     "no such column": ("bad.csv", b"body\na\n", "no column 'text'. Its columns: body"),
+    "too many columns": (
+        "bad.csv",
+        b"," * 20_000 + b"text\n" + b"\n" * 1_000 + b"a\n",
+        "20,001 columns; at most 1,000",
+    ),
+    "NUL": ("bad.csv", b"text\na\0b\n", "no text .NUL"),
     "another kind": ("bad.xlsx", b"text\na\n", "Invalid file type"),
 }
 
@@ -187,6 +194,31 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(client, tmp_path,
     (tmp_path / name).write_bytes(content)
     with pytest.raises(AppError, match=message):
         client.predict(handle_file(tmp_path / name), "text", api_name="/classify_file")
+
+
+def test_line_ends_of_old_macs_and_our_own_column_names(client, tmp_path):
+    (tmp_path / "mac.csv").write_bytes(b"predicted_label,text\rold,great\rold,dull\r")
+    path, _, _ = client.predict(handle_file(tmp_path / "mac.csv"), "text", api_name="/classify_file")
+    assert table_of(path)[0] == ["predicted_label", "text", "predicted_label (new)", "predicted_score", "note"]
+    assert [row[:2] for row in table_of(path)[1:]] == [["old", "great"], ["old", "dull"]]
+
+
+@pytest.mark.parametrize("cell", ["\ufeff=1+1", "\u00a0=1+1", " =1+1"])
+def test_what_stands_before_a_formula_does_not_hide_it(client, tmp_path, cell):
+    rows = [["text", "x"], ["great", cell]]
+    path, _, _ = client.predict(handle_file(write_table(tmp_path / "in.csv", rows)), "text", api_name="/classify_file")
+    assert table_of(path)[1][1] == f"'{cell}"
+
+
+def test_words_keep_their_accents_and_emoji_their_parts(client):
+    said = client.predict(
+        "e\u0301tat \u0939\u093f\u0928\u094d\u0926\u0940 \U0001f469\u200d\U0001f467 !", api_name="/explain"
+    )
+    assert [word["word"] for word in said["words"]] == [
+        "e\u0301tat",
+        "\u0939\u093f\u0928\u094d\u0926\u0940",
+        "\U0001f469\u200d\U0001f467",
+    ]
 
 
 def test_a_file_that_is_too_large_is_refused(client, tmp_path):
@@ -226,11 +258,17 @@ def test_nothing_was_asked_of_another_host_and_nothing_went_wrong_unseen(app):
     assert ours == []  # no traceback leads through our files; gradio logs those of what it refuses itself
 
 
-def run_app(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+def run_app(folder: Path, environment: dict[str, str], typed: str = "") -> subprocess.CompletedProcess:
     for name, content in render_space(SpaceFacts("a model")).items():
         (folder / name).write_bytes(content)
     return subprocess.run(
-        [sys.executable, "app.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "app.py"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        input=typed,
     )
 
 
@@ -275,6 +313,66 @@ def test_a_model_without_a_report_is_shown_without_figures(app, tmp_path):
         [sys.executable, "-c", code], env={**app.environment, "MODEL_ID": str(model)}, capture_output=True, text=True
     )
     assert "brings no report.json" in done.stdout
+
+
+def about_of(app, model) -> str:
+    code = (
+        f"import sys; sys.path.insert(0, {str(app_directory())!r}); from about import about_text; print(about_text())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**app.environment, "MODEL_ID": str(model)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_half_a_character_gets_a_message(app):
+    code = f"import sys; sys.path.insert(0, {str(app_directory())!r}); import classifier; classifier.classify(chr(0xD800))"
+    done = subprocess.run([sys.executable, "-c", code], env=app.environment, capture_output=True, text=True)
+    assert "half a character (a lone surrogate)" in done.stderr
+
+
+@pytest.mark.parametrize("report", ["[]", "{", "{}", '{"evaluation": {}}', '{"evaluation": {"test": {"rows": null}}}'])
+def test_a_report_of_another_kind_does_not_keep_the_app_from_starting(app, model_dir, report):
+    (model_dir / "report.json").write_text(report)
+    assert "is not one that can be read here" in about_of(app, model_dir)
+
+
+def test_the_limits_of_a_card_are_only_text(app, model_dir):
+    card = "# x\n## Limits\n\n- Don't use it <img src=http://a.example/x.png> for ![x](http://b.example/y.png)\n- <b>bold</b>\n## y\n"
+    (model_dir / "README.md").write_text(card)
+    told = about_of(app, model_dir).partition("### Limits")[2]
+    assert "- Don't use it &lt;img src=http:&#47;&#47;a.example/x.png&gt; for \\!\\[x\\]" in told
+    assert "<b>" not in told
+
+
+def test_code_that_a_model_brings_along_is_not_run(app, model_dir, tmp_path):
+    config = json.loads((model_dir / "config.json").read_text())
+    config |= {
+        "model_type": "strange",
+        "auto_map": {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"},
+    }
+    (model_dir / "config.json").write_text(json.dumps(config))
+    (model_dir / "evil.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(model_dir)}, typed="y\ny\n")
+    assert done.returncode == 1
+    assert not (tmp_path / "pwned").exists()
+    assert "cannot be loaded" in done.stderr
+
+
+def test_an_encoder_without_a_head_is_no_classifier(app, tiny_model_dir, tmp_path):
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(tiny_model_dir)})
+    assert done.returncode == 1
+    assert "is no finished classifier" in done.stderr
+
+
+def test_labels_that_are_not_told_apart_are_refused(app, model_dir, tmp_path):
+    config = json.loads((model_dir / "config.json").read_text())
+    config |= {"id2label": {"0": "same", "1": "same"}, "label2id": {"same": 0}}
+    (model_dir / "config.json").write_text(json.dumps(config))
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(model_dir)})
+    assert done.returncode == 1
+    assert "does not tell labels apart" in done.stderr
 
 
 def test_about_states_the_figures_of_the_report(app):
