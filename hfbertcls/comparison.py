@@ -24,10 +24,10 @@ from hfbertcls.measure import choose_split, schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
     ModelSource,
-    find_max_length,
     load_config,
     load_for_inference,
     load_tokenizer,
+    reading_length,
 )
 from hfbertcls.sharing.output_directory import OutputDirectory
 
@@ -142,7 +142,7 @@ def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -
     model: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
     schema = schema_of(model, source, data)
-    max_length = find_max_length(tokenizer, config)
+    max_length = reading_length(tokenizer, config)
     few = rows.take(rows.name, np.arange(min(_ROWS_TO_WARM_UP, len(rows))))
     score(model, tokenizer, tokenize_split(few, tokenizer, max_length))
     began = time.perf_counter()

@@ -19,7 +19,7 @@ from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
 from hfbertcls.sharing.output_directory import OutputDirectory
@@ -61,7 +61,7 @@ def evaluate_model(
     schema = schema_of(loaded, source, data)
     data = replace(data, schema=schema)
     describe_dataset(data, say)
-    tokenized = tokenize_split(data.splits[name], tokenizer, find_max_length(tokenizer, loaded.config), schema)
+    tokenized = tokenize_split(data.splits[name], tokenizer, reading_length(tokenizer, loaded.config), schema)
     gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
     slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
     logits = score(loaded, tokenizer, tokenized)

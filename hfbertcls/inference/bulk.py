@@ -23,7 +23,7 @@ from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
 from hfbertcls.inference.answer_file import COLUMNS, format_of, write_answers
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 
 
 _AGREEMENT_TEXTS = 256
@@ -267,7 +267,7 @@ class _Scorer:
         if device is not None:
             model.to(device)
         self.tokenizer = load_tokenizer(source)
-        self.max_length = find_max_length(self.tokenizer, model.config)
+        self.max_length = reading_length(self.tokenizer, model.config)
         self.labels = np.array([str(model.config.id2label[index]) for index in range(model.config.num_labels)])
         self.bf16 = options.bf16
         self.abstain_below = options.abstain_below

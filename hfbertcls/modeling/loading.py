@@ -159,6 +159,31 @@ def find_max_length(
     Raises:
         ConfigurationError: if more was requested than the model can read, or too little to hold any word.
     """
+    limit, special = _limits(tokenizer, config)
+    if requested is None:
+        return min(limit, DEFAULT_MAX_LENGTH)
+    if not special < requested <= limit:
+        raise ConfigurationError(
+            f"--max-length {requested} is not possible: the model reads {special + 1} to {limit:,} tokens, "
+            f"of which {special} are special ones. Choose a number in this range"
+        )
+    return requested
+
+
+def reading_length(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig") -> int:
+    """The number of tokens that a finished classifier reads of a text, special tokens included.
+
+    What its tokenizer states, which is where `pipeline(..., truncation=True)` cuts; 512 at most where it states nothing.
+
+    Raises:
+        ModelError: if what it states leaves room for no word.
+    """
+    limit, _ = _limits(tokenizer, config)
+    return limit if 0 < tokenizer.model_max_length < _NO_LIMIT else min(limit, DEFAULT_MAX_LENGTH)
+
+
+def _limits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig") -> tuple[int, int]:
+    """How many tokens a model can read, and how many of them are special ones."""
     limit = _position_limit(config)
     own = tokenizer.model_max_length
     if not isinstance(own, int | float):
@@ -171,14 +196,7 @@ def find_max_length(
             f"the model reads {limit:,} tokens, of which {special} are special ones: no word is left. Check "
             "max_position_embeddings in config.json and model_max_length in tokenizer_config.json"
         )
-    if requested is None:
-        return min(limit, DEFAULT_MAX_LENGTH)
-    if not special < requested <= limit:
-        raise ConfigurationError(
-            f"--max-length {requested} is not possible: the model reads {special + 1} to {limit:,} tokens, "
-            f"of which {special} are special ones. Choose a number in this range"
-        )
-    return requested
+    return limit, special
 
 
 def _position_limit(config: "PreTrainedConfig") -> int:

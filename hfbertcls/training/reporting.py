@@ -16,7 +16,7 @@ from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
 from hfbertcls.sharing.model_repository import (
@@ -128,7 +128,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(trainer.args.device)
-    max_length = find_max_length(tokenizer, config)
+    max_length = reading_length(tokenizer, config)
     validation: Any = trainer.eval_dataset
     lengths = np.array([len(ids) for ids in validation["input_ids"]], dtype=np.int64)
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])

@@ -1,5 +1,7 @@
 """Every encoder that AutoModelForSequenceClassification loads trains, is saved, and gives the same answers again."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,13 @@ import transformers
 from hfbertcls import LabelSchema, ModelSource, TextClassificationTrainer, TextClassificationTrainingArguments
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import find_max_length, load_for_inference, load_for_training, load_tokenizer
+from hfbertcls.modeling.loading import (
+    find_max_length,
+    load_for_inference,
+    load_for_training,
+    load_tokenizer,
+    reading_length,
+)
 
 
 SMALL = {
@@ -69,3 +77,14 @@ def test_an_encoder_trains_and_comes_back_the_same(name, tmp_path, tiny_tokenize
         with torch.no_grad():
             one_by_one.append(saved(**encoded).logits[0].numpy())
     np.testing.assert_allclose(score(saved, tokenizer, tokenized), np.stack(one_by_one), atol=1e-5)
+
+
+def test_a_classifier_reads_what_its_tokenizer_states_also_beyond_512(tiny_tokenizer):
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.model_max_length = 1_024
+    config = transformers.ModernBertConfig(max_position_embeddings=8_192)
+    assert find_max_length(tokenizer, config) == 512  # to be trained
+    assert reading_length(tokenizer, config) == 1_024  # as it was trained, and as pipeline() cuts
+    tokenizer.model_max_length = int(1e30)
+    assert reading_length(tokenizer, config) == 512
+    assert reading_length(tokenizer, transformers.RobertaConfig(max_position_embeddings=130, pad_token_id=1)) == 128
