@@ -15,6 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from hfbertcls.cli import main
 from hfbertcls.sharing.space import SpaceFacts, app_directory, render_space
 
 
@@ -285,6 +286,30 @@ def test_a_model_that_cannot_be_loaded_is_one_message(app, tmp_path):
     assert done.returncode == 1
     assert "The model model cannot be loaded: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_the_variable_the_model_of_the_readme_is_fetched_from_the_hub(
+    hub, app, model_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    assert main(["push", str(model_dir), "alice/films"]) == 0
+    for name, content in render_space(SpaceFacts("films", "alice/films")).items():
+        (tmp_path / name).write_bytes(content)
+    environment = {key: value for key, value in app.environment.items() if key != "MODEL_ID"}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+    command = [
+        sys.executable,
+        "-c",
+        "import classifier; print(classifier.NAME, classifier.classify('great')['label'])",
+    ]
+    asked = {"cwd": tmp_path, "capture_output": True, "text": True}
+    refused = subprocess.run(command, env=environment, **asked)
+    assert refused.returncode == 1
+    assert "The model alice/films cannot be read" in refused.stderr
+    assert "A private model needs the secret HF_TOKEN" in refused.stderr
+    answered = subprocess.run(command, env=environment | {"HF_TOKEN": "hf_alice"}, **asked)
+    assert answered.stdout.split()[0] == "alice/films", answered.stderr
+    assert answered.stdout.split()[1] in ("negative", "positive")
 
 
 @pytest.mark.parametrize("state", ["absent", "an empty folder", "present"])
