@@ -1,5 +1,6 @@
 """Main is always one complete model: while faults strike, and when the process that pushes is killed."""
 
+import json
 import os
 import random
 import shutil
@@ -51,6 +52,9 @@ def versions(tmp_path, model_dir, reviews_dir):
     weights = load_file(other / "model.safetensors")
     weights["classifier.weight"] += torch.randn(weights["classifier.weight"].shape)
     save_file(weights, other / "model.safetensors", {"format": "pt"})
+    config = json.loads((other / "config.json").read_text())
+    config.pop("hfbertcls_temperature", None)  # (that of the first version was fitted to its weights)
+    (other / "config.json").write_text(json.dumps(config))
     report = Report.from_json((other / "report.json").read_text())
     data = load_text_dataset(str(reviews_dir))
     model, tokenizer = load_for_inference(ModelSource(str(other))), load_tokenizer(ModelSource(str(other)))
