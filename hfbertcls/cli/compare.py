@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import add_data_options, refuse_unknown, say
+from hfbertcls.cli.options import add_data_options, add_permissions, columns_of, refuse_unknown, say
 from hfbertcls.errors import printable
 
 
@@ -23,10 +23,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     what = "a directory, a Hub id (user/name or user/name@revision), or tfidf (fitted on the train split)"
     parser.add_argument("a", metavar="A", help=what)
     parser.add_argument("b", metavar="B", help="the same")
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help="run code that the models' repositories bring along"
-    )
-    parser.add_argument("--allow-pickle", action="store_true", help="load weights that exist only as a pickle")
+    add_permissions(parser)
     add_data_options(parser)
     parser.add_argument("--split", metavar="S", help="default: test, else validation, else the only one")
     parser.add_argument("--output-dir", metavar="E", help="write comparison.json and disagreements.csv there")
@@ -44,10 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     data = load_text_dataset(
         options.dataset,
-        text_column=options.text_column,
-        text_pair_column=options.text_pair_column,
-        label_column=options.label_column,
-        task=options.task,
+        **columns_of(options),
         make_splits=False,
     )
     allowed = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}

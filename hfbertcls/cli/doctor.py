@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import add_columns, add_model_options, refuse_unknown, say
+from hfbertcls.cli.options import add_columns, add_model_options, columns_of, model_source, refuse_unknown, say
 from hfbertcls.errors import OutputDirectoryError, printable
 
 
@@ -48,18 +48,9 @@ def run(options: argparse.Namespace) -> int:
 
     from hfbertcls.diagnosis.doctor import diagnose
     from hfbertcls.diagnosis.page import render_page
-    from hfbertcls.modeling.loading import ModelSource
 
-    model = None
-    if options.model is not None:
-        model = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
-    reading: dict[str, Any] = {
-        "text_column": options.text_column,
-        "text_pair_column": options.text_pair_column,
-        "label_column": options.label_column,
-        "task": options.task,
-        "labels": options.labels,
-    }
+    model = model_source(options) if options.model is not None else None
+    reading = {**columns_of(options), "labels": options.labels}
     diagnosis = diagnose(
         options.dataset,
         model,

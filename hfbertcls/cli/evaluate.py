@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from hfbertcls.cli.options import add_data_options, add_model_options, refuse_unknown, say
+from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, refuse_unknown, say
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -31,18 +31,14 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
     from hfbertcls.measure import evaluate_model
-    from hfbertcls.modeling.loading import ModelSource
 
     data = load_text_dataset(
         options.dataset,
-        text_column=options.text_column,
-        text_pair_column=options.text_pair_column,
-        label_column=options.label_column,
-        task=options.task,
+        **columns_of(options),
         slice_by=options.slice_by,
         make_splits=False,
     )
-    source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    source = model_source(options)
     report = evaluate_model(source, data, options.split, options.output_dir, public_command(options.words), say)
     print(report.to_json() if options.json else summary(report), end="" if options.json else "\n")
     return 0

@@ -2,13 +2,23 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ConfigurationError
+
+
+if TYPE_CHECKING:
+    from hfbertcls.modeling.loading import ModelSource
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Which model, and what its repository may do."""
     parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
+    add_permissions(parser)
+
+
+def add_permissions(parser: argparse.ArgumentParser) -> None:
+    """What the repository of a model may do."""
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run code that the model's repository brings along"
     )
@@ -33,6 +43,18 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-pair-column", metavar="NAME", help="column of the second texts (default: text_pair)")
     parser.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label)")
     parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
+
+
+def model_source(options: argparse.Namespace) -> "ModelSource":
+    """The model that `--model` (or M) and the options of `add_model_options` name."""
+    from hfbertcls.modeling.loading import ModelSource
+
+    return ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+
+
+def columns_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options of `add_columns` say, by the names that `load_text_dataset` gives them."""
+    return {name: getattr(options, name) for name in ("text_column", "text_pair_column", "label_column", "task")}
 
 
 def refuse_unknown(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from hfbertcls.cli.options import add_model_options, refuse_unknown, say
+from hfbertcls.cli.options import add_model_options, model_source, refuse_unknown, say
 
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -83,9 +83,8 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
 
     from hfbertcls.inference.bulk import BulkOptions, predict_file
-    from hfbertcls.modeling.loading import ModelSource
 
-    source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    source = model_source(options)
     least = options.abstain_below
     if options.target_accuracy is not None:
         from hfbertcls.inference.abstention import threshold_of

@@ -129,11 +129,11 @@ def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceF
     from hfbertcls.sharing.account import require_repo_name
     from hfbertcls.sharing.space_link import download_statements
 
-    directory = Path(model).expanduser()
-    if model and directory.is_dir():
-        return facts_in(directory, None, hardware, asks=asks)
     if not model:
         raise ConfigurationError("MODEL is empty. Name a directory that hfbertcls train wrote, or a model on the Hub")
+    directory = Path(model).expanduser()
+    if directory.is_dir():
+        return facts_in(directory, None, hardware, asks=asks)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise OutputDirectoryError(f"there is no directory {directory.name!r}. Name one that hfbertcls train wrote")
     require_repo_name(model)
@@ -166,9 +166,10 @@ def facts_in(directory: Path, model_id: str | None, hardware: str | None, *, ask
         raise OutputDirectoryError(
             f"the directory {directory.name!r} has no report.json. Name one that hfbertcls train wrote, or a model on the Hub"
         )
-    shared_as = model_id or (report.card or {}).get("repo_id") if report is not None else model_id
-    dataset = report.data["source"] if report is not None and report.data.get("is_hub_id") else None
-    is_public = bool(asks and shared_as and dataset and is_public_dataset(dataset))
+    if report is None:
+        return SpaceFacts.of(model_id, None, text, hardware=hardware)
+    shared_as = model_id or (report.card or {}).get("repo_id")
+    is_public = bool(asks and shared_as and report.data.get("is_hub_id") and is_public_dataset(report.data["source"]))
     return SpaceFacts.of(shared_as, report, text, is_public=is_public, hardware=hardware)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.configuration import card_facts
-from hfbertcls.cli.options import add_data_options, add_model_options, say
+from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, say
 from hfbertcls.cli.push import add_sharing_options, request_of
 from hfbertcls.cli.space import add_space_options
 from hfbertcls.cli.training_fields import training_fields
@@ -185,7 +185,6 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
     from hfbertcls.learning_curve import add_learning_curve, parts_of
-    from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.run import TrainingOptions, check_options, train_and_evaluate
     from hfbertcls.seeds import check_seeds, train_with_seeds
     from hfbertcls.sharing.output_directory import OutputDirectory
@@ -232,10 +231,7 @@ def run(options: argparse.Namespace) -> int:
             training = replace(training, backup=backup)
     data = load_text_dataset(
         options.dataset,
-        text_column=options.text_column,
-        text_pair_column=options.text_pair_column,
-        label_column=options.label_column,
-        task=options.task,
+        **columns_of(options),
         labels=options.labels,
         split_by=options.split_by,
         slice_by=options.slice_by,
@@ -243,7 +239,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.learning_curve:
         parts_of(data.splits["train"], options.seed)
-    source = ModelSource(options.model, options.revision, options.trust_remote_code, options.allow_pickle)
+    source = model_source(options)
     try:
         if options.seeds is None:
             report = train_and_evaluate(source, data, options.output_dir, training, say)

@@ -205,11 +205,11 @@ def _position_limit(config: "PreTrainedConfig") -> int:
     # RoBERTa and its relatives begin to count positions behind the id of the padding token; MPNet always behind 1.
     if config.model_type == "mpnet":
         return int(positions) - 2
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
+    offset = (config.pad_token_id or 0) + 1 if config.model_type in POSITIONS_AFTER_PADDING else 0
     return int(positions) - offset
 
 
-_POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "roberta", "xlm-roberta", "xlm-roberta-xl"}
+POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "roberta", "xlm-roberta", "xlm-roberta-xl"}
 
 
 _A_LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.\d+\.")

@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 
 from hfbertcls.modeling.attention import bucketed_attention
 from hfbertcls.modeling.dropout import FastDropout
+from hfbertcls.modeling.loading import POSITIONS_AFTER_PADDING
 
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ ATTENTION = "hfbertcls_packed"
 """The name under which transformers knows our attention function."""
 
 _PACKABLE = ("bert", "camembert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
-_POSITIONS_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta")
 _OF_ITS_OWN = {
     "mpnet": "its attention has a position bias of its own",
     "deberta": "its attention has a position bias of its own",
@@ -168,7 +168,7 @@ def _leave_out_padding(
 
 def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """The positions that the model would have given to a padded batch, of shape `(rows, length)`."""
-    if model.config.model_type in _POSITIONS_AFTER_PADDING:
+    if model.config.model_type in POSITIONS_AFTER_PADDING:
         padding = int(model.config.pad_token_id or 0)
         no_padding = ids.ne(padding).long()
         return no_padding.cumsum(1) * no_padding + padding

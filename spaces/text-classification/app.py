@@ -123,12 +123,13 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
     with gr.Tab("About"):
         gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
 
-    hidden = {"api_visibility": "private"}
     gr.on(
         [classify_button.click, box.submit], show_classification, box, [top, exact, note],
-        concurrency_id="classify", concurrency_limit=2, **hidden,
+        concurrency_id="classify", concurrency_limit=2, api_visibility="private",
     )  # fmt: skip
-    explain_button.click(show_explanation, box, [coloured, words, note], concurrency_id="explain", **hidden)
+    explain_button.click(
+        show_explanation, box, [coloured, words, note], concurrency_id="explain", api_visibility="private"
+    )
     upload.change(show_columns, upload, column, api_visibility="private")
     gr.api(classify, api_name="classify", concurrency_id="classify", concurrency_limit=2)
     gr.api(explain, api_name="explain", concurrency_id="explain")
