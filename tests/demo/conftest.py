@@ -87,12 +87,14 @@ def environment_of_the_app(folder: Path) -> dict[str, str]:
     guard.mkdir()
     (guard / "sitecustomize.py").write_text(_GUARD)
     (folder / "asked.txt").touch()
+    (folder / "temporary").mkdir()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GRADIO_"))}
     return kept | {
         "PYTHONPATH": str(guard),
         "GUARD_LOG": str(folder / "asked.txt"),
         "HF_HOME": str(folder / "home"),
         "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        "TMPDIR": str(folder / "temporary"),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -152,6 +154,22 @@ def hostile_model(tmp_path_factory, tiny_model_dir) -> Path:
 def hostile_app(tmp_path_factory, hostile_model):
     """The app of that model."""
     yield from running(hostile_model, tmp_path_factory.mktemp("hostile-app"))
+
+
+@pytest.fixture
+def start():
+    """Start an app, for tests that end it themselves."""
+    begun = []
+
+    def begin(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
+        begun.append(start_app(model, folder))
+        return begun[-1]
+
+    yield begin
+    for _, process in begun:
+        if process.poll() is None:
+            process.kill()
+            process.wait(30)
 
 
 def chromium() -> str | None:

@@ -1,0 +1,183 @@
+"""The app's start: which model it shows, which it refuses, and what it says of how good it is."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+
+from hfbertcls.cli import main
+from hfbertcls.sharing.space import SpaceFacts, app_directory, render_space
+
+
+def run_app(folder: Path, environment: dict[str, str], typed: str = "") -> subprocess.CompletedProcess:
+    for name, content in render_space(SpaceFacts("a model")).items():
+        (folder / name).write_bytes(content)
+    return subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        input=typed,
+    )
+
+
+def test_without_a_model_it_says_which_variable_is_missing(app, tmp_path):
+    environment = {key: value for key, value in app.environment.items() if key != "MODEL_ID"}
+    done = run_app(tmp_path, environment)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("No model is named. Set the variable MODEL_ID")
+
+
+def test_a_model_that_cannot_be_loaded_is_one_message(app, tmp_path):
+    (tmp_path / "model").mkdir()
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(tmp_path / "model")})
+    assert done.returncode == 1
+    assert "The model model cannot be loaded: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_variable_the_model_of_the_readme_is_fetched_from_the_hub(
+    hub, app, model_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    assert main(["push", str(model_dir), "alice/films"]) == 0
+    for name, content in render_space(SpaceFacts("films", "alice/films")).items():
+        (tmp_path / name).write_bytes(content)
+    environment = {key: value for key, value in app.environment.items() if key != "MODEL_ID"}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+    command = [
+        sys.executable,
+        "-c",
+        "import classifier; print(classifier.NAME, classifier.classify('great')['label'])",
+    ]
+    asked = {"cwd": tmp_path, "capture_output": True, "text": True}
+    refused = subprocess.run(command, env=environment, **asked)
+    assert refused.returncode == 1
+    assert "The model alice/films cannot be read" in refused.stderr
+    assert "A private model needs the secret HF_TOKEN" in refused.stderr
+    answered = subprocess.run(command, env=environment | {"HF_TOKEN": "hf_alice"}, **asked)
+    assert answered.stdout.split()[0] == "alice/films", answered.stderr
+    assert answered.stdout.split()[1] in ("negative", "positive")
+
+
+@pytest.mark.parametrize("state", ["absent", "an empty folder", "present"])
+def test_the_guard_around_spaces_holds(app, tmp_path, state):
+    if state == "an empty folder":
+        (tmp_path / "spaces").mkdir()
+    if state == "present":
+        (tmp_path / "spaces.py").write_text(
+            "def GPU(function):\n    print('decorated', function.__name__)\n    return function\n"
+        )
+    source = app_directory() / "classifier.py"
+    code = "import classifier; print(classifier.classify('a great film')['label'])"
+    (tmp_path / "classifier.py").write_text(source.read_text())
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=app.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] in ("positive", "negative")
+    assert ("decorated run_model" in done.stdout) == (state == "present")
+
+
+def test_a_model_without_a_report_is_shown_without_figures(app, tmp_path):
+    model = shutil.copytree(app.model, tmp_path / "model", ignore=shutil.ignore_patterns("report.json", "checkpoints"))
+    code = f"import sys; sys.path.insert(0, {str(app_directory())!r}); from about import about; print(about())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**app.environment, "MODEL_ID": str(model)}, capture_output=True, text=True
+    )
+    assert "brings no report.json" in done.stdout
+
+
+def about_of(app, model) -> str:
+    code = (
+        f"import sys; sys.path.insert(0, {str(app_directory())!r}); from about import about_text; print(about_text())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**app.environment, "MODEL_ID": str(model)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_half_a_character_gets_a_message(app):
+    code = f"import sys; sys.path.insert(0, {str(app_directory())!r}); import classifier; classifier.classify(chr(0xD800))"
+    done = subprocess.run([sys.executable, "-c", code], env=app.environment, capture_output=True, text=True)
+    assert "half a character (a lone surrogate)" in done.stderr
+
+
+@pytest.mark.parametrize("report", ["[]", "{", "{}", '{"evaluation": {}}', '{"evaluation": {"test": {"rows": null}}}'])
+def test_a_report_of_another_kind_does_not_keep_the_app_from_starting(app, model_dir, report):
+    (model_dir / "report.json").write_text(report)
+    assert "is not one that can be read here" in about_of(app, model_dir)
+
+
+def test_the_limits_of_a_card_are_only_text(app, model_dir):
+    card = "# x\n## Limits\n\n- Don't use it <img src=http://a.example/x.png> for ![x](http://b.example/y.png)\n- <b>bold</b>\n## y\n"
+    (model_dir / "README.md").write_text(card)
+    told = about_of(app, model_dir).partition("### Limits")[2]
+    assert "- Don't use it &lt;img src=http:&#47;&#47;a.example/x.png&gt; for \\!\\[x\\]" in told
+    assert "<b>" not in told
+
+
+def test_code_that_a_model_brings_along_is_not_run(app, model_dir, tmp_path):
+    config = json.loads((model_dir / "config.json").read_text())
+    config |= {
+        "model_type": "strange",
+        "auto_map": {"AutoConfig": "evil.C", "AutoModelForSequenceClassification": "evil.M"},
+    }
+    (model_dir / "config.json").write_text(json.dumps(config))
+    (model_dir / "evil.py").write_text(f"open({str(tmp_path / 'pwned')!r}, 'w')\n")
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(model_dir)}, typed="y\ny\n")
+    assert done.returncode == 1
+    assert not (tmp_path / "pwned").exists()
+    assert "cannot be loaded" in done.stderr
+
+
+def test_an_encoder_without_a_head_is_no_classifier(app, tiny_model_dir, tmp_path):
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(tiny_model_dir)})
+    assert done.returncode == 1
+    assert "is no finished classifier" in done.stderr
+
+
+def test_labels_that_are_not_told_apart_are_refused(app, model_dir, tmp_path):
+    config = json.loads((model_dir / "config.json").read_text())
+    config |= {"id2label": {"0": "same", "1": "same"}, "label2id": {"same": 0}}
+    (model_dir / "config.json").write_text(json.dumps(config))
+    done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(model_dir)})
+    assert done.returncode == 1
+    assert "does not tell labels apart" in done.stderr
+
+
+def test_about_states_the_figures_of_the_report(app):
+    code = f"import sys; sys.path.insert(0, {str(app_directory())!r}); from about import about; print(about())"
+    done = subprocess.run([sys.executable, "-c", code], env=app.environment, capture_output=True, text=True)
+    report = json.loads((app.model / "report.json").read_text())
+    accuracy = report["evaluation"]["test"]["metrics"]["accuracy"]
+    expected = f"| Accuracy | {accuracy['value']:.3f} | {accuracy['low']:.3f} to {accuracy['high']:.3f} |"
+    assert expected in done.stdout
+    for row in report["evaluation"]["test"]["confusion_matrix"]:
+        assert " | ".join(f"{count:,}" for count in row) in done.stdout
+    assert "The figures hold for texts like those" in done.stdout
+
+
+def test_nothing_that_was_uploaded_stays_when_the_app_ends(start, finished_run, tmp_path):
+    application, process = start(finished_run, tmp_path / "app")
+    texts = tmp_path / "texts.csv"
+    texts.write_text("text\nthe secret film was great\n")
+    client = Client(application.url, verbose=False, download_files=str(tmp_path / "mine"))
+    client.predict(handle_file(texts), "text", api_name="/classify_file")
+    assert holders_of("secret", tmp_path / "app")
+    process.terminate()
+    process.wait(30)
+    assert holders_of("secret", tmp_path / "app") == []
+
+
+def holders_of(text: str, folder: Path) -> list[Path]:
+    """The CSV files below a folder that hold a text."""
+    return [path for path in folder.rglob("*.csv") if text in path.read_text(encoding="utf-8-sig")]
