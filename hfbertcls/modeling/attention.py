@@ -9,30 +9,46 @@ import numpy.typing as npt
 import torch
 from torch.autograd.function import once_differentiable
 
-from hfbertcls.modeling.dropout import keep_mask
+from hfbertcls.modeling.dropout import drop
 
 
 _COST_OF_A_BUCKET = 50_000
 """Scores (rows x heads x length^2) that cost about as much time as one more round of calls on a CPU; measured."""
 
 
+def rounded_up(count: int) -> int:
+    """The next size for which products are computed: a multiple of 8, of a 16th to a 32nd of the size where that is more.
+
+    For each size of a bf16 product that it has not met, oneDNN generates machine code, which takes ten times as long as
+    a small product itself; it keeps about a thousand. So there must be few sizes, at the price of 3 % of padding.
+    """
+    step = max(8, 1 << (count.bit_length() - 5)) if count > 16 else 8
+    return -(-count // step) * step
+
+
+def _rounded_rows(count: int) -> int:
+    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ..."""
+    step = 1 << max(0, count.bit_length() - 2)
+    return -(-count // step) * step
+
+
 @dataclass(frozen=True)
 class Bucket:
-    """Texts that are computed together, padded to the longest of them.
+    """Texts that are computed together, padded to one length; there may be rows of nothing.
 
     Args:
-        length: in tokens, of the longest.
-        rows: how many texts.
-        start: position of the first token, if it is one text (no padding, no copy).
-        tokens: positions of the tokens, int64 of shape `(rows, length)`; padding repeats the first token.
-        real: True where `tokens` is no padding, of the same shape; None if there is none.
+        shape: rows and length, in tokens.
+        sizes: tokens of each text.
+        tokens: positions of the tokens, int64 of shape `(rows * length,)`; padding repeats other tokens.
+        places: positions of the real tokens, int64 of shape `(real,)`.
+        slots: where these lie among `tokens`, of the same shape.
     """
 
-    length: int
-    rows: int
-    start: int
+    shape: tuple[int, int]
+    sizes: tuple[int, ...]
     tokens: torch.Tensor
-    real: torch.Tensor | None
+    places: torch.Tensor
+    slots: torch.Tensor
 
 
 @lru_cache(maxsize=64)
@@ -46,11 +62,12 @@ def buckets_of(lengths: tuple[int, ...], heads: int) -> tuple[Bucket, ...]:
     sizes = np.asarray(lengths, dtype=np.int64)
     order = np.argsort(sizes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    rows = np.array([_rounded_rows(count) for count in range(1, len(sizes) + 1)])
     cost = np.zeros(len(sizes) + 1)
     begin = np.zeros(len(sizes) + 1, dtype=np.int64)
     for end in range(1, len(sizes) + 1):
-        padded = float(heads * sizes[order[end - 1]] ** 2)
-        choices = cost[:end] + _COST_OF_A_BUCKET + (end - np.arange(end)) * padded
+        padded = float(heads * rounded_up(lengths[order[end - 1]]) ** 2)
+        choices = cost[:end] + _COST_OF_A_BUCKET + rows[:end][::-1] * padded
         begin[end] = int(choices.argmin())
         cost[end] = choices[begin[end]]
     buckets = []
@@ -63,13 +80,15 @@ def buckets_of(lengths: tuple[int, ...], heads: int) -> tuple[Bucket, ...]:
 
 
 def _bucket(starts: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]) -> Bucket:
-    length = int(sizes.max())
-    offsets = np.arange(length)
-    real = offsets < sizes[:, None]
-    tokens = starts[:, None] + np.where(real, offsets, 0)
-    return Bucket(
-        length, len(sizes), int(starts[0]), torch.from_numpy(tokens), None if real.all() else torch.from_numpy(real)
-    )
+    shape = _rounded_rows(len(sizes)), rounded_up(int(sizes.max()))
+    tokens = np.full(shape, starts[0])
+    real = np.zeros(shape, dtype=np.bool_)
+    real[: len(sizes)] = np.arange(shape[1]) < sizes[:, None]
+    tokens[: len(sizes)] = starts[:, None] + np.where(real[: len(sizes)], np.arange(shape[1]), 0)
+    slots = np.flatnonzero(real)
+    places = tokens.ravel()[slots]
+    arrays = (torch.from_numpy(array) for array in (tokens.ravel(), places, slots))
+    return Bucket(shape, tuple(sizes.tolist()), *arrays)
 
 
 def bucketed_attention(
@@ -84,18 +103,18 @@ def bucketed_attention(
     """Attention on a CPU: plain matrix products for each bucket, with a backward pass of its own.
 
     Scores and weights have the format of `query` (so bf16 under autocast, as transformers' eager attention has them); the
-    softmax is computed in fp32 within. Dropout on the weights is exact, with the numbers of `keep_mask`; PyTorch's fused
+    softmax is computed in fp32 within. Dropout on the weights is exact, with the numbers of `drop`; PyTorch's fused
     kernels for the CPU have none, and what it takes instead computes in fp32, many times slower.
 
     Args:
         query, key, value: of shape `(tokens, heads, size)`.
-        lengths: tokens of each text.
+        lengths: tokens of each text; together they may be fewer than `tokens`.
         dropout: share of the attention weights that is dropped.
         scale: of the scores.
         window: how far a token sees in either direction; None: the whole text.
 
     Returns:
-        of shape `(tokens, heads, size)`.
+        of shape `(tokens, heads, size)`; zero behind the last text.
     """
     result: torch.Tensor = _Attention.apply(query, key, value, lengths, dropout, scale, window)  # type: ignore[no-untyped-call]
     return result
@@ -114,20 +133,16 @@ class _Attention(torch.autograd.Function):
         window: int | None,
     ) -> torch.Tensor:
         heads = query.shape[1]
-        output = torch.empty(query.shape, dtype=query.dtype)
-        weights, kept = [], []
+        output = query.new_zeros(query.shape)  # (there may be tokens behind the last text)
+        weights, dropped = [], []
         for bucket in buckets_of(lengths, heads):
             own = _Layout(bucket, heads)
             scores = _product(own.gathered(query), own.gathered(key).transpose(1, 2), scale)
             own.hide(scores, window)
-            weight = torch.softmax(scores, -1)
-            dropped, factor = weight, 1.0
-            if dropout > 0:
-                kept.append(keep_mask(weight.shape, dropout, weight.dtype))
-                dropped, factor = weight * kept[-1], 1 / (1 - dropout)
-            own.put(_product(dropped, own.gathered(value), factor), output)
-            weights.append(weight)
-        ctx.save_for_backward(query, key, value, *weights, *kept)
+            weights.append(torch.softmax(scores, -1))
+            dropped.append(drop(weights[-1], dropout) if dropout > 0 else weights[-1])
+            own.put(_product(dropped[-1], own.gathered(value), 1 / (1 - dropout)), output)
+        ctx.save_for_backward(query, key, value, output, *weights, *dropped)
         ctx.settings = (lengths, dropout, scale)
         return output
 
@@ -135,22 +150,20 @@ class _Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         lengths, dropout, scale = ctx.settings
-        query, key, value, *saved = ctx.saved_tensors
+        query, key, value, output, *saved = ctx.saved_tensors
         heads = query.shape[1]
         buckets = buckets_of(lengths, heads)
-        for_query, for_key, for_value = (torch.empty(query.shape, dtype=query.dtype) for _ in range(3))
+        for_query, for_key, for_value = (query.new_zeros(query.shape) for _ in range(3))
         factor = 1 / (1 - dropout)
-        for number, bucket in enumerate(buckets):
+        # The gradient of a softmax needs the weights times their gradients, summed over each row of weights. That is what
+        # the output times its gradient sums to, which is much smaller (Dao et al., FlashAttention, 2022, section B.2).
+        sums = (gradient * output).sum(-1, keepdim=True)
+        for bucket, weight, dropped in zip(buckets, saved[: len(buckets)], saved[len(buckets) :], strict=True):
             own = _Layout(bucket, heads)
-            weight = saved[number]
-            kept = saved[len(buckets) + number] if dropout > 0 else None
             above = own.zero_padding(own.gathered(gradient))
-            dropped = weight if kept is None else weight * kept
             own.put(_product(dropped.transpose(1, 2), above, factor), for_value)
-            for_weight = _product(above, own.gathered(value).transpose(1, 2), factor)
-            if kept is not None:
-                for_weight.mul_(kept)
-            for_score = torch._softmax_backward_data(for_weight, weight, -1, weight.dtype)
+            for_score = _product(above, own.gathered(value).transpose(1, 2), factor).mul_(dropped)
+            for_score.addcmul_(weight, own.zero_padding(own.gathered(sums)), value=-1)
             own.put(_product(for_score, own.gathered(key), scale), for_query)
             own.put(_product(for_score.transpose(1, 2), own.gathered(query), scale), for_key)
         return for_query, for_key, for_value, None, None, None, None
@@ -167,45 +180,36 @@ class _Layout:
     def __init__(self, bucket: Bucket, heads: int) -> None:
         self.bucket = bucket
         self.heads = heads
-        self.end = bucket.start + bucket.length
+        self.rows, self.length = bucket.shape
 
     def gathered(self, values: torch.Tensor) -> torch.Tensor:
         """Take the bucket's part of `(tokens, heads, size)`."""
-        if self.bucket.rows == 1:
-            return values[self.bucket.start : self.end].transpose(0, 1)
-        size = values.shape[-1]
-        padded = values.index_select(0, self.bucket.tokens.view(-1))
-        padded = padded.view(self.bucket.rows, self.bucket.length, self.heads, size)
-        return padded.transpose(1, 2).reshape(-1, self.bucket.length, size)
+        padded = values.index_select(0, self.bucket.tokens).view(self.rows, self.length, self.heads, -1)
+        return padded.transpose(1, 2).reshape(self.rows * self.heads, self.length, -1)
 
     def put(self, values: torch.Tensor, into: torch.Tensor) -> None:
         """Put `(rows * heads, length, size)` back to the places of the tokens, without the padding."""
-        if self.bucket.rows == 1:
-            into[self.bucket.start : self.end] = values.transpose(0, 1)
-            return
-        size = values.shape[-1]
-        padded = values.view(self.bucket.rows, self.heads, self.bucket.length, size).transpose(1, 2)
-        tokens, real = self.bucket.tokens, self.bucket.real
-        if real is None:
-            into.index_copy_(0, tokens.view(-1), padded.reshape(-1, self.heads, size))
-        else:
-            into.index_copy_(0, tokens[real], padded[real])
+        padded = values.view(self.rows, self.heads, self.length, -1).transpose(1, 2)
+        real = padded.reshape(self.rows * self.length, self.heads, -1).index_select(0, self.bucket.slots)
+        into.index_copy_(0, self.bucket.places, real)
 
     def hide(self, scores: torch.Tensor, window: int | None) -> None:
         """Set scores of padding, and of tokens outside the window, to minus infinity, in place."""
-        real = self.bucket.real
-        hidden = None if real is None else ~real[:, None, None, :]
-        if window is not None and window < self.bucket.length - 1:
-            places = torch.arange(self.bucket.length)
+        by_row = scores.view(self.rows, self.heads, self.length, self.length)
+        for row, size in enumerate(self.bucket.sizes):
+            if size < self.length:
+                by_row[row, :, :, size:] = float("-inf")
+        if window is not None and window < self.length - 1:
+            places = torch.arange(self.length)
             far = (places[:, None] - places).abs() > window
-            # A place of padding sees all real tokens: a row of scores without any would become NaN.
-            hidden = far if real is None or hidden is None else hidden | (far & real[:, None, :, None])
-        if hidden is not None:
-            scores.view(self.bucket.rows, self.heads, *scores.shape[1:]).masked_fill_(hidden, float("-inf"))
+            for row, size in enumerate(self.bucket.sizes):
+                # A place of padding sees all real tokens: a row of scores without any would become NaN.
+                by_row[row, :, :size].masked_fill_(far[:size], float("-inf"))
 
     def zero_padding(self, values: torch.Tensor) -> torch.Tensor:
         """Set the places of padding to zero, in place."""
-        if self.bucket.real is not None:
-            shaped = values.view(self.bucket.rows, self.heads, self.bucket.length, -1)
-            shaped.mul_(self.bucket.real[:, None, :, None])
+        by_row = values.view(self.rows, self.heads, self.length, -1)
+        for row, size in enumerate(self.bucket.sizes):
+            by_row[row, :, size:] = 0.0
+        by_row[len(self.bucket.sizes) :] = 0.0
         return values

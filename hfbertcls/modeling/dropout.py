@@ -12,26 +12,39 @@ _RESOLUTION = 1 << 15
 _ONE_AS_BF16 = 0x3F80  # the bits of 1.0
 
 
-def keep_mask(shape: torch.Size | tuple[int, ...], probability: float, dtype: torch.dtype) -> torch.Tensor:
-    """Draw which elements dropout keeps: 1 where it does, 0 elsewhere, on the CPU.
+def _keep_bits(count: int, probability: float) -> torch.Tensor:
+    """For each of so many elements all 16 bits set where dropout keeps it, none elsewhere; int16 of shape `(count,)`.
 
     PyTorch draws one element after the other on a CPU, which takes longer than the matrix products of a small model.
     Here a generator of 64-bit numbers, seeded from PyTorch's own (so seeds and checkpoints hold), gives four elements at
     a time. The probability is kept to 1/32,768 (3,277/32,768 for 0.1).
+    """
+    seed = int(torch.randint(2**62, ()))
+    words = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64, size=(count + 3) // 4, dtype=np.uint64)
+    bits = torch.from_numpy(words.view(np.int16))[:count]
+    threshold = _RESOLUTION // 2 - round(probability * _RESOLUTION)
+    # 15 random bits, less the threshold: negative (all bits set after the shift) where the element is kept.
+    return bits.bitwise_right_shift_(1).sub_(threshold).bitwise_right_shift_(15)
+
+
+def keep_mask(shape: torch.Size | tuple[int, ...], probability: float, dtype: torch.dtype) -> torch.Tensor:
+    """Draw which elements dropout keeps: 1 where it does, 0 elsewhere, on the CPU.
 
     Args:
         shape: of the result.
         probability: that an element is dropped (0 to 1).
         dtype: of the result.
     """
-    count = int(np.prod(shape))
-    seed = int(torch.randint(2**62, ()))
-    words = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64, size=(count + 3) // 4, dtype=np.uint64)
-    bits = torch.from_numpy(words.view(np.int16))[:count]
-    threshold = round(probability * _RESOLUTION) - _RESOLUTION // 2
-    # 15 random bits, less the threshold: negative (all bits set after the shift) where the element is dropped.
-    bits.bitwise_right_shift_(1).sub_(threshold).bitwise_right_shift_(15).bitwise_not_().bitwise_and_(_ONE_AS_BF16)
+    bits = _keep_bits(int(np.prod(shape)), probability).bitwise_and_(_ONE_AS_BF16)
     return bits.view(torch.bfloat16).view(shape).to(dtype)
+
+
+def drop(values: torch.Tensor, probability: float) -> torch.Tensor:
+    """Set elements to zero by the draw of `keep_mask`, without scaling the others; on the CPU, and without a gradient."""
+    if values.element_size() == 2:
+        bits = _keep_bits(values.numel(), probability).view(values.shape)
+        return values.view(torch.int16).bitwise_and(bits).view(values.dtype)
+    return values * keep_mask(values.shape, probability, values.dtype)
 
 
 class _Dropped(torch.autograd.Function):

@@ -17,7 +17,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from hfbertcls.modeling.attention import bucketed_attention
+from hfbertcls.modeling.attention import bucketed_attention, rounded_up
 from hfbertcls.modeling.dropout import FastDropout
 from hfbertcls.modeling.loading import POSITIONS_AFTER_PADDING
 
@@ -150,10 +150,12 @@ def _leave_out_padding(
     lengths = real.sum(dim=1)
     boundaries = F.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
     longest = int(lengths.max())
+    tokens = int(boundaries[-1])
+    behind = (0, computed_tokens(tokens, ids.device.type, bf16=_computes_in_bf16(model)) - tokens)
     packed = {
         **named,
-        "input_ids": ids[real][None],
-        "position_ids": _positions(model, ids, real)[real][None],
+        "input_ids": F.pad(ids[real], behind, value=model.config.pad_token_id or 0)[None],
+        "position_ids": F.pad(_positions(model, ids, real)[real], behind)[None],
         # transformers builds no mask where it is given one of four dimensions; the attention function needs none.
         "attention_mask": ids.new_zeros((1, 1, 1, 1)),
         "cu_seq_lens_q": boundaries,
@@ -162,8 +164,17 @@ def _leave_out_padding(
         "max_length_k": longest,
     }
     if named.get("token_type_ids") is not None:
-        packed["token_type_ids"] = named["token_type_ids"][real][None]
+        packed["token_type_ids"] = F.pad(named["token_type_ids"][real], behind)[None]
     return arguments, packed
+
+
+def computed_tokens(tokens: int, device_type: str, *, bf16: bool) -> int:
+    """How many tokens a packed batch is computed as: with bf16 on a CPU a few more than it has (`rounded_up`)."""
+    return rounded_up(tokens) if bf16 and device_type == "cpu" else tokens
+
+
+def _computes_in_bf16(model: "PreTrainedModel") -> bool:
+    return torch.is_autocast_enabled(model.device.type) or model.dtype == torch.bfloat16
 
 
 def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:

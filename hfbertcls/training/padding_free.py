@@ -6,7 +6,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.utils import logging
 
-from hfbertcls.modeling.packing import enable_packing
+from hfbertcls.modeling.packing import computed_tokens, enable_packing
 from hfbertcls.training.arguments import TextClassificationTrainingArguments
 
 
@@ -31,6 +31,10 @@ class PaddingFreeTrainer(Trainer):
         model: nn.Module = super().call_model_init(trial)
         self._choose_way(model)
         return model
+
+    def computed_positions(self, tokens: int) -> int:
+        """How many positions the packed model computes for a batch of so many real tokens."""
+        return computed_tokens(tokens, self.args.device.type, bf16=bool(self.args.bf16))
 
     def _choose_way(self, model: Any) -> None:
         args: Any = self.args

@@ -25,6 +25,7 @@ from hfbertcls.sharing.push import PushRequest, check_destination, push_director
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
+from hfbertcls.training.embedding_rows import RowGradientTrainer
 from hfbertcls.training.padding_free import PaddingFreeTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.reporting import report_on_trainer
@@ -48,7 +49,7 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     return {name: value for name, value in classification_scores(gold, logits).items() if value is not None}
 
 
-class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, PaddingFreeTrainer):
+class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientTrainer, PaddingFreeTrainer):
     """`Trainer` for text classifiers; takes what its parent takes.
 
     What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
@@ -141,7 +142,8 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, PaddingFreeT
     ) -> torch.Tensor:
         """As the parent; counts what it sees."""
         if "input_ids" in inputs:
-            self.throughput.count(inputs, padded=not is_packed(cast(nn.Module, self.model)))
+            packed = is_packed(cast(nn.Module, self.model))
+            self.throughput.count(inputs, self.computed_positions if packed else None)
         return super().training_step(model, inputs, num_items_in_batch)
 
     def compute_loss(

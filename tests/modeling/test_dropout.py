@@ -1,9 +1,10 @@
 """Our dropout: the distribution that was asked for, from PyTorch's seed."""
 
+import numpy as np
 import pytest
 import torch
 
-from hfbertcls.modeling.attention import bucketed_attention
+from hfbertcls.modeling.attention import bucketed_attention, rounded_up
 from hfbertcls.modeling.dropout import FastDropout, keep_mask
 
 
@@ -51,7 +52,7 @@ def test_attention_with_dropout_is_that_of_the_formula():
     torch.manual_seed(7)
     found = bucketed_attention(query, key, value, (9,), 0.3, 0.5, None)
     torch.manual_seed(7)
-    kept = keep_mask((2, 9, 9), 0.3, torch.float64)
+    kept = keep_mask((2, 16, 16), 0.3, torch.float64)[:, :9, :9]  # (as it is computed: 9 tokens as 16)
     weights = torch.softmax(0.5 * query.transpose(0, 1) @ key.transpose(0, 1).transpose(1, 2), -1) * kept / 0.7
     expected = (weights @ value.transpose(0, 1)).transpose(0, 1)
     torch.testing.assert_close(found, expected)
@@ -62,6 +63,26 @@ def test_attention_with_dropout_is_that_of_the_formula():
         strict=True,
     ):
         torch.testing.assert_close(one, other)
+
+
+def test_there_are_few_sizes_and_little_padding():
+    assert [rounded_up(count) for count in (1, 8, 9, 208, 300, 4_400)] == [8, 8, 16, 208, 304, 4_608]
+    sizes = range(64, 9_000)
+    assert all(count <= rounded_up(count) <= 1.13 * count for count in sizes)
+    assert np.mean([rounded_up(count) / count for count in sizes]) < 1.03
+    assert len({rounded_up(count) for count in sizes}) < 140
+
+
+def test_tokens_behind_the_last_text_have_no_part_in_anything():
+    torch.manual_seed(0)
+    states = [torch.randn(24, 2, 4, requires_grad=True) for _ in range(3)]
+    found = bucketed_attention(*states, (9, 4), 0.0, 0.5, None)
+    alone = bucketed_attention(*[one[:13] for one in states], (9, 4), 0.0, 0.5, None)
+    torch.testing.assert_close(found[:13], alone)
+    assert not found[13:].any()
+    for gradient in torch.autograd.grad(found.square().sum(), states):
+        assert gradient[:13].any()
+        assert not gradient[13:].any()
 
 
 def test_backward_through_buckets_passes_a_numerical_check():

@@ -1,6 +1,7 @@
 """How fast training goes, and how much of it is arithmetic on padding."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -38,19 +39,18 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         """Stop the clock."""
         self.seconds_ += time.perf_counter() - self._began
 
-    def count(self, inputs: dict[str, Any], *, padded: bool = True) -> None:
+    def count(self, inputs: dict[str, Any], computed: Callable[[int], int] | None = None) -> None:
         """Count a batch with `attention_mask` or `input_ids` of shape `(rows, positions)`.
 
         Args:
             inputs: the batch.
-            padded: whether the model computes the padding of the batch, too.
+            computed: how many positions the model computes for so many real tokens; None if it computes all padding.
         """
-        shape = inputs["input_ids"].shape
-        positions = shape[0] * shape[1]
-        tokens = int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else positions
-        self.rows_ += shape[0]
+        rows, length = inputs["input_ids"].shape
+        tokens = int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else rows * length
+        self.rows_ += rows
         self.tokens_ += tokens
-        self.positions_ += positions if padded else tokens
+        self.positions_ += rows * length if computed is None else computed(tokens)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
