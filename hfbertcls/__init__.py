@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from hfbertcls.evaluation.abstaining import threshold_for_accuracy
     from hfbertcls.evaluation.report import Report
+    from hfbertcls.export import Exported, export_onnx
     from hfbertcls.inference.bulk import BulkOptions, BulkResult, predict_file
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.learning_curve import add_learning_curve
@@ -57,6 +58,7 @@ _HOMES = {
     "CALLBACKS": "hfbertcls.registry",
     "ConfigurationError": "hfbertcls.errors",
     "DatasetError": "hfbertcls.errors",
+    "Exported": "hfbertcls.export",
     "HfBertClsError": "hfbertcls.errors",
     "LabelSchema": "hfbertcls.data.dataset",
     "MetricEarlyStoppingCallback": "hfbertcls.training.callbacks.early_stopping",
@@ -82,6 +84,7 @@ _HOMES = {
     "compare_models": "hfbertcls.comparison",
     "enable_packing": "hfbertcls.modeling.packing",
     "evaluate_model": "hfbertcls.measure",
+    "export_onnx": "hfbertcls.export",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
     "load_pipeline": "hfbertcls.inference.pipelines",
@@ -116,6 +119,7 @@ __all__ = [
     "ConfigurationError",
     "DatasetError",
     "DeployedSpace",
+    "Exported",
     "HfBertClsError",
     "LabelSchema",
     "MetricEarlyStoppingCallback",
@@ -146,6 +150,7 @@ __all__ = [
     "deploy_space",
     "enable_packing",
     "evaluate_model",
+    "export_onnx",
     "load_for_inference",
     "load_for_training",
     "load_pipeline",

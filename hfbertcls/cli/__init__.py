@@ -11,13 +11,26 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
-from hfbertcls.cli import compare, doctor, env, evaluate, extension, predict, push, quickstart, space, train, verify
+from hfbertcls.cli import (
+    compare,
+    doctor,
+    env,
+    evaluate,
+    export,
+    extension,
+    predict,
+    push,
+    quickstart,
+    space,
+    train,
+    verify,
+)
 from hfbertcls.cli.configuration import expand_config
 from hfbertcls.cli.process import keep_freed_memory
 from hfbertcls.errors import HfBertClsError, shorten
 
 
-_VERBS = (quickstart, doctor, train, evaluate, compare, predict, push, verify, space, extension, env)
+_VERBS = (quickstart, doctor, train, evaluate, compare, predict, export, push, verify, space, extension, env)
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
@@ -26,6 +39,7 @@ from labelled text to a classifier:
   hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
   hfbertcls compare O tfidf --dataset D                         is one classifier better than another?
   hfbertcls predict O --input F --output G                      score a file of any size
+  hfbertcls export O --dataset D                                as ONNX, with the accuracy it costs
   hfbertcls push O USER/NAME                                    share it on the Hub, in one commit
   hfbertcls verify O                                            derive every figure on the card again
   hfbertcls space USER/NAME                                     a demo of it: a Gradio Space (here: --launch)

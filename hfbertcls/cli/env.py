@@ -9,6 +9,7 @@ from hfbertcls.cli.options import refuse_unknown
 
 _OPTIONAL = {
     "gradio": "demos (pip install 'hfbertcls[demo]')",
+    "onnxruntime": "export (pip install 'hfbertcls[onnx]')",
     "tensorboard": "--report-to tensorboard",
     "trackio": "--report-to trackio",
     "wandb": "--report-to wandb",

@@ -123,7 +123,10 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
             f"the directory {directory.resolve().name!r} is no complete model repository: it lacks "
             f"{listing([*missing, *([] if weights else ['model.safetensors'])])}. Name one that hfbertcls train wrote"
         )
-    names = [*_NEEDED, *weights, "training_args.json", *_TOKENIZER_FILES, *(f"plots/{name}" for name in _PLOTS)]
+    report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
+    exports = [one["file"] for one in report.model.get("exports", [])]
+    plots = [f"plots/{name}" for name in _PLOTS]
+    names = [*_NEEDED, *weights, *exports, "training_args.json", *_TOKENIZER_FILES, *plots]
     if predictions:
         names += sorted(f"predictions/{path.name}" for path in (directory / "predictions").glob("*.parquet"))
     return [name for name in dict.fromkeys(names) if (directory / name).is_file()]

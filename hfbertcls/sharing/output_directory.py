@@ -159,7 +159,7 @@ class OutputDirectory:
         """Remove what an earlier run left, and nothing else."""
         for name in (_WEIGHTS, "README.md", "report.json", "metrics.jsonl", "training_args.json", "config.json"):
             (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "plots", _SEEDS, _CURVE, _STAGING, _BACKUP):
+        for name in ("checkpoints", "predictions", "plots", "onnx", _SEEDS, _CURVE, _STAGING, _BACKUP):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def publish(self) -> None:

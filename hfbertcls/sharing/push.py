@@ -26,7 +26,17 @@ from hfbertcls.sharing.verify import verify_directory
 
 
 # Files that an earlier push, or another tool, may have left and that would lie beside the new model.
-_STALE = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".h5", ".msgpack", ".parquet", ".png")
+_STALE = (
+    ".safetensors",
+    ".safetensors.index.json",
+    ".bin",
+    ".bin.index.json",
+    ".h5",
+    ".msgpack",
+    ".parquet",
+    ".png",
+    ".onnx",
+)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ def verify_repository(repo_id: str, revision: str | None = None) -> Verification
         "*.safetensors",
         "*.safetensors.index.json",
         "predictions/*.parquet",
+        "onnx/*.onnx",
     ]
     with TemporaryDirectory() as folder:
         try:
@@ -117,6 +118,12 @@ def _files(folder: Path, report: Report, fence: Fence) -> Iterator[str]:
         yield f"model.safetensors: its SHA-256 is not the one that report.json states ({str(stated)[:16]}…)"
     elif not weights.is_file() and not list(folder.glob("model-*.safetensors")):
         yield "model.safetensors: it is not there"
+    for export in report.model.get("exports", []):
+        path = folder / export["file"]
+        if not path.is_file():
+            yield f"{export['file']}: it is not there"
+        elif sha256_of(path) != export["sha256"]:
+            yield f"{export['file']}: its SHA-256 is not the one that report.json states"
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         names = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]

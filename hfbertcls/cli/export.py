@@ -1,0 +1,74 @@
+"""`hfbertcls export`: a classifier for other run-times."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, refuse_unknown, say
+
+
+def add_parser(verbs: Any) -> argparse.ArgumentParser:
+    """Declare the verb."""
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        "export",
+        allow_abbrev=False,
+        help="write a classifier as ONNX, with the accuracy it costs",
+        description="Write a classifier as ONNX, and measure on your text how far it agrees with the original, and how fast it is. "
+        "A directory that hfbertcls wrote gets a folder onnx/, which its card states and a push shares.",
+    )
+    parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
+    add_model_options(parser)
+    add_data_options(parser, required=False)
+    parser.add_argument("--split", metavar="S", help="default: test, else validation, else the only one")
+    parser.add_argument("--format", choices=("onnx",), default="onnx", help="default: onnx")
+    parser.add_argument("--quantize", choices=("int8",), help="also write a graph with 8-bit weights")
+    parser.add_argument("--output-dir", metavar="O", help="write there instead of into M")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export."""
+    refuse_unknown(options)
+
+    from hfbertcls.data.loading import load_text_dataset
+    from hfbertcls.export import Exported, doubts_of, export_onnx
+
+    data = None
+    if options.dataset is not None:
+        data = load_text_dataset(options.dataset, **columns_of(options), make_splits=False)
+    exported = export_onnx(
+        model_source(options),
+        options.output_dir,
+        dataset=data,
+        split=options.split,
+        int8=options.quantize == "int8",
+        overwrite=options.overwrite,
+        say=say,
+    )
+    if options.json:
+        print(json.dumps([asdict(one) for one in exported]))
+        return 0
+
+    def described(one: Exported) -> str:
+        found = one.agreement
+        where = f"{found.rows:,} rows of {found.split}" if found.split else f"{found.rows:,} random texts"
+        lines = [
+            f"{one.file} ({one.bytes / 1e6:,.0f} MB"
+            + (f", original {one.original_bytes / 1e6:,.0f} MB)" if one.original_bytes else ")"),
+            f"  same label as the original on {found.same_label:.2%} of {where}; logits differ by up to {found.largest_difference:.2g}",
+        ]
+        if found.accuracy is not None:
+            lines.append(
+                f"  accuracy {found.accuracy:.4f} (original {found.original_accuracy:.4f}), macro F1 {found.f1_macro:.4f} "
+                f"({found.original_f1_macro:.4f})"
+            )
+        lines.append(
+            f"  {found.texts_per_second:,.0f} texts a second here (original {found.original_texts_per_second:,.0f}, without padding)"
+        )
+        doubt = doubts_of(one)
+        return "\n".join([*lines, *([f"  note: {doubt}"] if doubt else [])])
+
+    print("\n".join(described(one) for one in exported))
+    return 0

@@ -1,0 +1,263 @@
+"""`export_onnx()`: a classifier for other run-times, with what that costs, measured on real text."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.checks import require_single_label
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.description import Say, silent
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
+from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.measure import choose_split, schema_of
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.onnx_graph import OnnxClassifier, require_onnx, save_graph, to_int8, to_onnx
+from hfbertcls.sharing.model_repository import rewrite_report, sha256_of
+from hfbertcls.sharing.output_directory import OutputDirectory
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FOLDER = "onnx"
+"""The folder and the names of the files are those that optimum and transformers.js look for."""
+FILES = {"fp32": "model.onnx", "int8": "model_quantized.onnx"}
+LEAST_AGREEMENT = 0.995
+"""Share of the rows on which an fp32 graph must give the label of the original."""
+_MOST_DIFFERENCE = 1e-2
+_LITTLE_AGREEMENT = 0.985
+_MADE_UP_TEXTS = 256
+_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an export compares with the original, in fp32, on the same rows.
+
+    Args:
+        split: of the data; None if there were none, and random token ids were compared instead.
+        rows: how many.
+        same_label: share of the rows with the same prediction (0 to 1).
+        largest_difference: of a logit.
+        accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
+        texts_per_second, original_texts_per_second: on this machine, both sorted by length and in batches.
+    """
+
+    split: str | None
+    rows: int
+    same_label: float
+    largest_difference: float
+    accuracy: float | None
+    original_accuracy: float | None
+    f1_macro: float | None
+    original_f1_macro: float | None
+    texts_per_second: float
+    original_texts_per_second: float
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One file of an export.
+
+    Args:
+        file: relative to the directory, with `/`.
+        precision: `fp32` or `int8`.
+        bytes: its size; `original_bytes` is that of the weights.
+        sha256: of its bytes.
+        agreement: with the original.
+    """
+
+    file: str
+    precision: str
+    bytes: int
+    original_bytes: int | None
+    sha256: str
+    agreement: Agreement
+
+
+def export_onnx(
+    model: str | ModelSource,
+    output_dir: str | Path | None = None,
+    *,
+    dataset: str | TextDataset | None = None,
+    split: str | None = None,
+    int8: bool = False,
+    overwrite: bool = False,
+    say: Say = silent,
+) -> list[Exported]:
+    """Write a classifier as ONNX, and measure on real text how far it agrees with the original.
+
+    Args:
+        model: a Hub id, a directory, or a `ModelSource`.
+        output_dir: gets `onnx/`, the configuration, the tokenizer and `export.json`. None adds `onnx/` to a directory that
+            hfbertcls wrote: its report and card state the export, and a push shares it.
+        dataset: what `load_text_dataset` takes, or its result; None compares random token ids, which says how exact the
+            graph is, but not what it costs.
+        split: which split; by default test, else validation, else the only one.
+        int8: also write a graph with 8-bit weights.
+        overwrite: replace an earlier export.
+        say: gets each line of what is done, for a person.
+
+    Returns:
+        what was written, fp32 first.
+
+    Raises:
+        MissingAssetError: if ONNX Runtime or an exporter is not installed.
+        ConfigurationError: if `output_dir` is needed.
+        DatasetError: if the data cannot be used.
+        ModelError: if the model cannot be exported, or the graph does not agree with it; nothing is written then.
+        OutputDirectoryError: if an export is there already.
+    """
+    require_onnx()
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    config = load_config(source)
+    adds = output_dir is None
+    if adds and not (source.is_local and (source.path / "report.json").is_file()):
+        raise ConfigurationError(
+            f"{source.public_name!r} is no directory that hfbertcls wrote, so the export needs a place of its own. Pass "
+            "--output-dir"
+        )
+    directory = OutputDirectory(source.path if output_dir is None else Path(output_dir))
+    if (directory.path / FOLDER).exists() and not overwrite:
+        raise OutputDirectoryError(
+            f"{directory.path.name!r} holds an export already ({FOLDER}/). Pass --overwrite to replace it"
+        )
+    if not adds and not (directory.path / FOLDER).exists():
+        directory.check(overwrite=False)
+    data = load_text_dataset(dataset, make_splits=False) if isinstance(dataset, str) else dataset
+    loaded: Any = load_for_inference(source)
+    tokenizer = load_tokenizer(source)
+    rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config))
+
+    say("Exporting to ONNX ...")
+    programs = {"fp32": to_onnx(loaded, tokenizer)}
+    if int8:
+        programs["int8"] = to_int8(programs["fp32"])
+    with directory.claimed():
+        staging = directory.staging / FOLDER
+        staging.mkdir(parents=True)
+        weights = source.path / "model.safetensors" if source.is_local else None
+        exported = []
+        for precision, program in programs.items():
+            path = staging / FILES[precision]
+            save_graph(program, path)
+            say(f"Comparing {precision} with the original on {len(rows.tokenized.num_tokens):,} texts ...")
+            agreement = _compared(path, loaded, tokenizer, rows)
+            _require_agreement(agreement, precision)
+            original = weights.stat().st_size if weights is not None and weights.is_file() else None
+            exported.append(
+                Exported(f"{FOLDER}/{path.name}", precision, path.stat().st_size, original, sha256_of(path), agreement)
+            )
+        if not adds:
+            loaded.config.save_pretrained(str(directory.staging))
+            tokenizer.save_pretrained(str(directory.staging))
+            (directory.staging / "export.json").write_text(_as_json(exported), encoding="utf-8")
+        _publish(directory, exported if adds else None)
+    return exported
+
+
+@dataclass(frozen=True)
+class _Rows:
+    tokenized: TokenizedSplit
+    gold: npt.NDArray[np.int64] | None
+    split: str | None
+
+
+def _rows_of(
+    data: TextDataset | None,
+    split: str | None,
+    model: Any,
+    source: ModelSource,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+) -> _Rows:
+    if data is None:
+        generator = np.random.default_rng(0)
+        sizes = generator.integers(1, max_length, _MADE_UP_TEXTS)
+        ids = [generator.integers(0, int(model.config.vocab_size), size) for size in sizes]
+        return _Rows(tokenize_texts([str(tokenizer.decode(row)) for row in ids], tokenizer, max_length), None, None)
+    require_single_label(data)
+    name = choose_split(data, split)
+    schema = schema_of(model, source, data)
+    tokenized = tokenize_split(data.splits[name], tokenizer, max_length, schema)
+    return _Rows(tokenized, np.asarray(tokenized.dataset["labels"], dtype=np.int64), name)
+
+
+def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows: _Rows) -> Agreement:
+    graph = OnnxClassifier(path)
+    expected, seconds = _timed(lambda: score(model, tokenizer, rows.tokenized))
+    found, own_seconds = _timed(lambda: graph.score(tokenizer, rows.tokenized))
+    scores: dict[str, float | None] = {}
+    for prefix, logits in (("", found), ("original_", expected)):
+        figures = classification_scores(rows.gold, logits) if rows.gold is not None else {}
+        scores |= {f"{prefix}{name}": figures.get(name) for name in ("accuracy", "f1_macro")}
+    return Agreement(
+        split=rows.split,
+        rows=len(expected),
+        same_label=float((expected.argmax(axis=1) == found.argmax(axis=1)).mean()),
+        largest_difference=float(np.abs(expected - found).max()),
+        accuracy=scores["accuracy"],
+        original_accuracy=scores["original_accuracy"],
+        f1_macro=scores["f1_macro"],
+        original_f1_macro=scores["original_f1_macro"],
+        texts_per_second=len(found) / own_seconds,
+        original_texts_per_second=len(expected) / seconds,
+    )
+
+
+def _timed(compute: Callable[[], npt.NDArray[np.float32]]) -> tuple[npt.NDArray[np.float32], float]:
+    """A result, and the least of the seconds that it took: the first time warms up."""
+    seconds = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        result = compute()
+        seconds.append(time.perf_counter() - began)
+    return result, min(seconds)
+
+
+def _require_agreement(agreement: Agreement, precision: str) -> None:
+    if precision != "fp32":
+        return
+    if agreement.same_label < LEAST_AGREEMENT or not agreement.largest_difference <= _MOST_DIFFERENCE:
+        raise ModelError(
+            f"the ONNX graph gives the label of the original on {agreement.same_label:.1%} of {agreement.rows:,} texts, with logits "
+            f"that differ by up to {agreement.largest_difference:.2g}; at least {LEAST_AGREEMENT:.1%} and at most "
+            f"{_MOST_DIFFERENCE:g} were expected. Nothing was written. Try another version of torch or onnxruntime"
+        )
+
+
+def doubts_of(exported: Exported) -> str | None:
+    """What a person must hear about an export, if anything."""
+    agreement = exported.agreement
+    if agreement.split is None:
+        return "random token ids were compared: pass --dataset to learn how many predictions change"
+    if agreement.same_label < _LITTLE_AGREEMENT:
+        return f"{1 - agreement.same_label:.1%} of the predictions change with {exported.precision}: look whether that is worth it"
+    return None
+
+
+def _as_json(exported: list[Exported]) -> str:
+    return json.dumps({"schema_version": 1, "files": [asdict(one) for one in exported]}, indent=2) + "\n"
+
+
+def _publish(directory: OutputDirectory, stated: list[Exported] | None) -> None:
+    """Move the staged files into place, then write what is `stated` into report and card."""
+    shutil.rmtree(directory.path / FOLDER, ignore_errors=True)
+    for entry in list(directory.staging.iterdir()):
+        os.replace(entry, directory.path / entry.name)  # noqa: PTH105  (files of an earlier export are replaced)
+    if stated is not None:
+        report = Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
+        facts = {**report.model, "exports": [asdict(one) for one in stated]}
+        rewrite_report(directory.path, replace(report, model=facts))

@@ -1,0 +1,145 @@
+"""A classifier as an ONNX graph: written by transformers' exporter, quantised and run by ONNX Runtime."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.errors import MissingAssetError, ModelError, shorten
+from hfbertcls.modeling.engine import batches_by_length
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from hfbertcls.data.tokenization import TokenizedSplit
+
+
+_SAMPLE = ["one text", "and another one that is longer"]
+_TOKENS_PER_BATCH = 512
+"""Small batches, as they are in use: an 8-bit graph rounds activations by the largest of the batch, so larger ones cost more."""
+
+
+def require_onnx() -> None:
+    """Find out whether everything that an export needs is installed.
+
+    Raises:
+        MissingAssetError: naming what is missing, and the command that installs it.
+    """
+    try:
+        import onnxruntime  # noqa: F401, PLC0415
+        import onnxscript  # noqa: F401, PLC0415
+    except ImportError as err:
+        raise MissingAssetError(
+            f"an export to ONNX needs {err.name}, which is not installed. Run: pip install 'hfbertcls[onnx]'"
+        ) from err
+    try:
+        import transformers.exporters  # noqa: F401, PLC0415
+    except ImportError as err:
+        raise MissingAssetError(
+            "an export to ONNX needs a transformers with exporters (tested with 5.23). Run: pip install -U transformers"
+        ) from err
+
+
+def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Any:
+    """Turn a classifier into a graph for any number of texts of any length; logits come out, calibrated as in the model.
+
+    Args:
+        model: as it was loaded, on the CPU: its padding must not have been left out (`enable_packing`) yet.
+        tokenizer: its outputs are the inputs of the graph, int64 of shape `(texts, tokens)`.
+
+    Returns:
+        An `onnx_ir.Model` with the output `logits`, float32 of shape `(texts, labels)`.
+
+    Raises:
+        ModelError: if the exporter cannot do it.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+    from transformers.exporters.configs import OnnxConfig  # noqa: PLC0415
+    from transformers.exporters.exporter_onnx import OnnxExporter  # noqa: PLC0415
+
+    inputs = dict(tokenizer(_SAMPLE, padding=True, return_tensors="pt"))
+    # Without names for the sizes: named ones must hold for every number, and a model has a longest text.
+    sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    config = OnnxConfig(dynamic_shapes=dict.fromkeys(inputs, sizes))
+    try:
+        with _quietly():
+            exporter = OnnxExporter()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+            return exporter.export(model, inputs, config).program
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as err:
+        raise ModelError(
+            f"{type(model).__name__} cannot be exported to ONNX ({type(err).__name__}: {shorten(str(err), 200)})"
+        ) from err
+
+
+def to_int8(program: Any) -> Any:
+    """The graph with 8-bit weights, one scale for each output; activations are rounded as they come.
+
+    One scale for a whole matrix costs three times as many changed predictions. Of the 8 bits the weights use 7: processors
+    without 8-bit dot products (before AVX-512 VNNI) would overflow, and with them the predictions are as good.
+    """
+    from transformers.exporters.configs import ExportFormat  # noqa: PLC0415
+    from transformers.exporters.quantizers.quantizer_onnxruntime import (  # noqa: PLC0415
+        OnnxRuntimeDynamicConfig,
+        OnnxRuntimeQuantizer,
+    )
+
+    config = OnnxRuntimeDynamicConfig(per_channel=True, reduce_range=True)
+    with _quietly():
+        return OnnxRuntimeQuantizer(config).quantize(program, {}, ExportFormat.ONNX)
+
+
+def save_graph(program: Any, path: Path) -> None:
+    """Write a graph and its weights into one file."""
+    import onnx_ir  # noqa: PLC0415
+
+    onnx_ir.save(program, str(path))
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the progress that the exporters print, and their remarks on each other's versions."""
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+class OnnxClassifier:
+    """A graph of `save_graph`, run on the CPU by ONNX Runtime.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime  # noqa: PLC0415
+
+        self._session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self._inputs = [given.name for given in self._session.get_inputs()]
+
+    def score(self, tokenizer: "PreTrainedTokenizerBase", tokenized: "TokenizedSplit") -> npt.NDArray[np.float32]:
+        """The logits of every row, as `engine.score` gives them: sorted by length, in the order of the rows."""
+        columns = [name for name in self._inputs if name in tokenized.dataset.column_names]
+        inputs: Any = tokenized.dataset.select_columns(columns)
+        lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
+        batches = list(batches_by_length(lengths, _TOKENS_PER_BATCH))
+        logits: list[npt.NDArray[np.float32]] = []
+        for positions in batches:
+            rows = [inputs[int(position)] for position in positions]
+            batch: Any = tokenizer.pad(rows, padding=True, return_tensors="np")
+            feed = {name: np.asarray(batch[name], dtype=np.int64) for name in self._inputs}
+            logits.append(self._session.run(["logits"], feed)[0])
+        together = np.concatenate(logits)
+        result = np.empty_like(together)
+        result[np.concatenate(batches)] = together
+        return result
