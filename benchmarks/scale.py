@@ -1,0 +1,157 @@
+"""Double the rows and look whether time doubles and memory does not: for `predict`, and for what training does with data.
+
+    python benchmarks/scale.py --data DIR --tokenizer MODEL_DIR predict
+    python benchmarks/scale.py --data DIR --tokenizer MODEL_DIR training --largest 640000
+
+DIR has a train file; its texts are repeated, each time with another word in front. Each size has a process of its own. For
+`predict` the classifier is a BERT of one small layer with random weights, so that reading, tokenising and writing are
+measured and not matrix products. `training` is all that `hfbertcls train` does before its first step (reading, checking,
+cutting splits, looking for leakage, tokenising) and fifty batches drawn. Memory is the largest resident size, and its
+anonymous part (without pages of files, which the system may drop at any time), both above that of the smallest size.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+
+class Memory(threading.Thread):
+    """Looks at the resident size every few milliseconds; MB."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.resident = self.anonymous = 0.0
+
+    def run(self) -> None:
+        """Look until the process ends."""
+        while True:
+            lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+            sizes = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "RssAnon"))}
+            self.resident = max(self.resident, int(sizes["VmRSS"]) / 1_024)
+            self.anonymous = max(self.anonymous, int(sizes["RssAnon"]) / 1_024)
+            time.sleep(0.02)
+
+
+def write_rows(path: Path, data: Path, rows: int) -> None:
+    """So many rows of CSV, no two of them with the same text."""
+    from hfbertcls import load_text_dataset
+
+    split = load_text_dataset(str(data), make_splits=False).splits["train"]
+    texts, labels = split.texts, split.labels
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for row, (text, label) in enumerate(itertools.islice(itertools.cycle(zip(texts, labels, strict=True)), rows)):
+            writer.writerow([f"{row // len(texts)}-{row % 97} {text}", label])
+
+
+def tiny_classifier(directory: Path, tokenizer_dir: str) -> None:
+    """A classifier of two labels with random weights, for the tokenizer of a real model."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from hfbertcls import ModelSource, load_tokenizer
+
+    tokenizer = load_tokenizer(ModelSource(tokenizer_dir))
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def predict(folder: Path) -> None:
+    """Score the file."""
+    from hfbertcls import BulkOptions, predict_file
+
+    predict_file(str(folder / "model"), folder / "rows.csv", folder / "answers.parquet", BulkOptions(overwrite=True))
+
+
+def training(folder: Path) -> None:
+    """Do with the file what a run does before it computes."""
+    from hfbertcls import (
+        ModelSource,
+        TextClassificationTrainer,
+        TextClassificationTrainingArguments,
+        load_for_training,
+        load_text_dataset,
+        load_tokenizer,
+        tokenize_split,
+    )
+    from hfbertcls.diagnosis.doctor import examine
+    from hfbertcls.run import MOST_ROWS
+
+    data = load_text_dataset(str(folder / "rows.csv"))
+    examine(data, most_rows=MOST_ROWS).require_trainable()
+    tokenizer = load_tokenizer(ModelSource(str(folder / "model")))
+    tokenized = {name: tokenize_split(split, tokenizer, 128, data.schema) for name, split in data.splits.items()}
+    trainer = TextClassificationTrainer(
+        load_for_training(ModelSource(str(folder / "model")), data.schema, seed=0).model,
+        TextClassificationTrainingArguments(str(folder / "out"), max_steps=50, eval_every="no", learning_rate=1e-4),
+        train_dataset=tokenized["train"].dataset,
+        processing_class=tokenizer,
+    )
+    for _ in itertools.islice(trainer.get_train_dataloader(), 50):
+        pass
+
+
+PARTS = {"predict": predict, "training": training}
+
+
+def work(part: str, folder: Path) -> None:
+    """Do one size, and print seconds and MB."""
+    import datasets
+    import torch
+    import transformers
+
+    from hfbertcls.cli import prepare_process
+
+    prepare_process()
+    transformers.logging.set_verbosity_error()
+    datasets.disable_progress_bars()
+    del torch
+    memory = Memory()
+    memory.start()
+    began, cpu = time.perf_counter(), time.process_time()
+    PARTS[part](folder)
+    found = time.perf_counter() - began, time.process_time() - cpu, memory.resident, memory.anonymous
+    print(json.dumps(found))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--tokenizer")
+    parser.add_argument("--smallest", type=int, default=10_000)
+    parser.add_argument("--largest", type=int, default=1_000_000)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work is not None:
+        work(options.part, options.work)
+        return
+    sizes = [options.smallest]
+    while sizes[-1] * 2 <= options.largest * 1.3:
+        sizes.append(min(sizes[-1] * 2, options.largest))
+    print("| rows | seconds | CPU seconds | rows a second | resident MB | anonymous MB |\n|--:|--:|--:|--:|--:|--:|")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tiny_classifier(folder / "model", options.tokenizer)
+        for rows in sizes:
+            write_rows(folder / "rows.csv", options.data, rows)
+            command = [sys.executable, __file__, options.part, "--work", str(folder)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds, cpu, resident, anonymous = json.loads(done.stdout.splitlines()[-1])
+            print(f"| {rows:,} | {seconds:,.1f} | {cpu:,.1f} | {rows / seconds:,.0f} | {resident:,.0f} | {anonymous:,.0f} |",
+                  flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
