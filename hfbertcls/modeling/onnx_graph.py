@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _SAMPLE = ["one text", "and another one that is longer"]
-_TOKENS_PER_BATCH = 512
+TOKENS_PER_BATCH = 512
 """Small batches, as they are in use: an 8-bit graph rounds activations by the largest of the batch, so larger ones cost more."""
 
 
@@ -127,12 +127,17 @@ class OnnxClassifier:
         self._session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self._inputs = [given.name for given in self._session.get_inputs()]
 
-    def score(self, tokenizer: "PreTrainedTokenizerBase", tokenized: "TokenizedSplit") -> npt.NDArray[np.float32]:
+    def score(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        tokenized: "TokenizedSplit",
+        tokens_per_batch: int = TOKENS_PER_BATCH,
+    ) -> npt.NDArray[np.float32]:
         """The logits of every row, as `engine.score` gives them: sorted by length, in the order of the rows."""
         columns = [name for name in self._inputs if name in tokenized.dataset.column_names]
         inputs: Any = tokenized.dataset.select_columns(columns)
         lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
-        batches = list(batches_by_length(lengths, _TOKENS_PER_BATCH))
+        batches = list(batches_by_length(lengths, tokens_per_batch))
         logits: list[npt.NDArray[np.float32]] = []
         for positions in batches:
             rows = [inputs[int(position)] for position in positions]
