@@ -77,3 +77,14 @@ def test_a_graph_gives_the_logits_of_the_model(name, tmp_path, tiny_tokenizer, v
     assert tokenized.num_tokens.max() == LONGEST
     for most_tokens in (1, 100, 10_000):  # one text at a time, a few, all together
         np.testing.assert_allclose(graph.score(tiny_tokenizer, tokenized, most_tokens), np.stack(expected), atol=1e-4)
+
+
+def test_what_cannot_be_a_graph_is_refused(tiny_tokenizer, monkeypatch):
+    model = classifier("bert", len(tiny_tokenizer))
+    monkeypatch.setattr(onnx_graph, "_LARGEST_FILE", 10)
+    with pytest.raises(ModelError, match=r"the weights of BertForSequenceClassification take .* holds at most"):
+        to_onnx(model, tiny_tokenizer)
+    monkeypatch.undo()
+    monkeypatch.setattr(model, "forward", lambda input_ids, **_: {"logits": torch.tensor(input_ids.sum().item())})
+    with pytest.raises(ModelError, match=r"BertForSequenceClassification cannot be exported to ONNX \("):
+        to_onnx(model, tiny_tokenizer)
