@@ -66,7 +66,7 @@ def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> A
     from transformers.exporters.configs import OnnxConfig  # noqa: PLC0415
     from transformers.exporters.exporter_onnx import OnnxExporter  # noqa: PLC0415
 
-    size = model.get_memory_footprint()
+    size = sum(weight.nbytes for weight in model.parameters())
     if size > _LARGEST_FILE:
         raise ModelError(
             f"the weights of {type(model).__name__} take {size / 1e9:.1f} GB, and one ONNX file holds at most "

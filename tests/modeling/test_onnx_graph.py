@@ -1,18 +1,14 @@
 """A graph gives the logits of the model, for any number of texts of any length; what cannot be a graph is refused."""
 
-import sys
-import warnings
-
 import numpy as np
 import pytest
 import torch
 import transformers
 
 from hfbertcls.data.tokenization import tokenize_texts
-from hfbertcls.errors import MissingAssetError, ModelError
+from hfbertcls.errors import ModelError
 from hfbertcls.modeling import onnx_graph
-from hfbertcls.modeling.onnx_graph import OnnxClassifier, require_onnx, save_graph, to_int8, to_onnx
-from hfbertcls.modeling.packing import enable_packing
+from hfbertcls.modeling.onnx_graph import OnnxClassifier, save_graph, to_onnx
 
 
 SMALL = {
