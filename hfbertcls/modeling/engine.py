@@ -24,6 +24,7 @@ def score(
     on_progress: Callable[[int], None] | None = None,
     *,
     bf16: bool = False,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
 ) -> npt.NDArray[np.float32]:
     """Compute the logits of every row, in fp32 unless asked otherwise, on the device of the model.
 
@@ -33,6 +34,7 @@ def score(
         tokenized (`TokenizedSplit`): the texts.
         on_progress (`Callable[[int], None]`, *optional*): called with the number of rows after each batch.
         bf16 (`bool`): compute the matrix products in bf16. Nothing of a report may come from that.
+        tokens_per_batch (`int`): at most, with padding.
 
     Returns:
         float32 of shape `(rows, num_labels)`, in the order of the rows.
@@ -67,7 +69,7 @@ def score(
             fill(half)
 
     with torch.inference_mode():
-        for positions in batches_by_length(lengths):
+        for positions in batches_by_length(lengths, tokens_per_batch):
             fill(positions)
             if on_progress is not None:
                 on_progress(len(positions))

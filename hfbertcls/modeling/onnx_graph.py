@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from hfbertcls.data.tokenization import TokenizedSplit
 
 
+_LARGEST_FILE = 2**31 - 2**24
+"""Bytes of weights that fit into one file: protobuf ends at 2 GiB, and the graph needs a little."""
 _SAMPLE = ["one text", "and another one that is longer"]
-_TOKENS_PER_BATCH = 512
+TOKENS_PER_BATCH = 512
 """Small batches, as they are in use: an 8-bit graph rounds activations by the largest of the batch, so larger ones cost more."""
 
 
@@ -58,12 +60,18 @@ def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> A
         An `onnx_ir.Model` with the output `logits`, float32 of shape `(texts, labels)`.
 
     Raises:
-        ModelError: if the exporter cannot do it.
+        ModelError: if the exporter cannot do it, or the weights do not fit into one file.
     """
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers.exporters.configs import OnnxConfig  # noqa: PLC0415
     from transformers.exporters.exporter_onnx import OnnxExporter  # noqa: PLC0415
 
+    size = sum(weight.nbytes for weight in model.parameters())
+    if size > _LARGEST_FILE:
+        raise ModelError(
+            f"the weights of {type(model).__name__} take {size / 1e9:.1f} GB, and one ONNX file holds at most "
+            f"{_LARGEST_FILE / 1e9:.1f} GB. Train a smaller encoder, or serve the PyTorch weights"
+        )
     inputs = dict(tokenizer(_SAMPLE, padding=True, return_tensors="pt"))
     # Without names for the sizes: named ones must hold for every number, and a model has a longest text.
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
@@ -127,12 +135,17 @@ class OnnxClassifier:
         self._session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         self._inputs = [given.name for given in self._session.get_inputs()]
 
-    def score(self, tokenizer: "PreTrainedTokenizerBase", tokenized: "TokenizedSplit") -> npt.NDArray[np.float32]:
+    def score(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        tokenized: "TokenizedSplit",
+        tokens_per_batch: int = TOKENS_PER_BATCH,
+    ) -> npt.NDArray[np.float32]:
         """The logits of every row, as `engine.score` gives them: sorted by length, in the order of the rows."""
         columns = [name for name in self._inputs if name in tokenized.dataset.column_names]
         inputs: Any = tokenized.dataset.select_columns(columns)
         lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
-        batches = list(batches_by_length(lengths, _TOKENS_PER_BATCH))
+        batches = list(batches_by_length(lengths, tokens_per_batch))
         logits: list[npt.NDArray[np.float32]] = []
         for positions in batches:
             rows = [inputs[int(position)] for position in positions]

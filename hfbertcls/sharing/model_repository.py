@@ -124,7 +124,9 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
             f"{listing([*missing, *([] if weights else ['model.safetensors'])])}. Name one that hfbertcls train wrote"
         )
     report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
-    exports = [one["file"] for one in report.model.get("exports", [])]
+    stated = {one["file"] for one in report.model.get("exports", [])}
+    # Of what the report states, only what lies in onnx/: a report from elsewhere must not name files of this machine.
+    exports = [name for path in sorted((directory / "onnx").glob("*.onnx")) if (name := f"onnx/{path.name}") in stated]
     plots = [f"plots/{name}" for name in _PLOTS]
     names = [*_NEEDED, *weights, *exports, "training_args.json", *_TOKENIZER_FILES, *plots]
     if predictions:

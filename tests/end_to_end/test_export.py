@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from hfbertcls import ConfigurationError, MissingAssetError, ModelError, OutputDirectoryError, export_onnx
 from hfbertcls import export as exporting
 from hfbertcls.cli import main
-from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.evaluation.scores import softmax
 from hfbertcls.modeling import onnx_graph
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.sharing.model_repository import repository_files
 
 
 ort = pytest.importorskip("onnxruntime")
@@ -106,10 +105,11 @@ def test_elsewhere_it_is_complete_and_the_model_stays_as_it_is(model_dir, tmp_pa
 
 
 def test_without_data_it_says_what_was_not_measured(model_dir, capsys):
-    assert main(["export", str(model_dir)]) == 0
+    assert main(["export", str(model_dir), "--output-dir", str(model_dir)]) == 0  # (which is no other place)
     assert "note: random token ids were compared: pass --dataset" in capsys.readouterr().out
     card = (model_dir / "README.md").read_text()
     assert "| not measured | - | - |" in card
+    assert not (model_dir / "export.json").exists()
     assert main(["verify", str(model_dir)]) == 0
 
 
@@ -123,13 +123,83 @@ def test_a_model_of_others_needs_a_place(tiny_model_dir):
         export_onnx(str(tiny_model_dir))
 
 
-def test_a_graph_that_does_not_agree_is_not_left(model_dir, monkeypatch):
-    monkeypatch.setattr(exporting, "LEAST_AGREEMENT", 1.1)
-    with pytest.raises(ModelError, match="on 100.0% of 256 texts.*Nothing was written"):
-        export_onnx(str(model_dir))
-    assert not (model_dir / "onnx").exists()
-    assert not list(model_dir.glob(".hfbertcls*"))
-    assert "exports" not in json.loads((model_dir / "report.json").read_text())["model"]
+def contents(directory):
+    """Every file and its bytes."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def graph_of_noise(monkeypatch):
+    """Graphs that give every text another label than the model does."""
+    score = onnx_graph.OnnxClassifier.score
+    monkeypatch.setattr(onnx_graph.OnnxClassifier, "score", lambda self, *given: -score(self, *given))
+
+
+def test_a_graph_that_disagrees_is_not_written(graph_of_noise, model_dir, reviews_dir, tmp_path, capsys):
+    before = contents(model_dir)
+    for words in ([], ["--dataset", str(reviews_dir)], ["--output-dir", str(tmp_path / "o")]):
+        assert main(["export", str(model_dir), *words]) == 1
+        assert "logits that differ from the original's by up to" in capsys.readouterr().err
+    assert contents(model_dir) == before
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("precision", "remedy"), [("fp32", "another version of torch"), ("int8", "without --quantize")]
+)
+def test_labels_that_change_are_counted(precision, remedy):
+    few = exporting.Agreement("test", 1_000, 0.94, 1e-3, 0.9, 0.9, 0.9, 0.9, 1.0, 1.0)
+    with pytest.raises(
+        ModelError, match=rf"the {precision} graph gives the label .* on 94.0% of the 1,000 rows.*{remedy}"
+    ):
+        exporting._require_agreement(few, precision)
+
+
+def test_a_doubt_is_said():
+    found = exporting.Agreement("test", 1_000, 0.98, 0.1, 0.9, 0.9, 0.9, 0.9, 1.0, 1.0)
+    one = exporting.Exported("onnx/model_quantized.onnx", "int8", 1, 4, "", found)
+    assert exporting.doubts_of(one) == "2.0% of the predictions change with int8: look whether that is worth it"
+
+
+def test_a_report_cannot_name_other_files_of_this_machine(exported_run, tmp_path):
+    import shutil
+
+    exported_dir = shutil.copytree(exported_run, tmp_path / "film-reviews")
+    (exported_dir / "onnx" / "notes.onnx").write_text("mine")
+    (exported_dir.parent / "secret").write_text("mine")
+    report = json.loads((exported_dir / "report.json").read_text())
+    report["model"]["exports"][0]["file"] = "../secret"
+    (exported_dir / "report.json").write_text(json.dumps(report))
+    names = repository_files(exported_dir)
+    assert [name for name in names if "onnx" in name or "secret" in name] == ["onnx/model_quantized.onnx"]
+
+
+def test_wrong_words_and_places(model_dir, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("x")
+    for words, message in {
+        (str(tmp_path / "nothing"), "--output-dir", str(tmp_path / "o")): "nothing",
+        (str(model_dir), "--output-dir", str(tmp_path / "file")): "is a file. Name a directory",
+        (str(model_dir), "--output-dir", str(tmp_path / "full")): "is not empty",
+    }.items():
+        assert main(["export", *words]) == 1
+        assert message in capsys.readouterr().err
+    for words in (["--format", "tflite"], ["--quantize", "int4"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(["export", str(model_dir), *words])
+
+
+def test_a_full_disk_leaves_nothing(model_dir, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = contents(model_dir)
+    monkeypatch.setattr(exporting, "save_graph", full)
+    assert main(["export", str(model_dir)]) == 1
+    assert "is full" in (message := capsys.readouterr().err)
+    assert "--resume" not in message
+    assert contents(model_dir) == before
 
 
 def test_a_model_that_cannot_be_exported_is_named(model_dir, monkeypatch):
@@ -164,61 +234,6 @@ def test_training_anew_removes_the_export(exported_run, tmp_path, tiny_model_dir
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(directory)]
     assert main([*words, "--max-steps", "2", "--eval-every", "no", "--overwrite"]) == 0
     assert not (directory / "onnx").exists()
-
-
-def classifiers():
-    from transformers import (
-        DebertaV2Config,
-        DebertaV2ForSequenceClassification,
-        DistilBertConfig,
-        DistilBertForSequenceClassification,
-        ElectraConfig,
-        ElectraForSequenceClassification,
-        ModernBertConfig,
-        ModernBertForSequenceClassification,
-        MPNetConfig,
-        MPNetForSequenceClassification,
-        RobertaConfig,
-        RobertaForSequenceClassification,
-    )
-
-    sizes = {
-        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "num_labels": 3,
-        "max_position_embeddings": 40,
-    }  # fmt: skip
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
-    relative = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8}
-    distil = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "num_labels": 3, "max_position_embeddings": 40}
-    return {
-        "deberta-v2": lambda v: DebertaV2ForSequenceClassification(DebertaV2Config(vocab_size=v, **sizes, **relative)),
-        "distilbert": lambda v: DistilBertForSequenceClassification(DistilBertConfig(vocab_size=v, **distil)),
-        "electra": lambda v: ElectraForSequenceClassification(ElectraConfig(vocab_size=v, embedding_size=16, **sizes)),
-        "modernbert": lambda v: ModernBertForSequenceClassification(
-            ModernBertConfig(vocab_size=v, **sizes, **special)
-        ),
-        "mpnet": lambda v: MPNetForSequenceClassification(MPNetConfig(vocab_size=v, **sizes, pad_token_id=0)),
-        "roberta": lambda v: RobertaForSequenceClassification(RobertaConfig(vocab_size=v, **sizes, pad_token_id=0)),
-    }
-
-
-@pytest.mark.parametrize("kind", list(classifiers()))
-def test_every_architecture_agrees_at_any_size(kind, tiny_tokenizer, tmp_path):
-    from hfbertcls.modeling.engine import score
-
-    torch.manual_seed(0)
-    model = classifiers()[kind](len(tiny_tokenizer))
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    model.train(False)
-    onnx_graph.save_graph(onnx_graph.to_onnx(model, tiny_tokenizer), tmp_path / "model.onnx")
-    words = ["the", "film", "was", "very", "good", "and", "the", "plot", "is", "bad"]
-    texts = [" ".join(words[:count] * repeats) for count in range(1, 10) for repeats in (1, 3)]
-    graph = onnx_graph.OnnxClassifier(tmp_path / "model.onnx")
-    for chosen in (texts, texts[:1], texts[-1:] * 70):
-        tokenized = tokenize_texts(chosen, tiny_tokenizer, 32)
-        np.testing.assert_allclose(
-            graph.score(tiny_tokenizer, tokenized), score(model, tiny_tokenizer, tokenized), atol=2e-5
-        )
 
 
 def test_the_script_of_the_readme_runs(exported_run, tmp_path, monkeypatch):
