@@ -91,7 +91,7 @@ def onnx_of(options):
 def ours_of(options):
     """What `hfbertcls predict` does with the texts of a chunk; or the products alone, timed without the rest."""
     import torch
-    import torch.nn.functional as F
+    from torch.nn.functional import linear
     from transformers import AutoModelForSequenceClassification
 
     from hfbertcls import ModelSource, load_tokenizer
@@ -123,7 +123,7 @@ def ours_of(options):
             inputs = {size: torch.randn(int(lengths[positions].sum()), size).to(dtype) for size in sizes}
             began = time.perf_counter()
             for weight in layers:
-                F.linear(inputs[weight.shape[1]], weight)
+                linear(inputs[weight.shape[1]], weight)
             seconds += time.perf_counter() - began
         return seconds
 
