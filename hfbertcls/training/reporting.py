@@ -196,8 +196,7 @@ def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int)
 
 def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
     args: Any = trainer.args
-    state, speed = trainer.state, trainer.throughput
-    seconds = max(speed.seconds_, 1e-9)
+    state = trainer.state
     names = (
         "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
         "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "label_smoothing_factor", "optim",
@@ -209,11 +208,9 @@ def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -
         "steps": state.global_step,
         "planned_steps": state.max_steps,
         "epochs": state.epoch,
-        "seconds": speed.seconds_,
+        "seconds": trainer.throughput.seconds_,
         "wall_seconds": wall_seconds,
-        "examples_per_second": speed.rows_ / seconds,
-        "tokens_per_second": speed.tokens_ / seconds,
-        "padding_fraction": speed.padding_fraction,
+        **trainer.speed(),
         "seed": args.seed,
         "selection_metric": str(args.metric_for_best_model).removeprefix("eval_") if state.best_global_step else None,
         "selection_value": state.best_metric,

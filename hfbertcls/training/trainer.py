@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
 from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
@@ -179,11 +180,13 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientT
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """As the parent, but a loss that is no number ends the run.
+        """As the parent, with the speed since training began; a loss that is no number ends the run.
 
         Raises:
             TrainingError: naming the step by which it was seen, and what to try.
         """
+        if "loss" in logs:
+            logs |= self.speed()
         super().log(logs, start_time)
         loss = logs.get("loss")
         if loss is not None and not isfinite(loss):
@@ -192,6 +195,28 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientT
                 f"Try a lower --learning-rate (it was {self.args.learning_rate:g}), --precision fp32, or a smaller "
                 "--max-grad-norm"
             )
+
+    def speed(self) -> dict[str, float]:
+        """How fast the optimisation steps went until now, in the units of the report.
+
+        `flop_utilisation` is the share (0 to 1) of the device's matrix-product peak, measured in the same precision, that the
+        arithmetic on real tokens makes up (`modeling/flops.py`).
+        """
+        seen, device = self.throughput, self.args.device.type
+        if not seen.seconds_:
+            return {}
+        dtype = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else torch.float32
+        peak = measured_peak(device, dtype)
+        flops = training_flops(cast(nn.Module, self.model), seen.tokens_, seen.squares_)
+        memory = peak_memory(device)
+        return {
+            "examples_per_second": seen.rows_ / seen.seconds_,
+            "tokens_per_second": seen.tokens_ / seen.seconds_,
+            "padding_fraction": seen.padding_fraction,
+            "flop_utilisation": flops / seen.seconds_ / peak,
+            "peak_flops_per_second": peak,
+            **({} if memory is None else {"peak_memory_bytes": memory}),
+        }
 
     hub_model_id: Any
 

@@ -24,6 +24,12 @@ def words(tiny_model_dir, reviews_dir):
     return [*given, "--epochs", "2", "--eval-every", "4", "--early-stopping", "9", "--batch-size", "32"]
 
 
+TIMES = (
+    "runtime", "samples_per_second", "steps_per_second", "examples_per_second", "tokens_per_second", "flop_utilisation",
+    "peak_flops_per_second", "peak_memory_bytes",
+)  # fmt: skip
+
+
 def contents(directory: Path) -> dict[str, str]:
     """Hashes of what must be the same, and the record without its times."""
     files = ["model.safetensors", "config.json", *(f"predictions/{split}.parquet" for split in ("validation", "test"))]
@@ -31,7 +37,7 @@ def contents(directory: Path) -> dict[str, str]:
     events = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     for event in events:
         del event["seconds"]
-        for name in ("runtime", "samples_per_second", "steps_per_second"):
+        for name in TIMES:
             event["values"].pop(name, None)
     report = json.loads((directory / "report.json").read_text())
     training = {name: report["training"][name] for name in ("best_step", "steps", "epochs", "padding_fraction")}

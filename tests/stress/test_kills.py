@@ -58,7 +58,9 @@ def events(directory: Path) -> list[tuple]:
     for line in (directory / "metrics.jsonl").read_text().splitlines():
         event = json.loads(line)
         timeless = {
-            name: value for name, value in event["values"].items() if "second" not in name and name != "runtime"
+            name: value
+            for name, value in event["values"].items()
+            if not any(word in name for word in ("second", "runtime", "utilisation", "memory"))
         }
         found.append((event["step"], event["split"], tuple(timeless.items())))
     return found

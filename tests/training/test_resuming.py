@@ -38,6 +38,12 @@ class KillAt(TrainerCallback):
             raise Killed
 
 
+TIMES = (
+    "runtime", "samples_per_second", "steps_per_second", "examples_per_second", "tokens_per_second", "flop_utilisation",
+    "peak_flops_per_second", "peak_memory_bytes",
+)  # fmt: skip
+
+
 def make(folder: Path, *callbacks, **changes) -> TextClassificationTrainer:
     data = rows(80).add_column("length", [6] * 80)
     settings = {"num_train_epochs": 4, "eval_every": "3", "logging_steps": 2, "load_best_model_at_end": False}
@@ -56,7 +62,7 @@ def events(folder: Path) -> list[dict]:
     timeless = [dict(event) for event in read_events(folder / "metrics.jsonl")]
     for event in timeless:
         del event["seconds"]
-        for name in ("runtime", "samples_per_second", "steps_per_second"):
+        for name in TIMES:
             event["values"].pop(name, None)
     return timeless
 

@@ -18,6 +18,7 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         rows_: texts seen.
         tokens_: real tokens seen.
         positions_: real tokens, and padding where it was computed.
+        squares_: the sum of the squares of the texts' lengths, in tokens.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         self.rows_ = 0
         self.tokens_ = 0
         self.positions_ = 0
+        self.squares_ = 0
         self._began = 0.0
 
     def on_step_begin(
@@ -47,14 +49,17 @@ class ThroughputCallback(TrainerCallback, ExportableState):
             computed: how many positions the model computes for so many real tokens; None if it computes all padding.
         """
         rows, length = inputs["input_ids"].shape
-        tokens = int(inputs["attention_mask"].sum()) if "attention_mask" in inputs else rows * length
+        mask = inputs.get("attention_mask")
+        lengths = [length] * rows if mask is None else mask.sum(dim=-1).tolist()
+        tokens = sum(lengths)
         self.rows_ += rows
+        self.squares_ += sum(size * size for size in lengths)
         self.tokens_ += tokens
         self.positions_ += rows * length if computed is None else computed(tokens)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        names = ("seconds_", "rows_", "tokens_", "positions_")
+        names = ("seconds_", "rows_", "tokens_", "positions_", "squares_")
         return {"args": {}, "attributes": {name: getattr(self, name) for name in names}}
 
     @property

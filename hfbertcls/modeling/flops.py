@@ -1,0 +1,60 @@
+"""How much arithmetic training needs, and how fast the device at hand could do it."""
+
+import sys
+import time
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+
+_SIZE = {"cpu": 1_024, "cuda": 8_192}
+_ROUNDS = 4
+
+
+def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
+    """Floating-point operations of matrix products that a forward and a backward pass over real tokens need.
+
+    For each token 6 for every weight of the encoder's linear layers, and for each pair of tokens of a text 12 for every hidden
+    unit of each layer (Chowdhery et al., PaLM, 2022, appendix B). Embeddings, norms and the head are left out: they are small.
+
+    Args:
+        model: a classifier of transformers.
+        tokens: real tokens.
+        squares: the sum of the squares of the texts' lengths.
+    """
+    encoder: Any = getattr(model, "base_model", model)
+    weights = sum(module.weight.numel() for module in encoder.modules() if isinstance(module, nn.Linear))
+    config: Any = encoder.config
+    return 6.0 * weights * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * squares
+
+
+@lru_cache(maxsize=8)
+def measured_peak(device_type: str, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of one large square matrix product, the best of a few; measured once a process.
+
+    Args:
+        device_type: `cpu`, `cuda` or `mps`.
+        dtype: of the factors.
+    """
+    size = _SIZE.get(device_type, 2_048)
+    one, other = (torch.ones(size, size, dtype=dtype, device=device_type) for _ in range(2))
+    least = float("inf")
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        (one @ other)[0, 0].item()  # (waits for an accelerator)
+        least = min(least, time.perf_counter() - began)
+    return 2.0 * size**3 / least
+
+
+def peak_memory(device_type: str) -> int | None:
+    """Bytes that this process had at most: of the GPU's memory, else resident; None where the system does not tell."""
+    if device_type == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource  # noqa: PLC0415  (not on Windows)
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1_024
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
