@@ -8,7 +8,7 @@ import transformers
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling import onnx_graph
-from hfbertcls.modeling.onnx_graph import OnnxClassifier, save_graph, to_onnx
+from hfbertcls.modeling.onnx_graph import OnnxClassifier, save_graph, to_int8, to_onnx
 
 
 SMALL = {
@@ -91,3 +91,15 @@ def test_what_cannot_be_a_graph_is_refused(tiny_tokenizer, monkeypatch):
     monkeypatch.setattr(model, "forward", by_content)
     with pytest.raises(ModelError, match=r"BertForSequenceClassification cannot be exported to ONNX \("):
         to_onnx(model, tiny_tokenizer)
+
+
+def test_eight_bits_leave_the_way_down_as_it_is(tiny_tokenizer):
+    program = to_onnx(classifier("bert", len(tiny_tokenizer)), tiny_tokenizer)
+    quantised = to_int8(program)
+    kept = [
+        tuple(node.inputs[1].const_value.shape)
+        for node in quantised.graph
+        if node.op_type == "MatMul" and node.inputs[1].const_value is not None
+    ]
+    assert kept == [(32, 16)] * 2  # of both layers
+    assert sum(node.op_type == "MatMulInteger" for node in quantised.graph) >= 10  # q, k, v, out and up of both
