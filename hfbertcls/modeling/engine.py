@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 
 if TYPE_CHECKING:
@@ -38,25 +39,20 @@ def score(
         float32 of shape `(rows, num_labels)`, in the order of the rows.
     """
     import torch  # noqa: PLC0415  (takes seconds)
-    from transformers import DataCollatorWithPadding  # noqa: PLC0415
 
     from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
     from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
 
     enable_packing(model)
 
-    columns = [name for name in tokenized.dataset.column_names if name not in ("labels", "length")]
-    inputs = tokenized.dataset.select_columns(columns)
-    lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
-    collate = DataCollatorWithPadding(tokenizer)
-    logits = np.zeros((len(lengths), int(model.config.num_labels or 0)), dtype=np.float32)
+    rows = _Rows(tokenizer, tokenized)
+    logits = np.zeros((len(rows.lengths), int(model.config.num_labels or 0)), dtype=np.float32)
 
     def fill(positions: npt.NDArray[np.int64]) -> None:
         """Compute some rows; in halves where memory is too short for all of them."""
-        batch: Any = collate([inputs[int(position)] for position in positions])
+        batch = {name: torch.from_numpy(values).to(model.device) for name, values in rows.padded(positions).items()}
         try:
-            with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-                answer = model(**batch.to(model.device)).logits
+            answer = model(**batch).logits
             logits[positions] = answer.float().cpu().numpy()
             return
         except (RuntimeError, MemoryError) as err:
@@ -66,12 +62,53 @@ def score(
         for half in np.array_split(positions, 2):
             fill(half)
 
-    with torch.inference_mode():
-        for positions in batches_by_length(lengths):
+    # One autocast around all batches: it converts each weight once, and forgets them at its end.
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+        for positions in batches_by_length(rows.lengths):
             fill(positions)
             if on_progress is not None:
                 on_progress(len(positions))
     return logits
+
+
+class _Rows:
+    """Token ids as flat arrays: a batch is one indexing operation for each column, instead of Python lists.
+
+    Args:
+        tokenizer: says with what to pad, and on which side.
+        tokenized: the texts.
+    """
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", tokenized: "TokenizedSplit") -> None:
+        table: Any = tokenized.dataset.with_format("arrow")[:]
+        self.lengths: npt.NDArray[np.int64] = (
+            pc.list_value_length(table.column("input_ids")).to_numpy().astype(np.int64)
+        )
+        self._starts = np.cumsum(self.lengths) - self.lengths
+        self._columns: dict[str, npt.NDArray[np.int64]] = {
+            name: pc.list_flatten(table.column(name)).to_numpy().astype(np.int64)
+            for name in table.column_names
+            if name not in ("labels", "length")
+        }
+        self._padding = {
+            "input_ids": tokenizer.pad_token_id or 0,
+            "token_type_ids": tokenizer.pad_token_type_id,
+            "special_tokens_mask": 1,
+        }
+        self._on_the_left = tokenizer.padding_side == "left"
+        self._adds_mask = "attention_mask" in tokenizer.model_input_names and "attention_mask" not in self._columns
+
+    def padded(self, positions: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
+        """What the model is given for some rows: each array int64 of shape `(rows, longest)`."""
+        lengths = self.lengths[positions, None]
+        longest = int(lengths.max())
+        places = np.arange(longest) - (longest - lengths if self._on_the_left else 0)
+        real = (places >= 0) & (places < lengths)
+        tokens = np.where(real, self._starts[positions, None] + places, 0)
+        batch = {
+            name: np.where(real, values[tokens], self._padding.get(name, 0)) for name, values in self._columns.items()
+        }
+        return {**batch, "attention_mask": real.astype(np.int64)} if self._adds_mask else batch
 
 
 def batches_by_length(
