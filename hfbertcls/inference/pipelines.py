@@ -13,7 +13,8 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     """Load a classifier as a transformers pipeline that answers texts of any length.
 
     It is `pipeline("text-classification", ...)` with truncation at the length that the model was trained with, where
-    the plain pipeline raises an error on a long text (huggingface/transformers#4501).
+    the plain pipeline raises an error on a long text (huggingface/transformers#4501). Padding is left out where the model
+    allows that, and lists are answered sorted by length; answers stand in the order of the input.
 
     Args:
         model (`str`): a directory or a Hub id.
@@ -25,10 +26,14 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     """
     from transformers import TextClassificationPipeline, pipeline  # noqa: PLC0415  (takes seconds)
 
+    from hfbertcls.inference.sorted_pipeline import SortedTextClassificationPipeline  # noqa: PLC0415
+    from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
+
     source = ModelSource(model, revision)
     load_config(source)
-    arguments: dict[str, Any] = {"truncation": True, **kwargs}
+    arguments: dict[str, Any] = {"truncation": True, "pipeline_class": SortedTextClassificationPipeline, **kwargs}
     loaded = pipeline("text-classification", model=source.resolved, revision=revision, **arguments)
     if not isinstance(loaded, TextClassificationPipeline):
         raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
+    enable_packing(loaded.model)
     return loaded

@@ -7,6 +7,7 @@ with the same results.
 """
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ _LONGEST_IN_PLAIN_PRODUCTS = 1_024
 """Tokens above which the scores of a text are not held in memory where the fused kernel can do without."""
 TOLERANCE = 1e-4
 """Largest difference of a logit, in fp32, that packing may make on the trial texts."""
+_FAILED: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+"""Models whose trial failed, and why: it is not repeated each time that they score."""
 
 
 def enable_packing(model: "PreTrainedModel") -> str | None:
@@ -54,7 +57,7 @@ def enable_packing(model: "PreTrainedModel") -> str | None:
     """
     if is_packed(model):
         return None
-    reason = _obstacle(model)
+    reason = _obstacle(model) or _FAILED.get(model)
     if reason is not None:
         return reason
     before = _trial(model)
@@ -71,7 +74,8 @@ def enable_packing(model: "PreTrainedModel") -> str | None:
         for handle in handles:
             handle.remove()
         model.set_attn_implementation(earlier)
-        return f"on trial texts its logits are {difference:.2g} away from those with padding"
+        _FAILED[model] = f"on trial texts its logits are {difference:.2g} away from those with padding"
+        return _FAILED[model]
     _replace_dropout(model)
     return None
 

@@ -226,3 +226,16 @@ def test_gradient_checkpointing_gives_the_same_gradients():
         gradients.append(torch.autograd.grad(model(**batch).loss, model.bert.encoder.layer[0].output.dense.weight)[0])
     torch.testing.assert_close(gradients[1], gradients[0])
     assert gradients[0].abs().max() > 0
+
+
+def test_a_trial_that_failed_is_not_repeated(monkeypatch):
+    model = BertForSequenceClassification(BertConfig(**WITH_LIMIT)).eval()
+    trials, trial = [], packing._trial
+    monkeypatch.setattr(packing, "TOLERANCE", -1.0)
+    monkeypatch.setattr(packing, "_trial", lambda one: trials.append(one) or trial(one))
+    first = enable_packing(model)
+    assert first is not None
+    assert "away from those with padding" in first
+    assert enable_packing(model) == first
+    assert len(trials) == 2
+    assert not is_packed(model)
