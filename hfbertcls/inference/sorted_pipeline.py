@@ -9,7 +9,7 @@ from transformers import TextClassificationPipeline
 from hfbertcls.modeling.engine import batches_by_length
 
 
-class SortedTextClassificationPipeline(TextClassificationPipeline):  # type: ignore[misc]  # transformers leaves it untyped
+class SortedTextClassificationPipeline(TextClassificationPipeline):
     """`TextClassificationPipeline` with the same answers, in the order of the input; only lists are answered faster.
 
     Single texts, generators and data sets take their usual way (they are answered as they come), and so does a list with a
@@ -26,16 +26,17 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):  # type: ign
         postprocess_params: dict[str, Any],
     ) -> Iterator[Any]:
         """The answers of a list, made in batches by length; whatever else, as transformers makes them."""
-        if not isinstance(inputs, list) or batch_size != 1 or self.tokenizer.pad_token is None:
+        own: Any = self  # (transformers leaves most of it untyped)
+        if not isinstance(inputs, list) or batch_size != 1 or own.tokenizer.pad_token is None:
             usual: Iterator[Any] = super().get_iterator(
                 inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params
             )
             return usual
-        encoded = [self.preprocess(one, **preprocess_params) for one in inputs]
+        encoded = [own.preprocess(one, **preprocess_params) for one in inputs]
         answers: list[Any] = [None] * len(encoded)
         for positions in batches_by_length(np.array([one["input_ids"].shape[1] for one in encoded])):
             rows = [{name: values[0] for name, values in encoded[position].items()} for position in positions]
-            logits = self.forward(self.tokenizer.pad(rows, return_tensors="pt"), **forward_params)["logits"]
+            logits = own.forward(own.tokenizer.pad(rows, return_tensors="pt"), **forward_params)["logits"]
             for position, row in zip(positions, logits, strict=True):
-                answers[position] = self.postprocess({"logits": row[None]}, **postprocess_params)
+                answers[position] = own.postprocess({"logits": row[None]}, **postprocess_params)
         return iter(answers)
