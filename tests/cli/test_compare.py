@@ -87,3 +87,26 @@ def test_models_of_other_labels_are_refused(finished_run, reviews_dir, tmp_path,
     assert "have different labels: 'negative', 'positive' and 'negative', 'neutral', 'positive'" in (
         capsys.readouterr().err
     )
+
+
+def test_two_seeds_of_one_recipe_are_called_so(tiny_model_dir, reviews_dir, tmp_path, capsys):
+    words = [
+        "train",
+        "--model",
+        str(tiny_model_dir),
+        "--dataset",
+        str(reviews_dir),
+        "--max-steps",
+        "2",
+        "--eval-every",
+        "no",
+    ]
+    for seed in (1, 2):
+        assert main([*words, "--seed", str(seed), "--output-dir", str(tmp_path / str(seed))]) == 0
+    capsys.readouterr()
+    pair = ["compare", str(tmp_path / "1"), str(tmp_path / "2"), "--dataset", str(reviews_dir)]
+    assert main(pair) == 0
+    assert "Training: both are the same recipe with other seeds" in capsys.readouterr().out
+    (tmp_path / "2" / "model.safetensors").write_bytes((tmp_path / "1" / "model.safetensors").read_bytes())
+    assert main([*pair, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"] is None, "the report is about other weights"
