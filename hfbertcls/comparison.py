@@ -19,7 +19,9 @@ from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, listing
 from hfbertcls.evaluation.baselines import TfidfBaseline
 from hfbertcls.evaluation.compare import Comparison, compare_predictions
+from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import softmax
+from hfbertcls.evaluation.training_noise import sentence_on_training
 from hfbertcls.measure import choose_split, schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
@@ -29,6 +31,7 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
     reading_length,
 )
+from hfbertcls.sharing.model_repository import sha256_of
 from hfbertcls.sharing.output_directory import OutputDirectory
 
 
@@ -56,6 +59,8 @@ class ModelComparison:
     source: str
     split: str
     comparison: Comparison
+    training: str | None = None
+    """What the difference says of the recipes, by the reports of models in directories; None where they do not know."""
 
     def to_json(self) -> str:
         """The text of `comparison.json`."""
@@ -114,7 +119,9 @@ def compare_models(
         )
     logits_b = logits_b[:, [labels_b.label2id[label] for label in schema.names]]
     gold = schema.encode(rows.labels)
-    found = ModelComparison(one, other, data.source, name, compare_predictions(gold, logits_a, logits_b, schema.names))
+    compared = compare_predictions(gold, logits_a, logits_b, schema.names)
+    about_training = sentence_on_training(_report_of(a), _report_of(b), compared.metrics["accuracy"].difference)
+    found = ModelComparison(one, other, data.source, name, compared, about_training)
     if directory is not None:
         with directory.claimed():
             directory.staging.mkdir(parents=True, exist_ok=True)
@@ -134,6 +141,17 @@ def source_of(spec: str | ModelSource) -> ModelSource:
     source = ModelSource(spec)
     name, at, revision = spec.rpartition("@")
     return source if source.is_local or not at else ModelSource(name, revision)
+
+
+def _report_of(spec: str | ModelSource) -> Report | None:
+    """The report in the directory of a model, if it is about the weights that lie there."""
+    source = source_of(spec)
+    directory = Path(source.name).expanduser()
+    path, weights = directory / "report.json", directory / "model.safetensors"
+    if spec == TFIDF or not (source.is_local and path.is_file() and weights.is_file()):
+        return None
+    report = Report.from_json(path.read_text(encoding="utf-8"))
+    return report if report.model.get("weights_sha256") == sha256_of(weights) else None
 
 
 def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -> _Scored:

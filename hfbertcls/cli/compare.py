@@ -79,4 +79,6 @@ def _summary(found: "ModelComparison") -> str:
             f"  {printable(label)}: F1 {scores['f1_a']:.3f} and {scores['f1_b']:.3f} ({scores['support']:,} rows, p = {scores['p_value']:.2g})"
         )
     lines.append(f"Verdict: {comparison.verdict}")
+    if found.training:
+        lines.append(f"Training: {found.training}")
     return "\n".join(lines)

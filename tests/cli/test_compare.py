@@ -87,3 +87,26 @@ def test_models_of_other_labels_are_refused(finished_run, reviews_dir, tmp_path,
     assert "have different labels: 'negative', 'positive' and 'negative', 'neutral', 'positive'" in (
         capsys.readouterr().err
     )
+
+
+def test_two_seeds_of_one_recipe_are_called_so(finished_run, tiny_model_dir, reviews_dir, tmp_path, capsys):
+    words = [
+        "train",
+        "--model",
+        str(tiny_model_dir),
+        "--dataset",
+        str(reviews_dir),
+        "--output-dir",
+        str(tmp_path / "m"),
+    ]
+    assert main([*words, "--max-steps", "2", "--eval-every", "no", "--seed", "1", "--seeds", "2"]) == 0
+    one, other = (tmp_path / "m" / "seeds" / f"seed-{seed}" for seed in (1, 2))
+    capsys.readouterr()
+    pair = ["compare", str(one), str(other), "--dataset", str(reviews_dir)]
+    assert main(pair) == 0
+    assert "Training: both are the same recipe with other seeds" in capsys.readouterr().out
+    (other / "model.safetensors").write_bytes((one / "model.safetensors").read_bytes())
+    assert main([*pair, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"] is None, "the report is about other weights"
+    assert main(["compare", str(tmp_path / "m"), str(finished_run), "--dataset", str(reviews_dir)]) == 0
+    assert "points over 2 seeds)" in capsys.readouterr().out

@@ -1,0 +1,76 @@
+"""Two trained models: is their difference one of recipes, or what another seed gives?"""
+
+from math import sqrt
+from typing import Any
+
+from hfbertcls.evaluation.intervals import LEVEL
+from hfbertcls.evaluation.report import Report
+
+
+def same_recipe(a: Report, b: Report) -> bool:
+    """Whether the two are one recipe with other seeds: the same base, labels, rows of train and validation, and settings."""
+    seeds = [(report.training or {}).get("seed") for report in (a, b)]
+    return None not in seeds and seeds[0] != seeds[1] and _recipe(a) == _recipe(b)
+
+
+def _recipe(report: Report) -> Any:
+    training = report.training or {}
+    base = [report.model.get(key) for key in ("base_model", "base_revision", "base_weights_sha256", "architecture")]
+    rows = [
+        [(report.data["splits"].get(name) or {}).get(key) for key in ("sha256", "rows")]
+        for name in ("train", "validation")
+    ]
+    settings = [
+        {key: value for key, value in (training.get(name) or {}).items() if key != "seed"}
+        for name in ("hyperparameters", "arguments")
+    ]
+    return report.task, base, report.data["split_method"], rows, settings
+
+
+def sentence_on_training(a: Report | None, b: Report | None, difference: float | None) -> str | None:
+    """What a difference in accuracy says of the recipes, as far as the reports know; None where they do not know.
+
+    It is measured by the standard deviation over the seeds of each report that has them (`--seeds`), with Student's t and
+    Welch's degrees of freedom, as these are few. Where one alone has them, the other is taken to vary as much.
+
+    Args:
+        a: the report of A, None if there is none.
+        b: the report of B.
+        difference: accuracy of B less that of A on the compared rows, from 0 to 1.
+    """
+    if a is not None and b is not None and same_recipe(a, b):
+        return (
+            "both are the same recipe with other seeds: the difference shows what the seed does, "
+            "not that one recipe is better"
+        )
+    known = [found for report in (a, b) if report is not None and (found := _deviation(report)) is not None]
+    if not known or difference is None:
+        return None
+    from scipy.stats import t  # noqa: PLC0415  (takes a second; comes with scikit-learn)
+
+    variances = [sd**2 for sd, _ in known]
+    spread = sqrt(sum(variances) * 2 / len(known))
+    freedom = _degrees_of_freedom(known)
+    reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * spread
+    seen = " and ".join(f"{100 * sd:.1f} points over {runs} seeds" for sd, runs in known)
+    verb = "is within" if abs(difference) <= reach else "is more than"
+    return (
+        f"the difference of {100 * abs(difference):.1f} points {verb} what another seed gives "
+        f"(up to {100 * reach:.1f} points in 95 % of cases; standard deviation {seen})"
+    )
+
+
+def _degrees_of_freedom(known: list[tuple[float, int]]) -> float:
+    """Welch (1947), of the sum of the variances; that of the smaller number of runs where none varies."""
+    total = sum(sd**2 for sd, _ in known)
+    if total == 0:
+        return min(runs for _, runs in known) - 1
+    return total**2 / sum(sd**4 / (runs - 1) for sd, runs in known)
+
+
+def _deviation(report: Report) -> tuple[float, int] | None:
+    """Standard deviation of accuracy over the seeds of a report, on test, else on validation, and how many they are."""
+    seeds = (report.training or {}).get("seeds") or {}
+    summary = seeds.get("summary") or {}
+    found = (summary.get("test") or summary.get("validation") or {}).get("accuracy")
+    return None if found is None else (found["sd"], len(seeds["runs"]))

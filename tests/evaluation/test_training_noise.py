@@ -1,0 +1,70 @@
+"""Recipes are told from seeds: what is the same, and how far another seed reaches."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.training_noise import same_recipe, sentence_on_training
+
+
+GOLDEN = Report.from_json((Path(__file__).parent.parent / "sharing" / "report.json").read_text(encoding="utf-8"))
+
+
+def trained(seed=42, learning_rate=1e-4, values=None):
+    """The golden report of another seed or setting; `values` are the accuracies of its seeds."""
+    hyperparameters = {**GOLDEN.training["hyperparameters"], "learning_rate": learning_rate, "seed": seed}
+    arguments = {**GOLDEN.training["arguments"], "seed": seed}
+    training = {**GOLDEN.training, "seed": seed, "hyperparameters": hyperparameters, "arguments": arguments}
+    training.pop("seeds", None)
+    if values is not None:
+        scores = {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
+        training["seeds"] = {"runs": [{}] * len(values), "summary": {"test": {"accuracy": scores}}}
+    return replace(GOLDEN, training=training)
+
+
+def test_only_the_seed_may_differ():
+    assert same_recipe(trained(1), trained(2))
+    assert not same_recipe(trained(1), trained(1))
+    assert not same_recipe(trained(1), trained(2, learning_rate=3e-5))
+    assert not same_recipe(trained(1), replace(trained(2), model={**GOLDEN.model, "base_model": "another"}))
+    assert not same_recipe(trained(1), replace(trained(2), data={**GOLDEN.data, "split_method": "seed 2"}))
+    assert not same_recipe(trained(1), replace(trained(2), training=None))
+
+
+def test_one_recipe_is_not_better_than_itself():
+    assert "both are the same recipe with other seeds" in sentence_on_training(trained(1), trained(2), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"), [(0.02, "2.0 points is within"), (-0.09, "9.0 points is more than")]
+)
+def test_the_deviation_over_seeds_says_how_far_another_seed_reaches(difference, expected):
+    a = trained(values=[0.79, 0.80, 0.81])
+    found = sentence_on_training(a, trained(learning_rate=3e-5), difference)
+    assert expected in found
+    assert (
+        "up to 6.1 points in 95 % of cases; standard deviation 1.0 points over 3 seeds" in found
+    )  # 4.303 * sqrt(2) * 1
+
+
+def test_nothing_is_said_where_nothing_is_known():
+    assert sentence_on_training(None, trained(), 0.05) is None
+    assert sentence_on_training(trained(), trained(learning_rate=3e-5), 0.05) is None
+    assert sentence_on_training(trained(values=[0.7, 0.8]), None, None) is None
+
+
+def test_two_equal_recipes_with_seeds_are_rarely_told_apart():
+    generator = np.random.default_rng(0)
+    apart = 0
+    for _ in range(400):
+        a, b = generator.normal(0.8, 0.012, 5), generator.normal(0.8, 0.012, 5)
+        said = sentence_on_training(trained(values=a), trained(learning_rate=3e-5, values=b), b[0] - a[0])
+        apart += "is more than" in said
+    assert 0 < apart / 400 <= 0.1
+
+
+def test_runs_that_do_not_vary_are_no_error():
+    assert "1.0 points is more than" in sentence_on_training(trained(values=[0.8, 0.8]), None, 0.01)
