@@ -97,7 +97,7 @@ def ours_of(options):
     from hfbertcls import ModelSource, load_tokenizer
     from hfbertcls.cli import prepare_process
     from hfbertcls.data.tokenization import tokenize_texts
-    from hfbertcls.modeling.engine import batches_by_length, score
+    from hfbertcls.modeling.engine import batches_by_length, in_bf16, score
     from hfbertcls.modeling.loading import reading_length
 
     prepare_process()
@@ -107,11 +107,12 @@ def ours_of(options):
     length = reading_length(tokenizer, model.config)
     bf16 = precision == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32
+    scorer = in_bf16(model) if bf16 else model
     layers = [weight.detach().to(dtype) for name, weight in model.named_parameters()
               if ".layer." in name and weight.ndim == 2]  # fmt: skip
 
     def run(texts):
-        score(model, tokenizer, tokenize_texts(texts, tokenizer, length), bf16=bf16)
+        score(scorer, tokenizer, tokenize_texts(texts, tokenizer, length))
 
     def products(texts):
         import numpy as np

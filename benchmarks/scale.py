@@ -138,7 +138,7 @@ def main() -> None:
         work(options.part, options.work)
         return
     sizes = [options.smallest]
-    while sizes[-1] * 2 <= options.largest * 1.3:
+    while sizes[-1] < options.largest:
         sizes.append(min(sizes[-1] * 2, options.largest))
     print("| rows | seconds | CPU seconds | rows a second | resident MB | anonymous MB |\n|--:|--:|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as name:

@@ -107,7 +107,11 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(result)))
         return 0
     if result.bf16_agreement is not None:
-        say(f"bf16 gives the label of fp32 for {result.bf16_agreement:.1%} of the first texts")
+        from hfbertcls.inference.abstention import bf16_agreement_of
+
+        stated = bf16_agreement_of(source)
+        known = "" if stated is None else f"; for {stated:.1%} of the validation texts, by the model's report"
+        say(f"bf16 gives the label of fp32 for {result.bf16_agreement:.1%} of the first texts{known}")
     rate = f", {result.scored / result.seconds:,.0f} a second" if result.scored else ""
     print(f"Written to {options.output}: {result.rows:,} rows, {result.unanswered:,} without an answer{rate}")
     return 0

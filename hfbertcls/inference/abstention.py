@@ -1,4 +1,4 @@
-"""The score below which `predict` gives no answer, found on the validation split that a model brings along."""
+"""What a model brings along of its validation split: the score below which `predict` gives no answer, and what bf16 costs."""
 
 from pathlib import Path
 
@@ -47,6 +47,19 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
             f"{_SPLIT} split. Ask for less, or pass --abstain-below P"
         )
     return found
+
+
+def bf16_agreement_of(source: ModelSource) -> float | None:
+    """Share of the validation texts to which a model gives the same label in bf16, as its report states it; None if it does not."""
+    path = _file(source, "report.json")
+    if path is None:
+        return None
+    try:
+        report = Report.from_json(path.read_text(encoding="utf-8"))
+        value = report.evaluation.get(_SPLIT, {}).get("bf16_agreement")
+    except (DatasetError, UnicodeDecodeError, OSError, AttributeError):
+        return None
+    return value if isinstance(value, float) else None
 
 
 def _file(source: ModelSource, name: str) -> Path | None:

@@ -22,7 +22,7 @@ from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_colum
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
 from hfbertcls.inference.answer_file import COLUMNS, format_of, write_answers
-from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.engine import in_bf16, score
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 
 
@@ -257,7 +257,6 @@ class _Scorer:
 
     def __init__(self, source: ModelSource, options: BulkOptions, device: str | None) -> None:
         model: Any = load_for_inference(source)
-        self.model: Any = model
         kind = model.config.problem_type
         if kind in ("multi_label_classification", "regression") or model.config.num_labels < 2:
             raise ModelError(
@@ -269,7 +268,8 @@ class _Scorer:
         self.tokenizer = load_tokenizer(source)
         self.max_length = reading_length(self.tokenizer, model.config)
         self.labels = np.array([str(model.config.id2label[index]) for index in range(model.config.num_labels)])
-        self.bf16 = options.bf16
+        self.exact: Any = model if options.bf16 else None
+        self.model = in_bf16(model) if options.bf16 else model
         self.abstain_below = options.abstain_below
         self.agreement: float | None = None
 
@@ -303,10 +303,11 @@ class _Scorer:
     def _probabilities(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Softmax of the logits, of shape `(texts, labels)`."""
         tokenized = tokenize_texts(texts, self.tokenizer, self.max_length)
-        logits = score(self.model, self.tokenizer, tokenized, bf16=self.bf16)
-        if self.bf16 and self.agreement is None and texts:
+        logits = score(self.model, self.tokenizer, tokenized)
+        if self.exact is not None and texts:
             few = tokenize_texts(texts[:_AGREEMENT_TEXTS], self.tokenizer, self.max_length)
-            exact = score(self.model, self.tokenizer, few)
+            exact = score(self.exact, self.tokenizer, few)
+            self.exact = None  # (its memory is given back)
             self.agreement = float((exact.argmax(1) == logits[: len(exact)].argmax(1)).mean())
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities: npt.NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)

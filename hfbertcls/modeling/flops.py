@@ -25,9 +25,10 @@ def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
         squares: the sum of the squares of the texts' lengths.
     """
     encoder: Any = getattr(model, "base_model", model)
-    weights = sum(module.weight.numel() for module in encoder.modules() if isinstance(module, nn.Linear))
+    weights = sum(int(module.weight.numel()) for module in encoder.modules() if isinstance(module, nn.Linear))
     config: Any = encoder.config
-    return 6.0 * weights * tokens + 12.0 * config.num_hidden_layers * config.hidden_size * squares
+    pairs = 12 * int(config.num_hidden_layers) * int(config.hidden_size)
+    return float(6 * weights * tokens + pairs * squares)
 
 
 @lru_cache(maxsize=8)
@@ -45,7 +46,7 @@ def measured_peak(device_type: str, dtype: torch.dtype) -> float:
         began = time.perf_counter()
         (one @ other)[0, 0].item()  # (waits for an accelerator)
         least = min(least, time.perf_counter() - began)
-    return 2.0 * size**3 / least
+    return float(2 * size**3 / least)
 
 
 def peak_memory(device_type: str) -> int | None:

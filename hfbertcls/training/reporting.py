@@ -14,7 +14,7 @@ from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.inference.pipelines import load_pipeline
-from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.engine import in_bf16, score
 from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions
@@ -29,6 +29,7 @@ from hfbertcls.sharing.model_repository import (
 )
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
+from hfbertcls.training.precision import choose_precision
 
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ def report_on_training(
         digest = write_predictions(staging, name, predictions)
         beside = baselines.scores(data.splits[name].texts, gold[name])
         evaluation[name] = split_figures(predictions, digest, beside, temperature_of(model.config))
+        if name == "validation" and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
+            rough = score(in_bf16(model), tokenizer, tokenized[name])
+            evaluation[name]["bf16_agreement"] = float((rough.argmax(axis=1) == predictions.predicted).mean())
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hfbertcls.data.tokenization import tokenize_texts
-from hfbertcls.modeling.engine import batches_by_length, score
+from hfbertcls.modeling.engine import batches_by_length, in_bf16, score
 from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 
 
@@ -66,7 +66,8 @@ def test_an_error_that_is_not_about_memory_is_raised(model, tokenized, monkeypat
 
 def test_bf16_agrees_with_fp32_where_it_is_asked_for(model, tokenized):
     tokenizer, _, rows = tokenized
-    exact, rough = score(model, tokenizer, rows), score(model, tokenizer, rows, bf16=True)
+    exact, rough = score(model, tokenizer, rows), score(in_bf16(model), tokenizer, rows)
+    assert model.dtype == torch.float32
     assert 0 < np.abs(rough - exact).max() < 0.02
 
 
