@@ -7,7 +7,7 @@ DIR has a train file; its texts are repeated, each time with another word in fro
 `predict` the classifier is a BERT of one small layer with random weights, so that reading, tokenising and writing are
 measured and not matrix products. `training` is all that `hfbertcls train` does before its first step (reading, checking,
 cutting splits, looking for leakage, tokenising) and fifty batches drawn. Memory is the largest resident size, and its
-anonymous part (without pages of files, which the system may drop at any time), both above that of the smallest size.
+anonymous part (without pages of files, which the system may drop at any time).
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Memory(threading.Thread):
 
 
 def write_rows(path: Path, data: Path, rows: int) -> None:
-    """So many rows of CSV, no two of them with the same text."""
+    """So many rows of CSV, hardly two of them with the same text."""
     from hfbertcls import load_text_dataset
 
     split = load_text_dataset(str(data), make_splits=False).splits["train"]
@@ -140,17 +140,20 @@ def main() -> None:
     sizes = [options.smallest]
     while sizes[-1] < options.largest:
         sizes.append(min(sizes[-1] * 2, options.largest))
-    print("| rows | seconds | CPU seconds | rows a second | resident MB | anonymous MB |\n|--:|--:|--:|--:|--:|--:|")
+    print("| rows | seconds | CPU seconds | rows a CPU second | to the line before | resident MB | to the smallest | anonymous MB |\n"
+          "|--:|--:|--:|--:|--:|--:|--:|--:|")  # fmt: skip
+    earlier: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tiny_classifier(folder / "model", options.tokenizer)
         for rows in sizes:
             write_rows(folder / "rows.csv", options.data, rows)
             command = [sys.executable, __file__, options.part, "--work", str(folder)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             seconds, cpu, resident, anonymous = json.loads(done.stdout.splitlines()[-1])
-            print(f"| {rows:,} | {seconds:,.1f} | {cpu:,.1f} | {rows / seconds:,.0f} | {resident:,.0f} | {anonymous:,.0f} |",
-                  flush=True)  # fmt: skip
+            earlier.append((rows / cpu, resident))
+            print(f"| {rows:,} | {seconds:,.1f} | {cpu:,.1f} | {rows / cpu:,.0f} | {earlier[-1][0] / earlier[-2:][0][0]:.2f} | "
+                  f"{resident:,.0f} | {resident / earlier[0][1]:.2f} | {anonymous:,.0f} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A table of labelled text as it stands in its source."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ class RawTable:
     name: str
     """Base name of the file, or the name of the split of a Hub data set."""
     sha256: str
-    lines: list[int] | None = None
+    lines: Sequence[int] | None = None
     """For text formats: the line (1-based) on which each row begins."""
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column -> the label names that the source itself declares, in the order of their ids (`ClassLabel`)."""

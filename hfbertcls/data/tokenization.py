@@ -91,12 +91,17 @@ def tokenize_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", m
         counts.append(num_tokens)
         if tokenizer.unk_token_id is not None:
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"])
-        chunks.append(pa.table({name: pa.array(rows, pa.list_(pa.int32())) for name, rows in columns.items()}))
+        chunks.append(pa.table({name: pa.array(rows, _type_of(name)) for name, rows in columns.items()}))
     table = pa.concat_tables(chunks) if chunks else pa.table({"input_ids": pa.array([], pa.list_(pa.int32()))})
     num_tokens = np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
     lengths = pa.array(np.minimum(num_tokens, max_length))
     special = int(tokenizer.num_special_tokens_to_add())
     return TokenizedSplit(_dataset(table.append_column("length", lengths)), num_tokens, max_length, unknown, special)
+
+
+def _type_of(column: str) -> pa.DataType:
+    """Lists of numbers as small as they can be: beside the ids there are masks and types, 0 or 1."""
+    return pa.list_(pa.int32() if column == "input_ids" else pa.int8())
 
 
 def _dataset(table: pa.Table) -> "datasets.Dataset":

@@ -19,8 +19,8 @@ _COST_OF_A_BUCKET = 50_000
 def rounded_up(count: int) -> int:
     """The next size for which products are computed: a multiple of 8, of a 16th to a 32nd of the size where that is more.
 
-    For each size of a bf16 product that it has not met, oneDNN generates machine code, which takes ten times as long as
-    a small product itself; it keeps about a thousand. So there must be few sizes, at the price of 3 % of padding.
+    For each size of a product that it has not met, oneDNN generates machine code, which takes ten times as long as a small
+    product itself, and memory; it keeps about a thousand. So there must be few sizes, at the price of 3 % of padding.
     """
     step = max(8, 1 << (count.bit_length() - 5)) if count > 16 else 8
     return -(-count // step) * step

@@ -155,7 +155,7 @@ def _leave_out_padding(
     boundaries = F.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
     longest = int(lengths.max())
     tokens = int(boundaries[-1])
-    behind = (0, computed_tokens(tokens, ids.device.type, bf16=_computes_in_bf16(model)) - tokens)
+    behind = (0, computed_tokens(tokens, ids.device.type) - tokens)
     packed = {
         **named,
         "input_ids": F.pad(ids[real], behind, value=model.config.pad_token_id or 0)[None],
@@ -172,13 +172,9 @@ def _leave_out_padding(
     return arguments, packed
 
 
-def computed_tokens(tokens: int, device_type: str, *, bf16: bool) -> int:
-    """How many tokens a packed batch is computed as: with bf16 on a CPU a few more than it has (`rounded_up`)."""
-    return rounded_up(tokens) if bf16 and device_type == "cpu" else tokens
-
-
-def _computes_in_bf16(model: "PreTrainedModel") -> bool:
-    return torch.is_autocast_enabled(model.device.type) or model.dtype == torch.bfloat16
+def computed_tokens(tokens: int, device_type: str) -> int:
+    """How many tokens a packed batch is computed as: on a CPU a few more than it has (`rounded_up`)."""
+    return rounded_up(tokens) if device_type == "cpu" else tokens
 
 
 def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
@@ -277,14 +273,15 @@ def padded_attention(
         window: how far a token sees in either direction; None: the whole text.
 
     Returns:
-        of shape `(tokens, heads, size)`.
+        of shape `(tokens, heads, size)`; zero behind the last text.
     """
+    behind = len(states[0]) - int(boundaries[-1])
     places = torch.arange(longest, device=boundaries.device)
     real = places < boundaries.diff()[:, None]
     padded = []
     for one in states:
         rows = one.new_zeros((*real.shape, *one.shape[1:]))
-        rows[real] = one
+        rows[real] = one[: len(one) - behind]
         padded.append(rows.transpose(1, 2))
     seen = real[:, None, None, :]
     if window is not None:
@@ -292,4 +289,4 @@ def padded_attention(
     output = F.scaled_dot_product_attention(
         padded[0], padded[1], padded[2], attn_mask=seen, dropout_p=dropout, scale=scale
     )
-    return output.transpose(1, 2)[real]
+    return F.pad(output.transpose(1, 2)[real], (0, 0, 0, 0, 0, behind))

@@ -34,7 +34,7 @@ class PaddingFreeTrainer(Trainer):
 
     def computed_positions(self, tokens: int) -> int:
         """How many positions the packed model computes for a batch of so many real tokens."""
-        return computed_tokens(tokens, self.args.device.type, bf16=bool(self.args.bf16))
+        return computed_tokens(tokens, self.args.device.type)
 
     def _choose_way(self, model: Any) -> None:
         args: Any = self.args

@@ -70,12 +70,12 @@ def test_separator_is_found_with_old_mac_line_ends():
 def test_quoted_newlines_and_doubled_quotes_are_kept_and_lines_are_counted():
     found = read('text,label\n"one\n""two""",x\nthree,y\n')
     assert found.table.column("text").to_pylist() == ['one\n"two"', "three"]
-    assert found.lines == [2, 4]
+    assert list(found.lines) == [2, 4]
 
 
 def test_blank_lines_are_no_rows():
     found = read("text,label\n\na,x\n\nb,y\n\n")
-    assert found.lines == [3, 5]
+    assert list(found.lines) == [3, 5]
 
 
 def test_a_cell_may_be_longer_than_the_limit_of_csv():
