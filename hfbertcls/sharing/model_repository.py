@@ -103,6 +103,13 @@ _PLOTS = ("confusion_matrix.png", "reliability.png", "learning_curves.png", "dat
 _NEEDED = ("README.md", "config.json", "report.json", "tokenizer_config.json")
 
 
+def stated_exports(report: Report) -> dict[str, str]:
+    """The exports that a report states: SHA-256 by file; whatever is not of that form is left out."""
+    stated = report.model.get("exports")
+    entries = [one for one in stated if isinstance(one, dict)] if isinstance(stated, list) else []
+    return {str(one.get("file")): str(one.get("sha256")) for one in entries}
+
+
 def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
     """What of a directory is the model repository: an explicit list, whatever else lies there.
 
@@ -124,7 +131,7 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
             f"{listing([*missing, *([] if weights else ['model.safetensors'])])}. Name one that hfbertcls train wrote"
         )
     report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
-    stated = {one["file"] for one in report.model.get("exports", [])}
+    stated = stated_exports(report)
     # Of what the report states, only what lies in onnx/: a report from elsewhere must not name files of this machine.
     exports = [name for path in sorted((directory / "onnx").glob("*.onnx")) if (name := f"onnx/{path.name}") in stated]
     plots = [f"plots/{name}" for name in _PLOTS]

@@ -67,7 +67,7 @@ class OutputDirectory:
                     f"the directory {self.path.name!r} holds no run that can go on (no checkpoints/run.json). Pass "
                     "--overwrite to begin anew, or name another directory"
                 )
-        elif not overwrite and not names <= {_LOCK}:
+        elif not overwrite and not names <= {_LOCK, _STAGING}:
             stopped = (self.checkpoints / "run.json").is_file() and not self.holds_a_model
             raise OutputDirectoryError(
                 f"the directory {self.path.name!r} "
@@ -138,6 +138,7 @@ class OutputDirectory:
             raise OutputDirectoryError(
                 f"--output-dir {self.path.name} cannot be written: {err.strerror}. Name another directory"
             ) from err
+        shutil.rmtree(self.staging, ignore_errors=True)  # (of a process that was killed)
         try:
             yield
         except (OSError, SafetensorError) as err:

@@ -21,7 +21,7 @@ from hfbertcls.modeling.heads import TEMPERATURE
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import RENDERER, Fence, render_model_card, sha256_of_text
 from hfbertcls.sharing.card_metadata import OWNED_KEYS, TAG, parse_front_matter, split_card
-from hfbertcls.sharing.model_repository import sha256_of
+from hfbertcls.sharing.model_repository import sha256_of, stated_exports
 from hfbertcls.sharing.retrying import reason_of, tried
 
 
@@ -118,12 +118,12 @@ def _files(folder: Path, report: Report, fence: Fence) -> Iterator[str]:
         yield f"model.safetensors: its SHA-256 is not the one that report.json states ({str(stated)[:16]}…)"
     elif not weights.is_file() and not list(folder.glob("model-*.safetensors")):
         yield "model.safetensors: it is not there"
-    for export in report.model.get("exports", []):
-        path = folder / export["file"]
-        if not path.is_file():
-            yield f"{export['file']}: it is not there"
-        elif sha256_of(path) != export["sha256"]:
-            yield f"{export['file']}: its SHA-256 is not the one that report.json states"
+    for name, digest in stated_exports(report).items():
+        path = folder / name
+        if folder.resolve() not in path.resolve().parents or not path.is_file():
+            yield f"{name}: it is not there"
+        elif sha256_of(path) != digest:
+            yield f"{name}: its SHA-256 is not the one that report.json states"
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         names = [config["id2label"][str(index)] for index in range(len(config["id2label"]))]

@@ -248,3 +248,24 @@ def test_the_script_of_the_readme_runs(exported_run, tmp_path, monkeypatch):
     exec(compile(script, "README.md", "exec"), found)
     expected = run_as_the_readme_says(exported_run, ["a film worth seeing"])
     np.testing.assert_allclose(found["logits"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_a_killed_export_left_is_no_hindrance(elsewhere, model_dir, tmp_path, reviews_dir):
+    place = tmp_path / "o" if elsewhere else model_dir
+    (place / ".hfbertcls-staging" / "onnx").mkdir(parents=True)
+    (place / ".hfbertcls-staging" / "onnx" / "model.onnx").write_bytes(b"half")
+    (place / ".hfbertcls.lock").touch()
+    (one,) = export_onnx(str(model_dir), place if elsewhere else None, dataset=str(reviews_dir))
+    assert (place / "onnx" / "model.onnx").stat().st_size == one.bytes
+    assert not list(place.glob(".hfbertcls*"))
+
+
+@pytest.mark.parametrize("stated", ["onnx/model.onnx", ["onnx"], [{"file": "../secret", "sha256": "0"}], {"a": 1}])
+def test_a_report_with_odd_exports_is_verified_without_a_traceback(stated, model_dir, capsys):
+    (model_dir.parent / "secret").write_text("0")
+    report = json.loads((model_dir / "report.json").read_text())
+    report["model"]["exports"] = stated
+    (model_dir / "report.json").write_text(json.dumps(report))
+    assert main(["verify", str(model_dir)]) == 1
+    assert "Traceback" not in "".join(capsys.readouterr())
