@@ -9,6 +9,7 @@ temperature taken out again. The difference of the log losses has a 95 % paired 
 
 import argparse
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from hfbertcls import (
     ModelSource,
     Predictions,
+    Report,
     TrainingOptions,
     load_for_inference,
     load_text_dataset,
@@ -25,8 +27,10 @@ from hfbertcls import (
     train_and_evaluate,
     undo_calibration,
 )
+from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.evaluation.scores import row_log_losses, softmax
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.onnx_graph import OnnxClassifier, save_graph, to_onnx
 from hfbertcls.quickstart import model_directory
 
 
@@ -55,7 +59,13 @@ def row(name: str, data, directory: Path, report) -> str:
     texts = data.splits["test"].texts[:ROWS_THROUGH_PIPELINE]
     answers = pipeline("text-classification", model=str(directory), truncation=True, top_k=None)(texts)
     found = np.array([[{a["label"]: a["score"] for a in answer}[n] for n in after.label_names] for answer in answers])
-    gap = np.abs(found - softmax(after.logits[: len(texts)])).max()
+    expected = softmax(after.logits[: len(texts)])
+    gap = np.abs(found - expected).max()
+    few = tokenize_texts(texts, tokenizer, report.task["max_length"])
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "model.onnx"
+        save_graph(to_onnx(load_for_inference(source), tokenizer), graph)
+        onnx_gap = np.abs(softmax(OnnxClassifier(graph).score(tokenizer, few)) - expected).max()
 
     losses = row_log_losses(after.gold, before), row_log_losses(after.gold, after.logits)
     difference = losses[1] - losses[0]
@@ -67,7 +77,7 @@ def row(name: str, data, directory: Path, report) -> str:
     return (
         f"| {name} | {' / '.join(rows)} | {accuracy:.3f} | {figures['temperature']:.3f} | {losses[0].mean():.4f} | "
         f"{losses[1].mean():.4f} | {difference.mean():+.4f} ({low:+.4f} to {high:+.4f}) | {figures['ece_before']:.3f} | "
-        f"{figures['ece_after']:.3f} | {changed} of {len(difference):,} | {gap:.1e} |"
+        f"{figures['ece_after']:.3f} | {changed} of {len(difference):,} | {gap:.1e} | {onnx_gap:.1e} |"
     )
 
 
@@ -79,19 +89,23 @@ def main() -> None:
     parser.add_argument("--output-dir", required=True, type=Path)
     parser.add_argument("--rows", nargs=3, type=int, default=[3_000, 800, 1_500], metavar="N")
     parser.add_argument("--arguments", type=json.loads, default={}, metavar="JSON", help="of the trainer")
+    parser.add_argument("--reuse", action="store_true", help="measure what an earlier call trained")
     options = parser.parse_args()
     print(
         "| set | rows (train / validation / test) | accuracy | temperature | log loss before | after | difference | ECE before | "
-        "after | labels changed | `pipeline()` differs by |"
+        "after | labels changed | `pipeline()` differs by | ONNX by |"
     )
-    print("|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    print("|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     for name in options.names:
         data = load_text_dataset(str(options.data / name))
         limits = dict(zip(("train", "validation", "test"), options.rows, strict=True))
         data = replace(data, splits={split: drawn(part, limits[split]) for split, part in data.splits.items()})
         directory = options.output_dir / name
         training = TrainingOptions(overwrite=True, arguments=options.arguments)
-        report = train_and_evaluate(str(model_directory()), data, directory, training)
+        if options.reuse:
+            report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
+        else:
+            report = train_and_evaluate(str(model_directory()), data, directory, training)
         print(row(name, data, directory, report), flush=True)
 
 
