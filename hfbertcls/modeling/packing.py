@@ -36,8 +36,12 @@ _OF_ITS_OWN = {
     "deberta": "its attention has a position bias of its own",
     "deberta-v2": "its attention has a position bias of its own",
 }
+_SHORT = 128
+"""Tokens up to which plain products are as fast on a CPU as PyTorch's fused kernel."""
 _LONGEST_IN_PLAIN_PRODUCTS = 1_024
 """Tokens above which the scores of a text are not held in memory where the fused kernel can do without."""
+_LITTLE_PADDING = 1.25
+"""Positions of the padded batch to real tokens, up to which the fused kernel may compute the padding as well."""
 TOLERANCE = 1e-4
 """Largest difference of a logit, in fp32, that packing may make on the trial texts."""
 _FAILED: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
@@ -213,7 +217,7 @@ def packed_attention(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attention within each text; transformers' `sdpa` where the batch is padded.
 
-    On a CPU `bucketed_attention`, for long texts without dropout PyTorch's fused kernel text by text. On CUDA PyTorch's
+    On a CPU `bucketed_attention`, for long texts of like length without dropout PyTorch's fused kernel. On CUDA PyTorch's
     `varlen_attn` where there is no dropout on the weights (it knows none) and the format is bf16 or fp16. Elsewhere
     the attention alone is padded, and PyTorch's `scaled_dot_product_attention` does the rest, dropout included.
 
@@ -238,7 +242,7 @@ def packed_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     window = None if sliding_window is None else sliding_window - 1  # (transformers counts the token itself)
     states = [one[0].transpose(0, 1) for one in (query, key, value)]
-    if query.device.type == "cpu" and (dropout > 0 or max_length_q <= _LONGEST_IN_PLAIN_PRODUCTS):
+    if query.device.type == "cpu" and _takes_plain_products(dropout, max_length_q, cu_seq_lens_q):
         lengths = tuple(cu_seq_lens_q.diff().tolist())
         output = bucketed_attention(states[0], states[1], states[2], lengths, dropout, scale, window)
     elif query.device.type == "cuda" and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
@@ -252,6 +256,14 @@ def packed_attention(
     else:
         output = padded_attention(states, cu_seq_lens_q, max_length_q, dropout, scale, window)
     return output[None], None
+
+
+def _takes_plain_products(dropout: float, longest: int, boundaries: torch.Tensor) -> bool:
+    """Whether `bucketed_attention` is the faster way on a CPU: always with dropout, of which the fused kernel knows none."""
+    if dropout > 0 or longest <= _SHORT:
+        return True
+    padded = longest * (len(boundaries) - 1)
+    return longest <= _LONGEST_IN_PLAIN_PRODUCTS and padded > _LITTLE_PADDING * int(boundaries[-1])
 
 
 def padded_attention(

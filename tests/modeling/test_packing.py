@@ -149,6 +149,7 @@ def test_what_cannot_be_packed_goes_through_as_it_is(changes):
 @pytest.mark.parametrize("name", ["bert", "modernbert"])
 def test_the_ways_for_other_devices_and_very_long_texts_give_the_same(name, monkeypatch):
     monkeypatch.setattr(packing, "_LONGEST_IN_PLAIN_PRODUCTS", 0)
+    monkeypatch.setattr(packing, "_SHORT", 0)
     plain, packed = MODELS[name]
     batch = batch_of([24, 1, 13, 7], 0, plain.config.pad_token_id)
     expected, found = plain(**batch), packed(**batch)
