@@ -25,7 +25,11 @@ def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
         squares: the sum of the squares of the texts' lengths.
     """
     encoder: Any = getattr(model, "base_model", model)
-    weights = sum(int(module.weight.numel()) for module in encoder.modules() if isinstance(module, nn.Linear))
+    weights = sum(
+        int(module.weight.numel())
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Linear) and not name.startswith("pooler")  # (which sees one token of each text)
+    )
     config: Any = encoder.config
     pairs = 12 * int(config.num_hidden_layers) * int(config.hidden_size)
     return float(6 * weights * tokens + pairs * squares)
