@@ -146,9 +146,10 @@ def source_of(spec: str | ModelSource) -> ModelSource:
 def _report_of(spec: str | ModelSource) -> Report | None:
     """The report in the directory of a model, if it is about the weights that lie there."""
     source = source_of(spec)
-    directory = Path(source.name).expanduser()
-    path, weights = directory / "report.json", directory / "model.safetensors"
-    if spec == TFIDF or not (source.is_local and path.is_file() and weights.is_file()):
+    if spec == TFIDF or not source.is_local:
+        return None
+    path, weights = source.path / "report.json", source.path / "model.safetensors"
+    if not (path.is_file() and weights.is_file()):
         return None
     report = Report.from_json(path.read_text(encoding="utf-8"))
     return report if report.model.get("weights_sha256") == sha256_of(weights) else None

@@ -1,8 +1,6 @@
 """`export_onnx()`: a classifier for other run-times, with what that costs, measured on real text."""
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -173,7 +171,9 @@ def export_onnx(
             loaded.config.save_pretrained(str(directory.staging))
             tokenizer.save_pretrained(str(directory.staging))
             (directory.staging / "export.json").write_text(_as_json(exported), encoding="utf-8")
-        _publish(directory, exported if adds else None)
+        directory.publish()
+        if adds:
+            _state(directory, exported)
     return exported
 
 
@@ -274,12 +274,8 @@ def _as_json(exported: list[Exported]) -> str:
     return json.dumps({"schema_version": 1, "files": [asdict(one) for one in exported]}, indent=2) + "\n"
 
 
-def _publish(directory: OutputDirectory, stated: list[Exported] | None) -> None:
-    """Move the staged files into place, then write what is `stated` into report and card."""
-    shutil.rmtree(directory.path / FOLDER, ignore_errors=True)
-    for entry in list(directory.staging.iterdir()):
-        os.replace(entry, directory.path / entry.name)  # noqa: PTH105  (files of an earlier export are replaced)
-    if stated is not None:
-        report = Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
-        facts = {**report.model, "exports": [asdict(one) for one in stated]}
-        rewrite_report(directory.path, replace(report, model=facts))
+def _state(directory: OutputDirectory, exported: list[Exported]) -> None:
+    """Write into report and card of a directory what was exported."""
+    report = Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
+    facts = {**report.model, "exports": [asdict(one) for one in exported]}
+    rewrite_report(directory.path, replace(report, model=facts))

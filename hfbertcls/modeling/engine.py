@@ -46,7 +46,7 @@ def score(
 
     enable_packing(model)
 
-    rows = _Rows(tokenizer, tokenized)
+    rows = PaddedRows(tokenizer, tokenized)
     logits = np.zeros((len(rows.lengths), int(model.config.num_labels or 0)), dtype=np.float32)
 
     def fill(positions: npt.NDArray[np.int64]) -> None:
@@ -86,7 +86,7 @@ def in_bf16(model: "PreTrainedModel") -> "PreTrainedModel":
     return faster
 
 
-class _Rows:
+class PaddedRows:
     """Token ids as flat arrays: a batch is one indexing operation for each column, instead of Python lists.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.errors import MissingAssetError, ModelError, shorten
-from hfbertcls.modeling.engine import batches_by_length
+from hfbertcls.modeling.engine import PaddedRows, batches_by_length
 
 
 if TYPE_CHECKING:
@@ -152,16 +152,12 @@ class OnnxClassifier:
         tokens_per_batch: int = TOKENS_PER_BATCH,
     ) -> npt.NDArray[np.float32]:
         """The logits of every row, as `engine.score` gives them: sorted by length, in the order of the rows."""
-        columns = [name for name in self._inputs if name in tokenized.dataset.column_names]
-        inputs: Any = tokenized.dataset.select_columns(columns)
-        lengths = np.asarray(tokenized.dataset["length"], dtype=np.int64)
-        batches = list(batches_by_length(lengths, tokens_per_batch))
+        rows = PaddedRows(tokenizer, tokenized)
+        batches = list(batches_by_length(rows.lengths, tokens_per_batch))
         logits: list[npt.NDArray[np.float32]] = []
         for positions in batches:
-            rows = [inputs[int(position)] for position in positions]
-            batch: Any = tokenizer.pad(rows, padding=True, return_tensors="np")
-            feed = {name: np.asarray(batch[name], dtype=np.int64) for name in self._inputs}
-            logits.append(self._session.run(["logits"], feed)[0])
+            batch = rows.padded(positions)
+            logits.append(self._session.run(["logits"], {name: batch[name] for name in self._inputs})[0])
         together = np.concatenate(logits)
         result = np.empty_like(together)
         result[np.concatenate(batches)] = together
