@@ -1,21 +1,34 @@
 """Tables of columns: Parquet and Arrow."""
 
+import io
 import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.encodings import Opened
+from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
 
 
-def read_parquet(data: bytes, name: str) -> RawTable:
-    """Read the bytes of a Parquet file."""
-    try:
-        table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as err:
-        raise DatasetError(f"{name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again") from err
-    return _raw(table, name)
+def read_parquet(opened: Opened, name: str) -> RawTable:
+    """Read a Parquet file, some thousand rows at a time."""
+    with opened() as stored:
+        stream = stored if isinstance(stored, io.BufferedReader) else io.BytesIO(stored.read())  # (of a gzip file)
+        written = TableWriter()
+        try:
+            with pq.ParquetFile(stream) as file:
+                _refuse_double_columns(file.schema_arrow, name)
+                written.write(_plain(file.schema_arrow.empty_table()))
+                for batch in file.iter_batches(ROWS_PER_PART):
+                    rows = pa.Table.from_batches([batch])
+                    _refuse_damaged(rows, name)
+                    written.write(_plain(rows))
+        except (pa.ArrowException, OSError) as err:
+            raise DatasetError(f"{name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again") from err
+    table = written.table()
+    return RawTable(table, name, "", class_names=_declared_classes(table, name))
 
 
 def read_arrow(data: bytes, name: str) -> RawTable:
@@ -30,14 +43,22 @@ def read_arrow(data: bytes, name: str) -> RawTable:
 
 
 def _raw(table: pa.Table, name: str) -> RawTable:
-    twice = sorted({column for column in table.column_names if table.column_names.count(column) > 1})
+    _refuse_double_columns(table.schema, name)
+    _refuse_damaged(table, name)
+    return RawTable(_plain(table), name, "", class_names=_declared_classes(table, name))
+
+
+def _refuse_double_columns(schema: pa.Schema, name: str) -> None:
+    twice = sorted({column for column in schema.names if schema.names.count(column) > 1})
     if twice:
         raise DatasetError(f"{name} has the column {listing(twice)} more than once. Remove or rename one of them")
+
+
+def _refuse_damaged(table: pa.Table, name: str) -> None:
     try:
         table.validate(full=True)
     except pa.ArrowInvalid as err:
         raise DatasetError(f"{name} is damaged ({shorten(str(err), 100)}). Write it again") from err
-    return RawTable(_plain(table), name, "", class_names=_declared_classes(table, name))
 
 
 def _plain(table: pa.Table) -> pa.Table:

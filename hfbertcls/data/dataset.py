@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.errors import DatasetError, did_you_mean, listing
 
 
@@ -108,7 +109,7 @@ class TextSplit:
 
     def label_counts(self, schema: LabelSchema) -> dict[str, int]:
         """How many rows have each label of the schema, labels without a row included."""
-        column = self.table.column("label").combine_chunks()
+        column = self.table.column("label")
         values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
         found = {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
         return {name: int(found.get(name, 0)) for name in schema.names}
@@ -131,7 +132,20 @@ class TextSplit:
         own = dropped or {}
         places = self.first_dropped if own else {}
         rows_read = len(positions) + sum(own.values())
-        return TextSplit(name, self.table.take(pa.array(positions)), rows_read, own, self.sha256, places)
+        return TextSplit(name, _taken(self.table, positions), rows_read, own, self.sha256, places)
+
+
+def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
+    """The rows at the positions; those in ascending order are taken in parts, so that a large table stays on the disk."""
+    if (np.diff(positions) <= 0).any():
+        return table.take(pa.array(positions))
+    written = TableWriter(table.schema)
+    begin = 0
+    for part in in_parts(table):
+        first, last = np.searchsorted(positions, [begin, begin + len(part)])
+        written.write(part.take(pa.array(positions[first:last] - begin)))
+        begin += len(part)
+    return written.table()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Equal texts: within a split, across splits (which makes figures too good), and with different labels."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.on_disk import in_parts
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,17 @@ def _texts(count: int) -> str:
 def find_duplicates(data: TextDataset) -> Duplicates:
     """Count equal texts (pairs of texts, for data sets of pairs) and what their labels say."""
     codes = text_codes(data)
-    labels = _codes(data, ["label"])
     order = [name for name in ("train", "validation", "test") if name in data.splits]
     overlap, repeated, conflicting = {}, {}, {}
     for position, second in enumerate(order):
         for first in order[:position]:
             overlap[f"{first}/{second}"] = int(np.isin(codes[second], codes[first]).sum())
-        width = int(labels[second].max(initial=0)) + 1
-        pairs = np.unique(codes[second] * width + labels[second])
         repeated[second] = len(codes[second]) - len(np.unique(codes[second]))
-        conflicting[second] = int((np.unique(pairs // width, return_counts=True)[1] > 1).sum())
+        if repeated[second]:
+            # Of each text and label one row: a text that then still stands twice has two labels.
+            with_label = codes[second] ^ row_codes(data.splits[second], ["label"])
+            once = codes[second][np.unique(with_label, return_index=True)[1]]
+            conflicting[second] = int((np.unique(once, return_counts=True)[1] > 1).sum())
     return Duplicates(_without_zeros(overlap), _without_zeros(repeated), _without_zeros(conflicting))
 
 
@@ -68,47 +70,45 @@ def _without_zeros(counts: dict[str, int]) -> dict[str, int]:
 
 def first_occurrences(split: TextSplit) -> npt.NDArray[np.int64]:
     """For each row, the position of the first row with the same text (or pair of texts), of shape `(rows,)`."""
-    columns = [folded(split.table.column(name)) for name in ("text", "text_pair") if name in split.table.column_names]
-    _, first, inverse = np.unique(_numbered(columns), return_index=True, return_inverse=True)
+    columns = [name for name in ("text", "text_pair") if name in split.table.column_names]
+    _, first, inverse = np.unique(row_codes(split, columns), return_index=True, return_inverse=True)
     return first[inverse].astype(np.int64)
 
 
 def text_codes(data: TextDataset) -> dict[str, npt.NDArray[np.int64]]:
-    """A number for each row of each split, the same for equal texts (pairs of texts, for data sets of pairs)."""
-    return _codes(data, [name for name in ("text", "text_pair") if name == "text" or data.text_pair_column])
+    """A number for each row of each split, the same for equal texts (pairs of texts, for data sets of pairs).
+
+    The numbers are 64 bits of a hash: among a million different texts two have the same with a probability of 3e-8.
+    """
+    columns = [name for name in ("text", "text_pair") if name == "text" or data.text_pair_column]
+    return {name: row_codes(split, columns) for name, split in data.splits.items()}
 
 
-def folded(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def folded(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Texts in Unicode form NFKC, in small letters, with one blank for each run of blanks."""
     small = pc.utf8_lower(pc.utf8_normalize(texts, form="NFKC"))
     return pc.utf8_trim(pc.replace_substring_regex(small, r"[\s\p{Z}]+", " "), " ")
 
 
-def _codes(data: TextDataset, columns: list[str]) -> dict[str, npt.NDArray[np.int64]]:
-    """A number for each row of each split, equal for equal values of the columns."""
-    sizes = np.cumsum([0, *(len(split) for split in data.splits.values())])
-    code = _numbered(
-        [
-            pa.chunked_array([_comparable(split.table.column(name), name) for split in data.splits.values()])
-            for name in columns
-        ]
-    )
-    return {name: code[start:end] for name, (start, end) in zip(data.splits, pairwise(sizes), strict=True)}
+def row_codes(split: TextSplit, columns: list[str]) -> npt.NDArray[np.int64]:
+    """A number for each row, equal for rows that are equal in all columns, of shape `(rows,)`."""
+    codes = np.empty(len(split), dtype=np.int64)
+    begin = 0
+    for part in in_parts(split.table.select(columns)):
+        values = zip(*(_comparable(part.column(name), name) for name in columns), strict=True)
+        codes[begin : begin + len(part)] = np.fromiter(map(_code, values), dtype=np.int64, count=len(part))
+        begin += len(part)
+    return codes
 
 
-def _numbered(columns: list[pa.ChunkedArray]) -> npt.NDArray[np.int64]:
-    """A number for each row, equal for rows that are equal in all columns."""
-    code = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:
-        encoded = pc.dictionary_encode(column.combine_chunks())
-        code = code * (len(encoded.dictionary) + 1) + np.asarray(encoded.indices)
-        code = np.unique(code, return_inverse=True)[1].astype(np.int64)
-    return code
+def _code(values: tuple[bytes, ...]) -> int:
+    # (0xff is in no text, so it parts them)
+    return int.from_bytes(hashlib.blake2b(b"\xff".join(values), digest_size=8).digest(), "little", signed=True)
 
 
-def _comparable(column: pa.ChunkedArray, name: str) -> pa.Array:
-    """Texts folded, lists of labels as one string each: pyarrow encodes no lists."""
-    values = (folded(column) if name.startswith("text") else column).combine_chunks()
-    if not pa.types.is_list(values.type):
-        return values
-    return pa.array(["\0".join(sorted(labels)) for labels in values.to_pylist()], pa.string())
+def _comparable(column: pa.Array, name: str) -> list[bytes]:
+    """Texts folded, lists of labels in their order by name; numbers as they are written."""
+    if pa.types.is_list(column.type):
+        return ["\0".join(sorted(labels)).encode() for labels in column.to_pylist()]
+    values = folded(column) if name.startswith("text") else column.cast(pa.string())
+    return values.cast(pa.large_binary() if pa.types.is_large_string(values.type) else pa.binary()).to_pylist()  # type: ignore[no-any-return]

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pyarrow.compute as pc
+
 from hfbertcls.data.columns import choose_columns
 from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
 from hfbertcls.data.reading import infer_task, labels_for_task, read_split
@@ -145,5 +147,5 @@ def _schema(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
 
 def _distinct_labels(split: TextSplit) -> set[str]:
     column = split.table.column("label")
-    values = column.unique().to_pylist() if column.type == "string" else column.combine_chunks().flatten().to_pylist()
+    values = column.unique().to_pylist() if column.type == "string" else pc.unique(pc.list_flatten(column)).to_pylist()
     return set(values)

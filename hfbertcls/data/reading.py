@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns
 from hfbertcls.data.dataset import Task, TextSplit
+from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
 
@@ -32,13 +33,13 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
             f"the {name} split ({raw.name}) has no column {listing(missing)}, which another split has. "
             f"Its columns are {listing(raw.table.column_names)}"
         )
-    arrays = {"row": pa.array(np.arange(raw.table.num_rows, dtype=np.int64)), "text": _text(raw, columns.text)}
+    arrays = {"text": _text(raw, columns.text)}
     if columns.text_pair:
         arrays["text_pair"] = _text(raw, columns.text_pair)
     arrays["label"] = _label(raw, columns.label)
     taken = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label}
     for column in extra_columns:
-        if column in arrays and taken.get(column) != column:
+        if (column in arrays or column == "row") and taken.get(column) != column:
             raise DatasetError(
                 f"the column {column!r} of {raw.name} has a name that hfbertcls uses for another one, "
                 "so it cannot be read beside it. Rename it in the data"
@@ -49,19 +50,39 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
                 f"the column {column!r} of {raw.name} holds {shorten(str(arrays[column].type), 40)}, but one value a row is "
                 "needed for --split-by and --slice-by. Name another column"
             )
-    table = pa.table(arrays)
+    kept, dropped, first = _usable_rows(pa.table(arrays))
+    places = {reason: raw.place(row) for reason, row in first.items()}
+    return TextSplit(name, kept, raw.table.num_rows, dropped, raw.sha256, places)
 
-    has_text = not_blank(table.column("text"))
-    if columns.text_pair:
-        has_text = pc.and_(has_text, not_blank(table.column("text_pair")))
-    has_label = _has_label(table.column("label"))
-    usable = pc.and_(has_text, has_label)
-    reasons = {"empty_text": pc.invert(has_text), "missing_label": pc.and_(has_text, pc.invert(has_label))}
-    dropped = {reason: int(pc.sum(is_so).as_py() or 0) for reason, is_so in reasons.items()}
-    kept = table.filter(usable).combine_chunks()
-    counted = {reason: count for reason, count in dropped.items() if count}
-    places = {reason: raw.place(pc.index(reasons[reason], True).as_py()) for reason in counted}
-    return TextSplit(name, kept, raw.table.num_rows, counted, raw.sha256, places)
+
+def _usable_rows(table: pa.Table) -> tuple[pa.Table, dict[str, int], dict[str, int]]:
+    """The rows with text and label, with their numbers; how many others there are by reason, and the first of each."""
+    text_columns = [name for name in ("text", "text_pair") if name in table.column_names]
+    written = TableWriter()
+    dropped = {"empty_text": 0, "missing_label": 0}
+    first: dict[str, int] = {}
+    begin = 0
+    for part in in_parts(table):
+        has_text = not_blank(part.column("text"))
+        for name in text_columns[1:]:
+            has_text = pc.and_(has_text, not_blank(part.column(name)))
+        has_label = _has_label(part.column("label"))
+        reasons = {"empty_text": pc.invert(has_text), "missing_label": pc.and_(has_text, pc.invert(has_label))}
+        for reason, is_so in reasons.items():
+            if count := int(pc.sum(is_so).as_py() or 0):
+                first.setdefault(reason, begin + pc.index(is_so, True).as_py())
+                dropped[reason] += count
+        numbers = pa.array(np.arange(begin, begin + len(part), dtype=np.int64))
+        columns = {
+            "row": numbers,
+            **{
+                name: part.column(name).cast(pa.large_string()) if name in text_columns else part.column(name)
+                for name in part.schema.names
+            },
+        }
+        written.write(pa.record_batch(columns).filter(pc.and_(has_text, has_label)))
+        begin += len(part)
+    return written.table(), {reason: count for reason, count in dropped.items() if count}, first
 
 
 def _text(raw: RawTable, column: str) -> pa.ChunkedArray:
@@ -73,7 +94,7 @@ def _text(raw: RawTable, column: str) -> pa.ChunkedArray:
             f"the column {column!r} of {raw.name} holds {shorten(str(values.type), 60)}, but texts were expected. "
             "Name the column of the texts with --text-column"
         )
-    return values.cast(pa.large_string())
+    return values
 
 
 # Besides white space: what prints as nothing (zero-width marks, soft hyphens, direction marks, control characters).
@@ -81,12 +102,12 @@ _INVISIBLE = "".join(map(chr, [*range(33), *range(0x7F, 0xA1), 0xAD, 0x34F, 0x61
     *range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000, 0x3164, 0xFEFF, 0xFFA0]))  # fmt: skip
 
 
-def not_blank(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def not_blank(values: pa.Array) -> pa.Array:
     """Whether each text shows anything at all; false where there is none."""
     return pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim(values, _INVISIBLE)), 0), False)
 
 
-def _has_label(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _has_label(values: pa.Array) -> pa.Array:
     if pa.types.is_list(values.type):
         return pc.is_valid(values)  # an empty list says "none of the labels", which is an answer
     if pa.types.is_floating(values.type):
@@ -123,15 +144,19 @@ def _label_text(value: object) -> str:
 
 def _class_names(raw: RawTable, column: str, names: Sequence[str]) -> pa.ChunkedArray:
     """Declared labels for their numbers; -1 is the datasets library's mark for "no label"."""
-    values = raw.table.column(column).to_pylist()
-    for row, value in enumerate(values):
-        if value is not None and not -1 <= value < len(names):
-            raise DatasetError(
-                f"{raw.place(row)}: the label {value} in {column!r} is none of the {len(names)} declared ones "
-                f"({listing(names, 4)}), which are numbered from 0. Correct it"
-            )
-    labels = [None if value is None or value == -1 else names[value] for value in values]
-    return pa.chunked_array([pa.array(labels, pa.string())])
+    values = raw.table.column(column).cast(pa.int64())
+    no_label = pc.equal(values, -1)
+    unknown = pc.invert(
+        pc.fill_null(pc.or_(no_label, pc.and_(pc.greater_equal(values, 0), pc.less(values, len(names)))), True)
+    )
+    row = pc.index(unknown, True).as_py()
+    if row >= 0:
+        raise DatasetError(
+            f"{raw.place(row)}: the label {values[row].as_py()} in {column!r} is none of the {len(names)} declared ones "
+            f"({listing(names, 4)}), which are numbered from 0. Correct it"
+        )
+    numbers = pc.if_else(no_label, None, values)
+    return pc.take(pa.array(names, pa.string()), numbers)
 
 
 def _numbers(raw: RawTable, column: str) -> pa.ChunkedArray:

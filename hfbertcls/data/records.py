@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hfbertcls.data.delimited import decode
+from hfbertcls.data.encodings import decode
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
 

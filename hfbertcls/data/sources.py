@@ -228,6 +228,22 @@ def _tables_of(splits: Any) -> tuple[dict[str | None, RawTable], tuple[str, ...]
 
 def _parquet_sha256(table: pa.Table) -> str:
     """Hash of the canonical Parquet form: no compression, no metadata, one row group for 65,536 rows."""
-    sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), sink, compression="none", row_group_size=65_536)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+    sink = _Hashed()
+    with pa.PythonFile(sink, mode="w") as file:
+        pq.write_table(table.replace_schema_metadata(None), file, compression="none", row_group_size=65_536)
+    return sink.digest.hexdigest()
+
+
+class _Hashed(io.RawIOBase):
+    """A file that is never written: only its hash is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return len(data)

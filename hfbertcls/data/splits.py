@@ -105,8 +105,9 @@ def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
     """The number of each row's label and the labels by number; numbers and lists of labels are one stratum."""
     if not _has_one_label_a_row(split):
         return np.zeros(len(split), dtype=np.int64), [""]
-    encoded = pc.dictionary_encode(split.table.column("label").combine_chunks())
-    return np.asarray(encoded.indices).astype(np.int64), encoded.dictionary.to_pylist()
+    labels = split.table.column("label")
+    names = pc.unique(labels)
+    return np.asarray(pc.index_in(labels, names)).astype(np.int64), names.to_pylist()
 
 
 def _cut_groups(split: TextSplit, shares: list[float], seed: int, column: str) -> list[npt.NDArray[np.int64]]:

@@ -8,27 +8,27 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbertcls.data.delimited import (
-    decode,
     delimited_records,
     find_separator,
     refuse_double_names,
     refuse_other_width,
 )
+from hfbertcls.data.encodings import find_encoding
 from hfbertcls.data.records import parse_json
-from hfbertcls.data.tables import refuse_wrong_content, suffix_of
+from hfbertcls.data.tables import BYTES_OF_HEAD, open_stored, refuse_wrong_content, suffix_of
 from hfbertcls.errors import DatasetError, listing, shorten
 
 
 ROWS_PER_CHUNK = 4_096
 _LETTERS_PER_CHUNK = 8_000_000
-_HEAD = 1 << 16
 _GUESSED_UP_TO = 1 << 28
 """Bytes up to which a file that is not UTF-8 is read whole to tell what else it may be."""
 _PROMISED = {".csv": ",", ".tsv": "\t"}
@@ -88,16 +88,18 @@ def survey(path: Path) -> TextFile:
         raise DatasetError(
             f"{path.name} has an ending that cannot be read in parts. Expected {', '.join(FORMATS)} (but for Parquet also as .gz)"
         )
-    file = replace(TextFile(path, suffix), sha256=_digest(path))
     try:
+        with path.open("rb") as stored:
+            file = TextFile(path, suffix, sha256=hashlib.file_digest(stored, "sha256").hexdigest())
         if suffix == ".parquet":
             return _survey_parquet(file)
-        with _opened(file) as stream:
-            head = stream.read(_HEAD)
+        with open_stored(path) as stream:
+            head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
         if not head.strip():
             raise DatasetError(f"{path.name} is empty. Expected a line for each text")
-        file = _with_encoding(file, head)
+        encoding, notes = find_encoding(partial(open_stored, path), path.name, _GUESSED_UP_TO)
+        file = replace(file, encoding=encoding, notes=notes)
         if suffix in _PROMISED:
             beginning = head.decode(file.encoding, errors="ignore")
             file = replace(file, separator=find_separator(beginning, _PROMISED[suffix]))
@@ -111,6 +113,8 @@ def survey(path: Path) -> TextFile:
         return replace(file, columns=tuple(columns), rows=rows)
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
+    except OSError as err:
+        raise DatasetError(f"{path.name} cannot be read: {err.strerror}. Check --input") from err
 
 
 def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
@@ -154,23 +158,6 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
         yield chunk()
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as err:
-        raise DatasetError(f"{path.name} cannot be read: {err.strerror}. Check --input") from err
-    return digest.hexdigest()
-
-
-def _opened(file: TextFile) -> BinaryIO:
-    if file.path.suffix.lower() == ".gz":
-        return cast(BinaryIO, gzip.open(file.path, "rb"))
-    return file.path.open("rb")
-
-
 def _survey_parquet(file: TextFile) -> TextFile:
     try:
         with pq.ParquetFile(file.path) as source:
@@ -182,31 +169,9 @@ def _survey_parquet(file: TextFile) -> TextFile:
     return replace(file, columns=tuple(schema.names), rows=rows)
 
 
-def _with_encoding(file: TextFile, head: bytes) -> TextFile:
-    """UTF-8 or UTF-16 with a mark, UTF-8, or (in a file that is not too large to look at) what `decode` takes it for."""
-    if head.startswith(b"\xef\xbb\xbf"):
-        return replace(file, encoding="utf-8-sig")
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return replace(file, encoding="utf-16")
-    try:
-        with _opened(file) as stream, io.TextIOWrapper(stream, "utf-8") as text:
-            while block := text.read(_HEAD):
-                if "\x00" in block:
-                    decode(block.encode(), file.path.name)  # (which refuses it, in the words of every other command)
-        return file
-    except UnicodeDecodeError as err:
-        if file.path.stat().st_size > _GUESSED_UP_TO:
-            raise DatasetError(
-                f"{file.path.name} is not UTF-8 ({err.reason}). Save the file again as UTF-8 (iconv -f ENCODING -t UTF-8)"
-            ) from err
-    with _opened(file) as stream:
-        _, notes = decode(stream.read(), file.path.name)
-    return replace(file, encoding="cp1252", notes=notes)
-
-
 def _records(file: TextFile) -> Iterator[dict[str, Any]]:
     name = file.path.name
-    with _opened(file) as stream:
+    with open_stored(file.path) as stream:
         if file.suffix == ".jsonl":
             with io.TextIOWrapper(stream, file.encoding) as lines:
                 yield from _json_records(lines, name)

@@ -4,13 +4,20 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from hfbertcls.data.columnar import read_arrow, read_parquet
 from hfbertcls.data.delimited import read_delimited
+from hfbertcls.data.encodings import Opened
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.records import read_fasttext, read_json, read_jsonl
 from hfbertcls.errors import DatasetError
+
+
+BYTES_OF_HEAD = 1 << 16
+_Reader = Callable[[Opened, str], RawTable]
 
 
 def read_table(path: Path) -> RawTable:
@@ -20,15 +27,24 @@ def read_table(path: Path) -> RawTable:
         DatasetError: if the file cannot be read, or its content is not what its ending promises.
     """
     suffix, reader = _reader_for(path)
+    opened = partial(open_stored, path)
     try:
-        stored = path.read_bytes()
+        with path.open("rb") as stored:
+            digest = hashlib.file_digest(stored, "sha256").hexdigest()
+        with opened() as stream:
+            head = stream.read(BYTES_OF_HEAD)
+        refuse_wrong_content(head, path.name, suffix)
+        raw = reader(opened, path.name)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
+        raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
     except OSError as err:
         raise DatasetError(f"{path.name} cannot be read: {err.strerror}") from err
-    data = _gunzip(stored, path.name) if path.suffix.lower() == ".gz" else stored
-    refuse_wrong_content(data, path.name, suffix)
-    raw = reader(data, path.name)
-    digest = hashlib.sha256(stored).hexdigest()
     return RawTable(raw.table, path.name, digest, raw.lines, raw.class_names, raw.notes)
+
+
+def open_stored(path: Path) -> BinaryIO:
+    """The bytes of a file, unpacked if its ending says that it is gzipped."""
+    return cast(BinaryIO, gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb"))
 
 
 def is_table_file(path: Path) -> bool:
@@ -44,7 +60,7 @@ def suffix_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _reader_for(path: Path) -> tuple[str, Callable[[bytes, str], RawTable]]:
+def _reader_for(path: Path) -> tuple[str, _Reader]:
     suffix = suffix_of(path)
     if suffix not in _READERS:
         hint = "Save the sheet as CSV" if suffix in {".xlsx", ".xls", ".ods"} else "Unpack or convert the file"
@@ -53,13 +69,6 @@ def _reader_for(path: Path) -> tuple[str, Callable[[bytes, str], RawTable]]:
             f"{', '.join(sorted(_READERS))} (each also as .gz). {hint}"
         )
     return suffix, _READERS[suffix]
-
-
-def _gunzip(stored: bytes, name: str) -> bytes:
-    try:
-        return gzip.decompress(stored)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as err:
-        raise DatasetError(f"{name} is not a complete gzip file ({err}). Fetch or compress it again") from err
 
 
 _MAGIC: tuple[tuple[bytes, set[str], str, str | None], ...] = (
@@ -103,22 +112,28 @@ def refuse_wrong_content(data: bytes, name: str, suffix: str) -> None:
         raise DatasetError(f"{name} is not a Parquet file, though its ending says so. Rename or convert it")
 
 
-def _read_csv(data: bytes, name: str) -> RawTable:
-    text = read_delimited(data, name, ",")
-    return RawTable(text.table, name, "", text.lines, notes=text.notes)
+def _delimited(separator: str) -> _Reader:
+    def read(opened: Opened, name: str) -> RawTable:
+        text = read_delimited(opened, name, separator)
+        return RawTable(text.table, name, "", text.lines, notes=text.notes)
+
+    return read
 
 
-def _read_tsv(data: bytes, name: str) -> RawTable:
-    text = read_delimited(data, name, "\t")
-    return RawTable(text.table, name, "", text.lines, notes=text.notes)
+def _whole(read: Callable[[bytes, str], RawTable]) -> _Reader:
+    def read_whole(opened: Opened, name: str) -> RawTable:
+        with opened() as stream:
+            return read(stream.read(), name)
+
+    return read_whole
 
 
-_READERS: dict[str, Callable[[bytes, str], RawTable]] = {
-    ".arrow": read_arrow,
-    ".csv": _read_csv,
-    ".json": read_json,
-    ".jsonl": read_jsonl,
+_READERS: dict[str, _Reader] = {
+    ".arrow": _whole(read_arrow),
+    ".csv": _delimited(","),
+    ".json": _whole(read_json),
+    ".jsonl": _whole(read_jsonl),
     ".parquet": read_parquet,
-    ".tsv": _read_tsv,
-    ".txt": read_fasttext,
+    ".tsv": _delimited("\t"),
+    ".txt": _whole(read_fasttext),
 }

@@ -1,6 +1,6 @@
 """From texts to token ids, with a count of the texts that had to be cut."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import LabelSchema, TextSplit
+from hfbertcls.data.on_disk import TableWriter, in_parts
 
 
 if TYPE_CHECKING:
@@ -43,17 +44,23 @@ class TokenizedSplit:
     @property
     def unknown_share(self) -> float:
         """Share of the tokens that the tokenizer does not know (0 to 1), special tokens apart."""
-        total = int(np.minimum(self.num_tokens, self.max_length).sum()) - self.special_tokens * len(self.num_tokens)
+        total = int(self.lengths.sum()) - self.special_tokens * len(self.num_tokens)
         return self.unknown_tokens / total if total > 0 else 0.0
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """The tokens of each text after it was cut, of shape `(rows,)`."""
+        return np.minimum(self.num_tokens, self.max_length)
 
     @property
     def largest_id(self) -> int:
         """The largest token id that occurs."""
-        return int(pc.max(pc.list_flatten(self.dataset.data.table.column("input_ids"))).as_py() or 0)
+        parts = in_parts(self.dataset.data.table.select(["input_ids"]))
+        return max((int(pc.max(part.column(0).flatten()).as_py() or 0) for part in parts), default=0)
 
     def sorted_by_length(self) -> "datasets.Dataset":
         """The same rows, shortest first: batches of it need little padding."""
-        return self.dataset.select(np.argsort(self.dataset["length"], kind="stable"))
+        return self.dataset.select(np.argsort(self.lengths, kind="stable"))
 
 
 def tokenize_split(
@@ -67,36 +74,49 @@ def tokenize_split(
         max_length (`int`): in tokens, special tokens included; longer texts are cut to it.
         schema (`LabelSchema`, *optional*): gives the ids for the column `labels`.
     """
-    encoded = tokenize_texts(split.texts, tokenizer, max_length)
-    if schema is None:
-        return encoded
-    labels = pa.array(schema.encode(split.labels))
-    return TokenizedSplit(
-        _dataset(encoded.dataset.data.table.append_column("labels", labels)),
-        encoded.num_tokens,
-        encoded.max_length,
-        encoded.unknown_tokens,
-        encoded.special_tokens,
+    names = ["text"] if schema is None else ["text", "label"]
+    known = None if schema is None else pa.array(schema.names, pa.string())
+    parts = in_parts(split.table.select(names), _TEXTS_PER_BATCH)
+    return _tokenize(
+        (
+            (
+                part.column(0).to_pylist(),
+                None if known is None else pc.index_in(part.column(1), known).cast(pa.int64()),
+            )
+            for part in parts
+        ),
+        tokenizer,
+        max_length,
     )
 
 
 def tokenize_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> TokenizedSplit:
     """Like `tokenize_split`, for bare texts."""
-    chunks: list[pa.Table] = []
-    counts: list[npt.NDArray[np.int64]] = []
+    batches = (list(texts[start : start + _TEXTS_PER_BATCH]) for start in range(0, len(texts), _TEXTS_PER_BATCH))
+    return _tokenize(((batch, None) for batch in batches), tokenizer, max_length)
+
+
+def _tokenize(
+    batches: Iterable[tuple[list[str], pa.Array | None]], tokenizer: "PreTrainedTokenizerBase", max_length: int
+) -> TokenizedSplit:
+    """Tokenise texts, of which some come with their label ids."""
+    written = TableWriter()
+    counts: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
     unknown = 0
-    for start in range(0, len(texts), _TEXTS_PER_BATCH):
-        batch = list(texts[start : start + _TEXTS_PER_BATCH])
-        columns, num_tokens = _encode(batch, tokenizer, max_length)
+    for texts, labels in batches:
+        columns, num_tokens = _encode(texts, tokenizer, max_length)
         counts.append(num_tokens)
         if tokenizer.unk_token_id is not None:
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"])
-        chunks.append(pa.table({name: pa.array(rows, _type_of(name)) for name, rows in columns.items()}))
-    table = pa.concat_tables(chunks) if chunks else pa.table({"input_ids": pa.array([], pa.list_(pa.int32()))})
-    num_tokens = np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
-    lengths = pa.array(np.minimum(num_tokens, max_length))
+        arrays = {name: pa.array(rows, _type_of(name)) for name, rows in columns.items()}
+        arrays["length"] = pa.array(np.minimum(num_tokens, max_length))
+        written.write(pa.record_batch(arrays if labels is None else arrays | {"labels": labels}))
+    if len(counts) == 1:
+        written.write(
+            pa.record_batch({"input_ids": pa.array([], _type_of("input_ids")), "length": pa.array([], pa.int64())})
+        )
     special = int(tokenizer.num_special_tokens_to_add())
-    return TokenizedSplit(_dataset(table.append_column("length", lengths)), num_tokens, max_length, unknown, special)
+    return TokenizedSplit(_dataset(written.table()), np.concatenate(counts), max_length, unknown, special)
 
 
 def _type_of(column: str) -> pa.DataType:
@@ -107,7 +127,10 @@ def _type_of(column: str) -> pa.DataType:
 def _dataset(table: pa.Table) -> "datasets.Dataset":
     import datasets  # noqa: PLC0415  (takes a second)
 
-    return datasets.Dataset(datasets.table.InMemoryTable(table))
+    # (a fingerprint of its own: else the library computes one from a copy of the whole table)
+    return datasets.Dataset(
+        datasets.table.InMemoryTable(table), fingerprint=datasets.fingerprint.generate_random_fingerprint()
+    )
 
 
 def _encode(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.on_disk import in_parts
 from hfbertcls.diagnosis.findings import Finding, place, share
 
 
@@ -101,8 +102,9 @@ def estimate_lengths(data: TextDataset, max_length: int | None = None) -> TokenL
     for name, split in data.splits.items():
         counts[name] = np.full(len(split), 2, dtype=np.int64)
         for column in _text_columns(split):
-            pieces = pc.count_substring_regex(split.table.column(column), _TOKEN)
-            counts[name] += pieces.to_numpy().astype(np.int64) + (column == "text_pair")
+            parts = in_parts(split.table.select([column]))
+            pieces = [np.asarray(pc.count_substring_regex(part.column(0), _TOKEN)) for part in parts]
+            counts[name] += np.concatenate(pieces) + (column == "text_pair")
     how = (
         "estimate, as no model was named: a token for each seven letters begun of a word, each mark, each Chinese sign"
     )
@@ -121,13 +123,12 @@ def count_lengths(
 
 
 def _count(split: TextSplit, tokenizer: "PreTrainedTokenizerBase") -> Counts:
-    columns = [split.table.column(column) for column in _text_columns(split)]
-    counts = np.empty(len(split), dtype=np.int64)
-    for start in range(0, len(split), _TEXTS_PER_BATCH):
-        texts = [column.slice(start, _TEXTS_PER_BATCH).to_pylist() for column in columns]
+    counts: list[int] = []
+    for part in in_parts(split.table.select(_text_columns(split)), _TEXTS_PER_BATCH):
+        texts = [column.to_pylist() for column in part.columns]
         encoded: Any = tokenizer(*texts, truncation=False, padding=False, verbose=False)
-        counts[start : start + _TEXTS_PER_BATCH] = [len(ids) for ids in encoded["input_ids"]]
-    return counts
+        counts += [len(ids) for ids in encoded["input_ids"]]
+    return np.array(counts, dtype=np.int64)
 
 
 def _text_columns(split: TextSplit) -> list[str]:

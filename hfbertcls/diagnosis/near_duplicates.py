@@ -17,25 +17,26 @@ _RUN = 4
 _BANDS, _ROWS = 20, 6
 _LONGEST = 20_000  # letters of a text that are looked at
 _FACTORS = np.array([0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F], dtype=np.uint32)
-Signatures = npt.NDArray[np.uint32]
+Signatures = npt.NDArray[np.uint16]
 
 
 def signatures(texts: Sequence[str]) -> Signatures:
     """MinHash signatures (by datasketch) of the sets of runs of four letters, of shape `(len(texts), 120)`.
 
     The similarity of two sets is the expected share of places in which their signatures agree (Broder 1997, "On the
-    resemblance and containment of documents").
+    resemblance and containment of documents"). Of each place 16 bits are kept: places that differ agree in them by chance in one
+    of 65,536 cases.
 
     Args:
         texts: of which only letters and digits were kept.
     """
     from datasketch import MinHash  # noqa: PLC0415  (takes a second)
 
-    found = np.empty((len(texts), _BANDS * _ROWS), dtype=np.uint32)
+    found = np.empty((len(texts), _BANDS * _ROWS), dtype=np.uint16)
     runs = (_runs(text).tolist() for text in texts)
     sketches = MinHash.generator(runs, num_perm=_BANDS * _ROWS, seed=1, hashfunc=int, scheme="affine32")
     for position, sketch in enumerate(sketches):
-        found[position] = sketch.hashvalues
+        found[position] = sketch.hashvalues & 0xFFFF
     return found
 
 
@@ -81,7 +82,7 @@ def _candidates(
     """Distinct pairs (query, other) of shape `(pairs, 2)` that share a bucket."""
     rows = queries if among is None else np.concatenate([among, queries])
     is_query = np.arange(len(rows)) >= (0 if among is None else len(among))
-    pairs = []
+    pairs = np.zeros(0, dtype=np.int64)  # (each as query * number of texts + other)
     for start in range(0, _BANDS * _ROWS, _ROWS):
         band = sketches[rows, start : start + _ROWS].astype(np.uint64)
         key = np.zeros(len(rows), dtype=np.uint64)
@@ -97,8 +98,8 @@ def _candidates(
             fits = is_query[order] & (other >= bucket) & (other < place_of)
             if among is not None:
                 fits &= ~is_query[order[other]]
-            pairs.append(np.stack([rows[order[fits]], rows[order[other[fits]]]], axis=1))
-    return np.unique(np.concatenate(pairs), axis=0)
+            pairs = np.union1d(pairs, rows[order[fits]] * len(sketches) + rows[order[other[fits]]])
+    return np.stack(np.divmod(pairs, len(sketches)), axis=1)
 
 
 def _parts(pairs: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.on_disk import in_parts
 from hfbertcls.diagnosis.findings import Finding, place, share
 
 
@@ -78,11 +78,9 @@ _FOREIGN_AT_MOST = 0.1  # with a larger share of rows in another script, a data 
 def odd_texts(data: TextDataset) -> Iterator[Finding]:
     """Count texts that look like something else, with the row of the first."""
     for column in ["text"] if data.text_pair_column is None else ["text", "text_pair"]:
-        texts = {name: split.table.column(column).combine_chunks() for name, split in data.splits.items()}
-        for kind in _KINDS:
-            found = {
-                name: np.asarray(pc.match_substring_regex(values, kind.pattern)) for name, values in texts.items()
-            }
+        matches = {name: _matches(split, column) for name, split in data.splits.items()}
+        for index, kind in enumerate(_KINDS):
+            found = {name: rows[index] for name, rows in matches.items()}
             if said := _counted(found, data, "texts" if column == "text" else "second texts"):
                 is_serious = any(rows.mean() >= kind.serious_from for rows in found.values())
                 fact = f"{said[0]} {kind.fact}; {said[1]}"
@@ -92,7 +90,7 @@ def odd_texts(data: TextDataset) -> Iterator[Finding]:
 
 def _other_scripts(data: TextDataset) -> Iterator[Finding]:
     names = list(_SCRIPTS)
-    scripts = {name: _script_of(split.table.column("text").combine_chunks()) for name, split in data.splits.items()}
+    scripts = {name: _script_of(split) for name, split in data.splits.items()}
     every = np.concatenate(list(scripts.values()))
     counts = np.bincount(every[every >= 0], minlength=len(names))
     if not counts.any():
@@ -111,10 +109,24 @@ def _other_scripts(data: TextDataset) -> Iterator[Finding]:
         yield Finding("other_script", "note", f"{said[0]} are in another script than {names[main]}; {said[1]}")
 
 
-def _script_of(texts: pa.Array) -> npt.NDArray[np.int64]:
+def _matches(split: TextSplit, column: str) -> npt.NDArray[np.bool_]:
+    """Whether each text is of each kind, of shape `(kinds, rows)`."""
+    found = [
+        [np.asarray(pc.match_substring_regex(part.column(0), kind.pattern)) for kind in _KINDS]
+        for part in in_parts(split.table.select([column]))
+    ]
+    return np.concatenate([np.zeros((len(_KINDS), 0), dtype=np.bool_), *map(np.stack, found)], axis=1)
+
+
+def _script_of(split: TextSplit) -> npt.NDArray[np.int8]:
     """The script of most letters of each text, as a number; -1 without letters of a known script."""
-    counts = np.stack([np.asarray(pc.count_substring_regex(texts, pattern)) for pattern in _SCRIPTS.values()])
-    return np.where(counts.any(axis=0), counts.argmax(axis=0), -1)
+    found = [np.zeros(0, dtype=np.int8)]
+    for part in in_parts(split.table.select(["text"])):
+        counts = np.stack(
+            [np.asarray(pc.count_substring_regex(part.column(0), script)) for script in _SCRIPTS.values()]
+        )
+        found.append(np.where(counts.any(axis=0), counts.argmax(axis=0), -1).astype(np.int8))
+    return np.concatenate(found)
 
 
 def _counted(found: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what: str) -> tuple[str, str] | None:

@@ -6,20 +6,20 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit
-from hfbertcls.data.duplicates import Duplicates, folded, text_codes
+from hfbertcls.data.duplicates import Duplicates, folded, row_codes, text_codes
+from hfbertcls.data.on_disk import in_parts
 from hfbertcls.diagnosis.findings import Finding, place, share
-from hfbertcls.diagnosis.near_duplicates import near_matches, signatures
+from hfbertcls.diagnosis.near_duplicates import Signatures, near_matches, signatures
 
 
 LEAKAGE_LIMIT = 0.05
 """Share of the validation or test texts that may be in train too; with more, training is refused.
 
 An accuracy can be too good by as many points. Of 26 public sets, 25 have at most 2 %, and one 28 %."""
-MOST_ROWS = 200_000
+MOST_ROWS = 100_000
 """Training looks for nearly equal texts in at most so many rows; `doctor` in any number."""
 Ids = npt.NDArray[np.int64]
 
@@ -45,12 +45,10 @@ def find_near_duplicates(data: TextDataset) -> NearDuplicates:
     """
     names = [name for name in SPLIT_NAMES if name in data.splits]
     codes = text_codes(data)
-    letters = pa.chunked_array([_letters(data.splits[name]) for name in names])
-    encoded = pc.dictionary_encode(letters.combine_chunks())
-    texts: list[str] = encoded.dictionary.to_pylist()
-    sizes = np.cumsum([0, *(len(data.splits[name]) for name in names)])
-    every = np.asarray(encoded.indices).astype(np.int64)
-    text_of = {name: every[start:end] for name, start, end in zip(names, sizes[:-1], sizes[1:], strict=True)}
+    position_of: dict[str, int] = {}
+    text_of = {name: _numbered_letters(data.splits[name], position_of) for name in names}
+    texts = list(position_of)
+    del position_of
     sketches = signatures(texts)
     overlap, rows, conflicts, examples = {}, {}, {}, {}
     for first, second in combinations_with_replacement(names, 2):
@@ -83,50 +81,57 @@ def find_near_duplicates(data: TextDataset) -> NearDuplicates:
     return NearDuplicates(overlap, rows, conflicts, examples)
 
 
-def _letters(split: TextSplit) -> pa.Array:
-    """Of each text (both texts of a pair) only its letters and digits, in small letters, words parted by blanks."""
-    columns = [
-        pc.utf8_trim(pc.replace_substring_regex(folded(split.table.column(name)), r"[^\p{L}\p{N}\p{M}]+", " "), " ")
-        for name in ("text", "text_pair")
-        if name in split.table.column_names
-    ]
-    joined = (
-        columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, pa.scalar(" / ", columns[0].type))
-    )
-    return joined.combine_chunks().cast(pa.large_string())
+def _numbered_letters(split: TextSplit, position_of: dict[str, int]) -> Ids:
+    """Of each text (both texts of a pair) its letters and digits, in small letters, words parted by blanks: as a number.
+
+    Args:
+        split: the rows.
+        position_of: the numbers of those that were met before; new ones are added.
+    """
+    found = np.empty(len(split), dtype=np.int64)
+    begin = 0
+    for part in in_parts(
+        split.table.select([name for name in ("text", "text_pair") if name in split.table.column_names])
+    ):
+        columns = [
+            pc.utf8_trim(pc.replace_substring_regex(folded(column), r"[^\p{L}\p{N}\p{M}]+", " "), " ").to_pylist()
+            for column in part.columns
+        ]
+        for position, texts in enumerate(zip(*columns, strict=True), start=begin):
+            found[position] = position_of.setdefault(" / ".join(texts), len(position_of))
+        begin += len(part)
+    return found
 
 
 def _first_of_each(codes: Ids) -> Ids:
     return np.sort(np.unique(codes, return_index=True)[1]).astype(np.int64)
 
 
-def _partners(texts: list[str], sketches: npt.NDArray[np.uint32], queries: Ids, targets: Ids, *, within: bool) -> Ids:
+def _partners(texts: list[str], sketches: Signatures, queries: Ids, targets: Ids, *, within: bool) -> Ids:
     """For each query the position of a target that is nearly equal, else -1; within a split only earlier ones."""
-    position_of = {text: position for position, text in reversed(list(enumerate(targets.tolist())))}
-    distinct = np.array(list(dict.fromkeys(queries.tolist())), dtype=np.int64)
-    among = None if within else np.array(list(position_of), dtype=np.int64)
+    known, position_of = np.unique(targets, return_index=True)
+    distinct = queries[_first_of_each(queries)]
+    among = None if within else targets[np.sort(position_of)]
     if among is not None:
         distinct = distinct[~np.isin(distinct, among)]
-    matches = near_matches(texts, sketches, distinct, among)
+    match_of = np.full(len(texts), -1, dtype=np.int64)
+    for text, match in near_matches(texts, sketches, distinct, among).items():
+        match_of[text] = match
+    is_target = np.isin(queries, known)
     partner = np.full(len(queries), -1, dtype=np.int64)
-    for position, text in enumerate(queries.tolist()):
-        if texts[text] == "":  # (only marks: nothing to compare)
-            continue
-        same = position_of.get(text, -1)
-        if same >= 0 and not (within and same >= position):
-            partner[position] = same
-        elif text in matches:
-            partner[position] = position_of[matches[text]]
+    partner[is_target] = position_of[np.searchsorted(known, queries[is_target])]
+    if within:
+        partner[partner >= np.arange(len(queries))] = -1
+    nearly = (partner < 0) & (match_of[queries] >= 0)
+    partner[nearly] = position_of[np.searchsorted(known, match_of[queries[nearly]])]
+    if "" in texts:  # (only marks: nothing to compare)
+        partner[queries == texts.index("")] = -1
     return partner
 
 
 def _labels_differ(split: TextSplit, first: Ids, second: Ids) -> npt.NDArray[np.bool_]:
-    labels = split.table.column("label").to_pylist()
-
-    def label(position: int) -> object:
-        return sorted(labels[position]) if isinstance(labels[position], list) else labels[position]
-
-    return np.array([label(one) != label(other) for one, other in zip(first.tolist(), second.tolist(), strict=True)])
+    labels = row_codes(split, ["label"])
+    return np.asarray(labels[first] != labels[second])
 
 
 def repeat_findings(
@@ -216,10 +221,6 @@ def _first_shared(data: TextDataset, codes: Mapping[str, Ids], first: str, secon
 
 
 def _first_conflict(split: TextSplit, codes: Ids) -> str:
-    labels = split.table.column("label").to_pylist()
-    seen: dict[int, object] = {}
-    for position, (code, label) in enumerate(zip(codes.tolist(), labels, strict=True)):
-        value = tuple(sorted(label)) if isinstance(label, list) else label
-        if seen.setdefault(code, value) != value:
-            return place(int(split.rows[position]), split.name)
-    raise ValueError("no text has two labels")
+    labels = row_codes(split, ["label"])
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return place(int(split.rows[int((labels != labels[first[inverse]]).argmax())]), split.name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hfbertcls.data.on_disk import in_parts
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import shorten
 
@@ -78,13 +79,13 @@ class RunIdentity:
 def digest_of(split: TokenizedSplit) -> str:
     """SHA-256 of the token ids and labels of a split, in order."""
     digest = hashlib.sha256()
-    table = split.dataset.data.table.combine_chunks()
+    table = split.dataset.data.table
     for name in ("input_ids", "labels"):
-        column = table[name].combine_chunks()
-        values = column.flatten() if name == "input_ids" else column
-        digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).tobytes())
+        for part in in_parts(table.select([name])):
+            values = part.column(0).flatten() if name == "input_ids" else part.column(0)
+            digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).tobytes())
         digest.update(b"\0")
-    digest.update(np.asarray(split.dataset["length"], dtype=np.int64).tobytes())
+    digest.update(split.lengths.tobytes())
     return digest.hexdigest()
 
 

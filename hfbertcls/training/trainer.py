@@ -25,6 +25,7 @@ from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
+from hfbertcls.training.callbacks.page_release import PageReleaseCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.embedding_rows import RowGradientTrainer
 from hfbertcls.training.padding_free import PaddingFreeTrainer
@@ -101,6 +102,7 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientT
         self.remove_callback(ProgressCallback)
         self.add_callback(ConsoleCallback)
         self.add_callback(ThroughputCallback)
+        self.add_callback(PageReleaseCallback)
         if isinstance(self.args, TextClassificationTrainingArguments):
             self._resolve_recipe(self.args)
 

@@ -1,11 +1,15 @@
+import io
+
 import pytest
 
-from hfbertcls.data.delimited import decode, read_delimited
+from hfbertcls.data.delimited import read_delimited
+from hfbertcls.data.encodings import decode
 from hfbertcls.errors import DatasetError
 
 
 def read(text: str | bytes, separator: str = ","):
-    return read_delimited(text.encode() if isinstance(text, str) else text, "x.csv", separator)
+    data = text.encode() if isinstance(text, str) else text
+    return read_delimited(lambda: io.BytesIO(data), "x.csv", separator)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
