@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
+from hfbertcls.evaluation.compare import compare_predictions
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import classification_scores
 from hfbertcls.measure import choose_split, schema_of
@@ -58,6 +59,7 @@ class Agreement:
         same_label: share of the rows with the same prediction (0 to 1).
         largest_difference: of a logit.
         accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
+        accuracy_difference: to the original, by 95 % bootstrap interval (`low`, `high`) over the rows; None without labels.
         texts_per_second, original_texts_per_second: on this machine, in the same batches of texts of like length, in turn;
             the median of three rounds.
     """
@@ -70,6 +72,7 @@ class Agreement:
     original_accuracy: float | None
     f1_macro: float | None
     original_f1_macro: float | None
+    accuracy_difference: Mapping[str, float | None] | None
     texts_per_second: float
     original_texts_per_second: float
 
@@ -212,6 +215,11 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
     )
     expected, found = results
     scores: dict[str, float | None] = {}
+    difference = None
+    if rows.gold is not None:
+        names = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+        accuracy = compare_predictions(rows.gold, expected, found, names).metrics["accuracy"]
+        difference = {"value": accuracy.difference, "low": accuracy.low, "high": accuracy.high}
     for prefix, logits in (("", found), ("original_", expected)):
         figures = classification_scores(rows.gold, logits) if rows.gold is not None else {}
         scores |= {f"{prefix}{name}": figures.get(name) for name in ("accuracy", "f1_macro")}
@@ -224,6 +232,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         original_accuracy=scores["original_accuracy"],
         f1_macro=scores["f1_macro"],
         original_f1_macro=scores["original_f1_macro"],
+        accuracy_difference=difference,
         texts_per_second=len(found) / seconds[1],
         original_texts_per_second=len(expected) / seconds[0],
     )

@@ -1,12 +1,13 @@
 """`hfbertcls doctor`: what is wrong with a data set, before anyone trains on it?"""
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.options import add_columns, add_model_options, columns_of, model_source, refuse_unknown, say
-from hfbertcls.errors import OutputDirectoryError, printable
+from hfbertcls.errors import DatasetError, OutputDirectoryError, printable
 
 
 if TYPE_CHECKING:
@@ -46,13 +47,18 @@ def run(options: argparse.Namespace) -> int:
     """Examine."""
     refuse_unknown(options)
 
+    from hfbertcls.data.sources import Source, open_source
     from hfbertcls.diagnosis.doctor import diagnose
     from hfbertcls.diagnosis.page import render_page
 
     model = model_source(options) if options.model is not None else None
+    dataset: str | Source = options.dataset
+    if options.suspects is not None:
+        with contextlib.suppress(DatasetError):  # (the doctor says what cannot be read)
+            dataset = open_source(options.dataset)
     reading = {**columns_of(options), "labels": options.labels}
     diagnosis = diagnose(
-        options.dataset,
+        dataset,
         model,
         split_by=options.split_by,
         max_length=options.max_length,
@@ -64,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         from hfbertcls.data.loading import load_text_dataset
         from hfbertcls.diagnosis.suspects import find_suspects
 
-        suspects = find_suspects(load_text_dataset(options.dataset, make_splits=False, **reading), model, say)
+        suspects = find_suspects(load_text_dataset(dataset, make_splits=False, **reading), model, say)
         write(options.suspects, suspects.to_csv())
         say(f"Written to {options.suspects.name}")
     if options.page is not None:

@@ -59,9 +59,10 @@ def run(options: argparse.Namespace) -> int:
             + (f", original {one.original_bytes / 1e6:,.0f} MB)" if one.original_bytes else ")"),
             f"  same label as the original on {found.same_label:.2%} of {where}; logits differ by up to {found.largest_difference:.2g}",
         ]
-        if found.accuracy is not None:
+        if found.accuracy is not None and (difference := found.accuracy_difference) is not None:
             lines.append(
-                f"  accuracy {found.accuracy:.4f} (original {found.original_accuracy:.4f}), macro F1 {found.f1_macro:.4f} "
+                f"  accuracy {found.accuracy:.4f} (original {found.original_accuracy:.4f}; the difference lies between "
+                f"{difference['low']:+.4f} and {difference['high']:+.4f}), macro F1 {found.f1_macro:.4f} "
                 f"({found.original_f1_macro:.4f})"
             )
         lines.append(

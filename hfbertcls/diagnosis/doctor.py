@@ -9,7 +9,7 @@ from hfbertcls.data.checks import refusals, similar_labels, unseen_labels
 from hfbertcls.data.dataset import Task, TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.data.sources import open_source
+from hfbertcls.data.sources import Source, open_source
 from hfbertcls.diagnosis.findings import Finding
 from hfbertcls.diagnosis.giveaways import giveaways
 from hfbertcls.diagnosis.labels import label_findings
@@ -76,7 +76,7 @@ class Diagnosis:
 
 
 def diagnose(
-    dataset: str,
+    dataset: str | Source,
     model: ModelSource | None = None,
     *,
     text_column: str | None = None,
@@ -108,8 +108,9 @@ def diagnose(
         "labels": labels,
     }  # fmt: skip
     refused: list[Finding] = []
+    source_name = dataset.name if isinstance(dataset, Source) else _public_name(dataset)
     try:
-        source = open_source(dataset)
+        source = dataset if isinstance(dataset, Source) else open_source(dataset)
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:
@@ -119,7 +120,7 @@ def diagnose(
             )  # (what cannot be cut can be examined whole)
     except DatasetError as err:
         refused = refused or [Finding("unusable", "refuses", str(err))]
-        return Diagnosis(_public_name(dataset), findings=tuple(refused))
+        return Diagnosis(source_name, findings=tuple(refused))
     if "train" not in data.splits:
         only = next(iter(data.splits.values()))
         data = replace(data, splits={"train": replace(only, name="train")})

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from hfbertcls.cli import main
+from hfbertcls.data import sources
 from hfbertcls.data.dataset import LabelSchema
 from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.tables import read_table
 from hfbertcls.diagnosis.suspects import (
     FOLDS,
     assign_folds,
@@ -47,10 +49,15 @@ def planted(tmp_path_factory):
     return path, wrong, [names[topic] for topic in topics]
 
 
-def test_planted_errors_come_first_with_their_true_label_and_the_rate_is_estimated(planted, tmp_path, capsys):
+def test_planted_errors_come_first_with_their_true_label_and_the_rate_is_estimated(
+    planted, tmp_path, capsys, monkeypatch
+):
     path, wrong, topics = planted
     out = tmp_path / "suspects.csv"
+    read: list[str] = []
+    monkeypatch.setattr(sources, "read_table", lambda path: read.append(path.name) or read_table(path))
     assert main(["doctor", str(path), "--suspects", str(out), "--json"]) == 0
+    assert read == [path.name]
     said = json.loads(capsys.readouterr().out)["suspects"]
     assert said["rows"] == 600
     assert said["noise_rate"] == pytest.approx(0.1, abs=0.03)
