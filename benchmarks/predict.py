@@ -10,14 +10,14 @@ is `predict --precision bf16`. The limit is the matrix products of the linear la
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+from turns import answer, take_turns
 
 
 BATCH = 32
@@ -131,8 +131,8 @@ def ours_of(options):
     return run if kind == "ours" else products
 
 
-def work(options) -> None:
-    """Wait for a turn, take it, print its seconds, and wait again."""
+def prepare(options):
+    """For `turns.answer`: the number of texts in a turn, and the seconds of one."""
     import torch
     import transformers
 
@@ -144,14 +144,15 @@ def work(options) -> None:
     texts = texts[: max(BATCH, round(CONTENDERS[options.worker][1] * len(texts)))]
     kind = options.worker.split("-")[0]
     run = {"onnx": onnx_of, "ours": ours_of, "products": ours_of}.get(kind, pipeline_of)(options)
-    answers, sys.stdout = sys.stdout, sys.stderr
-    with torch.inference_mode():
-        run(texts[:BATCH])
-        print(json.dumps(len(texts)), file=answers, flush=True)
-        for _ in sys.stdin:
-            began = time.perf_counter()
-            seconds = run(texts)
-            print(json.dumps(seconds or time.perf_counter() - began), file=answers, flush=True)
+
+    @torch.inference_mode()
+    def take_turn(texts):
+        began = time.perf_counter()
+        seconds = run(texts)
+        return seconds or time.perf_counter() - began
+
+    take_turn(texts[:BATCH])
+    return len(texts), lambda _: take_turn(texts)
 
 
 def table(rates: dict[str, list[float]]) -> str:
@@ -181,27 +182,15 @@ def main() -> None:
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker is not None:
-        work(options)
+        answer(lambda: prepare(options))
         return
     without = {name for name in ("onnx-fp32", "onnx-int8") if getattr(options, name.replace("-", "_")) is None}
     load = os.getloadavg()[0]
     rates: dict[str, list[float]] = {}
-    workers, rows = {}, {}
-    for name in [name for name in options.only if name not in without]:
-        command = [sys.executable, *sys.argv, "--worker", name]
-        workers[name] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        rows[name] = json.loads(workers[name].stdout.readline() or f'"{name} did not start"')
-    for turn in range(options.rounds):
-        for name, worker in workers.items():
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-            rates.setdefault(name, []).append(rows[name] / json.loads(worker.stdout.readline()))
-            print(f"round {turn + 1}: {name} {rates[name][-1]:,.1f} texts/s", file=sys.stderr, flush=True)
-    for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+    commands = {name: [sys.executable, *sys.argv, "--worker", name] for name in options.only if name not in without}
+    for turn, name, rows, seconds in take_turns(commands, options.rounds, lambda *_: None):
+        rates.setdefault(name, []).append(rows / seconds)
+        print(f"round {turn + 1}: {name} {rates[name][-1]:,.1f} texts/s", file=sys.stderr, flush=True)
     import torch
     import transformers
 

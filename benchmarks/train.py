@@ -10,14 +10,14 @@ forward, backward, clipping, update. `products` is the limit: the matrix product
 
 import argparse
 import itertools
-import json
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from turns import answer, take_turns
 
 
 BATCH = 16
@@ -109,8 +109,8 @@ def products(split, steps: int, seed: int, model) -> list[float]:
     return times
 
 
-def work(options) -> None:
-    """Wait for a turn, take it, print the milliseconds of each step, and wait again."""
+def prepare(options):
+    """For `turns.answer`: the milliseconds of each step of a turn."""
     import transformers
     from transformers import AutoModelForSequenceClassification
 
@@ -122,20 +122,16 @@ def work(options) -> None:
         prepare_process()
     parts = tokenized(options)
     model = AutoModelForSequenceClassification.from_pretrained(options.model) if options.worker == "products" else None
-    answers, sys.stdout = sys.stdout, sys.stderr  # (the trainers print there)
-    print("ready", file=answers, flush=True)
-    for line in sys.stdin:
-        steps, seed = json.loads(line)
+
+    def take_turn(question):
+        steps, seed = question
         if model is not None:
-            print(json.dumps(products(parts[0], steps, seed, model)), file=answers, flush=True)
-            continue
+            return products(parts[0], steps, seed, model)
         trainer, ends = trainer_of(options, steps + 1, seed, parts)
         trainer.train()
-        print(
-            json.dumps([1_000 * (after - before) for before, after in itertools.pairwise(ends)]),
-            file=answers,
-            flush=True,
-        )
+        return [1_000 * (after - before) for before, after in itertools.pairwise(ends)]
+
+    return None, take_turn
 
 
 def main() -> None:
@@ -151,26 +147,13 @@ def main() -> None:
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker is not None:
-        work(options)
+        answer(lambda: prepare(options))
         return
     times: dict[str, list[float]] = {}
-    workers = {}
-    for name in options.only:
-        command = [sys.executable, *sys.argv, "--worker", name]
-        workers[name] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        workers[name].stdout.readline()
-    for turn in range(options.rounds):
-        for name, worker in workers.items():
-            worker.stdin.write(json.dumps([CONTENDERS[name][1], turn]) + "\n")
-            worker.stdin.flush()
-            found = [value for value in json.loads(worker.stdout.readline()) if value > 0]
-            times.setdefault(name, []).extend(found)
-            print(f"round {turn + 1}: {name} {min(found):,.0f} ms", file=sys.stderr, flush=True)
-    for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+    commands = {name: [sys.executable, *sys.argv, "--worker", name] for name in options.only}
+    for turn, name, _, found in take_turns(commands, options.rounds, lambda name, turn: [CONTENDERS[name][1], turn]):
+        times.setdefault(name, []).extend(value for value in found if value > 0)
+        print(f"round {turn + 1}: {name} {min(found):,.0f} ms", file=sys.stderr, flush=True)
     import torch
     import transformers
 
