@@ -1,12 +1,16 @@
-"""Records of text: JSON, JSON lines, and lines in fastText form."""
+"""Records of text: JSON, and JSON lines."""
 
+import io
+import itertools
 import json
-import re
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from hfbertcls.data.encodings import decode
+from hfbertcls.data.encodings import Opened, decode, find_encoding
+from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
 
@@ -41,7 +45,11 @@ def read_json(data: bytes, name: str) -> RawTable:
     text, notes = decode(data, name)
     if not text.lstrip().startswith("["):
         _refuse_one_object(text, name)
-        return _read_json_lines(text, name, notes)
+        found = list(json_lines(text.split("\n"), name))
+        numbers = [number for number, _ in found]
+        return RawTable(
+            _table_of_records([record for _, record in found], name, numbers), name, "", numbers, notes=notes
+        )
     try:
         records = parse_json(text)
     except ValueError as err:
@@ -72,42 +80,103 @@ def _refuse_one_object(text: str, name: str) -> None:
         )
 
 
-def read_jsonl(data: bytes, name: str) -> RawTable:
-    """One object on each line."""
-    text, notes = decode(data, name)
-    return _read_json_lines(text, name, notes)
+def read_jsonl(opened: Opened, name: str) -> RawTable:
+    """One object on each line; a table of plain values is made some thousand lines at a time."""
+    encoding, notes = find_encoding(opened, name)
+
+    def records() -> Iterator[tuple[int, dict[str, Any]]]:
+        with opened() as stream, io.TextIOWrapper(stream, encoding, newline="\n") as lines:
+            yield from json_lines(lines, name)
+
+    numbers = array("q")
+    kinds: dict[str, set[type]] = {}
+    for number, record in records():
+        numbers.append(number)
+        for key, value in record.items():
+            kinds.setdefault(key, set()).add(type(value))
+    schema = _schema_of_plain_values(kinds)
+    table = None if schema is None else _table_in_parts((record for _, record in records()), schema)
+    if table is None:  # (lists, or values of which one does not fit and must be named)
+        table = _table_of_records([record for _, record in records()], name, numbers)
+    return RawTable(table, name, "", numbers, notes=notes)
 
 
-def _read_json_lines(text: str, name: str, notes: tuple[str, ...]) -> RawTable:
-    records, lines = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
+def json_lines(lines: Iterable[str], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number of each line that is not blank, and its object.
+
+    Raises:
+        DatasetError: naming the first line that holds none.
+    """
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            records.append(parse_json(line))
+            record = parse_json(line)
         except ValueError as err:
             raise DatasetError(
-                f"{name}, line {number:,}: not a JSON object ({err}). Expected a list of objects, or one on each line"
+                f"{name}, line {number:,}: not a JSON object ({err}). Expected one object on each line"
             ) from err
         except RecursionError as err:
             raise DatasetError(
                 f"{name}, line {number:,}: nested too deeply. Expected one object on each line"
             ) from err
-        lines.append(number)
-    return RawTable(_table_of_records(records, name, lines), name, "", lines, notes=notes)
+        if not isinstance(record, dict):
+            raise DatasetError(f"{name}, line {number:,}: {_no_object(record)}")
+        yield number, record
 
 
-def _table_of_records(records: list[Any], name: str, lines: list[int] | None) -> pa.Table:
+def _no_object(record: Any) -> str:
+    return f"{shorten(str(record))} is not an object. Expected objects such as {{'text': ..., 'label': ...}}"
+
+
+_PLAIN = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def _schema_of_plain_values(kinds: Mapping[str, set[type]]) -> pa.Schema | None:
+    """The types that `_column` would choose; None if a value is a list or an object, or values of a key differ in kind."""
+    types = {}
+    for key, found in kinds.items():
+        values = found - {type(None)}
+        if values == {int, float}:
+            types[key] = pa.string()
+        elif len(values) > 1 or not values <= _PLAIN.keys() or _has_half_letters(key):
+            return None
+        else:
+            types[key] = _PLAIN[values.pop()] if values else pa.null()
+    return pa.schema(list(types.items())) if types else None
+
+
+def _table_in_parts(records: Iterable[dict[str, Any]], schema: pa.Schema) -> pa.Table | None:
+    """None if a value does not fit."""
+    written = TableWriter(schema)
+    records = iter(records)
+    while part := list(itertools.islice(records, ROWS_PER_PART)):
+        columns = [_column_of_type([record.get(field.name) for record in part], field.type) for field in schema]
+        if any(column is None for column in columns):
+            return None
+        written.write(pa.record_batch(columns, schema=schema))
+    return written.table()
+
+
+def _column_of_type(values: list[Any], kind: pa.DataType) -> pa.Array | None:
+    if kind == pa.string():
+        values = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+    try:
+        return pa.array(values, kind)
+    except _MISFITS:
+        return None
+
+
+_MISFITS = (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError)
+
+
+def _table_of_records(records: list[Any], name: str, lines: Sequence[int] | None) -> pa.Table:
     if not records:
         raise DatasetError(f"{name} holds no record. Expected objects such as {{'text': ..., 'label': ...}}")
     columns: dict[str, list[Any]] = {}
     for index, record in enumerate(records):
         if not isinstance(record, dict):
-            place = f"line {lines[index]:,}" if lines else f"record {index:,}"
-            raise DatasetError(
-                f"{name}, {place}: {shorten(str(record))} is not an object. "
-                "Expected objects such as {'text': ..., 'label': ...}"
-            )
+            raise DatasetError(f"{name}, record {index:,}: {_no_object(record)}")
         for key in record:
             if _has_half_letters(key):
                 place = f"line {lines[index]:,}" if lines else f"record {index:,}"
@@ -119,14 +188,14 @@ def _table_of_records(records: list[Any], name: str, lines: list[int] | None) ->
     return pa.table({key: _column(values, key, name, lines) for key, values in columns.items()})
 
 
-def _column(values: list[Any], key: str, name: str, lines: list[int] | None) -> pa.Array:
+def _column(values: list[Any], key: str, name: str, lines: Sequence[int] | None) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         # As it is written, like in a CSV file: PyArrow would make 1.0 of every 1.
         return pa.array([None if value is None else json.dumps(value) for value in values], pa.string())
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError) as err:
+    except _MISFITS as err:
         index, reason = _first_misfit(values)
         place = f"line {lines[index]:,}" if lines else f"record {index:,}"
         raise DatasetError(
@@ -151,37 +220,3 @@ def _first_misfit(values: list[Any]) -> tuple[int, str]:
 def _has_half_letters(text: str) -> bool:
     """Whether a string holds lone surrogates, which JSON can spell and UTF-8 cannot."""
     return not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-_FASTTEXT_PREFIX = "__label__"
-
-
-def read_fasttext(data: bytes, name: str) -> RawTable:
-    """Lines such as `__label__spam win a prize`; several labels at the front of a line make it multi-label."""
-    decoded, notes = decode(data, name)
-    texts: list[str] = []
-    labels: list[list[str]] = []
-    lines: list[int] = []
-    for number, line in enumerate(re.split("\r\n|\n|\r", decoded), start=1):
-        if not line.strip():
-            continue
-        rest, found = line.strip(), []
-        while rest.startswith(_FASTTEXT_PREFIX):
-            label, *text = re.split("[ \t]+", rest, maxsplit=1)
-            found.append(label.removeprefix(_FASTTEXT_PREFIX))
-            rest = text[0] if text else ""
-        if not found:
-            raise DatasetError(
-                f"{name}, line {number:,}: {shorten(line)} does not begin with {_FASTTEXT_PREFIX!r}. A .txt file is "
-                "read in fastText form, '__label__NAME text'; for other text use CSV with the columns text and label"
-            )
-        texts.append(rest)
-        labels.append(found)
-        lines.append(number)
-    if not texts:
-        raise DatasetError(f"{name} is empty. Expected lines of the form '__label__NAME text'")
-    if all(len(found) == 1 for found in labels):
-        column = pa.array([found[0] for found in labels], pa.string())
-    else:
-        column = pa.array(labels, pa.list_(pa.string()))
-    return RawTable(pa.table({"text": pa.array(texts, pa.string()), "label": column}), name, "", lines, notes=notes)

@@ -22,7 +22,7 @@ from hfbertcls.data.delimited import (
     refuse_other_width,
 )
 from hfbertcls.data.encodings import find_encoding
-from hfbertcls.data.records import parse_json
+from hfbertcls.data.records import json_lines
 from hfbertcls.data.tables import BYTES_OF_HEAD, open_stored, refuse_wrong_content, suffix_of
 from hfbertcls.errors import DatasetError, listing, shorten
 
@@ -173,8 +173,8 @@ def _records(file: TextFile) -> Iterator[dict[str, Any]]:
     name = file.path.name
     with open_stored(file.path) as stream:
         if file.suffix == ".jsonl":
-            with io.TextIOWrapper(stream, file.encoding) as lines:
-                yield from _json_records(lines, name)
+            with io.TextIOWrapper(stream, file.encoding, newline="\n") as lines:
+                yield from (record for _, record in json_lines(lines, name))
             return
         limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
         try:
@@ -187,24 +187,6 @@ def _records(file: TextFile) -> Iterator[dict[str, Any]]:
                     yield dict(zip(header, fields, strict=True))
         finally:
             csv.field_size_limit(limit)
-
-
-def _json_records(lines: io.TextIOWrapper, name: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = parse_json(line)
-        except (ValueError, RecursionError) as err:
-            raise DatasetError(
-                f"{name}, line {number:,}: not a JSON object ({err}). Expected one object on each line"
-            ) from err
-        if not isinstance(record, dict):
-            raise DatasetError(
-                f"{name}, line {number:,}: {shorten(str(record))} is not an object. Expected one object on each line, "
-                f"such as {{'text': ...}}"
-            )
-        yield record
 
 
 def text_column_of(file: TextFile, requested: str | None) -> str:

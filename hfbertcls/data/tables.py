@@ -11,8 +11,9 @@ from typing import BinaryIO, cast
 from hfbertcls.data.columnar import read_arrow, read_parquet
 from hfbertcls.data.delimited import read_delimited
 from hfbertcls.data.encodings import Opened
+from hfbertcls.data.fasttext import read_fasttext
 from hfbertcls.data.raw import RawTable
-from hfbertcls.data.records import read_fasttext, read_json, read_jsonl
+from hfbertcls.data.records import read_json, read_jsonl
 from hfbertcls.errors import DatasetError
 
 
@@ -132,7 +133,7 @@ _READERS: dict[str, _Reader] = {
     ".arrow": _whole(read_arrow),
     ".csv": _delimited(","),
     ".json": _whole(read_json),
-    ".jsonl": _whole(read_jsonl),
+    ".jsonl": read_jsonl,
     ".parquet": read_parquet,
     ".tsv": _delimited("\t"),
     ".txt": _whole(read_fasttext),

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hfbertcls.data import records
 from hfbertcls.data.tables import is_table_file, read_table
 from hfbertcls.errors import DatasetError
 
@@ -108,7 +109,7 @@ def test_keys_that_only_some_records_have_are_null_elsewhere(tmp_path):
         ("a.json", "[]", r"holds no record\. Expected objects such as"),
         ("a.json", "", r"holds no record\. Expected objects such as"),
         ("a.json", '[{"text": "a"}, 5]', r"record 1: '5' is not an object\. Expected objects such as"),
-        ("a.jsonl", '{"text": "a"}\n\n{"text"\n', r"line 3: not a JSON object .*one on each line"),
+        ("a.jsonl", '{"text": "a"}\n\n{"text"\n', r"line 3: not a JSON object .*on each line"),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', r"line 2: .* is not an object\. Expected objects"),
         (
             "a.jsonl",
@@ -168,6 +169,39 @@ def test_numbers_in_json_stay_as_they_are_written(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("".join(f'{{"text": "t", "label": {value}}}\n' for value in ("1", "2", "1.0", "null")))
     assert read_table(path).table["label"].to_pylist() == ["1", "2", "1.0", None]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a", None, "b", "c"], [1, 2, None, 3], [1, 2.5, 3, None], [True, None, False], [None, None, None], [0.1, 0.2, 1.0],
+        [["x"], [], None], [{"a": 1}, None, {"a": 2}],
+    ],
+)  # fmt: skip
+def test_json_lines_give_the_table_that_a_list_of_them_gives(tmp_path, monkeypatch, values):
+    monkeypatch.setattr(records, "ROWS_PER_PART", 2)
+    rows = [{"text": f"t{index}", "label": value} for index, value in enumerate(values)]
+    rows += [{"text": "no label"}, {"label": values[0], "late": 1}]
+    whole = read_table(write(tmp_path, "a.json", json.dumps(rows)))
+    lines = read_table(write(tmp_path, "a.jsonl", "\n\n".join(map(json.dumps, rows))))
+    assert lines.table.equals(whole.table)
+    assert lines.table.schema == whole.table.schema
+    assert lines.place(len(rows) - 1) == f"a.jsonl, line {2 * len(rows) - 1}"
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ('{"text": 5}', "line 4: the value of 'text' is not of the type of those before it"),
+        ('{"text": "\\ud800"}', "line 4: the value of 'text' holds half of a letter"),
+        ('{"text": "a", "n": 99999999999999999999}', "line 4: the value of 'n' is a number too large"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_though_lines_are_read_in_parts(tmp_path, monkeypatch, bad, message):
+    monkeypatch.setattr(records, "ROWS_PER_PART", 2)
+    content = '{"text": "a"}\n{"text": "b"}\n{"text": "c"}\n' + bad
+    with pytest.raises(DatasetError, match=message):
+        read_table(write(tmp_path, "a.jsonl", content))
 
 
 def test_lines_in_fasttext_form_end_in_any_way(tmp_path):
