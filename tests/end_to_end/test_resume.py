@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tiny import TIMES
 
 from hfbertcls.cli import main
 from hfbertcls.sharing.output_directory import OutputDirectory
@@ -22,12 +23,6 @@ class Killed(BaseException):
 def words(tiny_model_dir, reviews_dir):
     given = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--learning-rate", "0.001"]
     return [*given, "--epochs", "2", "--eval-every", "4", "--early-stopping", "9", "--batch-size", "32"]
-
-
-TIMES = (
-    "runtime", "samples_per_second", "steps_per_second", "examples_per_second", "tokens_per_second", "flop_utilisation",
-    "peak_flops_per_second", "peak_memory_bytes",
-)  # fmt: skip
 
 
 def contents(directory: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import arguments, rows, tiny_classifier, weights
+from tiny import TIMES, arguments, rows, tiny_classifier, weights
 from transformers import TrainerCallback
 
 from hfbertcls import (
@@ -36,12 +36,6 @@ class KillAt(TrainerCallback):
     def _maybe_kill(self, args, state, control, **kwargs):
         if state.global_step == self.step:
             raise Killed
-
-
-TIMES = (
-    "runtime", "samples_per_second", "steps_per_second", "examples_per_second", "tokens_per_second", "flop_utilisation",
-    "peak_flops_per_second", "peak_memory_bytes",
-)  # fmt: skip
 
 
 def make(folder: Path, *callbacks, **changes) -> TextClassificationTrainer:
