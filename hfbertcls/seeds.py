@@ -15,9 +15,10 @@ from hfbertcls.evaluation.repeats import summary_of_runs
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
 from hfbertcls.modeling.loading import ModelSource
-from hfbertcls.run import TrainingOptions, train_and_evaluate
+from hfbertcls.run import train_and_evaluate
 from hfbertcls.sharing.model_repository import repository_files, write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.training.options import TrainingOptions, seed_of
 
 
 def train_with_seeds(
@@ -47,7 +48,7 @@ def train_with_seeds(
     """
     options = options or TrainingOptions()
     check_seeds(count, backup=options.backup is not None)
-    first = int(options.arguments.get("seed", 42))
+    first = seed_of(options)
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=first)

@@ -185,9 +185,10 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
     from hfbertcls.learning_curve import add_learning_curve, parts_of
-    from hfbertcls.run import TrainingOptions, check_options, train_and_evaluate
+    from hfbertcls.run import train_and_evaluate
     from hfbertcls.seeds import check_seeds, train_with_seeds
     from hfbertcls.sharing.output_directory import OutputDirectory
+    from hfbertcls.training.options import TrainingOptions, check_options
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
     training = TrainingOptions(
