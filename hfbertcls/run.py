@@ -23,6 +23,7 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
 )
 from hfbertcls.registry import CALLBACKS
+from hfbertcls.sharing.model_repository import write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.training.options import TrainingOptions, check_options, seed_of, training_arguments
 
@@ -82,6 +83,7 @@ def train_and_evaluate(
             lambda: training_facts(trainer, time.perf_counter() - began),
             say,
         )
+        write_report(directory.staging, report)
         directory.publish()
     return report
 
@@ -113,7 +115,7 @@ def finish(
     training: Callable[[], Mapping[str, Any]],
     say: Say = silent,
 ) -> Report:
-    """Calibrate the staged weights, score them, and write beside them all that is said of them.
+    """Calibrate the staged weights, score them, and write beside them what the report, which is returned, speaks of.
 
     Args:
         given: what the run began with.

@@ -61,6 +61,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="train N times from seeds on, share the best on validation, report the spread",
     )
     parser.add_argument(
+        "--average",
+        metavar="HOW",
+        help="with --seeds: average the weights of the runs, uniform or greedy, and share that if it is no worse on "
+        "validation than the best run",
+    )
+    parser.add_argument(
         "--learning-curve",
         action="store_true",
         help="train on 1/8, 1/4 and 1/2 of the rows too: would more data help?",
@@ -210,9 +216,14 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
     _check_space_options(options)
     if options.seeds is not None:
-        check_seeds(options.seeds, backup=options.push_every_save)
+        check_seeds(options.seeds, backup=options.push_every_save, average=options.average)
         if options.learning_curve:
             raise ConfigurationError("--learning-curve is of one run, --seeds makes several. Leave one out")
+    elif options.average is not None:
+        raise ConfigurationError(
+            f"--average {options.average} averages the weights of several runs, and without --seeds there is one. Add "
+            "--seeds N, or leave out --average"
+        )
     request = backup = None
     if options.push_to_hub is not None:
         from hfbertcls.sharing.card_metadata import check_metadata
@@ -245,7 +256,9 @@ def run(options: argparse.Namespace) -> int:
         if options.seeds is None:
             report = train_and_evaluate(source, data, options.output_dir, training, say)
         else:
-            report = train_with_seeds(source, data, options.output_dir, options.seeds, training, say)
+            report = train_with_seeds(
+                source, data, options.output_dir, options.seeds, training, say, average=options.average
+            )
         if options.learning_curve:
             report = add_learning_curve(source, data, options.output_dir, report, training, say)
     finally:

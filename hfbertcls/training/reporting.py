@@ -67,7 +67,9 @@ def report_on_training(
     seed: int,
     command: str,
 ) -> Report:
-    """Score the staged weights, and write everything that says how good they are beside them.
+    """Score the staged weights, and write predictions and plots beside them.
+
+    The report is not written: who has more to say of the weights adds it first.
 
     Args:
         given: what the run began with.
@@ -116,7 +118,6 @@ def report_on_training(
     events = read_events(directory.path / FILE_NAME)
     curves = plots.learning_curves_plot(events, facts_of_training["selection_metric"], facts_of_training["best_step"])
     write_plots(staging, report, predictions, {"learning_curves": curves})
-    write_report(staging, report)
     return report
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from hfbertcls import verify_directory
 from hfbertcls.cli import main
-from hfbertcls.evaluation.repeats import summary_of_runs
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +83,10 @@ def test_complete_runs_have_nothing_to_go_on_with(seeds_dir, words, capsys):
     ("more", "expected"),
     [
         (["--seeds", "1"], "--seeds 1 is not possible. Expected a number from 2"),
+        (
+            ["--average", "gready"],
+            "--average gready is not known (did you mean 'greedy'?). Choose one of uniform, greedy",
+        ),
         (["--push-to-hub", "alice/x", "--push-every-save"], "--push-every-save sends the checkpoints of one run"),
     ],
 )
@@ -91,8 +94,3 @@ def test_what_makes_no_sense_is_refused(words, more, expected, tmp_path, capsys)
     assert main([*words, "--output-dir", str(tmp_path / "m"), *more]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
-
-
-def test_a_figure_that_one_run_lacks_has_no_mean():
-    runs = [{"test": {"roc_auc": 0.5}}, {"test": {"roc_auc": None}}]
-    assert summary_of_runs(runs, ["test"], ["roc_auc"]) == {"test": {"roc_auc": None}}
