@@ -79,7 +79,7 @@ def train_with_seeds(
             report = averaged or report
         if figures is None or not figures["shipped"]:
             directory.stage(runs.place(runs.best), repository_files(runs.place(runs.best)))
-        report = _with_seeds(report, runs, figures)
+        report = _with_seeds(report, runs, figures, options.card.get("title"))
         write_report(directory.staging, report)
         directory.publish()
     return report
@@ -225,7 +225,7 @@ def _average(
     return None, found
 
 
-def _with_seeds(report: Report, runs: _Runs, average: Mapping[str, Any] | None) -> Report:
+def _with_seeds(report: Report, runs: _Runs, average: Mapping[str, Any] | None, title: str | None) -> Report:
     """The report of what is shipped, with what all runs have scored."""
     figures = runs.figures
     seeds = {
@@ -236,7 +236,7 @@ def _with_seeds(report: Report, runs: _Runs, average: Mapping[str, Any] | None) 
         "average": average,
     }
     name = runs.directory.path.resolve().name
-    card = {**report.card, "title": name, "usage_model": name}
+    card = {**report.card, "title": title or name, "usage_model": name}
     return replace(report, training={**(report.training or {}), "seeds": seeds}, card=card)
 
 

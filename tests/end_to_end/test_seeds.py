@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from hfbertcls import verify_directory
+from hfbertcls import TrainingOptions, train_with_seeds, verify_directory
 from hfbertcls.cli import main
 
 
@@ -56,6 +56,16 @@ def test_mean_and_deviation_are_on_the_card_and_derived_again(seeds_dir, tmp_pat
     found = "\n".join(verify_directory(changed).differences)
     assert "training.seeds.summary.test.accuracy.mean states" in found
     assert f"training.seeds.runs, seed {seeds['chosen']}, test.accuracy states" in found
+
+
+@pytest.mark.parametrize("average", [None, "uniform"])
+def test_the_title_that_a_person_gave_stays(tmp_path, tiny_model_dir, reviews_dir, average):
+    arguments = {"max_steps": 2, "eval_every": "no"}
+    options = TrainingOptions(arguments=arguments, card={"title": "Film reviews, judged"})
+    train_with_seeds(str(tiny_model_dir), str(reviews_dir), tmp_path / "two", 2, options, average=average)
+    card = (tmp_path / "two" / "README.md").read_text()
+    assert "# Film reviews, judged\n" in card
+    assert 'model="two"' in card
 
 
 def test_runs_that_were_stopped_go_on_to_the_same_bits(seeds_dir, words, tmp_path):
