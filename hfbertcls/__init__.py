@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from hfbertcls.modeling.packing import enable_packing
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
-    from hfbertcls.run import TrainingOptions, train_and_evaluate
+    from hfbertcls.run import train_and_evaluate
     from hfbertcls.seeds import train_with_seeds
     from hfbertcls.sharing.card import render_model_card
     from hfbertcls.sharing.card_metadata import TextClassificationCardData
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import MetricLoggingCallback
+    from hfbertcls.training.options import TrainingOptions
     from hfbertcls.training.trainer import TextClassificationTrainer
 
 _HOMES = {
@@ -79,7 +80,7 @@ _HOMES = {
     "TextSplit": "hfbertcls.data.dataset",
     "TrainingError": "hfbertcls.errors",
     "TrainingInterruptedError": "hfbertcls.errors",
-    "TrainingOptions": "hfbertcls.run",
+    "TrainingOptions": "hfbertcls.training.options",
     "add_learning_curve": "hfbertcls.learning_curve",
     "compare_models": "hfbertcls.comparison",
     "enable_packing": "hfbertcls.modeling.packing",

@@ -13,9 +13,10 @@ from hfbertcls.evaluation.plots import data_curve_plot
 from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
 from hfbertcls.evaluation.report import Report
 from hfbertcls.modeling.loading import ModelSource
-from hfbertcls.run import TrainingOptions, train_and_evaluate
+from hfbertcls.run import train_and_evaluate
 from hfbertcls.sharing.card import shown_split
 from hfbertcls.sharing.model_repository import rewrite_report
+from hfbertcls.training.options import TrainingOptions, seed_of
 
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
@@ -51,7 +52,7 @@ def add_learning_curve(
     split = shown_split(report)
     rows = len(data.splits["train"])
     points = []
-    for part in parts_of(data.splits["train"], int(options.arguments.get("seed", 42))):
+    for part in parts_of(data.splits["train"], seed_of(options)):
         say(f"Learning curve: training on {len(part):,} of {rows:,} rows")
         place = directory / FOLDER / f"rows-{len(part)}"
         own = replace(options, overwrite=False, resume=place.exists(), backup=None)

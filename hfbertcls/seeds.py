@@ -1,23 +1,24 @@
-"""The same training several times from other seeds: how much of a figure is luck, and which run to share."""
+"""The same training several times from other seeds: how much of a figure is luck, and which weights to share."""
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.errors import ConfigurationError
-from hfbertcls.evaluation.repeats import summary_of_runs
+from hfbertcls.errors import ConfigurationError, did_you_mean
+from hfbertcls.evaluation.repeats import AVERAGES, average_figures, best_seed, summary_of_runs
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.scores import LOWER_IS_BETTER
+from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.loading import ModelSource
-from hfbertcls.run import TrainingOptions, train_and_evaluate
-from hfbertcls.sharing.model_repository import repository_files, write_report
+from hfbertcls.run import finish, prepare, train_and_evaluate
+from hfbertcls.sharing.card import METRIC_NAMES, format_number
+from hfbertcls.sharing.model_repository import TOKENIZER_FILES, repository_files, write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.training.options import TrainingOptions, seed_of, training_arguments
 
 
 def train_with_seeds(
@@ -27,6 +28,8 @@ def train_with_seeds(
     count: int,
     options: TrainingOptions | None = None,
     say: Say = silent,
+    *,
+    average: str | None = None,
 ) -> Report:
     """Train `count` times, write the run that is best on validation, and report mean and deviation of all.
 
@@ -40,14 +43,18 @@ def train_with_seeds(
         count: how many runs, at least two.
         options: of each run.
         say: gets each line of what is done, for a person.
+        average: `"uniform"` writes the mean of the weights of all runs, `"greedy"` that of those which do not make it
+            worse on validation; the best run is written all the same if it is better there than the mean.
 
     Raises:
-        ConfigurationError: if there are fewer than two seeds, or checkpoints shall be sent to a branch.
+        ConfigurationError: if there are fewer than two seeds, checkpoints shall be sent to a branch, or there is no such
+            average.
         DatasetError, ModelError, OutputDirectoryError: as by `train_and_evaluate`.
     """
     options = options or TrainingOptions()
-    check_seeds(count, backup=options.backup is not None)
-    first = int(options.arguments.get("seed", 42))
+    check_seeds(count, backup=options.backup is not None, average=average)
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    first = seed_of(options)
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=first)
@@ -56,33 +63,33 @@ def train_with_seeds(
             directory.clear()
         reports: dict[int, Report] = {}
         if directory.holds_a_model:
-            return _complete(directory, range(first, first + count), say)
+            return _complete(directory, range(first, first + count), average, say)
         for seed in range(first, first + count):
             say(f"Run {len(reports) + 1} of {count}: seed {seed}")
-            place = directory.seeds / f"seed-{seed}"
+            place = _place(directory, seed)
             own = replace(options, arguments={**options.arguments, "seed": seed}, resume=place.exists())
-            reports[seed] = train_and_evaluate(model, data, place, own, say)
+            reports[seed] = train_and_evaluate(source, data, place, own, say)
             _forget_checkpoints(place)
-        metric = _selection_metric(options)
-        chosen = best_seed(reports, metric)
-        say(f"Seed {chosen} is the best by {metric} on validation")
-        report = _with_seeds(reports, chosen, metric, directory.path.resolve().name)
-        place = directory.seeds / f"seed-{chosen}"
-        for name in repository_files(place):
-            target = directory.staging / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(place / name, target)
+        runs = _Runs(directory, reports, _selection_metric(options))
+        say(f"Seed {runs.best} is the best by {runs.metric} on validation")
+        shutil.copyfile(runs.place(runs.best) / "metrics.jsonl", directory.path / "metrics.jsonl")
+        report, figures = reports[runs.best], None
+        if average is not None:
+            averaged, figures = _average(average, runs, source, data, options, say)
+            report = averaged or report
+        if figures is None or not figures["shipped"]:
+            directory.stage(runs.place(runs.best), repository_files(runs.place(runs.best)))
+        report = _with_seeds(report, runs, figures, options.card.get("title"))
         write_report(directory.staging, report)
-        shutil.copyfile(place / "metrics.jsonl", directory.path / "metrics.jsonl")
         directory.publish()
     return report
 
 
-def check_seeds(count: int, *, backup: bool) -> None:
-    """Find what is wrong with the number of seeds before anything is read.
+def check_seeds(count: int, *, backup: bool, average: str | None = None) -> None:
+    """Find what is wrong with the number of seeds, and what is to be made of them, before anything is read.
 
     Raises:
-        ConfigurationError: if there are fewer than two, or checkpoints shall be sent to a branch.
+        ConfigurationError: if there are fewer than two, checkpoints shall be sent to a branch, or there is no such average.
     """
     if count < 2:
         raise ConfigurationError(
@@ -90,24 +97,80 @@ def check_seeds(count: int, *, backup: bool) -> None:
         )
     if backup:
         raise ConfigurationError("--push-every-save sends the checkpoints of one run. Leave out --seeds or it")
+    if average is not None and average not in AVERAGES:
+        raise ConfigurationError(
+            f"--average {average} is not known{did_you_mean(average, AVERAGES)}. Choose one of {', '.join(AVERAGES)}"
+        )
 
 
-def _complete(directory: OutputDirectory, seeds: range, say: Say) -> Report:
+@dataclass(frozen=True)
+class _Runs:
+    """Runs that have ended, and the figure that compares them."""
+
+    directory: OutputDirectory
+    reports: Mapping[int, Report]
+    metric: str
+
+    def place(self, seed: int) -> Path:
+        return _place(self.directory, seed)
+
+    @property
+    def splits(self) -> list[str]:
+        return list(next(iter(self.reports.values())).evaluation)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The calibration error, an estimate that chance moves most, is among them only if it compares."""
+        known = next(iter(self.reports.values())).evaluation["validation"]["metrics"]
+        return [name for name in known if name != "ece" or self.metric == "ece"]
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """What each run has scored."""
+        return [
+            {
+                "seed": seed,
+                "best_step": (report.training or {}).get("best_step"),
+                **{split: {name: _value(report, split, name) for name in self.metrics} for split in self.splits},
+            }
+            for seed, report in self.reports.items()
+        ]
+
+    @property
+    def best(self) -> int:
+        return best_seed(self.figures, self.metric)
+
+
+def _place(directory: OutputDirectory, seed: int) -> Path:
+    return directory.seeds / f"seed-{seed}"
+
+
+def _complete(directory: OutputDirectory, seeds: range, average: str | None, say: Say) -> Report:
     """The report of runs that have ended.
 
     Raises:
-        ConfigurationError: if they were other runs.
+        ConfigurationError: if they were other runs, or were averaged in another way.
     """
     report = Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
-    runs = ((report.training or {}).get("seeds") or {}).get("runs", [])
-    found = [run["seed"] for run in runs]
+    stated = (report.training or {}).get("seeds") or {}
+    found = [run["seed"] for run in stated.get("runs", [])]
     if found != list(seeds):
         raise ConfigurationError(
             f"--resume goes on with the runs in {directory.path.name!r}, but they have the seeds {found or 'of one run'}, not "
             f"{list(seeds)}. Repeat the command of those runs, or begin anew with --overwrite"
         )
+    method = (stated.get("average") or {}).get("method")
+    if method != average:
+        raise ConfigurationError(
+            f"--resume goes on with the runs in {directory.path.name!r}, but they ended with {_option(method)}, not with "
+            f"{_option(average)}. Repeat the command of those runs, or begin anew with --overwrite"
+        )
     say(f"The runs in {directory.path.name!r} are complete: there is nothing to go on with")
     return report
+
+
+def _option(average: str | None) -> str:
+    return "no --average" if average is None else f"--average {average}"
 
 
 def _selection_metric(options: TrainingOptions) -> str:
@@ -115,33 +178,65 @@ def _selection_metric(options: TrainingOptions) -> str:
     return "log_loss" if name == "loss" else name
 
 
-def best_seed(reports: Mapping[int, Report], metric: str) -> int:
-    """The seed whose shipped weights are best on the validation split; of equal ones the first."""
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-    values = {seed: _value(report, "validation", metric) for seed, report in reports.items()}
-    return max(values, key=lambda seed: -np.inf if (value := values[seed]) is None else sign * value)
-
-
 def _value(report: Report, split: str, metric: str) -> float | None:
     value: float | None = report.evaluation[split]["metrics"][metric]["value"]
     return value
 
 
-def _with_seeds(reports: Mapping[int, Report], chosen: int, metric: str, name: str) -> Report:
-    """The report of the chosen run, with what all runs have scored."""
-    report = reports[chosen]
-    splits = list(report.evaluation)
-    metrics = [key for key in report.evaluation[splits[0]]["metrics"] if key != "ece"]
-    runs = [
-        {
-            "seed": seed,
-            "best_step": (one.training or {}).get("best_step"),
-            **{split: {key: _value(one, split, key) for key in metrics} for split in splits},
-        }
-        for seed, one in reports.items()
-    ]
-    seeds = {"chosen": chosen, "metric": metric, "runs": runs, "summary": summary_of_runs(runs, splits, metrics)}
-    card = {**report.card, "title": name, "usage_model": name}
+def _average(
+    method: str, runs: _Runs, source: ModelSource, data: TextDataset, options: TrainingOptions, say: Say
+) -> tuple[Report | None, dict[str, Any]]:
+    """Stage the average of the runs with all that is said of it, unless validation says that the best run is better.
+
+    Returns:
+        Its report, None if it is not staged; and what is said of it in any case.
+    """
+    from hfbertcls.training import averaging  # noqa: PLC0415  (takes seconds)
+
+    directory, metric, figures = runs.directory, runs.metric, runs.figures
+    given, best_run = prepare(source, data, options), runs.reports[runs.best]
+    device = training_arguments(directory, options).device
+    calibrated = best_run.evaluation["validation"]["calibration"] is not None
+
+    def value_of(seeds: Sequence[int]) -> float | None:
+        places = [runs.place(seed) for seed in seeds]
+        return averaging.value_of_average(places, given.tokenized["validation"], device, metric, calibrated=calibrated)
+
+    values = {run["seed"]: run["validation"][metric] for run in figures}
+    members = list(values) if method == "uniform" else averaging.greedy_members(values, metric, value_of)
+    if len(members) == 1:
+        say(f"No other run can be averaged with that of seed {runs.best} without loss on validation")
+        return None, average_figures(method, members, metric, figures, values[runs.best])
+    named = ", ".join(map(str, members))
+    say(f"Averaging the weights of the seeds {named}")
+    average_models([ModelSource(str(runs.place(seed))) for seed in members]).save_pretrained(directory.staging)
+    directory.stage(runs.place(runs.best), [*TOKENIZER_FILES, "training_args.json"])
+    facts = averaging.facts_of_average(best_run.training or {})
+    report = finish(given, directory, options, device, lambda: facts, say)
+    found = average_figures(method, members, metric, figures, _value(report, "validation", metric))
+    say(
+        f"{METRIC_NAMES[metric]} on validation: {format_number(found['validation'], 4)} averaged over the seeds {named}, "
+        f"{format_number(found['best_run'], 4)} by seed {runs.best} alone; "
+        f"{'the average' if found['shipped'] else f'the run of seed {runs.best}'} is written"
+    )
+    if found["shipped"]:
+        return report, found
+    shutil.rmtree(directory.staging)
+    return None, found
+
+
+def _with_seeds(report: Report, runs: _Runs, average: Mapping[str, Any] | None, title: str | None) -> Report:
+    """The report of what is shipped, with what all runs have scored."""
+    figures = runs.figures
+    seeds = {
+        "chosen": None if average is not None and average["shipped"] else runs.best,
+        "metric": runs.metric,
+        "runs": figures,
+        "summary": summary_of_runs(figures, runs.splits, runs.metrics),
+        "average": average,
+    }
+    name = runs.directory.path.resolve().name
+    card = {**report.card, "title": title or name, "usage_model": name}
     return replace(report, training={**(report.training or {}), "seeds": seeds}, card=card)
 
 

@@ -42,8 +42,9 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.quickstart import load_reviews, model_directory
-    from hfbertcls.run import TrainingOptions, train_and_evaluate
+    from hfbertcls.run import train_and_evaluate
     from hfbertcls.sharing.output_directory import OutputDirectory
+    from hfbertcls.training.options import TrainingOptions
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite)
     say(_STORY)

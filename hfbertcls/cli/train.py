@@ -61,6 +61,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="train N times from seeds on, share the best on validation, report the spread",
     )
     parser.add_argument(
+        "--average",
+        metavar="HOW",
+        help="with --seeds: average the weights of the runs, uniform or greedy, and share that if it is no worse on "
+        "validation than the best run",
+    )
+    parser.add_argument(
         "--learning-curve",
         action="store_true",
         help="train on 1/8, 1/4 and 1/2 of the rows too: would more data help?",
@@ -185,9 +191,10 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
     from hfbertcls.learning_curve import add_learning_curve, parts_of
-    from hfbertcls.run import TrainingOptions, check_options, train_and_evaluate
+    from hfbertcls.run import train_and_evaluate
     from hfbertcls.seeds import check_seeds, train_with_seeds
     from hfbertcls.sharing.output_directory import OutputDirectory
+    from hfbertcls.training.options import TrainingOptions, check_options
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
     training = TrainingOptions(
@@ -209,9 +216,14 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
     _check_space_options(options)
     if options.seeds is not None:
-        check_seeds(options.seeds, backup=options.push_every_save)
+        check_seeds(options.seeds, backup=options.push_every_save, average=options.average)
         if options.learning_curve:
             raise ConfigurationError("--learning-curve is of one run, --seeds makes several. Leave one out")
+    elif options.average is not None:
+        raise ConfigurationError(
+            f"--average {options.average} averages the weights of several runs, and without --seeds there is one. Add "
+            "--seeds N, or leave out --average"
+        )
     request = backup = None
     if options.push_to_hub is not None:
         from hfbertcls.sharing.card_metadata import check_metadata
@@ -244,7 +256,9 @@ def run(options: argparse.Namespace) -> int:
         if options.seeds is None:
             report = train_and_evaluate(source, data, options.output_dir, training, say)
         else:
-            report = train_with_seeds(source, data, options.output_dir, options.seeds, training, say)
+            report = train_with_seeds(
+                source, data, options.output_dir, options.seeds, training, say, average=options.average
+            )
         if options.learning_curve:
             report = add_learning_curve(source, data, options.output_dir, report, training, say)
     finally:

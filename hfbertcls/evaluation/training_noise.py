@@ -69,8 +69,13 @@ def _degrees_of_freedom(known: list[tuple[float, int]]) -> float:
 
 
 def _deviation(report: Report) -> tuple[float, int] | None:
-    """Standard deviation of accuracy over the seeds of a report, on test, else on validation, and how many they are."""
+    """Standard deviation of accuracy over the seeds of a report, on test, else on validation, and how many they are.
+
+    None where an average of the runs is shipped: how much such averages vary was not measured.
+    """
     seeds = (report.training or {}).get("seeds") or {}
+    if (seeds.get("average") or {}).get("shipped"):
+        return None
     summary = seeds.get("summary") or {}
     found = (summary.get("test") or summary.get("validation") or {}).get("accuracy")
     return None if found is None else (found["sd"], len(seeds["runs"]))

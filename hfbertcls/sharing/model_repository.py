@@ -95,7 +95,7 @@ def write_report(directory: Path, report: Report) -> None:
     (directory / "README.md").write_text(render_model_card(report), encoding="utf-8")
 
 
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
     "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "bpe.codes",
 )  # fmt: skip
@@ -135,7 +135,7 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
     # Of what the report states, only what lies in onnx/: a report from elsewhere must not name files of this machine.
     exports = [name for path in sorted((directory / "onnx").glob("*.onnx")) if (name := f"onnx/{path.name}") in stated]
     plots = [f"plots/{name}" for name in _PLOTS]
-    names = [*_NEEDED, *weights, *exports, "training_args.json", *_TOKENIZER_FILES, *plots]
+    names = [*_NEEDED, *weights, *exports, "training_args.json", *TOKENIZER_FILES, *plots]
     if predictions:
         names += sorted(f"predictions/{path.name}" for path in (directory / "predictions").glob("*.parquet"))
     return [name for name in dict.fromkeys(names) if (directory / name).is_file()]

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -167,6 +167,14 @@ class OutputDirectory:
             (self.path / name).unlink(missing_ok=True)
         for name in ("checkpoints", "predictions", "plots", "onnx", _SEEDS, _CURVE, _STAGING, _BACKUP):
             shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def stage(self, place: Path, names: Iterable[str]) -> None:
+        """Copy into the staged repository those of the named files that another directory has."""
+        for name in names:
+            if (place / name).is_file():
+                target = self.staging / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(place / name, target)
 
     def publish(self) -> None:
         """Move the staged repository into place, the weights last: what loads as a model is complete."""

@@ -14,7 +14,7 @@ from jinja2 import UndefinedError
 
 from hfbertcls.errors import DatasetError, HfBertClsError, ModelError, SharingError, shorten
 from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
-from hfbertcls.evaluation.repeats import summary_of_runs
+from hfbertcls.evaluation.repeats import average_figures, summary_of_runs
 from hfbertcls.evaluation.report import Report, split_figures
 from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
 from hfbertcls.modeling.heads import TEMPERATURE
@@ -138,7 +138,7 @@ def _files(folder: Path, report: Report, fence: Fence) -> Iterator[str]:
 
 
 def _seeds(report: Report) -> list[str]:
-    """Mean and deviation over several runs, from what each has scored, and the one that is shipped among them."""
+    """Mean and deviation over several runs, from what each has scored, and what is shipped: one of them, or an average."""
     seeds = (report.training or {}).get("seeds")
     if not seeds:
         return []
@@ -151,7 +151,16 @@ def _seeds(report: Report) -> list[str]:
                 values = {name: report.evaluation[split]["metrics"][name]["value"] for name in run[split]}
                 differences += compare(run[split], values, f"{place}.runs, seed {run['seed']}, {split}")
     derived = summary_of_runs(seeds["runs"], splits, list(seeds["runs"][0][splits[0]]))
-    return differences + compare(seeds["summary"], derived, f"{place}.summary")
+    differences += compare(seeds["summary"], derived, f"{place}.summary")
+    average = seeds.get("average")
+    if average:
+        value = report.evaluation["validation"]["metrics"][average["metric"]]["value"]
+        value = value if average["shipped"] else average["validation"]
+        figures = average_figures(average["method"], average["seeds"], average["metric"], seeds["runs"], value)
+        differences += compare(average, figures, f"{place}.average")
+        chosen = None if average["shipped"] else figures["best_seed"]
+        differences += compare(seeds["chosen"], chosen, f"{place}.chosen")
+    return differences
 
 
 def _learning_curve(report: Report) -> list[str]:

@@ -1,6 +1,7 @@
 """The report of a training run: the figures of exactly the weights that were written, and how they came about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,42 +34,56 @@ from hfbertcls.training.precision import choose_precision
 
 
 if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
     from hfbertcls.training.trainer import TextClassificationTrainer
 
 USAGE_TEXT = "This is an example. Put a text of your own here."
 
 
+@dataclass(frozen=True)
+class RunInput:
+    """What a run begins with, read, examined and tokenised."""
+
+    source: ModelSource
+    """The encoder."""
+    data: TextDataset
+    schema: LabelSchema
+    tokenizer: "PreTrainedTokenizerBase"
+    tokenized: Mapping[str, TokenizedSplit]
+    """The splits as token ids."""
+    doctor: Mapping[str, Any]
+    """What was found in the data, for the key of that name."""
+
+
 def report_on_training(
-    source: ModelSource,
-    data: TextDataset,
-    schema: LabelSchema,
-    tokenized: Mapping[str, TokenizedSplit],
-    trainer: "TextClassificationTrainer",
+    given: RunInput,
     directory: OutputDirectory,
+    device: "torch.device",
+    training: Callable[[], Mapping[str, Any]],
     card: Mapping[str, Any],
     publish_examples: int,
-    doctor: Mapping[str, Any],
+    seed: int,
     command: str,
-    wall_seconds: float,
 ) -> Report:
-    """Score the staged weights, and write everything that says how good they are beside them.
+    """Score the staged weights, and write predictions and plots beside them.
+
+    The report is not written: who has more to say of the weights adds it first.
 
     Args:
-        source: the encoder that training began with.
-        data: what it was trained on.
-        schema: its labels.
-        tokenized: its splits as token ids.
-        trainer: after training; its model is not used, the staged one is.
+        given: what the run began with.
         directory: with the model in `directory.staging`.
+        device: where to score.
+        training: gives the `training` of the report; called after scoring, so that its times and memory contain that.
         card: facts for the card that only a person knows.
         publish_examples: how many rows may stand on the card, with their texts.
-        doctor: what was found in the data, for the key of that name.
+        seed: of the choice of these rows.
         command: what to print under "reproduce".
-        wall_seconds: from the beginning of the run.
     """
-    staging = directory.staging
+    data, schema, tokenized, staging = given.data, given.schema, given.tokenized, directory.staging
     model: Any = load_for_inference(ModelSource(str(staging)))
-    model.to(trainer.args.device)
+    model.to(device)
     gold = {name: np.asarray(tokenized[name].dataset["labels"], dtype=np.int64) for name in tokenized}
     baselines = Baselines(data.splits["train"].texts, gold["train"])
     tokenizer = load_tokenizer(ModelSource(str(staging)))
@@ -88,22 +103,21 @@ def report_on_training(
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
     }
-    training = _training_facts(trainer, wall_seconds)
-    examples = _examples(data.splits[name], predictions, publish_examples, trainer.args.seed)
+    facts_of_training = training()
+    examples = _examples(data.splits[name], predictions, publish_examples, seed)
     report = Report(
         task=task_facts(data, schema, tokenized["train"].max_length),
-        model=model_facts(source, model, staging / "model.safetensors"),
-        data={**data_facts(data, facts), "doctor": doctor},
+        model=model_facts(given.source, model, staging / "model.safetensors"),
+        data={**data_facts(data, facts), "doctor": given.doctor},
         evaluation=evaluation,
-        training=training,
+        training=facts_of_training,
         card={**_card_facts(card, directory.path.resolve().name, staging), "examples": examples},
         environment=describe_environment(),
         command=command,
     )
     events = read_events(directory.path / FILE_NAME)
-    curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
+    curves = plots.learning_curves_plot(events, facts_of_training["selection_metric"], facts_of_training["best_step"])
     write_plots(staging, report, predictions, {"learning_curves": curves})
-    write_report(staging, report)
     return report
 
 
@@ -154,7 +168,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
             "split_method": "as given to the trainer", "notes": [], "splits": splits,
         },
         evaluation={"validation": split_figures(predictions, write_predictions(staging, "validation", predictions), None)},
-        training=_training_facts(trainer, trainer.throughput.seconds_),
+        training=training_facts(trainer, trainer.throughput.seconds_),
         card=_card_facts(
             {key: card[key] for key in CARD_FACTS if card.get(key)}, str(card.get("title") or "model"), staging
         ),
@@ -198,7 +212,8 @@ def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int)
     ]
 
 
-def _training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
+def training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) -> dict[str, Any]:
+    """The `training` of a report: what a trainer did, and `wall_seconds` from the beginning of the run."""
     args: Any = trainer.args
     state = trainer.state
     names = (

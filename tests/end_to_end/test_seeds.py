@@ -6,9 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from hfbertcls import verify_directory
+from hfbertcls import TrainingOptions, train_with_seeds, verify_directory
 from hfbertcls.cli import main
-from hfbertcls.evaluation.repeats import summary_of_runs
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +58,16 @@ def test_mean_and_deviation_are_on_the_card_and_derived_again(seeds_dir, tmp_pat
     assert f"training.seeds.runs, seed {seeds['chosen']}, test.accuracy states" in found
 
 
+@pytest.mark.parametrize("average", [None, "uniform"])
+def test_the_title_that_a_person_gave_stays(tmp_path, tiny_model_dir, reviews_dir, average):
+    arguments = {"max_steps": 2, "eval_every": "no"}
+    options = TrainingOptions(arguments=arguments, card={"title": "Film reviews, judged"})
+    train_with_seeds(str(tiny_model_dir), str(reviews_dir), tmp_path / "two", 2, options, average=average)
+    card = (tmp_path / "two" / "README.md").read_text()
+    assert "# Film reviews, judged\n" in card
+    assert 'model="two"' in card
+
+
 def test_runs_that_were_stopped_go_on_to_the_same_bits(seeds_dir, words, tmp_path):
     """The second of three runs is stopped; what is complete is kept, and the end is the same."""
     directory = tmp_path / "three"
@@ -84,6 +93,10 @@ def test_complete_runs_have_nothing_to_go_on_with(seeds_dir, words, capsys):
     ("more", "expected"),
     [
         (["--seeds", "1"], "--seeds 1 is not possible. Expected a number from 2"),
+        (
+            ["--average", "gready"],
+            "--average gready is not known (did you mean 'greedy'?). Choose one of uniform, greedy",
+        ),
         (["--push-to-hub", "alice/x", "--push-every-save"], "--push-every-save sends the checkpoints of one run"),
     ],
 )
@@ -91,8 +104,3 @@ def test_what_makes_no_sense_is_refused(words, more, expected, tmp_path, capsys)
     assert main([*words, "--output-dir", str(tmp_path / "m"), *more]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
-
-
-def test_a_figure_that_one_run_lacks_has_no_mean():
-    runs = [{"test": {"roc_auc": 0.5}}, {"test": {"roc_auc": None}}]
-    assert summary_of_runs(runs, ["test"], ["roc_auc"]) == {"test": {"roc_auc": None}}

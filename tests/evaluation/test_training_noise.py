@@ -56,6 +56,17 @@ def test_nothing_is_said_where_nothing_is_known():
     assert sentence_on_training(trained(values=[0.7, 0.8]), None, None) is None
 
 
+def test_the_deviation_of_single_runs_says_nothing_of_their_average():
+    single = trained(values=[0.79, 0.80, 0.81])
+    seeds = {**single.training["seeds"], "average": {"shipped": True}}
+    averaged = replace(single, training={**single.training, "seed": None, "seeds": seeds})
+    assert sentence_on_training(averaged, trained(learning_rate=3e-5), 0.02) is None
+    assert sentence_on_training(averaged, trained(), 0.02) is None, "one of several seeds is another recipe"
+    unshipped = {**seeds, "average": {"shipped": False}}
+    still_single = replace(single, training={**single.training, "seeds": unshipped})
+    assert "over 3 seeds" in sentence_on_training(still_single, trained(learning_rate=3e-5), 0.02)
+
+
 def test_two_equal_recipes_with_seeds_are_rarely_told_apart():
     generator = np.random.default_rng(0)
     apart = 0

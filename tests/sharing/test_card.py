@@ -57,6 +57,51 @@ def test_the_card_states_the_figures_of_the_report():
     assert f"{figures['f1_macro']['low']:.3f} to {figures['f1_macro']['high']:.3f}" in card
 
 
+def averaged(**of_average) -> dict:
+    """The golden report as that of an average of its two seeds, or of the best of them."""
+    changed = values()
+    average = {
+        "method": "uniform",
+        "seeds": [42, 43],
+        "metric": "f1_macro",
+        "validation": 0.84625,
+        "best_run": 0.83,
+        "best_seed": 42,
+    }
+    average |= of_average
+    chosen = None if average["shipped"] else average["best_seed"]
+    seeds = {**changed["training"]["seeds"], "chosen": chosen, "average": average}
+    changed["training"] |= {"seeds": seeds, "best_step": None if average["shipped"] else 10}
+    return changed
+
+
+def test_an_average_has_no_step_of_its_own():
+    changed = averaged(shipped=True)
+    card = card_of(changed)
+    assert "the uniform average of the seeds 42, 43, with f1_macro 0.8462 on the validation split, where" in card
+    assert "where the best single run (seed 42) has 0.8300. All runs have the same rows" in card
+    assert (
+        "each at the step that is best by f1_macro on the validation split. Curves, time and arguments are those of"
+        in card
+    )
+    assert "The checkpoints, and the runs to average, were chosen on the validation split (f1_macro)" in card
+    assert "the chosen checkpoint" not in card
+    changed["training"]["selection_metric"] = None
+    card = card_of(changed)
+    assert "![Training loss over the steps of the run of seed 42, the best of those that were averaged.]" in card
+    assert "The weights are the mean of those of several runs, each at its last step. Curves" in card
+
+
+def test_the_best_run_is_said_to_be_better_than_the_average():
+    card = card_of(averaged(shipped=False, validation=0.82))
+    assert (
+        "these weights are those of seed 42, the best by f1_macro on the validation split: the uniform average of the seeds 42, 43 "
+        "has 0.8200 there, this run 0.8300. All runs"
+    ) in card
+    card = card_of(averaged(shipped=False, method="greedy", seeds=[42], validation=0.83))
+    assert "on the validation split; greedy averaging found no run to add to it without loss. All runs" in card
+
+
 def test_the_front_matter_has_known_keys_only():
     assert front_matter(card_of(values())) == {
         "library_name": "transformers",

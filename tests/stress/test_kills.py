@@ -111,6 +111,33 @@ def test_ten_kills_at_random_moments(tmp_path, words, undisturbed, capsys):
     assert_same(directory, undisturbed)
 
 
+def test_runs_that_were_killed_while_they_were_averaged(tmp_path, words, capsys):
+    """The runs are complete and the average is not there yet: it is made again, to the same bits."""
+    words = [*words, "--epochs", "2", "--seeds", "2", "--average", "uniform"]
+    undisturbed, directory = tmp_path / "undisturbed" / "run", tmp_path / "run"
+    run([*words, "--output-dir", str(undisturbed)])
+    staging = directory / ".hfbertcls-staging"
+    moments = {
+        "the weights are averaged": lambda: staging.is_dir(),
+        "they are scored": lambda: (staging / "predictions").is_dir(),
+        "they are published": lambda: any(
+            (directory / name).exists() for name in ("README.md", "config.json", "plots")
+        ),
+    }
+    killed = []
+    for moment, happened in moments.items():
+        process = start([*words, "--output-dir", str(directory), "--resume"])
+        wait_for(process, happened)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed.append(f"while {moment}: {process.returncode}, {sorted(path.name for path in directory.iterdir())}")
+        assert all((directory / "seeds" / f"seed-{seed}" / "model.safetensors").is_file() for seed in (42, 43))
+    with capsys.disabled():
+        print("\nkilled " + "\nkilled ".join(killed))
+    run([*words, "--output-dir", str(directory), "--resume"])
+    assert_same(directory, undisturbed)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_to_stop_saves_and_says_how_to_go_on(tmp_path, words, undisturbed, number):
     directory = tmp_path / "run"

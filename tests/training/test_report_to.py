@@ -1,19 +1,20 @@
 """Trackers of others: passed through, with the traps closed."""
 
 from hfbertcls import TrainingOptions
-from hfbertcls.run import _training_arguments, train_and_evaluate
+from hfbertcls.run import train_and_evaluate
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.training.options import training_arguments
 
 
 def test_trackio_never_publishes_a_space_of_its_own(tmp_path):
-    args = _training_arguments(OutputDirectory(tmp_path), TrainingOptions(report_to=["trackio"]))
+    args = training_arguments(OutputDirectory(tmp_path), TrainingOptions(report_to=["trackio"]))
     assert args.report_to == ["trackio"]
     assert args.trackio_static_space_id is False
     assert args.project == "hfbertcls"
 
 
 def test_nothing_is_reported_unless_asked(tmp_path):
-    assert _training_arguments(OutputDirectory(tmp_path), TrainingOptions()).report_to == []
+    assert training_arguments(OutputDirectory(tmp_path), TrainingOptions()).report_to == []
 
 
 def test_tensorboard_gets_the_events(tmp_path, monkeypatch, tiny_model_dir, reviews_dir):

@@ -1,0 +1,62 @@
+"""One model out of several fine-tuned ones: the mean of their weights."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.errors import ModelError, listing
+from hfbertcls.modeling.heads import undo_calibration
+from hfbertcls.modeling.loading import ModelSource, load_for_inference
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def average_models(sources: Sequence[ModelSource]) -> "PreTrainedModel":
+    """Average classifiers parameter by parameter (Wortsman et al., "Model soups", ICML 2022), each without its temperature.
+
+    The sums are formed in fp64 and the means rounded to fp32 once, so their order makes no difference to speak of. The
+    models are loaded one after another.
+
+    Args:
+        sources: at least one.
+
+    Returns:
+        A model in fp32, in evaluation mode, that holds no temperature.
+
+    Raises:
+        ModelError: if one cannot be loaded, if they differ in the names or shapes of their weights, or in a buffer of
+            whole numbers, of which there is no mean.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    sums: dict[str, Any] = {}
+    for source in sources:
+        model = load_for_inference(source)
+        undo_calibration(model)
+        state = model.state_dict()
+        if not sums:
+            sums = {name: value.double() if value.is_floating_point() else value for name, value in state.items()}
+            continue
+        unlike = sorted(
+            name
+            for name in sums.keys() | state.keys()
+            if name not in sums or name not in state or sums[name].shape != state[name].shape
+        )
+        if unlike:
+            raise ModelError(
+                f"{sources[0].public_name!r} and {source.public_name!r} cannot be averaged: {listing(unlike, 3)} "
+                "is not in both, or has other shapes. Average models of one encoder with the same labels"
+            )
+        for name, value in state.items():
+            if value.is_floating_point():
+                sums[name] += value
+            elif not torch.equal(sums[name], value):
+                raise ModelError(
+                    f"{sources[0].public_name!r} and {source.public_name!r} cannot be averaged: {name!r} holds whole numbers that "
+                    "differ, and there is no mean of these. Average models of one encoder"
+                )
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(sums[name] / len(sources) if value.is_floating_point() else sums[name])
+    return model

@@ -1,0 +1,75 @@
+"""Averaging the weights of complete runs: which of them, and what an average is worth on validation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.evaluation.repeats import rank
+from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.evaluation.temperature import fit_temperature
+from hfbertcls.modeling.averaging import average_models
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import ModelSource, load_tokenizer
+from hfbertcls.modeling.memory import free_memory
+
+
+def greedy_members(
+    values: Mapping[int, float | None], metric: str, value_of: Callable[[Sequence[int]], float | None]
+) -> list[int]:
+    """Choose runs as in "Model soups": the best, then each next one if the average does not become worse by it.
+
+    Args:
+        values: the figure of each run on validation, by its seed.
+        metric: what the figures are.
+        value_of: the figure of the average of some runs on validation.
+
+    Returns:
+        The seeds, in the order of `values`.
+    """
+    best, *others = sorted(values, key=lambda seed: -rank(values[seed], metric))
+    members, value = [best], values[best]
+    for seed in others:
+        more = [one for one in values if one in (*members, seed)]
+        found = value_of(more)
+        if rank(found, metric) >= rank(value, metric):
+            members, value = more, found
+    return members
+
+
+def value_of_average(
+    places: Sequence[Path], validation: TokenizedSplit, device: Any, metric: str, *, calibrated: bool
+) -> float | None:
+    """What the average of runs scores on validation, with the temperature that it would be given.
+
+    Args:
+        places: the directories of the runs.
+        validation: the rows.
+        device: where to compute.
+        metric: one of the headline figures.
+        calibrated: whether there is a temperature at all.
+    """
+    sources = [ModelSource(str(place)) for place in places]
+    model: Any = average_models(sources)
+    model.to(device)
+    logits = score(model, load_tokenizer(sources[0]), validation)
+    del model
+    free_memory()
+    gold = np.asarray(validation.dataset["labels"], dtype=np.int64)
+    temperature = fit_temperature(gold, logits) if calibrated else None
+    return classification_scores(gold, logits if temperature is None else logits / temperature)[metric]
+
+
+def facts_of_average(best_run: Mapping[str, Any]) -> dict[str, Any]:
+    """The `training` of a report about averaged weights: that of the best single run, less what is true of one run only.
+
+    Args:
+        best_run: the `training` of its report.
+    """
+    unseeded = {
+        name: {key: value for key, value in best_run[name].items() if key != "seed"}
+        for name in ("hyperparameters", "arguments")
+    }
+    return {**best_run, "best_step": None, "selection_value": None, "seed": None, **unseeded}

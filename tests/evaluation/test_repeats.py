@@ -1,0 +1,55 @@
+"""Several runs compared: the spread, the best, and whether their average is worth being shipped."""
+
+import pytest
+
+from hfbertcls.evaluation.repeats import average_figures, best_seed, rank, summary_of_runs
+
+
+def runs(*values, metric="f1_macro"):
+    return [{"seed": seed, "validation": {metric: value}} for seed, value in enumerate(values, start=7)]
+
+
+def test_a_figure_that_one_run_lacks_has_no_mean():
+    runs = [{"test": {"roc_auc": 0.5}}, {"test": {"roc_auc": None}}]
+    assert summary_of_runs(runs, ["test"], ["roc_auc"]) == {"test": {"roc_auc": None}}
+
+
+def test_more_is_better_but_of_losses_and_errors():
+    assert rank(0.9, "f1_macro") > rank(0.8, "f1_macro") > rank(None, "f1_macro")
+    assert rank(0.1, "log_loss") > rank(0.2, "log_loss") > rank(None, "log_loss")
+    assert best_seed(runs(0.1, 0.3, 0.3), "f1_macro") == 8
+    assert best_seed(runs(0.2, 0.1, metric="log_loss"), "log_loss") == 8
+    assert best_seed(runs(None, 0.1), "f1_macro") == 8
+
+
+@pytest.mark.parametrize(
+    ("value", "members", "shipped"),
+    [
+        (0.95, [7, 8, 9], True),
+        (0.9, [7, 8, 9], True),
+        (0.8999, [7, 8, 9], False),
+        (None, [7, 8, 9], False),
+        (0.9, [8], False),
+    ],
+    ids=["better", "equal", "worse", "undefined", "one run"],
+)
+def test_an_average_is_shipped_unless_the_best_run_is_better(value, members, shipped):
+    assert average_figures("greedy", members, "f1_macro", runs(0.7, 0.9, 0.8), value) == {
+        "method": "greedy",
+        "seeds": members,
+        "metric": "f1_macro",
+        "validation": value,
+        "best_run": 0.9,
+        "best_seed": 8,
+        "shipped": shipped,
+    }
+
+
+def test_an_average_of_which_no_run_has_the_figure_is_not_shipped():
+    assert average_figures("uniform", [7, 8], "roc_auc", runs(None, None, metric="roc_auc"), 0.9)["shipped"] is False
+
+
+def test_of_a_loss_the_smaller_one_is_shipped():
+    losses = runs(0.3, 0.2, metric="log_loss")
+    assert average_figures("uniform", [7, 8], "log_loss", losses, 0.1)["shipped"] is True
+    assert average_figures("uniform", [7, 8], "log_loss", losses, 0.25)["shipped"] is False
