@@ -66,7 +66,7 @@ def tables(answers: dict[str, list], versions: dict[str, dict], texts: int) -> s
     }.items():
         lines.append(f"| {name} | {found[name]} | {found['torch']} | {found['transformers']} | {found['python']} |")
     failed = [
-        f"{CONTENDERS[name]} did not start: {found['error']}" for name, found in versions.items() if "error" in found
+        f"{CONTENDERS[name]} did not start: {found['error']}\n" for name, found in versions.items() if "error" in found
     ]
     lines += ["", *failed, "| training | steps | ms a step, median | minimum | median to ours | minimum to ours | seconds of the whole call |",
               "|:--|--:|--:|--:|--:|--:|--:|"]  # fmt: skip
@@ -86,8 +86,9 @@ def tables(answers: dict[str, list], versions: dict[str, dict], texts: int) -> s
     for name in [name for name in answers if name.startswith("predict")]:
         ours = seconds.get(f"predict:hfbertcls:{name.rpartition(':')[2]}")
         median = statistics.median(seconds[name])
+        ratio = f"{median / statistics.median(ours):.2f}" if ours else "-"
         lines.append(f"| {CONTENDERS[name]} | {texts / median:,.0f} | {texts / max(seconds[name]):,.0f} | "
-                     f"{texts / min(seconds[name]):,.0f} | {median / statistics.median(ours) if ours else 0:.2f} |")  # fmt: skip
+                     f"{texts / min(seconds[name]):,.0f} | {ratio} |")  # fmt: skip
     return "\n".join(lines)
 
 
