@@ -44,17 +44,23 @@ class RowGradientEmbedding(nn.Embedding):
             self._cleared = gradient.index_fill_(0, self.rows, 0.0)
         self._rows = []
 
-    def _add_rows(self, ids: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """A gradient of the table with the sums of `values`, of shape `(tokens, size)`, by token id."""
+    def _add_rows(self, ids: torch.Tensor, values: torch.Tensor) -> torch.Tensor | None:
+        """A gradient of the table with the sums of `values`, of shape `(tokens, size)`, by token id.
+
+        None if they were added to the gradient of an earlier part of the batch.
+        """
         rows, places = torch.unique(ids, return_inverse=True)
         sums = values.new_zeros((len(rows), values.shape[1])).index_add_(0, places, values)
         if self.padding_idx is not None:
             sums[rows == self.padding_idx] = 0.0
+        self._rows.append(rows)
+        if self.weight.grad is not None:
+            self.weight.grad.index_add_(0, rows, sums.to(self.weight.grad.dtype))
+            return None
         # The memory is handed over, not shared: autograd then takes it as the gradient, without a copy.
         gradient, self._cleared = self._cleared, None
-        if gradient is None or self.weight.grad is not None:
+        if gradient is None:
             gradient = torch.zeros_like(self.weight)
-        self._rows.append(rows)
         return gradient.index_copy_(0, rows, sums.to(gradient.dtype))
 
 
@@ -67,7 +73,7 @@ class _Lookup(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
         (ids,) = ctx.saved_tensors
         return ctx.embedding._add_rows(ids.flatten(), gradient.reshape(-1, gradient.shape[-1])), None, None
 
