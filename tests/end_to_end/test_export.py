@@ -152,7 +152,7 @@ def test_a_graph_that_disagrees_is_not_written(graph_of_noise, model_dir, review
     ("precision", "remedy"), [("fp32", "another version of torch"), ("int8", "without --quantize")]
 )
 def test_labels_that_change_are_counted(precision, remedy):
-    few = exporting.Agreement("test", 1_000, 0.94, 1e-3, 0.9, 0.9, 0.9, 0.9, 1.0, 1.0)
+    few = exporting.Agreement("test", 1_000, 0.94, 1e-3, 0.9, 0.9, 0.9, 0.9, None, 1.0, 1.0)
     with pytest.raises(
         ModelError, match=rf"the {precision} graph gives the label .* on 94.0% of the 1,000 rows.*{remedy}"
     ):
@@ -160,7 +160,7 @@ def test_labels_that_change_are_counted(precision, remedy):
 
 
 def test_a_doubt_is_said():
-    found = exporting.Agreement("test", 1_000, 0.98, 0.1, 0.9, 0.9, 0.9, 0.9, 1.0, 1.0)
+    found = exporting.Agreement("test", 1_000, 0.98, 0.1, 0.9, 0.9, 0.9, 0.9, None, 1.0, 1.0)
     one = exporting.Exported("onnx/model_quantized.onnx", "int8", 1, 4, "", found)
     assert exporting.doubts_of(one) == "2.0% of the predictions change with int8: look whether that is worth it"
 
