@@ -34,7 +34,7 @@ class Duplicates:
             if first == "train":
                 points = 100 * count / sizes[second]
                 yield (
-                    f"{count:,} of the {sizes[second]:,} {second} texts are in train too: up to {points:.1f} points of "
+                    f"{count:,} of the {sizes[second]:,} {second} texts {'is' if count == 1 else 'are'} in train too: up to {points:.1f} points of "
                     f"the {second} accuracy may be memory"
                 )
         for name, count in self.conflicting_texts.items():

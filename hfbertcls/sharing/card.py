@@ -196,7 +196,7 @@ def _limits(report: Report) -> list[str]:
     shared = report.data.get("overlap", {}).get(f"train/{split}", 0)
     if shared:
         limits.append(
-            f"{shared:,} of the {figures['rows']:,} texts of the {split} split are in the train split too: up to "
+            f"{shared:,} of the {figures['rows']:,} texts of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
             f"{100 * shared / figures['rows']:.1f} points of its accuracy may be memory."
         )
     chosen_on = report.data.get("overlap", {}).get("train/validation", 0) if split != "validation" else 0

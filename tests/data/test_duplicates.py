@@ -32,7 +32,7 @@ def test_repeats_conflicts_and_overlaps_are_counted(tmp_path):
     describe_dataset(data, said.append)
     notes = [line.removeprefix("  note: ") for line in said if line.startswith("  note: ")]
     assert notes == [
-        "1 of the 3 validation texts are in train too: up to 33.3 points of the validation accuracy may be memory",
+        "1 of the 3 validation texts is in train too: up to 33.3 points of the validation accuracy may be memory",
         "3 of the 5 test texts are in train too: up to 60.0 points of the test accuracy may be memory",
         "1 text stands in train with different labels in different rows",
         "1 text stands in test with different labels in different rows",
