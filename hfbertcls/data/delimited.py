@@ -14,6 +14,7 @@ from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.errors import DatasetError, listing, shorten
 
 
+_LONGEST_HEADER = 100_000
 _SEPARATORS = (",", "\t", ";", "|")
 
 
@@ -40,12 +41,7 @@ def read_delimited(opened: Opened, name: str, separator: str) -> DelimitedText:
             many fields, and column names that occur twice.
     """
     encoding, notes = find_encoding(opened, name)
-    with opened() as stream, io.TextIOWrapper(stream, encoding, newline="") as lines:
-        begun = (line for line in lines if line.strip("\r\n"))
-        header = next(begun, "")
-        if not header.strip() and not any(line.strip() for line in begun):
-            raise DatasetError(f"{name} is empty. Expected a header line and one line for each text")
-    actual = find_separator(header, separator)
+    actual = separator_of(opened, name, encoding, separator)
     if actual != separator:
         notes = (*notes, f"{name}: columns are separated by {_SEPARATOR_NAMES[actual]}")
     limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
@@ -59,9 +55,20 @@ def read_delimited(opened: Opened, name: str, separator: str) -> DelimitedText:
 _SEPARATOR_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 
 
-def find_separator(text: str, promised: str) -> str:
-    """The separator of the header line: the promised one if it occurs there, else the most frequent other one."""
-    header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
+def separator_of(opened: Opened, name: str, encoding: str, promised: str) -> str:
+    """The separator of the header of a file: the promised one if it occurs there, else the most frequent other one.
+
+    Raises:
+        DatasetError: if there is nothing but blanks.
+    """
+    with opened() as stream, io.TextIOWrapper(stream, encoding, newline="") as lines:
+        begun = (line for line in lines if line.strip("\r\n"))
+        header = next(begun, "")
+        if not header.strip() and not any(line.strip() for line in begun):
+            raise DatasetError(f"{name} is empty. Expected a header line and one line for each text")
+        while header.count('"') % 2 and len(header) < _LONGEST_HEADER and (more := next(lines, "")):
+            header += more  # (a quoted name with a line break in it)
+    header = re.sub(r'"[^"]*"', "", header)
     counts = {candidate: header.count(candidate) for candidate in _SEPARATORS}
     if counts[promised] or not any(counts.values()):
         return promised

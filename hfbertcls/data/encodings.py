@@ -77,6 +77,10 @@ def decode(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
         return data.decode("utf-8"), ()
     except UnicodeDecodeError as err:
         line = data.count(b"\n", 0, err.start) + 1
+        if err.reason == "unexpected end of data" and len(data) - err.start > 1:
+            raise DatasetError(
+                f"{name}, line {line:,}: the file ends in the middle of a letter, so it was cut off. Fetch or save it again"
+            ) from err
         reason = _why_not_windows_1252(data)
         if reason is not None:
             raise DatasetError(

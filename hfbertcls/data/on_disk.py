@@ -57,8 +57,8 @@ class TableWriter:
         with self._disk_errors():
             self._writer.close()
             self._file.flush()
-        with self._file:
             mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._file.close()
         _mapped.add(mapped)
         return pa.ipc.open_file(pa.py_buffer(mapped)).read_all()
 
@@ -77,7 +77,8 @@ class TableWriter:
             yield
         except OSError as err:
             if self._file is not None:
-                self._file.close()
+                with contextlib.suppress(OSError):  # (closing tries to write what is left)
+                    self._file.close()
             raise DatasetError(
                 f"data of {self._bytes / 1e6:,.0f} MB and more cannot be written to the temporary directory "
                 f"({err.strerror or err}). Make room there, or name another directory in the variable TMPDIR"

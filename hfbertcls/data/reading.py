@@ -58,7 +58,8 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
 def _usable_rows(table: pa.Table) -> tuple[pa.Table, dict[str, int], dict[str, int]]:
     """The rows with text and label, with their numbers; how many others there are by reason, and the first of each."""
     text_columns = [name for name in ("text", "text_pair") if name in table.column_names]
-    written = TableWriter()
+    types = {field.name: pa.large_string() if field.name in text_columns else field.type for field in table.schema}
+    written = TableWriter(pa.schema({"row": pa.int64(), **types}))
     dropped = {"empty_text": 0, "missing_label": 0}
     first: dict[str, int] = {}
     begin = 0
@@ -73,13 +74,7 @@ def _usable_rows(table: pa.Table) -> tuple[pa.Table, dict[str, int], dict[str, i
                 first.setdefault(reason, begin + pc.index(is_so, True).as_py())
                 dropped[reason] += count
         numbers = pa.array(np.arange(begin, begin + len(part), dtype=np.int64))
-        columns = {
-            "row": numbers,
-            **{
-                name: part.column(name).cast(pa.large_string()) if name in text_columns else part.column(name)
-                for name in part.schema.names
-            },
-        }
+        columns = {"row": numbers, **{name: part.column(name).cast(kind) for name, kind in types.items()}}
         written.write(pa.record_batch(columns).filter(pc.and_(has_text, has_label)))
         begin += len(part)
     return written.table(), {reason: count for reason, count in dropped.items() if count}, first
@@ -120,7 +115,13 @@ def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
     kind = values.type
     names = raw.class_names.get(column)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        texts = [None if row is None else [_label_text(value) for value in row] for row in values.to_pylist()]
+        lists = values.to_pylist()
+        broken = next((row for row, found in enumerate(lists) if found is not None and None in found), None)
+        if broken is not None:
+            raise DatasetError(
+                f"{raw.place(broken)}: the list of labels in {column!r} holds a null. Remove it from the list"
+            )
+        texts = [None if found is None else [_label_text(value) for value in found] for found in lists]
         return pa.chunked_array([pa.array(texts, pa.list_(pa.string()))])
     if pa.types.is_integer(kind):
         if names is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
 from hfbertcls.errors import DatasetError, did_you_mean, listing, shorten
@@ -116,20 +118,27 @@ def _read_shards(split: str, paths: list[Path]) -> RawTable:
     _require_all_shards(split, paths)
     if len(paths) == 1:
         return read_table(paths[0])
-    shards = [read_table(path) for path in paths]
-    if any(shard.class_names != shards[0].class_names for shard in shards):
-        raise DatasetError(
-            f"the shards of the {split} split declare different labels, or in another order. Write them again"
-        )
-    try:
-        table = pa.concat_tables([shard.table for shard in shards])
-    except pa.ArrowInvalid as err:
-        raise DatasetError(
-            f"the shards of the {split} split differ in their columns or types: {shorten(str(err), 160)}. Write them again"
-        ) from err
-    digest = hashlib.sha256("".join(shard.sha256 for shard in shards).encode()).hexdigest()
-    notes = tuple(note for shard in shards for note in shard.notes)
-    return RawTable(table, f"{split} ({len(shards)} shards)", digest, class_names=shards[0].class_names, notes=notes)
+    first = read_table(paths[0])
+    written = TableWriter(first.table.schema)
+    digest = hashlib.sha256()
+    notes: list[str] = []
+    for shard in itertools.chain([first], map(read_table, paths[1:])):
+        if shard.class_names != first.class_names:
+            raise DatasetError(
+                f"the shards of the {split} split declare different labels, or in another order. Write them again"
+            )
+        try:
+            joined = pa.concat_tables([first.table.slice(0, 0), shard.table])
+        except pa.ArrowInvalid as err:
+            raise DatasetError(
+                f"the shards of the {split} split differ in their columns or types: {shorten(str(err), 160)}. Write them again"
+            ) from err
+        for part in in_parts(joined):
+            written.write(part)
+        digest.update(shard.sha256.encode())
+        notes += shard.notes
+    name = f"{split} ({len(paths)} shards)"
+    return RawTable(written.table(), name, digest.hexdigest(), class_names=first.class_names, notes=tuple(notes))
 
 
 def _require_all_shards(split: str, paths: list[Path]) -> None:

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from hfbertcls.data.delimited import (
     delimited_records,
-    find_separator,
     refuse_double_names,
     refuse_other_width,
+    separator_of,
 )
 from hfbertcls.data.encodings import find_encoding
 from hfbertcls.data.records import json_lines
@@ -96,13 +96,11 @@ def survey(path: Path) -> TextFile:
         with open_stored(path) as stream:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
-        if not head.strip():
-            raise DatasetError(f"{path.name} is empty. Expected a line for each text")
         encoding, notes = find_encoding(partial(open_stored, path), path.name, _GUESSED_UP_TO)
         file = replace(file, encoding=encoding, notes=notes)
         if suffix in _PROMISED:
-            beginning = head.decode(file.encoding, errors="ignore")
-            file = replace(file, separator=find_separator(beginning, _PROMISED[suffix]))
+            opened = partial(open_stored, path)
+            file = replace(file, separator=separator_of(opened, path.name, encoding, _PROMISED[suffix]))
         columns: dict[str, None] = {}
         rows = 0
         for record in _records(file):

@@ -73,15 +73,17 @@ def tokenize_split(
         tokenizer (`PreTrainedTokenizerBase`): of the model.
         max_length (`int`): in tokens, special tokens included; longer texts are cut to it.
         schema (`LabelSchema`, *optional*): gives the ids for the column `labels`.
+
+    Raises:
+        DatasetError: if a label is not in the schema.
     """
     names = ["text"] if schema is None else ["text", "label"]
-    known = None if schema is None else pa.array(schema.names, pa.string())
     parts = in_parts(split.table.select(names), _TEXTS_PER_BATCH)
     return _tokenize(
         (
             (
                 part.column(0).to_pylist(),
-                None if known is None else pc.index_in(part.column(1), known).cast(pa.int64()),
+                None if schema is None else pa.array(schema.encode(part.column(1).to_pylist())),
             )
             for part in parts
         ),

@@ -106,3 +106,18 @@ def test_blanks_in_cells_are_kept():
 def test_broken_files_are_refused_with_the_line_and_the_remedy(text, message):
     with pytest.raises(DatasetError, match=f"(?s){message}"):
         read(text)
+
+
+def test_a_quoted_name_with_a_line_break_does_not_hide_the_separator():
+    found = read('"te\nxt";label\n"a, b";x\n')
+    assert found.table.to_pylist() == [{"te\nxt": "a, b", "label": "x"}]
+    assert found.notes == ("x.csv: columns are separated by semicolons",)
+
+
+def test_blank_lines_may_stand_before_the_header():
+    assert read("\r\n" * 70_000 + "text;label\na;x\n").table.to_pylist() == [{"text": "a", "label": "x"}]
+
+
+def test_a_file_that_was_cut_off_within_a_letter_is_told_from_another_encoding():
+    with pytest.raises(DatasetError, match="line 3: the file ends in the middle of a letter, so it was cut off"):
+        read("text,label\na,x\n…".encode()[:-1])

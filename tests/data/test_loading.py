@@ -2,6 +2,8 @@ import json
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hfbertcls.data.loading import load_text_dataset
@@ -196,3 +198,17 @@ def test_encoding_a_label_that_is_not_known_names_the_close_one(tmp_path):
         DatasetError, match=r"'god' is not one of the known labels \(did you mean 'good'\?\): 'bad', 'good'"
     ):
         schema.encode(["god"])
+
+
+def test_a_table_without_rows_is_refused(tmp_path):
+    pq.write_table(
+        pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.string())}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(DatasetError, match="the train split has no usable row: 0 read"):
+        load_text_dataset(str(tmp_path / "a.parquet"))
+
+
+def test_a_null_in_a_list_of_labels_is_no_label(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "labels": ["x"]}\n{"text": "b", "labels": ["x", null]}\n')
+    with pytest.raises(DatasetError, match=r"a\.jsonl, line 2: the list of labels in 'labels' holds a null"):
+        load_text_dataset(str(tmp_path / "a.jsonl"))

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hfbertcls.data import delimited, on_disk
+from hfbertcls.data.dataset import LabelSchema
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.on_disk import TableWriter, in_parts, release
+from hfbertcls.data.sources import open_source
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import examine
 from hfbertcls.errors import DatasetError
@@ -96,3 +99,36 @@ def test_all_that_is_made_of_data_is_the_same_from_the_disk(tmp_path, tiny_token
     from_disk = made()
     monkeypatch.setattr(on_disk, "LARGEST_IN_MEMORY", 1 << 30)
     assert from_disk == made()
+
+
+def test_no_room_is_said_however_much_is_written_at_a_time(on_the_disk, monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(Path("/dev/full").open, "wb"))
+
+    def write():
+        written = TableWriter()
+        for begin in range(0, 1_000, 4):
+            written.write(rows(begin, begin + 4))
+        written.table()
+
+    with pytest.raises(DatasetError, match=r"temporary directory \(No space left on device\).*TMPDIR"):
+        write()
+
+
+def test_shards_lie_on_the_disk_together(tmp_path, monkeypatch):
+    for shard in range(3):
+        pq.write_table(
+            pa.table({"text": [f"text {shard}"] * 100, "label": ["x"] * 100}),
+            tmp_path / f"train-{shard:05}-of-00003.parquet",
+        )
+    monkeypatch.setattr(on_disk, "LARGEST_IN_MEMORY", 4_000)
+    before = pa.total_allocated_bytes()
+    raw = open_source(str(tmp_path)).tables["train"]
+    assert pa.total_allocated_bytes() - before < 4_000 < raw.table.nbytes
+    assert raw.table.column("text").to_pylist() == [f"text {shard}" for shard in range(3) for _ in range(100)]
+
+
+def test_a_label_that_is_not_known_is_refused(tmp_path, tiny_tokenizer):
+    (tmp_path / "rows.csv").write_text("text,label\n" + "a,x\nb,y\n" * 5)
+    data = load_text_dataset(str(tmp_path / "rows.csv"), make_splits=False)
+    with pytest.raises(DatasetError, match="the label 'y' is not one of the known labels"):
+        tokenize_split(data.splits["test"], tiny_tokenizer, 8, LabelSchema(("x", "z")))

@@ -114,3 +114,15 @@ def test_no_column_is_guessed(tmp_path):
         text_column_of(survey(path), "z")
     with pytest.raises(DatasetError, match=r"columns 'x', 'y', but a text column \('text'\) was expected"):
         text_column_of(survey(path), None)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf", "\n\n".encode("utf-16"), b" \n\n"])
+def test_a_file_without_a_letter_is_empty(tmp_path, content):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"a\.csv is empty"):
+        survey(tmp_path / "a.csv")
+
+
+def test_blank_lines_may_stand_before_the_header(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\n" * 70_000 + b"text;label\na;x\n")
+    assert survey(tmp_path / "a.csv").columns == ("text", "label")
