@@ -59,7 +59,7 @@ class Agreement:
         same_label: share of the rows with the same prediction (0 to 1).
         largest_difference: of a logit.
         accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
-        accuracy_difference: to the original, by 95 % bootstrap interval (`low`, `high`) over the rows; None without labels.
+        accuracy_difference: to the original (`value`), with the ends of its 95 % interval (`low`, `high`); None without labels.
         texts_per_second, original_texts_per_second: on this machine, in the same batches of texts of like length, in turn;
             the median of three rounds.
     """

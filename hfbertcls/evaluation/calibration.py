@@ -103,7 +103,9 @@ class _Gaps:
     def bound(self, deviations: float) -> float:
         """The error of gaps under which that which is seen lies so many deviations above the mean.
 
-        The gaps are those seen, with a multiple of each bin's variance taken from (or added to) their squares.
+        The gaps are those seen, with a multiple of each bin's variance taken from (or added to) their squares. What is seen
+        counts for no less than what chance alone shows on average: few rows that happen to fit do not prove that there is
+        no error.
         """
         from scipy.optimize import brentq  # noqa: PLC0415
 
@@ -111,8 +113,10 @@ class _Gaps:
             gaps: Floats = np.sqrt(np.clip(self.gap**2 - amount * self.variance, 0.0, 1.0))
             return gaps
 
+        lacking = max(0.0, -self.excess(np.zeros_like(self.gap)))
+
         def excess(amount: float) -> float:
-            return self.excess(shifted(amount), deviations)
+            return self.excess(shifted(amount), deviations) + lacking
 
         most = float((self.gap**2 / self.variance).max())
         if excess(most) <= 0:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hfbertcls.evaluation.intervals import LEVEL
+from hfbertcls.evaluation.intervals import LEVEL, paired_share_interval
 from hfbertcls.evaluation.resampling import (
     CountedRows,
     bca,
@@ -75,7 +75,7 @@ def compare_predictions(gold: Ids, a: Logits, b: Logits, label_names: Sequence[s
     by_a, by_b = a.argmax(axis=1).astype(np.int64), b.argmax(axis=1).astype(np.int64)
     only_a = int(((by_a == gold) & (by_b != gold)).sum())
     only_b = int(((by_b == gold) & (by_a != gold)).sum())
-    metrics, f1_bounds = _differences(gold, a, b, seed)
+    metrics, f1_bounds = _differences(gold, a, b, (only_a, only_b), seed)
     p_value = mcnemar_exact(only_a, only_b)
     needed = rows_needed(only_a, only_b, len(gold))
     return Comparison(
@@ -125,10 +125,12 @@ def verdict(accuracy: Difference, p_value: float, needed: int | None) -> str:
     return f"this test split cannot tell them apart ({difference:+.1f} points, {low:.1f} to {high:.1f}); {would}"
 
 
-def _differences(gold: Ids, a: Logits, b: Logits, seed: int) -> tuple[dict[str, Difference], tuple[Floats, Floats]]:
+def _differences(
+    gold: Ids, a: Logits, b: Logits, disagreements: tuple[int, int], seed: int
+) -> tuple[dict[str, Difference], tuple[Floats, Floats]]:
     """Headline figures of both with the interval of their difference; and the bounds of that of each label's F1.
 
-    The interval is BCa for the figures that follow from counts, and of percentiles for log loss and each label. The
+    The interval is Bonett and Price's for accuracy, BCa for the other figures that follow from counts, and of percentiles for log loss and each label. The
     calibration error and the ranking figures have a difference without an interval.
     """
     num_labels = a.shape[1]
@@ -156,7 +158,9 @@ def _differences(gold: Ids, a: Logits, b: Logits, seed: int) -> tuple[dict[str, 
             continue
         gap = value_b - value_a
         low, high = (gap, gap) if len(gold) == 1 else (None, None)
-        if name in left_out:
+        if name == "accuracy":
+            low, high = paired_share_interval(*disagreements, len(gold))
+        elif name in left_out:
             low, high = bca(gap, draws[name], left_out[name], counts, LEVEL)
         elif name == "log_loss":
             low, high = _mean_bounds(row_log_losses(gold, b) - row_log_losses(gold, a), seed)

@@ -60,6 +60,23 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
+def paired_share_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
+    """Ends of the 95 % interval of the difference of two shares of the same rows, second less first.
+
+    A row is added to each kind of disagreement (Bonett and Price, J. Educ. Behav. Stat. 37, 2012), so that rows without
+    any do not prove that there is no difference.
+
+    Args:
+        only_first: rows that count for the first share alone.
+        only_second: rows that count for the second share alone.
+        rows: all of them.
+    """
+    first, second = (only_first + 1) / (rows + 2), (only_second + 1) / (rows + 2)
+    half = _QUANTILE * sqrt((first + second - (second - first) ** 2) / (rows + 2))
+    difference = (only_second - only_first) / rows
+    return min(difference, max(-1.0, second - first - half)), max(difference, min(1.0, second - first + half))
+
+
 def mean_interval(values: Floats) -> tuple[float, float]:
     """Ends of the 95 % interval of a mean of skewed values that are never below 0, such as losses.
 

@@ -1,11 +1,12 @@
 """Scoring a file of any size: in parts that survive a kill, one output row for each input row."""
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,8 @@ def predict_file(
         raise ConfigurationError(
             f"--abstain-below {options.abstain_below:g} is not possible. Expected a score from 0 to 1"
         )
+    if output.exists() and Path(input_file).expanduser().exists() and output.samefile(Path(input_file).expanduser()):
+        raise ConfigurationError(f"{output.name} is the input, which would be lost. Name another file with --output")
     if output.exists() and not options.overwrite:
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
     file = survey(Path(input_file).expanduser())
@@ -135,31 +138,44 @@ def predict_file(
             f"--keep-columns cannot keep {listing(taken)}: the output has columns of that name. Rename them in the input"
         )
     place = _Place.of_this_process()
-    folder = output.parent / f".{output.name}.parts"
     say(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
     scorer = _Scorer(source, options, place.device)
     identity = _identity(file, source, text_column, options)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(output.parent / f".{output.name}.{place.rank}.lock")
+    with _disk_errors(output):
+        folder = output.parent / f".{output.name}.parts"
+        output.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(output.parent / f".{output.name}.{place.rank}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as err:
+            raise OutputDirectoryError(f"another process is writing {output.name}. Wait for it to end") from err
+        try:
+            if place.rank == 0:
+                _claim(folder, identity, overwrite=options.overwrite)
+            while not _is_claimed(folder, identity):
+                time.sleep(_POLL_SECONDS)
+            result = _score_all(file, text_column, kept, folder, scorer, place, say, on_progress)
+            if place.rank == 0:
+                unanswered = write_answers(_complete_parts(folder, result[2]), output, file.rows)
+                shutil.rmtree(folder)
+            else:
+                unanswered = 0
+        finally:
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
+        return BulkResult(file.rows, unanswered, result[0], result[1], scorer.agreement)
+
+
+@contextlib.contextmanager
+def _disk_errors(output: Path) -> Iterator[None]:
+    """Say of a disk that is full or read-only what becomes of the answers."""
     try:
-        lock.acquire(timeout=0)
-    except Timeout as err:
-        raise OutputDirectoryError(f"another process is writing {output.name}. Wait for it to end") from err
-    try:
-        if place.rank == 0:
-            _claim(folder, identity, overwrite=options.overwrite)
-        while not _is_claimed(folder, identity):
-            time.sleep(_POLL_SECONDS)
-        result = _score_all(file, text_column, kept, folder, scorer, place, say, on_progress)
-        if place.rank == 0:
-            unanswered = write_answers(_complete_parts(folder, result[2]), output, file.rows)
-            shutil.rmtree(folder)
-        else:
-            unanswered = 0
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-    return BulkResult(file.rows, unanswered, result[0], result[1], scorer.agreement)
+        yield
+    except OSError as err:
+        raise OutputDirectoryError(
+            f"{output.name} cannot be written: {err.strerror or err}. What was scored is kept as far as it was written; make "
+            "room, or name another place with --output, and repeat the command"
+        ) from err
 
 
 def _identity(file: TextFile, source: ModelSource, text_column: str, options: BulkOptions) -> str:

@@ -72,3 +72,15 @@ def test_the_interval_covers_the_true_gap_and_contains_the_estimate(gap):
         assert low <= expected_calibration_error(gold, probabilities) <= high
         covered.append(low <= gap <= high)
     assert np.mean(covered) >= 0.92
+
+
+def test_few_rows_that_happen_to_fit_do_not_prove_that_there_is_no_error():
+    gold = np.zeros(60, dtype=np.int64)
+    confidence = np.full(60, 29 / 30)
+    right = np.arange(60) % 30 > 0  # two of sixty are wrong, as the scores say
+    probabilities = np.stack(
+        [np.where(right, confidence, 1 - confidence), np.where(right, 1 - confidence, confidence)], axis=1
+    )
+    low, high = calibration_error_interval(gold, probabilities)
+    assert low == 0.0
+    assert 0.01 < high < 0.2

@@ -5,6 +5,7 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 
 from hfbertcls.evaluation.compare import Difference, compare_predictions, mcnemar_exact, rows_needed, verdict
+from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.scores import classification_scores
 
 
@@ -70,7 +71,7 @@ def test_a_classifier_cannot_be_told_from_itself():
     found = compare_predictions(gold, a, a, names())
     assert (found.p_value, found.rows_needed) == (1.0, None)
     assert found.verdict == (
-        "this test split cannot tell them apart (+0.0 points, 0.0 to 0.0); they are equally often right"
+        "this test split cannot tell them apart (+0.0 points, -0.6 to 0.6); they are equally often right"
     )
 
 
@@ -123,3 +124,18 @@ def test_one_row_has_no_interval_and_no_verdict():
     found = compare_predictions(gold, a, a[:, ::-1], names(2))
     assert found.metrics["accuracy"].difference == -1
     assert "cannot tell them apart" in found.verdict
+
+
+@pytest.mark.parametrize(("both_ways", "difference"), [(0.002, 0.0), (0.03, 0.0), (0.03, 0.02), (0.3, 0.05)])
+def test_the_interval_of_a_difference_in_accuracy_contains_it_in_95_of_100_samples(both_ways, difference):
+    generator = np.random.default_rng(0)
+    rows, first, second = 400, both_ways / 2, both_ways / 2 + difference
+    draws = generator.multinomial(rows, [first, second, 1 - first - second], 4_000)
+    found = [paired_share_interval(int(one), int(other), rows) for one, other, _ in draws]
+    covered = np.mean([low <= difference <= high for low, high in found])
+    assert 0.94 <= covered <= (1.0 if both_ways < 0.01 else 0.97)
+
+
+def test_no_disagreement_proves_no_equality():
+    low, high = paired_share_interval(0, 0, 600)
+    assert (low, high) == (pytest.approx(-0.0046, abs=1e-4), pytest.approx(0.0046, abs=1e-4))

@@ -1,6 +1,7 @@
 """`predict`: one output row for each input row, in every format, and none twice whatever happens."""
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -188,3 +189,27 @@ def test_the_command_says_what_it_did_and_how_bf16_agrees(finished_run, texts, t
     assert main([*words, "--overwrite", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["rows"], result["unanswered"], result["bf16_agreement"]) == (8, 4, None)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_cannot_be_written_is_said(finished_run, texts, tmp_path, monkeypatch, error):
+    output = tmp_path / "answers.csv"
+
+    def fail(*_, **__):
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pq, "write_table", fail)
+        with pytest.raises(
+            OutputDirectoryError, match=rf"answers\.csv cannot be written: {os.strerror(error)}\..*repeat"
+        ):
+            predict_file(str(finished_run), texts, output)
+    assert not output.exists()
+    assert predict_file(str(finished_run), texts, output).rows == len(read(output))
+
+
+def test_the_input_is_never_the_output(finished_run, texts):
+    before = texts.read_bytes()
+    with pytest.raises(ConfigurationError, match=r"texts\.jsonl is the input, which would be lost"):
+        predict_file(str(finished_run), texts, texts.parent / "." / texts.name, BulkOptions(overwrite=True))
+    assert texts.read_bytes() == before

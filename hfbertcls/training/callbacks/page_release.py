@@ -7,11 +7,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from hfbertcls.data.on_disk import release
 
 
-_STEPS_BETWEEN = 32
+_STEPS_BETWEEN = 8
 
 
 class PageReleaseCallback(TrainerCallback):
-    """Lets go, every 32 steps, of the pages that were read of a training set on the disk."""
+    """Lets go, every eight steps, of the pages that were read of a training set on the disk."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
