@@ -22,7 +22,8 @@ from hfbertcls.evaluation.compare import Comparison, compare_predictions
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import softmax
 from hfbertcls.evaluation.training_noise import sentence_on_training
-from hfbertcls.measure import choose_split, schema_of
+from hfbertcls.inference.held_out import rows_to_measure
+from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
     ModelSource,
@@ -100,13 +101,12 @@ def compare_models(
         directory.check(overwrite=False)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
     require_single_label(data)
-    name = choose_split(data, split)
+    name, rows = rows_to_measure(data, split, [source_of(spec) for spec in (a, b) if spec != TFIDF], say)
     if TFIDF in (a, b) and ("train" not in data.splits or name == "train"):
         raise DatasetError(
             f"tfidf is fitted on the train split and compared on another one; {data.source} has {listing(data.splits)}. "
             "Name a folder with train and test files"
         )
-    rows = data.splits[name]
     scored = {spec: _scored(source_of(spec), data, rows, say) for spec in (a, b) if spec != TFIDF}
     schema = scored[a if a != TFIDF else b][2]
     if TFIDF in (a, b):

@@ -19,7 +19,8 @@ from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryErro
 from hfbertcls.evaluation.compare import compare_predictions
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import classification_scores
-from hfbertcls.measure import choose_split, schema_of
+from hfbertcls.inference.held_out import rows_to_measure
+from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.onnx_graph import (
@@ -149,7 +150,7 @@ def export_onnx(
     data = load_text_dataset(dataset, make_splits=False) if isinstance(dataset, str) else dataset
     loaded: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
-    rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config))
+    rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config), say)
 
     say("Exporting to ONNX ...")
     programs = {"fp32": to_onnx(loaded, tokenizer)}
@@ -194,6 +195,7 @@ def _rows_of(
     source: ModelSource,
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
+    say: Say,
 ) -> _Rows:
     if data is None:
         generator = np.random.default_rng(0)
@@ -201,9 +203,9 @@ def _rows_of(
         ids = [generator.integers(0, int(model.config.vocab_size), size) for size in sizes]
         return _Rows(tokenize_texts([str(tokenizer.decode(row)) for row in ids], tokenizer, max_length), None, None)
     require_single_label(data)
-    name = choose_split(data, split)
+    name, chosen = rows_to_measure(data, split, [source], say)
     schema = schema_of(model, source, data)
-    tokenized = tokenize_split(data.splits[name], tokenizer, max_length, schema)
+    tokenized = tokenize_split(chosen, tokenizer, max_length, schema)
     return _Rows(tokenized, np.asarray(tokenized.dataset["labels"], dtype=np.int64), name)
 
 

@@ -14,9 +14,10 @@ from hfbertcls.data.description import Say, describe_dataset, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
-from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, did_you_mean, listing
+from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
@@ -55,11 +56,12 @@ def evaluate_model(
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
     require_single_label(data)
-    name = choose_split(data, split)
+    name, rows = rows_to_measure(data, split, [source], say)
     tokenizer = load_tokenizer(source)
     loaded = load_for_inference(source)
     schema = schema_of(loaded, source, data)
-    data = replace(data, schema=schema)
+    others = {key: value for key, value in data.splits.items() if key not in (name, choose_split(data, split))}
+    data = replace(data, schema=schema, splits={**others, name: rows})
     describe_dataset(data, say)
     tokenized = tokenize_split(data.splits[name], tokenizer, reading_length(tokenizer, loaded.config), schema)
     gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
@@ -166,20 +168,6 @@ def _rows_of(data: TextDataset, name: str, sha256: str | None, rows: npt.NDArray
     if not all(int(row) in position_of for row in rows):
         return None
     return split.take(name, np.array([position_of[int(row)] for row in rows], dtype=np.int64))
-
-
-def choose_split(data: TextDataset, requested: str | None) -> str:
-    """The split to measure on: the requested one, else test, else validation, else train.
-
-    Raises:
-        ConfigurationError: if there is no such split.
-    """
-    if requested is not None and requested not in data.splits:
-        raise ConfigurationError(
-            f"{data.source} has no split {requested!r}{did_you_mean(requested, data.splits)}; "
-            f"it has {listing(data.splits)}. Correct --split"
-        )
-    return requested or next(name for name in ("test", "validation", "train") if name in data.splits)
 
 
 def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:

@@ -1,0 +1,91 @@
+"""Which rows a model may be measured on: not those that it was trained on, whatever the file is called."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.description import Say
+from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
+from hfbertcls.evaluation.report import Report
+from hfbertcls.modeling.loading import ModelSource
+
+
+def rows_to_measure(
+    data: TextDataset, requested: str | None, sources: Sequence[ModelSource], say: Say
+) -> tuple[str, TextSplit]:
+    """The split to measure on, and its rows, without those that a model in a directory says it was trained on.
+
+    A file from which training has cut its splits is there to be measured on by its held-out rows alone; one that was trained
+    on as a whole is called the train split, whatever it was taken for.
+
+    Args:
+        data: what was read.
+        requested: a split; the train split is given as it is.
+        sources: the models.
+        say: gets a line on what is left out.
+
+    Raises:
+        ConfigurationError: if there is no such split.
+        DatasetError: if no row is left, or it is not known which rows are held out.
+    """
+    name = choose_split(data, requested)
+    rows = data.splits[name]
+    if requested == "train":
+        return name, rows
+    for source in sources:
+        report = _report_in(source)
+        stated = {} if report is None else report.data.get("splits", {})
+        if rows.sha256 is None or stated.get("train", {}).get("sha256") != rows.sha256:
+            continue
+        held_out = [key for key in ("test", "validation") if stated.get(key, {}).get("sha256") == rows.sha256]
+        if not held_out:
+            say(f"  note: {source.public_name} was trained on these rows: their figures say little of other texts")
+            name, rows = "train", replace(rows, name="train")
+            continue
+        name = held_out[0]
+        rows = _held_out_rows(source, name, rows, data.source)
+        say(
+            f"  note: {source.public_name} was trained on {data.source}: only the {len(rows):,} rows are measured on that were "
+            f"cut from it as {name} split"
+        )
+    return name, rows
+
+
+def _report_in(source: ModelSource) -> Report | None:
+    path = source.path / "report.json" if source.is_local else None
+    if path is None or not path.is_file():
+        return None
+    return Report.from_json(path.read_text(encoding="utf-8"))
+
+
+def _held_out_rows(source: ModelSource, name: str, rows: TextSplit, data_source: str) -> TextSplit:
+    path = source.path / "predictions" / f"{name}.parquet"
+    if not path.is_file():
+        raise DatasetError(
+            f"{source.public_name} was trained on {data_source}, and predictions/{name}.parquet, which says which of its rows were "
+            "held out, is not there. Give rows that it was not trained on"
+        )
+    numbers = pq.read_table(path, columns=["row"]).column("row").to_numpy()
+    kept = np.flatnonzero(np.isin(rows.rows, numbers))
+    if len(kept) == 0:
+        raise DatasetError(
+            f"{data_source} has no row left on which no model was trained. Give rows that they were not trained on"
+        )
+    return rows.take(name, kept)
+
+
+def choose_split(data: TextDataset, requested: str | None) -> str:
+    """The split to measure on: the requested one, else test, else validation, else train.
+
+    Raises:
+        ConfigurationError: if there is no such split.
+    """
+    if requested is not None and requested not in data.splits:
+        raise ConfigurationError(
+            f"{data.source} has no split {requested!r}{did_you_mean(requested, data.splits)}; "
+            f"it has {listing(data.splits)}. Correct --split"
+        )
+    return requested or next(name for name in ("test", "validation", "train") if name in data.splits)

@@ -1,0 +1,79 @@
+"""A file from which training has cut its splits: what is measured on it is measured on the rows that were held out."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from hfbertcls import compare_models, evaluate_model
+from hfbertcls.cli import main
+from hfbertcls.errors import DatasetError
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory, tiny_model_dir, reviews_dir):
+    """One file, and a model that was trained on it."""
+    folder = tmp_path_factory.mktemp("single")
+    shutil.copyfile(reviews_dir / "train.csv", folder / "reviews.csv")
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(folder / "reviews.csv"), "--max-steps", "20"]
+    assert main([*words, "--learning-rate", "0.003", "--eval-every", "10", "--output-dir", str(folder / "model")]) == 0
+    return folder
+
+
+def stated(single):
+    return json.loads((single / "model" / "report.json").read_text())
+
+
+def test_evaluation_is_that_of_the_report(single):
+    said = []
+    report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), say=said.append)
+    theirs = stated(single)["evaluation"]["test"]
+    assert report.evaluation["test"]["metrics"]["accuracy"] == theirs["metrics"]["accuracy"]
+    assert report.evaluation["test"]["confusion_matrix"] == theirs["confusion_matrix"]
+    assert report.data["splits"]["test"]["rows"] == theirs["rows"] < 480
+    assert any("was trained on reviews.csv: only the" in line for line in said)
+
+
+def test_a_split_that_is_asked_for_is_given(single):
+    report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), split="test")
+    assert report.data["splits"]["test"]["rows"] == stated(single)["evaluation"]["test"]["rows"]
+
+
+def test_the_card_states_an_export_on_the_held_out_rows(single, tmp_path):
+    directory = shutil.copytree(single / "model", tmp_path / "model")
+    assert main(["export", str(directory), "--dataset", str(single / "reviews.csv")]) == 0
+    report = json.loads((directory / "report.json").read_text())
+    (export,) = report["model"]["exports"]
+    rows = report["evaluation"]["test"]["rows"]
+    assert (export["agreement"]["split"], export["agreement"]["rows"]) == ("test", rows)
+    assert f"100.00 % of {rows} rows of test" in (directory / "README.md").read_text()
+
+
+def test_two_models_are_compared_on_rows_that_neither_saw(single):
+    model, data = str(single / "model"), str(single / "reviews.csv")
+    found = compare_models(model, model, data)
+    assert found.comparison.rows == stated(single)["evaluation"]["test"]["rows"]
+
+
+def test_without_predictions_it_is_not_known_what_was_held_out(single, tmp_path):
+    directory = shutil.copytree(single / "model", tmp_path / "model")
+    shutil.rmtree(directory / "predictions")
+    with pytest.raises(
+        DatasetError, match=r"model was trained on reviews\.csv, and predictions/test\.parquet, which says"
+    ):
+        evaluate_model(str(directory), str(single / "reviews.csv"))
+
+
+def test_a_train_file_is_called_so(finished_run, reviews_dir):
+    said = []
+    report = evaluate_model(str(finished_run), str(reviews_dir / "train.csv"), say=said.append)
+    assert list(report.evaluation) == ["train"]
+    assert any("film-reviews was trained on these rows" in line for line in said)
+
+
+def test_other_rows_are_measured_as_they_are(single, tmp_path, reviews_dir):
+    with (reviews_dir / "test.csv").open(encoding="utf-8") as file:
+        rows = len(list(csv.DictReader(file)))
+    report = evaluate_model(str(single / "model"), str(reviews_dir / "test.csv"))
+    assert report.data["splits"]["test"]["rows"] == rows
