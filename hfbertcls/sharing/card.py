@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -47,6 +48,27 @@ def render_model_card(report: Report) -> str:
     Raises:
         jinja2.UndefinedError: if the template names something that the report has not.
     """
+    body = (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            report=report,
+            split=shown_split(report),
+            metric_names=METRIC_NAMES,
+            lower_is_better=LOWER_IS_BETTER,
+            few_rows=_FEW_ROWS,
+            limits=_limits(report),
+            notes=[finding["fact"] for finding in _findings(report) if finding["severity"] == "note"],
+            not_stated=_not_stated(report),
+        )
+    )
+    front_matter = TextClassificationCardData.from_report(report).to_front_matter()
+    return f"---\n{front_matter}---\n\n{Fence.around(body, report).text}"
+
+
+@cache
+def _environment() -> Environment:
+    """With the templates, which are compiled once."""
     environment = Environment(
         loader=FileSystemLoader(resource_dir("model_card_templates")),
         undefined=StrictUndefined,
@@ -58,18 +80,7 @@ def render_model_card(report: Report) -> str:
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
     environment.filters["code"] = _code
     environment.filters["difference"] = difference_of
-    body = environment.get_template(_TEMPLATE).render(
-        report=report,
-        split=shown_split(report),
-        metric_names=METRIC_NAMES,
-        lower_is_better=LOWER_IS_BETTER,
-        few_rows=_FEW_ROWS,
-        limits=_limits(report),
-        notes=[finding["fact"] for finding in _findings(report) if finding["severity"] == "note"],
-        not_stated=_not_stated(report),
-    )
-    front_matter = TextClassificationCardData.from_report(report).to_front_matter()
-    return f"---\n{front_matter}---\n\n{Fence.around(body, report).text}"
+    return environment
 
 
 @dataclass(frozen=True)

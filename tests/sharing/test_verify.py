@@ -1,5 +1,6 @@
 """`verify`: whoever changes a figure, in the card, the report or the predictions, is found out and told where."""
 
+import copy
 import json
 import re
 import shutil
@@ -9,7 +10,9 @@ import pytest
 
 from hfbertcls import ModelError
 from hfbertcls.cli import main
+from hfbertcls.evaluation.report import split_figures
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.sharing import verify
 from hfbertcls.sharing.card import METRIC_NAMES, Fence, sha256_of_text, split_card
 from hfbertcls.sharing.verify import verify_directory
 
@@ -28,7 +31,21 @@ def test_an_untouched_directory_verifies(finished_run, capsys):
     assert "Every figure follows from the files; all hashes are right" in capsys.readouterr().out
 
 
-def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir):
+@pytest.fixture
+def figures_once(monkeypatch):
+    """The figures of the same predictions, which take most of the time, are derived once and copied."""
+    known = {}
+
+    def derived(predictions, digest, *others):
+        key = digest, predictions.to_parquet(), repr(others)
+        if key not in known:
+            known[key] = split_figures(predictions, digest, *others)
+        return copy.deepcopy(known[key])
+
+    monkeypatch.setattr(verify, "split_figures", derived)
+
+
+def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, figures_once):
     card = (model_dir / "README.md").read_text()
     body = Fence.find(split_card(card)[1]).body
     start = card.index(body)
@@ -42,7 +59,7 @@ def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir):
         assert any(f"README.md, line {line}: states" in difference for difference in differences), numeral
 
 
-def test_every_numeral_of_the_report_is_watched(model_dir):
+def test_every_numeral_of_the_report_is_watched(model_dir, figures_once):
     text = (model_dir / "report.json").read_text()
     values = [
         found for found in NUMERAL.finditer(text) if text[text.rfind("\n", 0, found.start()) : found.start()].strip()
