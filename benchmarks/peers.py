@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from packages import BATCH, STEPS
-from turns import take_turns
+from turns import rates_table, take_turns
 
 
 CONTENDERS = {
@@ -78,17 +78,11 @@ def tables(answers: dict[str, list], versions: dict[str, dict], texts: int) -> s
         ratios = f"{median / statistics.median(ours):.2f} | {least / min(ours):.2f}" if ours else "- | -"
         lines.append(f"| {CONTENDERS[name]} | {len(steps[name])} | {median:,.0f} | {least:,.0f} | {ratios} | "
                      f"{statistics.median(seconds[name]):.1f} |")  # fmt: skip
-    lines += [
-        "",
-        "| prediction | texts/s, median | slowest round | fastest round | ours to it, medians |",
-        "|:--|--:|--:|--:|--:|",
-    ]
-    for name in [name for name in answers if name.startswith("predict")]:
-        ours = seconds.get(f"predict:hfbertcls:{name.rpartition(':')[2]}")
-        median = statistics.median(seconds[name])
-        ratio = f"{median / statistics.median(ours):.2f}" if ours else "-"
-        lines.append(f"| {CONTENDERS[name]} | {texts / median:,.0f} | {texts / max(seconds[name]):,.0f} | "
-                     f"{texts / min(seconds[name]):,.0f} | {ratio} |")  # fmt: skip
+    rates = {
+        name: [texts / second for second in values] for name, values in seconds.items() if name.startswith("predict")
+    }
+    ours_of = "predict:hfbertcls:{}".format
+    lines += ["", rates_table("prediction", CONTENDERS, rates, lambda name: ours_of(name.rpartition(":")[2]), 0)]
     return "\n".join(lines)
 
 

@@ -12,12 +12,11 @@ is `predict --precision bf16`. The limit is the matrix products of the linear la
 import argparse
 import os
 import platform
-import statistics
 import sys
 import time
 from pathlib import Path
 
-from turns import answer, take_turns
+from turns import answer, rates_table, take_turns
 
 
 BATCH = 32
@@ -155,18 +154,6 @@ def prepare(options):
     return len(texts), lambda _: take_turn(texts)
 
 
-def table(rates: dict[str, list[float]]) -> str:
-    """The results as Markdown; ratios are to ours in the same precision (int8: in bf16)."""
-    lines = ["| contender | texts/s, median | slowest round | fastest round | ours to it, medians |",
-             "|:--|--:|--:|--:|--:|"]  # fmt: skip
-    for name, values in rates.items():
-        ours = rates.get("ours-fp32" if name.endswith("fp32") else "ours-bf16")
-        ratio = f"{statistics.median(ours) / statistics.median(values):.2f}" if ours else ""
-        lines.append(f"| {CONTENDERS[name][0]} | {statistics.median(values):,.1f} | {min(values):,.1f} | "
-                     f"{max(values):,.1f} | {ratio} |")  # fmt: skip
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Let the contenders take turns and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -197,7 +184,10 @@ def main() -> None:
     print(f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
           f"{options.threads or torch.get_num_threads()} threads; {options.name}, {options.rows} rows of its test split; "
           f"load {load:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end\n")  # fmt: skip
-    print(table(rates))
+    titles = {name: title for name, (title, _) in CONTENDERS.items()}
+    print(
+        rates_table("contender", titles, rates, lambda name: "ours-fp32" if name.endswith("fp32") else "ours-bf16", 1)
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ it is ready, and one in answer to each question.
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,26 @@ def take_turns(
         for turn in range(rounds):
             for name, contender in contenders.items():
                 yield turn, name, contender.ready, contender.ask(question(name, turn))
+
+
+def rates_table(
+    title: str,
+    titles: Mapping[str, str],
+    rates: Mapping[str, Sequence[float]],
+    ours: Callable[[str], str],
+    digits: int,
+) -> str:
+    """Texts a second of each contender as Markdown; `ours` names the contender to which a line is compared."""
+    lines = [
+        f"| {title} | texts/s, median | slowest round | fastest round | ours to it, medians |",
+        "|:--|--:|--:|--:|--:|",
+    ]
+    for name, values in rates.items():
+        own = rates.get(ours(name))
+        ratio = f"{statistics.median(own) / statistics.median(values):.2f}" if own else "-"
+        figures = (f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values)))
+        lines.append(f"| {titles[name]} | {' | '.join(figures)} | {ratio} |")
+    return "\n".join(lines)
 
 
 def answer(prepare: Callable[[], tuple[Any, Callable[[Any], Any]]]) -> None:
