@@ -22,7 +22,7 @@ from hfbertcls.evaluation.compare import Comparison, compare_predictions
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import softmax
 from hfbertcls.evaluation.training_noise import sentence_on_training
-from hfbertcls.inference.held_out import rows_to_measure
+from hfbertcls.inference.held_out import report_in, rows_to_measure
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
@@ -146,12 +146,9 @@ def source_of(spec: str | ModelSource) -> ModelSource:
 def _report_of(spec: str | ModelSource) -> Report | None:
     """The report in the directory of a model, if it is about the weights that lie there."""
     source = source_of(spec)
-    if spec == TFIDF or not source.is_local:
+    report = None if spec == TFIDF else report_in(source)
+    if report is None or not (weights := source.path / "model.safetensors").is_file():
         return None
-    path, weights = source.path / "report.json", source.path / "model.safetensors"
-    if not (path.is_file() and weights.is_file()):
-        return None
-    report = Report.from_json(path.read_text(encoding="utf-8"))
     return report if report.model.get("weights_sha256") == sha256_of(weights) else None
 
 

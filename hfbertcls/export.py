@@ -16,7 +16,7 @@ from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
-from hfbertcls.evaluation.compare import compare_predictions
+from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import classification_scores
 from hfbertcls.inference.held_out import rows_to_measure
@@ -73,7 +73,7 @@ class Agreement:
     original_accuracy: float | None
     f1_macro: float | None
     original_f1_macro: float | None
-    accuracy_difference: Mapping[str, float | None] | None
+    accuracy_difference: Mapping[str, float] | None
     texts_per_second: float
     original_texts_per_second: float
 
@@ -219,9 +219,10 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
     scores: dict[str, float | None] = {}
     difference = None
     if rows.gold is not None:
-        names = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
-        accuracy = compare_predictions(rows.gold, expected, found, names).metrics["accuracy"]
-        difference = {"value": accuracy.difference, "low": accuracy.low, "high": accuracy.high}
+        before, after = (logits.argmax(axis=1) == rows.gold for logits in (expected, found))
+        lost, won = int((before & ~after).sum()), int((after & ~before).sum())
+        low, high = paired_share_interval(lost, won, len(rows.gold))
+        difference = {"value": (won - lost) / len(rows.gold), "low": low, "high": high}
     for prefix, logits in (("", found), ("original_", expected)):
         figures = classification_scores(rows.gold, logits) if rows.gold is not None else {}
         scores |= {f"{prefix}{name}": figures.get(name) for name in ("accuracy", "f1_macro")}

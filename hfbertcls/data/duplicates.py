@@ -71,7 +71,12 @@ def _without_zeros(counts: dict[str, int]) -> dict[str, int]:
 def first_occurrences(split: TextSplit) -> npt.NDArray[np.int64]:
     """For each row, the position of the first row with the same text (or pair of texts), of shape `(rows,)`."""
     columns = [name for name in ("text", "text_pair") if name in split.table.column_names]
-    _, first, inverse = np.unique(row_codes(split, columns), return_index=True, return_inverse=True)
+    return first_equal(row_codes(split, columns))
+
+
+def first_equal(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each number, the position of the first that is equal to it, of the same shape."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return first[inverse].astype(np.int64)
 
 

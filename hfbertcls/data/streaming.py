@@ -93,13 +93,13 @@ def survey(path: Path) -> TextFile:
             file = TextFile(path, suffix, sha256=hashlib.file_digest(stored, "sha256").hexdigest())
         if suffix == ".parquet":
             return _survey_parquet(file)
-        with open_stored(path) as stream:
+        opened = partial(open_stored, path)
+        with opened() as stream:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
-        encoding, notes = find_encoding(partial(open_stored, path), path.name, _GUESSED_UP_TO)
+        encoding, notes = find_encoding(opened, path.name, _GUESSED_UP_TO)
         file = replace(file, encoding=encoding, notes=notes)
         if suffix in _PROMISED:
-            opened = partial(open_stored, path)
             file = replace(file, separator=separator_of(opened, path.name, encoding, _PROMISED[suffix]))
         columns: dict[str, None] = {}
         rows = 0

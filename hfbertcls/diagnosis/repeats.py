@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit
-from hfbertcls.data.duplicates import Duplicates, folded, row_codes, text_codes
+from hfbertcls.data.duplicates import Duplicates, first_equal, folded, row_codes, text_codes
 from hfbertcls.data.on_disk import in_parts
 from hfbertcls.diagnosis.findings import Finding, place, share
 from hfbertcls.diagnosis.near_duplicates import Signatures, near_matches, signatures
@@ -222,5 +222,4 @@ def _first_shared(data: TextDataset, codes: Mapping[str, Ids], first: str, secon
 
 def _first_conflict(split: TextSplit, codes: Ids) -> str:
     labels = row_codes(split, ["label"])
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    return place(int(split.rows[int((labels != labels[first[inverse]]).argmax())]), split.name)
+    return place(int(split.rows[int((labels != labels[first_equal(codes)]).argmax())]), split.name)

@@ -130,8 +130,8 @@ def _differences(
 ) -> tuple[dict[str, Difference], tuple[Floats, Floats]]:
     """Headline figures of both with the interval of their difference; and the bounds of that of each label's F1.
 
-    The interval is Bonett and Price's for accuracy, BCa for the other figures that follow from counts, and of percentiles for log loss and each label. The
-    calibration error and the ranking figures have a difference without an interval.
+    The interval is Bonett and Price's for accuracy, BCa for the other figures that follow from counts, and of percentiles
+    for log loss and each label. The calibration error and the ranking figures have a difference without an interval.
     """
     num_labels = a.shape[1]
     by_a, by_b = a.argmax(axis=1).astype(np.int64), b.argmax(axis=1).astype(np.int64)

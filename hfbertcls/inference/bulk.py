@@ -123,11 +123,12 @@ def predict_file(
         raise ConfigurationError(
             f"--abstain-below {options.abstain_below:g} is not possible. Expected a score from 0 to 1"
         )
-    if output.exists() and Path(input_file).expanduser().exists() and output.samefile(Path(input_file).expanduser()):
+    path = Path(input_file).expanduser()
+    if output.exists() and path.exists() and output.samefile(path):
         raise ConfigurationError(f"{output.name} is the input, which would be lost. Name another file with --output")
     if output.exists() and not options.overwrite:
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
-    file = survey(Path(input_file).expanduser())
+    file = survey(path)
     for note in file.notes:
         say(f"  note: {note}")
     text_column = text_column_of(file, options.text_column)

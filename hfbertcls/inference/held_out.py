@@ -36,7 +36,7 @@ def rows_to_measure(
     if requested == "train":
         return name, rows
     for source in sources:
-        report = _report_in(source)
+        report = report_in(source)
         stated = {} if report is None else report.data.get("splits", {})
         if rows.sha256 is None or stated.get("train", {}).get("sha256") != rows.sha256:
             continue
@@ -54,7 +54,8 @@ def rows_to_measure(
     return name, rows
 
 
-def _report_in(source: ModelSource) -> Report | None:
+def report_in(source: ModelSource) -> Report | None:
+    """The report in the directory of a model; None if there is none, or the model is not in a directory."""
     path = source.path / "report.json" if source.is_local else None
     if path is None or not path.is_file():
         return None
