@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,22 @@ class LabelSchema:
             raise DatasetError(
                 f"the label {unknown!r} is not one of the known labels{did_you_mean(unknown, ids)}: {listing(ids)}"
             ) from err
+
+    def encode_column(self, labels: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:
+        """Turn a column of label names, or of lists of them, into numbers.
+
+        Returns:
+            For names ids, int64 of shape `(rows,)`; for lists int8 of shape `(rows, num_labels)`, 1 for each label of a row.
+
+        Raises:
+            DatasetError: if a name is not in the schema.
+        """
+        if not pa.types.is_list(labels.type):
+            return self.encode(labels.to_pylist())
+        given = np.zeros((len(labels), len(self)), dtype=np.int8)
+        names = pc.list_flatten(labels).to_pylist()
+        given[pc.list_parent_indices(labels).to_numpy(), self.encode(names)] = 1
+        return given
 
 
 @dataclass(frozen=True)

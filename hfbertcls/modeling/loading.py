@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ConfigurationError, ModelError, did_you_mean, listing
-from hfbertcls.modeling.heads import forget_temperature
+from hfbertcls.modeling.heads import MULTI_LABEL, forget_calibration
 
 
 if TYPE_CHECKING:
@@ -223,11 +223,19 @@ class LoadedClassifier:
     notes: tuple[str, ...]
 
 
-def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> LoadedClassifier:
+def load_for_training(
+    source: ModelSource, schema: "LabelSchema", seed: int, *, multi_label: bool = False
+) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for the labels of `schema`.
 
     The random generators are seeded before the head is made, so the same seed gives the same head. A head of the
     right size is kept, one of another size is replaced.
+
+    Args:
+        source: the encoder.
+        schema: the labels.
+        seed: of the head.
+        multi_label: whether a text can have several labels, or none; else it has one.
 
     Raises:
         ModelError: if the model cannot be loaded, is no encoder that can classify, or exists only as a pickle.
@@ -238,8 +246,8 @@ def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> 
     earlier = dict(config.id2label or {})
     config.id2label = schema.id2label
     config.label2id = schema.label2id
-    config.problem_type = "single_label_classification"
-    forget_temperature(config)
+    config.problem_type = MULTI_LABEL if multi_label else "single_label_classification"
+    forget_calibration(config)
     set_seed(seed)
     model, info = _load(source, config=config, ignore_mismatched_sizes=True)
     new, replaced = _names(info["missing_keys"]), _names(info["mismatched_keys"])

@@ -3,13 +3,41 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.dataset import LabelSchema
 from hfbertcls.errors import DatasetError, listing
+
+
+Thresholds = npt.NDArray[np.float64]
+
+
+def sigmoid(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Scores of labels that do not exclude each other, of the shape of the logits."""
+    with np.errstate(over="ignore"):  # (of a very low logit: the score is 0 then)
+        scores: npt.NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
+    return scores
+
+
+def predict_labels(logits: npt.NDArray[np.float32], thresholds: Thresholds | None = None) -> npt.NDArray[Any]:
+    """The labels that logits of shape `(n, num_labels)` say.
+
+    Args:
+        logits: of the rows.
+        thresholds: the scores from which each label is given, of shape `(num_labels,)`; None where a text has one label.
+
+    Returns:
+        With thresholds int8 of shape `(n, num_labels)`, 1 where the label is given. Without them ids, int64 of shape `(n,)`;
+        of equal logits the first wins, as in `pipeline()`.
+    """
+    if thresholds is not None:
+        return (sigmoid(logits) >= thresholds).astype(np.int8)
+    return logits.argmax(axis=1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -18,39 +46,48 @@ class Predictions:
 
     Args:
         rows: 0-based positions in the source, int64 of shape `(n,)`.
-        gold: ids of the gold labels, int64 of shape `(n,)`.
+        gold: ids of the gold labels, int64 of shape `(n,)`; where a text can have several labels, int8 of shape
+            `(n, num_labels)`, 1 for each label that it has.
         logits: float32 of shape `(n, num_labels)`, in label order.
         label_names: the labels, in the order of their ids.
         tokens: how long each text is, int64 of shape `(n,)`; None where it is not known.
         slices: the part of the split that each row belongs to, by a column of the data; None where none was named.
+        thresholds: where a text can have several labels, the scores from which each is given, of shape `(num_labels,)`.
     """
 
     rows: npt.NDArray[np.int64]
-    gold: npt.NDArray[np.int64]
+    gold: npt.NDArray[Any]
     logits: npt.NDArray[np.float32]
     label_names: tuple[str, ...]
     tokens: npt.NDArray[np.int64] | None = None
     slices: tuple[str, ...] | None = None
+    thresholds: Thresholds | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def predicted(self) -> npt.NDArray[np.int64]:
-        """Ids of the predicted labels, of shape `(n,)`; of equal logits the first wins, as in `pipeline()`."""
-        ids: npt.NDArray[np.int64] = self.logits.argmax(axis=1).astype(np.int64)
-        return ids
+    def predicted(self) -> npt.NDArray[Any]:
+        """The predicted labels, in the form of `gold`."""
+        return predict_labels(self.logits, self.thresholds)
+
+    def names(self, answers: npt.NDArray[Any]) -> list[str] | list[list[str]]:
+        """Answers in the form of `gold` by the names of their labels: one for each row, or a list of them."""
+        names = np.array(self.label_names, dtype=object)
+        if answers.ndim == 1:
+            return names[answers].tolist()  # type: ignore[no-any-return]
+        return [names[np.flatnonzero(row)].tolist() for row in answers]
 
     def to_parquet(self) -> bytes:
         """The bytes of the predictions file: row, label, prediction, logits, and tokens and slice where they are known.
 
         The same predictions give the same bytes.
         """
-        names = np.array(self.label_names, dtype=object)
+        kind = pa.string() if self.thresholds is None else pa.list_(pa.string())
         columns = {
             "row": pa.array(self.rows, pa.int64()),
-            "label": pa.array(names[self.gold], pa.string()),
-            "prediction": pa.array(names[self.predicted], pa.string()),
+            "label": pa.array(self.names(self.gold), kind),
+            "prediction": pa.array(self.names(self.predicted), kind),
             "logits": pa.array(list(self.logits), pa.list_(pa.float32())),
         }
         if self.tokens is not None:
@@ -62,25 +99,39 @@ class Predictions:
         return sink.getvalue()
 
     @classmethod
-    def from_parquet(cls, data: bytes, label_names: Sequence[str]) -> "Predictions":
+    def from_parquet(
+        cls, data: bytes, label_names: Sequence[str], thresholds: Sequence[float] | None = None
+    ) -> "Predictions":
         """Read a predictions file back.
 
+        Args:
+            data: the bytes of the file.
+            label_names: the labels, in the order of their ids.
+            thresholds: where a text can have several labels, the scores from which each is given.
+
         Raises:
-            DatasetError: if a label in it is not among `label_names`.
+            DatasetError: if a label in it is not among `label_names`, or rows have one label where there are thresholds.
         """
         table = pq.read_table(io.BytesIO(data))
-        ids = {name: index for index, name in enumerate(label_names)}
-        unknown = set(table.column("label").to_pylist()) - ids.keys()
-        if unknown:
+        labels = table.column("label")
+        if pa.types.is_list(labels.type) != (thresholds is not None):
             raise DatasetError(
-                f"the predictions file has labels that the model has not: {listing(sorted(unknown))}. "
-                f"The model has {listing(label_names)}. Use the predictions of this model"
+                "the predictions file has one label a row where lists are expected, or the other way round. Use the "
+                "predictions of this model"
             )
+        try:
+            gold = LabelSchema(tuple(label_names)).encode_column(labels)
+        except DatasetError as err:
+            raise DatasetError(
+                f"the predictions file has labels that the model has not: {err}. The model has {listing(label_names)}. Use "
+                "the predictions of this model"
+            ) from err
         return cls(
             rows=table.column("row").to_numpy(),
-            gold=np.array([ids[name] for name in table.column("label").to_pylist()], dtype=np.int64),
+            gold=gold,
             logits=np.array(table.column("logits").to_pylist(), dtype=np.float32).reshape(-1, len(label_names)),
             label_names=tuple(label_names),
             tokens=table.column("tokens").to_numpy() if "tokens" in table.column_names else None,
             slices=tuple(table.column("slice").to_pylist()) if "slice" in table.column_names else None,
+            thresholds=None if thresholds is None else np.asarray(thresholds, dtype=np.float64),
         )
