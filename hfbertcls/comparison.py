@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.data.checks import require_single_label
+from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, listing
 from hfbertcls.evaluation.baselines import TfidfBaseline
-from hfbertcls.evaluation.compare import Comparison, compare_predictions
+from hfbertcls.evaluation.compare import Comparison, Contender, compare_predictions
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.scores import softmax
+from hfbertcls.evaluation.scores import is_right, probabilities
 from hfbertcls.evaluation.training_noise import sentence_on_training
 from hfbertcls.inference.held_out import report_in, rows_to_measure
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import (
     ModelSource,
     load_config,
@@ -32,6 +33,7 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
     reading_length,
 )
+from hfbertcls.modeling.predictions import label_cells
 from hfbertcls.sharing.model_repository import sha256_of
 from hfbertcls.sharing.output_directory import OutputDirectory
 
@@ -100,7 +102,7 @@ def compare_models(
     if directory is not None:
         directory.check(overwrite=False)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
-    require_single_label(data)
+    require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, [source_of(spec) for spec in (a, b) if spec != TFIDF], say)
     if TFIDF in (a, b) and ("train" not in data.splits or name == "train"):
         raise DatasetError(
@@ -111,27 +113,27 @@ def compare_models(
     schema = scored[a if a != TFIDF else b][2]
     if TFIDF in (a, b):
         scored[TFIDF] = _scored_by_words(data.splits["train"], rows, schema, say)
-    (one, logits_a, _), (other, logits_b, labels_b) = scored[a], scored[b]
+    (one, said_a, _), (other, said_b, labels_b) = scored[a], scored[b]
     if set(labels_b.names) != set(schema.names):
         raise ModelError(
             f"{one.name!r} and {other.name!r} have different labels: {listing(schema.names)} and {listing(labels_b.names)}. "
             "Compare models of the same labels"
         )
-    logits_b = logits_b[:, [labels_b.label2id[label] for label in schema.names]]
-    gold = schema.encode(rows.labels)
-    compared = compare_predictions(gold, logits_a, logits_b, schema.names)
+    said_b = said_b.in_order([labels_b.label2id[label] for label in schema.names])
+    gold = schema.encode_column(rows.table.column("label"))
+    compared = compare_predictions(gold, said_a, said_b, schema.names)
     about_training = sentence_on_training(_report_of(a), _report_of(b), compared.metrics["accuracy"].difference)
     found = ModelComparison(one, other, data.source, name, compared, about_training)
     if directory is not None:
         with directory.claimed():
             directory.staging.mkdir(parents=True, exist_ok=True)
             (directory.staging / "comparison.json").write_text(found.to_json(), encoding="utf-8")
-            _write_disagreements(directory.staging / "disagreements.csv", rows, schema.names, logits_a, logits_b)
+            _write_disagreements(directory.staging / "disagreements.csv", rows, gold, schema.names, said_a, said_b)
             directory.publish()
     return found
 
 
-_Scored = tuple[Contestant, npt.NDArray[np.float32], LabelSchema]
+_Scored = tuple[Contestant, Contender, LabelSchema]
 
 
 def source_of(spec: str | ModelSource) -> ModelSource:
@@ -165,37 +167,43 @@ def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -
     logits = score(model, tokenizer, tokenize_split(rows, tokenizer, max_length))
     seconds = time.perf_counter() - began
     speed = len(rows) / max(seconds, 1e-9)
-    return Contestant(source.public_name, source.revision, int(model.num_parameters()), speed), logits, schema
+    contestant = Contestant(source.public_name, source.revision, int(model.num_parameters()), speed)
+    return contestant, Contender(logits, thresholds_of(model.config)), schema
 
 
 def _scored_by_words(train: TextSplit, rows: TextSplit, schema: LabelSchema, say: Say) -> _Scored:
     say(f"Fitting TF-IDF + logistic regression on {len(train):,} rows ...")
-    baseline = TfidfBaseline(train.texts, schema.encode(train.labels))
+    baseline = TfidfBaseline(train.texts, schema.encode_column(train.table.column("label")))
     baseline.logits(rows.texts[:_ROWS_TO_WARM_UP], len(schema))
     began = time.perf_counter()
     logits = baseline.logits(rows.texts, len(schema))
     speed = len(rows) / max(time.perf_counter() - began, 1e-9)
     name = f"TF-IDF + logistic regression, fitted on {baseline.train_rows:,} rows"
-    return Contestant(name, None, baseline.num_parameters, speed), logits, schema
+    return Contestant(name, None, baseline.num_parameters, speed), Contender(logits, baseline.thresholds), schema
 
 
 def _write_disagreements(
-    path: Path,
-    rows: TextSplit,
-    names: Sequence[str],
-    logits_a: npt.NDArray[np.float32],
-    logits_b: npt.NDArray[np.float32],
+    path: Path, rows: TextSplit, gold: npt.NDArray[Any], names: Sequence[str], a: Contender, b: Contender
 ) -> None:
     """Write the rows to which the two give different labels, the surest disagreements first."""
-    by_a, by_b = logits_a.argmax(axis=1), logits_b.argmax(axis=1)
-    sure_a, sure_b = (softmax(logits).max(axis=1) for logits in (logits_a, logits_b))
-    positions = np.flatnonzero(by_a != by_b)
-    texts, labels, numbers = rows.texts, rows.labels, rows.rows
+    by_a, by_b = a.predicted, b.predicted
+    sure_a, sure_b = (_sureness(gold, one) for one in (a, b))
+    positions = np.flatnonzero(~is_right(by_a, by_b))
+    texts, numbers = rows.texts, rows.rows
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "label", "a", "score_a", "b", "score_b", "right", "text"])
         for position in positions[np.argsort(-np.minimum(sure_a, sure_b)[positions], kind="stable")]:
-            label, a, b = labels[position], names[by_a[position]], names[by_b[position]]
-            right = "a" if a == label else "b" if b == label else "neither"
+            one_row = slice(position, position + 1)
+            label, by_one, by_other = (label_cells(answers[one_row], names)[0] for answers in (gold, by_a, by_b))
+            right = "a" if by_one == label else "b" if by_other == label else "neither"
             scores = f"{sure_a[position]:.4f}", f"{sure_b[position]:.4f}"
-            writer.writerow([numbers[position], label, a, scores[0], b, scores[1], right, texts[position]])
+            writer.writerow([numbers[position], label, by_one, scores[0], by_other, scores[1], right, texts[position]])
+
+
+def _sureness(gold: npt.NDArray[Any], said: Contender) -> npt.NDArray[np.float64]:
+    """The score of the predicted label; where a row can have several, how sure the least sure answer on a label is."""
+    found = probabilities(gold, said.logits)
+    if said.thresholds is None:
+        return np.asarray(found.max(axis=1))
+    return np.asarray(np.where(said.predicted == 1, found, 1 - found).min(axis=1))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.data.checks import require_single_label
+from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import load_text_dataset
@@ -18,10 +18,11 @@ from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
 from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.evaluation.scores import classification_scores, is_right
 from hfbertcls.inference.held_out import rows_to_measure
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.onnx_graph import (
     TOKENS_PER_BATCH,
@@ -31,6 +32,7 @@ from hfbertcls.modeling.onnx_graph import (
     to_int8,
     to_onnx,
 )
+from hfbertcls.modeling.predictions import predict_labels
 from hfbertcls.sharing.model_repository import rewrite_report, sha256_of
 from hfbertcls.sharing.output_directory import OutputDirectory
 
@@ -57,7 +59,7 @@ class Agreement:
     Args:
         split: of the data; None if there were none, and random token ids were compared instead.
         rows: how many.
-        same_label: share of the rows with the same prediction (0 to 1).
+        same_label: share of the rows with the same prediction, of several labels a text with all the same (0 to 1).
         largest_difference: of a logit.
         accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
         accuracy_difference: to the original (`value`), with the ends of its 95 % interval (`low`, `high`); None without labels.
@@ -184,7 +186,7 @@ def export_onnx(
 @dataclass(frozen=True)
 class _Rows:
     tokenized: TokenizedSplit
-    gold: npt.NDArray[np.int64] | None
+    gold: npt.NDArray[Any] | None
     split: str | None
 
 
@@ -202,11 +204,11 @@ def _rows_of(
         sizes = generator.integers(1, max_length, _MADE_UP_TEXTS)
         ids = [generator.integers(0, int(model.config.vocab_size), size) for size in sizes]
         return _Rows(tokenize_texts([str(tokenizer.decode(row)) for row in ids], tokenizer, max_length), None, None)
-    require_single_label(data)
+    require_labelled_texts(data)
     name, chosen = rows_to_measure(data, split, [source], say)
     schema = schema_of(model, source, data)
     tokenized = tokenize_split(chosen, tokenizer, max_length, schema)
-    return _Rows(tokenized, np.asarray(tokenized.dataset["labels"], dtype=np.int64), name)
+    return _Rows(tokenized, tokenized.gold, name)
 
 
 def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows: _Rows) -> Agreement:
@@ -216,20 +218,22 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         lambda: graph.score(tokenizer, rows.tokenized),
     )
     expected, found = results
+    thresholds = thresholds_of(model.config)
+    labels, labels_found = predict_labels(expected, thresholds), predict_labels(found, thresholds)
     scores: dict[str, float | None] = {}
     difference = None
     if rows.gold is not None:
-        before, after = (logits.argmax(axis=1) == rows.gold for logits in (expected, found))
+        before, after = is_right(rows.gold, labels), is_right(rows.gold, labels_found)
         lost, won = int((before & ~after).sum()), int((after & ~before).sum())
         low, high = paired_share_interval(lost, won, len(rows.gold))
         difference = {"value": (won - lost) / len(rows.gold), "low": low, "high": high}
     for prefix, logits in (("", found), ("original_", expected)):
-        figures = classification_scores(rows.gold, logits) if rows.gold is not None else {}
+        figures = classification_scores(rows.gold, logits, thresholds) if rows.gold is not None else {}
         scores |= {f"{prefix}{name}": figures.get(name) for name in ("accuracy", "f1_macro")}
     return Agreement(
         split=rows.split,
         rows=len(expected),
-        same_label=float((expected.argmax(axis=1) == found.argmax(axis=1)).mean()),
+        same_label=float(is_right(labels, labels_found).mean()),
         largest_difference=float(np.abs(expected - found).max()),
         accuracy=scores["accuracy"],
         original_accuracy=scores["original_accuracy"],

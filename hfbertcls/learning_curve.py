@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.description import Say, silent
+from hfbertcls.data.splits import rarest_labels
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.plots import data_curve_plot
 from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
@@ -72,9 +74,10 @@ def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
     Raises:
         DatasetError: if an eighth of the rows has not every label.
     """
-    order = nested_order(train.labels, seed)
+    several = pa.types.is_list(train.table.schema.field("label").type)
+    order = nested_order(rarest_labels(train) if several else train.labels, seed)
     parts = [train.take("train", np.sort(order[: round(share * len(train))])) for share in SHARES]
-    missing = sorted(set(train.labels) - set(parts[0].labels))
+    missing = sorted(train.present_labels - parts[0].present_labels)
     if missing:
         raise DatasetError(
             f"--learning-curve trains on {len(parts[0]):,} of {len(train):,} rows too, and among these the label {missing[0]!r} "
@@ -87,7 +90,7 @@ def nested_order(labels: list[str], seed: int) -> npt.NDArray[np.int64]:
     """An order of the rows of which every beginning has the labels in about the same shares.
 
     Args:
-        labels: of the rows.
+        labels: of the rows; of several a row the rarest.
         seed: of the order within each label.
     """
     generator = np.random.default_rng(seed)
@@ -100,5 +103,6 @@ def nested_order(labels: list[str], seed: int) -> npt.NDArray[np.int64]:
 
 
 def _point(report: Report, split: str) -> CurvePoint:
-    matrix = np.asarray(report.evaluation[split]["confusion_matrix"])
-    return CurvePoint(int(report.data["splits"]["train"]["rows"]), int(np.trace(matrix)), int(matrix.sum()))
+    figures = report.evaluation[split]
+    right = round(figures["metrics"]["accuracy"]["value"] * figures["rows"])
+    return CurvePoint(int(report.data["splits"]["train"]["rows"]), right, int(figures["rows"]))

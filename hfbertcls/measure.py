@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.data.checks import require_single_label
+from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.description import Say, describe_dataset, silent
 from hfbertcls.data.loading import load_text_dataset
@@ -17,9 +17,10 @@ from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.evaluation.scores import is_right
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.heads import temperature_of
+from hfbertcls.modeling.heads import MULTI_LABEL, temperature_of, thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
@@ -55,7 +56,7 @@ def evaluate_model(
     """
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
-    require_single_label(data)
+    require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, [source], say)
     tokenizer = load_tokenizer(source)
     loaded = load_for_inference(source)
@@ -64,18 +65,20 @@ def evaluate_model(
     data = replace(data, schema=schema, splits={**others, name: rows})
     describe_dataset(data, say)
     tokenized = tokenize_split(data.splits[name], tokenizer, reading_length(tokenizer, loaded.config), schema)
-    gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
+    gold, thresholds = tokenized.gold, thresholds_of(loaded.config)
     slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
     logits = score(loaded, tokenizer, tokenized)
-    predictions = Predictions(data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices)
+    predictions = Predictions(
+        data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices, thresholds
+    )
     baselines = None
     if name != "train" and "train" in data.splits:
-        train = schema.encode(data.splits["train"].labels)
+        train = schema.encode_column(data.splits["train"].table.column("label"))
         baselines = Baselines(data.splits["train"].texts, train).scores(data.splits[name].texts, gold)
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     report = Report(
-        task=task_facts(data, schema, tokenized.max_length),
+        task=task_facts(data, schema, tokenized.max_length, thresholds),
         model=model_facts(source, loaded, Path(source.name).expanduser() / "model.safetensors"),
         data=data_facts(data, {name: facts}),
         evaluation={name: split_figures(predictions, digest, baselines, temperature_of(loaded.config))},
@@ -133,7 +136,7 @@ def rescore(directory: str, dataset: str, revision: str | None = None, say: Say 
         if not path.is_file():
             notes.append(f"the {name} split cannot be compared: predictions/{name}.parquet is not there")
             continue
-        shared = Predictions.from_parquet(path.read_bytes(), task["labels"])
+        shared = Predictions.from_parquet(path.read_bytes(), task["labels"], task.get("thresholds"))
         split = _rows_of(data, name, report.data["splits"][name].get("sha256"), shared.rows)
         if split is None:
             differences.append(f"predictions/{name}.parquet: {data.source} does not have the rows that it speaks of")
@@ -141,8 +144,7 @@ def rescore(directory: str, dataset: str, revision: str | None = None, say: Say 
         say(f"Scoring the {len(split):,} rows of {name} again ...")
         schema = LabelSchema(tuple(task["labels"]), declared=True)
         tokenized = tokenize_split(split, tokenizer, task["max_length"], schema)
-        gold = np.asarray(tokenized.dataset["labels"], dtype=np.int64)
-        wrong = np.flatnonzero(gold != shared.gold)
+        wrong = np.flatnonzero(~is_right(tokenized.gold, shared.gold))
         if len(wrong):
             differences.append(
                 f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
@@ -171,7 +173,7 @@ def _rows_of(data: TextDataset, name: str, sha256: str | None, rows: npt.NDArray
 
 
 def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
-    """The labels of the model, which must cover those of the data.
+    """The labels of the model, which must cover those of the data, as many a text as the model gives.
 
     Raises:
         DatasetError: if they do not.
@@ -181,6 +183,13 @@ def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) 
     schema = LabelSchema(tuple(str(id2label[index]) for index in sorted(id2label)), declared=True)
     if model.config.num_labels != len(schema):
         raise ModelError(f"{source.public_name!r} has {model.config.num_labels} outputs but {len(schema)} label names")
+    gives_several = model.config.problem_type == MULTI_LABEL
+    if gives_several != (data.task == "multi_label"):
+        raise DatasetError(
+            f"{source.public_name!r} gives a text {'any number of labels' if gives_several else 'one label'}, but "
+            f"{data.source} has {'one label' if gives_several else 'lists of labels'} in {data.label_column!r}. Name data of "
+            "the same kind"
+        )
     unknown = [name for name in (data.schema.names if data.schema else ()) if name not in schema.label2id]
     if unknown:
         raise DatasetError(

@@ -25,7 +25,7 @@ from hfbertcls.modeling.loading import (
 from hfbertcls.registry import CALLBACKS
 from hfbertcls.sharing.model_repository import write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
-from hfbertcls.training.options import TrainingOptions, check_options, seed_of, training_arguments
+from hfbertcls.training.options import TrainingOptions, check_for_task, check_options, seed_of, training_arguments
 
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, sa
     from hfbertcls.training.reporting import RunInput
 
     schema = require_trainable(data)
+    check_for_task(options, len(schema), several=data.task == "multi_label")
     describe_dataset(data, say)
     diagnosis = _examined(data, options, say)
     config, tokenizer = load_config(source), load_tokenizer(source)
@@ -162,7 +163,7 @@ def _make_trainer(
     from hfbertcls.training.trainer import TextClassificationTrainer
 
     args = training_arguments(directory, options)
-    loaded = load_for_training(given.source, given.schema, args.seed)
+    loaded = load_for_training(given.source, given.schema, args.seed, multi_label=given.data.task == "multi_label")
     callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
     if options.early_stopping is not None:
         callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))

@@ -18,7 +18,7 @@ from hfbertcls.run import finish, prepare, train_and_evaluate
 from hfbertcls.sharing.card import METRIC_NAMES, format_number
 from hfbertcls.sharing.model_repository import TOKENIZER_FILES, repository_files, write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
-from hfbertcls.training.options import TrainingOptions, seed_of, training_arguments
+from hfbertcls.training.options import TrainingOptions, metric_of, seed_of, training_arguments
 
 
 def train_with_seeds(
@@ -174,7 +174,7 @@ def _option(average: str | None) -> str:
 
 
 def _selection_metric(options: TrainingOptions) -> str:
-    name = str(options.arguments.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
+    name = metric_of(options)
     return "log_loss" if name == "loss" else name
 
 

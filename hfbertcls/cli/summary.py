@@ -10,7 +10,7 @@ def summary(report: Report) -> str:
     name = shown_split(report)
     figures = report.evaluation[name]
     lines = [f"Results on the {name} split ({figures['rows']:,} rows), with 95 % intervals:"]
-    lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(figures)]
+    lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(report, name)]
     baselines = figures["baselines"]
     if baselines:
         lines.append("On the same rows:")

@@ -10,22 +10,22 @@ from hfbertcls.errors import DatasetError, listing
 
 
 def require_trainable(dataset: TextDataset) -> LabelSchema:
-    """Return the label schema of a data set that a single-label classifier can be trained on.
+    """Return the label schema of a data set that a classifier can be trained on.
 
     Raises:
-        DatasetError: for pairs, several labels a row and numbers to predict (not supported), for fewer than two
+        DatasetError: for pairs and numbers to predict (not supported), for fewer than two
             labels, for labels that differ only in case, blanks or Unicode form, and for labels that the validation or
             test split has but the train split has not.
     """
     for _, refusal in refusals(dataset):
         raise refusal
-    return require_single_label(dataset)
+    return require_labelled_texts(dataset)
 
 
 def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
     """Everything for which `require_trainable` refuses a data set with a train split, each with a short name."""
     try:
-        require_single_label(dataset)
+        require_labelled_texts(dataset)
     except DatasetError as err:
         yield "not_supported", err
     schema = dataset.schema
@@ -48,22 +48,17 @@ def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
             yield "labels_not_in_train", _unseen_labels(dataset, schema, name, unseen)
 
 
-def require_single_label(dataset: TextDataset) -> LabelSchema:
-    """Return the label schema of a data set with one text and one label a row.
+def require_labelled_texts(dataset: TextDataset) -> LabelSchema:
+    """Return the label schema of a data set with one text a row, and one label or a list of labels.
 
     Raises:
-        DatasetError: if the rows are pairs, or have lists of labels or numbers instead of one label.
+        DatasetError: if the rows are pairs, or have numbers instead of labels.
     """
     if dataset.text_pair_column is not None:
         raise DatasetError(
             f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}); "
             "classifiers of pairs are not supported, and half of each pair would give misleading figures. "
             f"To use only one text, pass a file without the column {dataset.text_pair_column!r}"
-        )
-    if dataset.task == "multi_label":
-        raise DatasetError(
-            f"{dataset.source} has lists of labels in {dataset.label_column!r}; classifiers that give several labels "
-            "to a text are not supported. Use a column with one label for each row"
         )
     if dataset.task == "regression" or dataset.schema is None:
         raise DatasetError(

@@ -118,17 +118,24 @@ class TextSplit:
         return texts
 
     @property
-    def labels(self) -> list[str]:
-        """The label names of a single-label split."""
-        labels: list[str] = self.table.column("label").to_pylist()
+    def labels(self) -> list[Any]:
+        """The label of each row, in the form that the task calls for: a name, a list of names, or a number."""
+        labels: list[Any] = self.table.column("label").to_pylist()
         return labels
+
+    @property
+    def present_labels(self) -> set[str]:
+        """The names of the labels that occur; not for numbers."""
+        return set(pc.unique(self._label_names()).to_pylist())
 
     def label_counts(self, schema: LabelSchema) -> dict[str, int]:
         """How many rows have each label of the schema, labels without a row included."""
-        column = self.table.column("label")
-        values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-        found = {entry["values"]: entry["counts"] for entry in pc.value_counts(values).to_pylist()}
+        found = {entry["values"]: entry["counts"] for entry in pc.value_counts(self._label_names()).to_pylist()}
         return {name: int(found.get(name, 0)) for name in schema.names}
+
+    def _label_names(self) -> pa.ChunkedArray:
+        column = self.table.column("label")
+        return pc.list_flatten(column) if pa.types.is_list(column.type) else column
 
     def values(self, column: str) -> tuple[str, ...]:
         """A further column as texts; what is missing or blank reads `(none)`."""

@@ -1,5 +1,6 @@
 """Splitting what came without splits: seeded, stratified by label, or keeping groups together."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,7 +22,8 @@ def complete_splits(
 ) -> tuple[dict[str, TextSplit], str]:
     """Cut what is missing from the train split; never touch a split that was given.
 
-    Rows with one label each are cut so that every part has its share of each label, other rows at random.
+    Rows are cut so that every part has its share of each label (of several labels a row, of the rarest of them), numbers at
+    random.
 
     Train alone gives 80 % train, 10 % validation and 10 % test. Train and test give 10 % of train as validation, so
     that the test split chooses nothing. Train and validation stay as they are (no test figures then).
@@ -54,7 +56,9 @@ def complete_splits(
     if split_by:
         how = f"no {split_by!r} in two splits"
     else:
-        how = "stratified by label" if _has_one_label_a_row(train) else "at random"
+        labels = train.table.schema.field("label").type
+        how = "stratified by label" if pa.types.is_string(labels) else "by the rarest label of each row"
+        how = "at random" if pa.types.is_floating(labels) else how
         how += ", equal texts together"
     made = "validation cut" if "test" in splits else "validation and test cut"
     return result, f"{made} from train ({how}, seed {seed})"
@@ -97,15 +101,20 @@ def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[np
     return cut
 
 
-def _has_one_label_a_row(split: TextSplit) -> bool:
-    return bool(pa.types.is_string(split.table.schema.field("label").type))
+def rarest_labels(split: TextSplit) -> list[str]:
+    """Of each row the one of its labels that fewest rows have (of equally rare ones, the first by name); `""` where it has none."""
+    lists = split.labels
+    counts = Counter(name for names in lists for name in set(names))
+    return [min(names, key=lambda name: (counts[name], name), default="") for names in lists]
 
 
 def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The number of each row's label and the labels by number; numbers and lists of labels are one stratum."""
-    if not _has_one_label_a_row(split):
-        return np.zeros(len(split), dtype=np.int64), [""]
+    """The number of each row's label (of several, of the rarest) and the labels by number; numbers are one stratum."""
     labels = split.table.column("label")
+    if pa.types.is_floating(labels.type):
+        return np.zeros(len(split), dtype=np.int64), [""]
+    if pa.types.is_list(labels.type):
+        labels = pa.chunked_array([pa.array(rarest_labels(split), pa.string())])
     names = pc.unique(labels)
     return np.asarray(pc.index_in(labels, names)).astype(np.int64), names.to_pylist()
 

@@ -26,7 +26,8 @@ class TokenizedSplit:
     """A split as token ids.
 
     `dataset` has the columns that the tokenizer makes (`input_ids`, ...), `length` and, if the split was encoded with
-    a schema, `labels` (int64). `num_tokens`, of shape `(rows,)`, counts the tokens of each text before it was cut.
+    a schema, `labels`: an id (int64), or 1.0 for each label of a text that can have several (a list of float32, as the
+    loss wants it). `num_tokens`, of shape `(rows,)`, counts the tokens of each text before it was cut.
     """
 
     dataset: "datasets.Dataset"
@@ -58,9 +59,26 @@ class TokenizedSplit:
         parts = in_parts(self.dataset.data.table.select(["input_ids"]))
         return max((int(pc.max(part.column(0).flatten()).as_py() or 0) for part in parts), default=0)
 
+    @property
+    def gold(self) -> npt.NDArray[Any]:
+        """The labels: ids, int64 of shape `(rows,)`, or int8 of shape `(rows, num_labels)`, 1 for each label of a row."""
+        return gold_of(self.dataset)
+
     def sorted_by_length(self) -> "datasets.Dataset":
         """The same rows, shortest first: batches of it need little padding."""
         return self.dataset.select(np.argsort(self.lengths, kind="stable"))
+
+
+def gold_of(dataset: "datasets.Dataset") -> npt.NDArray[Any]:
+    """The column `labels` of a tokenised data set, in the form of `TokenizedSplit.gold`."""
+    labels = dataset.with_format("arrow")["labels"]
+    column = labels if isinstance(labels, pa.ChunkedArray | pa.Array) else labels[:]
+    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        flat = pc.list_flatten(column).to_numpy()
+        given: npt.NDArray[np.int8] = flat.reshape(len(column), -1).astype(np.int8)
+        return given
+    ids: npt.NDArray[np.int64] = column.to_numpy().astype(np.int64)
+    return ids
 
 
 def tokenize_split(
@@ -83,7 +101,7 @@ def tokenize_split(
         (
             (
                 part.column(0).to_pylist(),
-                None if schema is None else pa.array(schema.encode(part.column(1).to_pylist())),
+                None if schema is None else _labels(schema.encode_column(part.column(1))),
             )
             for part in parts
         ),
@@ -119,6 +137,13 @@ def _tokenize(
         )
     special = int(tokenizer.num_special_tokens_to_add())
     return TokenizedSplit(_dataset(written.table()), np.concatenate(counts), max_length, unknown, special)
+
+
+def _labels(given: npt.NDArray[Any]) -> pa.Array:
+    if given.ndim == 1:
+        return pa.array(given)
+    offsets = np.arange(len(given) + 1, dtype=np.int32) * given.shape[1]
+    return pa.ListArray.from_arrays(offsets, given.ravel().astype(np.float32))
 
 
 def _type_of(column: str) -> pa.DataType:

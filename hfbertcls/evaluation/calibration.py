@@ -37,16 +37,22 @@ def bin_edges(num_rows: int) -> npt.NDArray[np.int64]:
 
 
 def reliability(gold: npt.NDArray[np.int64], probabilities: Floats) -> Reliability:
-    """Group the rows into bins of equal mass by confidence in the predicted label.
+    """Group what was stated into bins of equal mass by confidence.
+
+    Of one label a row: the confidence in the predicted label, which is right or not. Of several labels a row: the score of
+    each label in each row, which has the label or not.
 
     Args:
-        gold: ids of shape `(n,)`.
+        gold: ids of shape `(n,)`, or 1 for each label of a row, of shape `(n, num_labels)`.
         probabilities: of shape `(n, num_labels)`.
     """
-    confidence = probabilities.max(axis=1)
+    if gold.ndim == 2:
+        confidence, is_so = probabilities.ravel(), gold.ravel()
+    else:
+        confidence, is_so = probabilities.max(axis=1), probabilities.argmax(axis=1) == gold
     order = np.argsort(confidence, kind="stable")
-    correct = (probabilities.argmax(axis=1) == gold)[order].astype(np.float64)
-    edges = bin_edges(len(gold))
+    correct = is_so[order].astype(np.float64)
+    edges = bin_edges(len(confidence))
     count = np.diff(edges)
     return Reliability(
         count=count,

@@ -9,8 +9,10 @@ import numpy as np
 
 from hfbertcls.evaluation.intervals import LEVEL, paired_share_interval
 from hfbertcls.evaluation.resampling import (
+    CountedLabelSets,
     CountedRows,
     bca,
+    count_kinds,
     joined,
     resampled_tables,
     tables_without_one_row,
@@ -20,9 +22,11 @@ from hfbertcls.evaluation.scores import (
     Ids,
     Logits,
     classification_scores,
+    is_right,
     per_label_scores,
     row_log_losses,
 )
+from hfbertcls.modeling.predictions import Thresholds, predict_labels
 
 
 _SIGNIFICANCE = 1 - LEVEL
@@ -62,19 +66,46 @@ class Comparison:
         return asdict(self)
 
 
-def compare_predictions(gold: Ids, a: Logits, b: Logits, label_names: Sequence[str], seed: int = 0) -> Comparison:
-    """Compare two classifiers by their logits for the same rows.
+@dataclass(frozen=True)
+class Contender:
+    """What one of the two said of the rows.
 
     Args:
-        gold: ids of shape `(n,)`.
-        a: logits of shape `(n, num_labels)`.
-        b: logits of the same shape, in the same order of labels.
+        logits: of shape `(n, num_labels)`.
+        thresholds: where a row can have several labels, the scores from which each is given, of shape `(num_labels,)`.
+    """
+
+    logits: Logits
+    thresholds: Thresholds | None = None
+
+    @property
+    def predicted(self) -> Ids:
+        """Ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`."""
+        return predict_labels(self.logits, self.thresholds)
+
+    def in_order(self, labels: Sequence[int]) -> "Contender":
+        """The same with the labels in another order, given by their ids."""
+        thresholds = None if self.thresholds is None else self.thresholds[list(labels)]
+        return Contender(self.logits[:, list(labels)], thresholds)
+
+
+def compare_predictions(
+    gold: Ids, a: Contender, b: Contender, label_names: Sequence[str], seed: int = 0
+) -> Comparison:
+    """Compare two classifiers by their logits for the same rows.
+
+    Where a row can have several labels, one is right that gives exactly these.
+
+    Args:
+        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
+        a: what one said.
+        b: what the other said, in the same order of labels.
         label_names: the labels, in the order of their ids.
         seed: of the resampling.
     """
-    by_a, by_b = a.argmax(axis=1).astype(np.int64), b.argmax(axis=1).astype(np.int64)
-    only_a = int(((by_a == gold) & (by_b != gold)).sum())
-    only_b = int(((by_b == gold) & (by_a != gold)).sum())
+    by_a, by_b = a.predicted, b.predicted
+    right_a, right_b = is_right(gold, by_a), is_right(gold, by_b)
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     metrics, f1_bounds = _differences(gold, a, b, (only_a, only_b), seed)
     p_value = mcnemar_exact(only_a, only_b)
     needed = rows_needed(only_a, only_b, len(gold))
@@ -126,19 +157,16 @@ def verdict(accuracy: Difference, p_value: float, needed: int | None) -> str:
 
 
 def _differences(
-    gold: Ids, a: Logits, b: Logits, disagreements: tuple[int, int], seed: int
+    gold: Ids, a: Contender, b: Contender, disagreements: tuple[int, int], seed: int
 ) -> tuple[dict[str, Difference], tuple[Floats, Floats]]:
     """Headline figures of both with the interval of their difference; and the bounds of that of each label's F1.
 
     The interval is Bonett and Price's for accuracy, BCa for the other figures that follow from counts, and of percentiles
     for log loss and each label. The calibration error and the ranking figures have a difference without an interval.
     """
-    num_labels = a.shape[1]
-    by_a, by_b = a.argmax(axis=1).astype(np.int64), b.argmax(axis=1).astype(np.int64)
-    kinds, found = np.unique((gold * num_labels + by_a) * num_labels + by_b, return_counts=True)
-    counts = found.astype(np.int64)
-    rows_a = CountedRows(counts, kinds // num_labels**2, kinds // num_labels % num_labels, num_labels)
-    rows_b = CountedRows(counts, kinds // num_labels**2, kinds % num_labels, num_labels)
+    num_labels = a.logits.shape[1]
+    rows_a, rows_b = _counted(gold, a.predicted, b.predicted, num_labels)
+    counts = rows_a.counts
 
     def gaps(tables: Any) -> dict[str, Floats]:
         scores_a, scores_b = rows_a.scores(tables), rows_b.scores(tables)
@@ -149,7 +177,7 @@ def _differences(
 
     draws = joined(map(with_labels, resampled_tables(counts, 4 * num_labels, seed)))
     left_out = joined(map(gaps, tables_without_one_row(counts, 4 * num_labels))) if len(gold) > 1 else {}
-    values_a, values_b = classification_scores(gold, a), classification_scores(gold, b)
+    values_a, values_b = (classification_scores(gold, one.logits, one.thresholds) for one in (a, b))
     differences = {}
     for name, value_a in values_a.items():
         value_b = values_b[name]
@@ -163,10 +191,25 @@ def _differences(
         elif name in left_out:
             low, high = bca(gap, draws[name], left_out[name], counts, LEVEL)
         elif name == "log_loss":
-            low, high = _mean_bounds(row_log_losses(gold, b) - row_log_losses(gold, a), seed)
+            low, high = _mean_bounds(row_log_losses(gold, b.logits) - row_log_losses(gold, a.logits), seed)
         differences[name] = Difference(value_a, value_b, gap, low, high)
     ends = np.nanquantile(np.nan_to_num(draws["f1"]), [_SIGNIFICANCE / 2, 1 - _SIGNIFICANCE / 2], axis=0)
     return differences, (ends[0], ends[1])
+
+
+def _counted(
+    gold: Ids, by_a: Ids, by_b: Ids, num_labels: int
+) -> tuple[CountedRows, CountedRows] | tuple[CountedLabelSets, CountedLabelSets]:
+    """The rows of both, counted by what both say, so that a resample of one is that of the other."""
+    if gold.ndim == 2:
+        counts, (gold, by_a, by_b) = count_kinds(gold, by_a, by_b)
+        return CountedLabelSets(counts, gold, by_a), CountedLabelSets(counts, gold, by_b)
+    kinds, found = np.unique((gold * num_labels + by_a) * num_labels + by_b, return_counts=True)
+    counts, labels = found.astype(np.int64), kinds // num_labels**2
+    return (
+        CountedRows(counts, labels, kinds // num_labels % num_labels, num_labels),
+        CountedRows(counts, labels, kinds % num_labels, num_labels),
+    )
 
 
 def _mean_bounds(values: Floats, seed: int, resamples: int = 2_000) -> tuple[float, float]:
@@ -183,7 +226,10 @@ def _per_label(
     scores_a, scores_b = (per_label_scores(gold, predicted, len(names)) for predicted in (by_a, by_b))
     p_values = []
     for label in range(len(names)):
-        right_a, right_b = ((predicted == gold)[gold == label] for predicted in (by_a, by_b))
+        has_it, by_a_too, by_b_too = (
+            answers == label if answers.ndim == 1 else answers[:, label] == 1 for answers in (gold, by_a, by_b)
+        )
+        right_a, right_b = by_a_too[has_it], by_b_too[has_it]
         p_values.append(mcnemar_exact(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())))
     return {
         name: {

@@ -8,7 +8,16 @@ import numpy as np
 from hfbertcls.evaluation.calibration import calibration_error_interval
 from hfbertcls.evaluation.ranking import resampled_rankings
 from hfbertcls.evaluation.resampling import NUM_RESAMPLES, count_intervals
-from hfbertcls.evaluation.scores import Floats, Ids, Logits, classification_scores, row_log_losses, softmax
+from hfbertcls.evaluation.scores import (
+    Floats,
+    Ids,
+    Logits,
+    classification_scores,
+    is_right,
+    probabilities,
+    row_log_losses,
+)
+from hfbertcls.modeling.predictions import Thresholds, predict_labels
 
 
 LEVEL = 0.95
@@ -24,24 +33,27 @@ class Interval:
     high: float | None
 
 
-def score_with_intervals(gold: Ids, logits: Logits, seed: int = 0) -> dict[str, Interval]:
+def score_with_intervals(
+    gold: Ids, logits: Logits, seed: int = 0, thresholds: Thresholds | None = None
+) -> dict[str, Interval]:
     """Every headline figure with its interval.
 
     Accuracy has Wilson's interval, log loss that of Hall for a skewed mean, the calibration error one by inverting a
     test. The other figures have bootstrap intervals over 2,000 resamples of the rows, seeded: BCa for F1 averages and
-    correlation, percentiles for ROC-AUC and average precision.
+    correlation (and Hamming loss), percentiles for ROC-AUC and average precision.
 
     Args:
-        gold: ids of shape `(n,)`.
+        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
         logits: of shape `(n, num_labels)`.
         seed: of the resampling.
+        thresholds: where a row can have several labels, the scores from which each is given, of shape `(num_labels,)`.
     """
-    values = classification_scores(gold, logits)
-    predicted = logits.argmax(axis=1).astype(np.int64)
+    values = classification_scores(gold, logits, thresholds)
+    predicted = predict_labels(logits, thresholds)
     bounds = count_intervals(gold, predicted, logits.shape[1], LEVEL, seed)
-    bounds["accuracy"] = wilson_interval(int((predicted == gold).sum()), len(gold))
+    bounds["accuracy"] = wilson_interval(int(is_right(gold, predicted).sum()), len(gold))
     bounds["log_loss"] = mean_interval(row_log_losses(gold, logits))
-    bounds["ece"] = calibration_error_interval(gold, softmax(logits))
+    bounds["ece"] = calibration_error_interval(gold, probabilities(gold, logits))
     if values.get("roc_auc") is not None:
         for name, draws in resampled_rankings(gold, logits, NUM_RESAMPLES, seed).items():
             low, high = np.quantile(draws[np.isfinite(draws)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -79,22 +79,28 @@ def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]
     return _png(figure)
 
 
-def reliability_plot(bins: Reliability) -> bytes:
-    """Accuracy against confidence, with 95 % binomial bars; on the dashed line the two agree."""
+def reliability_plot(bins: Reliability, *, of_each_label: bool = False) -> bytes:
+    """Accuracy against confidence, with 95 % binomial bars; on the dashed line the two agree.
+
+    Args:
+        bins: what is shown.
+        of_each_label: they are of the score of every label in every row, not of the predicted label.
+    """
+    stated, seen = ("score of a label", "share of rows with it") if of_each_label else ("confidence", "accuracy")
     figure, axes = _figure(5.2, 4.2)
     deviation = 1.96 * np.sqrt(bins.accuracy * (1 - bins.accuracy) / bins.count)
     low = np.minimum(deviation, bins.accuracy)
     high = np.minimum(deviation, 1 - bins.accuracy)
-    axes.plot([0, 1], [0, 1], linestyle="--", color=_GREY, linewidth=1, label="confidence = accuracy")
+    axes.plot([0, 1], [0, 1], linestyle="--", color=_GREY, linewidth=1, label=f"{stated} = {seen}")
     axes.errorbar(
         bins.confidence, bins.accuracy, yerr=[low, high], fmt="o", color=_BLUE, ecolor=_BLUE, elinewidth=1,
-        capsize=2, markersize=5, label=f"{len(bins.count)} bins of about {int(np.median(bins.count)):,} rows",
+        capsize=2, markersize=5, label=f"{len(bins.count)} bins of about {int(np.median(bins.count)):,} {'scores' if of_each_label else 'rows'}",
     )  # fmt: skip
     least = max(0.0, min(float(bins.confidence.min()), float(bins.accuracy.min())) - 0.1)
     axes.set_xlim(least, 1.01)
     axes.set_ylim(least, 1.01)
-    axes.set_xlabel("confidence in the predicted label")
-    axes.set_ylabel("accuracy")
+    axes.set_xlabel(stated if of_each_label else "confidence in the predicted label")
+    axes.set_ylabel(seen)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.legend(loc="upper left", frameon=False, fontsize=9)
     return _png(figure)

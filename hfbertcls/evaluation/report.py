@@ -10,9 +10,9 @@ from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.abstaining import accuracy_by_coverage
 from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.intervals import score_with_intervals
-from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, softmax
+from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, probabilities
 from hfbertcls.evaluation.slices import slices_of
-from hfbertcls.evaluation.temperature import calibration_figures
+from hfbertcls.evaluation.temperature import Temperature, calibration_figures
 from hfbertcls.modeling.predictions import Predictions
 
 
@@ -93,9 +93,11 @@ def split_figures(
     predictions: Predictions,
     predictions_sha256: str,
     baselines: Mapping[str, Any] | None,
-    temperature: float | None = None,
+    temperature: Temperature | None = None,
 ) -> dict[str, Any]:
     """Every figure of a split, computed from its predictions alone (and the baselines of the same rows).
+
+    Where a text can have several labels there is no confusion matrix, and no table of what abstaining gives.
 
     Args:
         predictions: of the weights as they are.
@@ -104,16 +106,18 @@ def split_figures(
         temperature: that the weights contain; None where they contain none.
     """
     gold, logits, names = predictions.gold, predictions.logits, predictions.label_names
+    thresholds, one_label = predictions.thresholds, predictions.thresholds is None
     per_label = per_label_scores(gold, predictions.predicted, len(names))
+    intervals = score_with_intervals(gold, logits, thresholds=thresholds)
     return {
         "rows": len(predictions),
         "predictions_sha256": predictions_sha256,
-        "metrics": {name: asdict(interval) for name, interval in score_with_intervals(gold, logits).items()},
+        "metrics": {name: asdict(interval) for name, interval in intervals.items()},
         "per_label": dict(zip(names, per_label, strict=True)),
-        "confusion_matrix": confusion_matrix(gold, predictions.predicted, len(names)).tolist(),
-        "reliability": reliability(gold, softmax(logits)).as_rows(),
+        "confusion_matrix": confusion_matrix(gold, predictions.predicted, len(names)).tolist() if one_label else None,
+        "reliability": reliability(gold, probabilities(gold, logits)).as_rows(),
         "slices": slices_of(predictions),
-        "abstaining": accuracy_by_coverage(gold, logits),
+        "abstaining": accuracy_by_coverage(gold, logits) if one_label else [],
         "calibration": None if temperature is None else calibration_figures(gold, logits, temperature),
         "baselines": baselines,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.evaluation.scores import Floats, Ids, scores_of_counts
+from hfbertcls.evaluation.scores import Floats, Ids, is_right, scores_of_counts, scores_of_label_sets
 
 
 NUM_RESAMPLES = 2_000
@@ -63,6 +63,69 @@ class CountedRows:
         return sums
 
 
+@dataclass(frozen=True)
+class CountedLabelSets:
+    """The same of rows that can have several labels: counted by the labels that they have and that they are given.
+
+    Args:
+        counts: rows of each kind, of shape `(kinds,)`.
+        gold: 1 for each label that a kind has, of shape `(kinds, num_labels)`.
+        predicted: 1 for each label that it is given, of the same shape.
+    """
+
+    counts: Counts
+    gold: Ids
+    predicted: Ids
+
+    @classmethod
+    def of(cls, gold: Ids, predicted: Ids) -> "CountedLabelSets":
+        """Count rows with the given labels, both of shape `(n, num_labels)`."""
+        counts, kinds = count_kinds(gold, predicted)
+        return cls(counts, *kinds)
+
+    def scores(self, tables: Counts) -> dict[str, Floats]:
+        """Accuracy, F1 averages and Hamming loss of tables of shape `(tables, kinds)`."""
+        drawn = tables.astype(np.float64)
+        return scores_of_label_sets(
+            drawn[:, is_right(self.gold, self.predicted)].sum(axis=1), *self._sums(drawn), drawn.sum(axis=1)
+        )
+
+    def f1_by_label(self, tables: Counts) -> Floats:
+        """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
+        hits, gold, predicted = self._sums(tables.astype(np.float64))
+        occurs = gold + predicted
+        f1: Floats = np.divide(2.0 * hits, occurs, out=np.full(hits.shape, np.nan), where=occurs > 0)
+        return f1
+
+    def _sums(self, drawn: Floats) -> tuple[Floats, Floats, Floats]:
+        hits, gold, predicted = (
+            drawn @ one.astype(np.float64) for one in (self.gold * self.predicted, self.gold, self.predicted)
+        )
+        return hits, gold, predicted
+
+
+def count_kinds(*answers: Ids) -> tuple[Counts, list[Ids]]:
+    """Count rows that have the same labels in every one of several arrays.
+
+    Args:
+        answers: each 1 for each label of a row, of shape `(n, num_labels)`.
+
+    Returns:
+        Rows of each kind, of shape `(kinds,)`, and the labels of each kind, one array of shape `(kinds, num_labels)` for each
+        that was given.
+    """
+    beside = np.concatenate(answers, axis=1).astype(np.int8)
+    _, first, counts = np.unique(np.packbits(beside, axis=1), axis=0, return_index=True, return_counts=True)
+    return counts.astype(np.int64), [one[first].astype(np.int64) for one in answers]
+
+
+def count_rows(gold: Ids, predicted: Ids, num_labels: int) -> CountedRows | CountedLabelSets:
+    """Count rows by what they have and are given, whichever form that has."""
+    if gold.ndim == 2:
+        return CountedLabelSets.of(gold, predicted)
+    return CountedRows.of(gold, predicted, num_labels)
+
+
 def resampled_tables(counts: Counts, width: int, seed: int) -> Iterator[Counts]:
     """Yield tables of shape `(some, kinds)` of resamples of the rows, NUM_RESAMPLES in all.
 
@@ -100,13 +163,13 @@ def count_intervals(gold: Ids, predicted: Ids, num_labels: int, level: float, se
     """Ends of the BCa interval of each figure that follows from counts (Efron, J. Am. Stat. Assoc. 82, 1987).
 
     Args:
-        gold: ids of shape `(n,)`.
-        predicted: ids of the same shape.
+        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
+        predicted: the same of what was predicted.
         num_labels: how many labels there are.
         level: of confidence, such as 0.95.
         seed: of the resampling.
     """
-    rows = CountedRows.of(gold, predicted, num_labels)
+    rows = count_rows(gold, predicted, num_labels)
     values = {name: float(value[0]) for name, value in rows.scores(rows.counts[None]).items()}
     if len(gold) == 1:
         return {name: (value, value) for name, value in values.items()}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hfbertcls.evaluation.intervals import LEVEL, Interval, wilson_interval
 from hfbertcls.evaluation.resampling import count_intervals
-from hfbertcls.evaluation.scores import Ids, label_scores
+from hfbertcls.evaluation.scores import Ids, is_right, label_scores
 from hfbertcls.modeling.predictions import Predictions
 
 
@@ -53,8 +53,8 @@ def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids)
     """Accuracy and macro F1 of each slice with 95 % intervals, the weakest one, and whether they differ at all.
 
     Args:
-        gold: ids of shape `(n,)`.
-        predicted: ids of the same shape.
+        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
+        predicted: the same of what was predicted.
         names: of the slices.
         members: the slice of each row, of shape `(n,)`.
 
@@ -79,7 +79,7 @@ def _figures(gold: Ids, predicted: Ids) -> dict[str, Any]:
         return {"accuracy": None, "f1_macro": None}
     values = label_scores(gold, predicted)
     bounds = count_intervals(gold, predicted, int(max(gold.max(), predicted.max())) + 1, LEVEL, seed=0)
-    bounds["accuracy"] = wilson_interval(int((gold == predicted).sum()), len(gold))
+    bounds["accuracy"] = wilson_interval(int(is_right(gold, predicted).sum()), len(gold))
     return {name: asdict(Interval(values[name], *bounds[name])) for name in ("accuracy", "f1_macro")}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ModelError, listing
-from hfbertcls.modeling.heads import undo_calibration
+from hfbertcls.modeling.heads import forget_calibration, undo_calibration
 from hfbertcls.modeling.loading import ModelSource, load_for_inference
 
 
@@ -22,7 +22,7 @@ def average_models(sources: Sequence[ModelSource]) -> "PreTrainedModel":
         sources: at least one.
 
     Returns:
-        A model in fp32, in evaluation mode, that holds no temperature.
+        A model in fp32, in evaluation mode, that holds no temperature and states no thresholds.
 
     Raises:
         ModelError: if one cannot be loaded, if they differ in the names or shapes of their weights, or in a buffer of
@@ -56,6 +56,7 @@ def average_models(sources: Sequence[ModelSource]) -> "PreTrainedModel":
                     f"{sources[0].public_name!r} and {source.public_name!r} cannot be averaged: {name!r} holds whole numbers that "
                     "differ, and there is no mean of these. Average models of one encoder"
                 )
+    forget_calibration(model.config)  # (thresholds of one of them)
     with torch.no_grad():
         for name, value in model.state_dict().items():
             value.copy_(sums[name] / len(sources) if value.is_floating_point() else sums[name])

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ TEMPERATURE = "hfbertcls_temperature"
 """The key of `config.json` that holds the temperature which the weights contain; of several labels a text, one for each."""
 THRESHOLDS = "hfbertcls_thresholds"
 """The key of `config.json` with the scores from which a classifier of several labels a text gives each label."""
-MULTI_LABEL = "multi_label_classification"
+MULTI_LABEL: Final = "multi_label_classification"
 """The `problem_type` of a classifier whose labels do not exclude each other."""
 
 
@@ -138,7 +138,9 @@ def _scale(model: "PreTrainedModel", factor: npt.ArrayLike) -> None:
 
     layer = output_layer(model)
     with torch.no_grad():
-        for parameter in cast(Any, layer).parameters():  # (the weight of shape (labels, hidden), the bias of (labels,))
+        for parameter in cast(
+            Any, layer
+        ).parameters():  # (the weight of shape (labels, hidden), the bias of (labels,))
             factors = torch.as_tensor(factor, dtype=torch.float64, device=parameter.device)
             factors = factors.reshape(-1, *[1] * (parameter.ndim - 1)) if factors.ndim else factors
             parameter.copy_((parameter.double() * factors).to(parameter.dtype))

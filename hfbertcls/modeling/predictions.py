@@ -37,7 +37,21 @@ def predict_labels(logits: npt.NDArray[np.float32], thresholds: Thresholds | Non
     """
     if thresholds is not None:
         return (sigmoid(logits) >= thresholds).astype(np.int8)
-    return logits.argmax(axis=1).astype(np.int64)
+    ids: npt.NDArray[np.int64] = logits.argmax(axis=1).astype(np.int64)
+    return ids
+
+
+def label_names(answers: npt.NDArray[Any], names: Sequence[str]) -> list[Any]:
+    """What `predict_labels` gives by the names of the labels: one for each row, or a list of them."""
+    known = np.array(names, dtype=object)
+    if answers.ndim == 1:
+        return known[answers].tolist()  # type: ignore[no-any-return]
+    return [known[np.flatnonzero(row)].tolist() for row in answers]
+
+
+def label_cells(answers: npt.NDArray[Any], names: Sequence[str]) -> list[str]:
+    """The same as one text for each row, for tables."""
+    return [one if isinstance(one, str) else "; ".join(one) or "(none)" for one in label_names(answers, names)]
 
 
 @dataclass(frozen=True)
@@ -71,13 +85,6 @@ class Predictions:
         """The predicted labels, in the form of `gold`."""
         return predict_labels(self.logits, self.thresholds)
 
-    def names(self, answers: npt.NDArray[Any]) -> list[str] | list[list[str]]:
-        """Answers in the form of `gold` by the names of their labels: one for each row, or a list of them."""
-        names = np.array(self.label_names, dtype=object)
-        if answers.ndim == 1:
-            return names[answers].tolist()  # type: ignore[no-any-return]
-        return [names[np.flatnonzero(row)].tolist() for row in answers]
-
     def to_parquet(self) -> bytes:
         """The bytes of the predictions file: row, label, prediction, logits, and tokens and slice where they are known.
 
@@ -86,8 +93,8 @@ class Predictions:
         kind = pa.string() if self.thresholds is None else pa.list_(pa.string())
         columns = {
             "row": pa.array(self.rows, pa.int64()),
-            "label": pa.array(self.names(self.gold), kind),
-            "prediction": pa.array(self.names(self.predicted), kind),
+            "label": pa.array(label_names(self.gold, self.label_names), kind),
+            "prediction": pa.array(label_names(self.predicted, self.label_names), kind),
             "logits": pa.array(list(self.logits), pa.list_(pa.float32())),
         }
         if self.tokens is not None:

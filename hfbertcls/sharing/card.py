@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
+from hfbertcls.evaluation.temperature import FEWEST_OF_A_LABEL
 from hfbertcls.resources import resource_dir
 from hfbertcls.sharing.card_metadata import TextClassificationCardData, join_front_matter, split_card
 
@@ -27,8 +28,10 @@ _SAID_OTHERWISE = ("overlap", "leakage", "empty_texts", "missing_labels", "trunc
 METRIC_NAMES = {
     "accuracy": "Accuracy",
     "f1_macro": "Macro F1",
+    "f1_micro": "Micro F1",
     "f1_weighted": "Weighted F1",
     "mcc": "Matthews correlation",
+    "hamming_loss": "Hamming loss",
     "log_loss": "Log loss",
     "ece": "Expected calibration error",
     "roc_auc": "ROC-AUC",
@@ -37,6 +40,16 @@ METRIC_NAMES = {
 _MARKDOWN = str.maketrans(
     {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
+
+
+def is_multi_label(report: Report) -> bool:
+    """Whether a report is one of a classifier that can give several labels to a text."""
+    return bool(report.task["type"] == "multi_label")
+
+
+def metric_names(report: Report) -> dict[str, str]:
+    """The figures of a report in words."""
+    return METRIC_NAMES | ({"accuracy": "Accuracy (all labels right)"} if is_multi_label(report) else {})
 
 
 def render_model_card(report: Report) -> str:
@@ -54,7 +67,8 @@ def render_model_card(report: Report) -> str:
         .render(
             report=report,
             split=shown_split(report),
-            metric_names=METRIC_NAMES,
+            metric_names=metric_names(report),
+            fewest_of_a_label=FEWEST_OF_A_LABEL,
             lower_is_better=LOWER_IS_BETTER,
             few_rows=_FEW_ROWS,
             limits=_limits(report),
@@ -201,7 +215,7 @@ def _limits(report: Report) -> list[str]:
     limits = []
     if split != "test":
         limits.append(
-            "There is no test split: the checkpoint was chosen on the validation split, so the figures above are "
+            f"There is no test split: {_chosen(report)} chosen on the validation split, so the figures above are "
             "somewhat too good."
         )
     shared = report.data.get("overlap", {}).get(f"train/{split}", 0)
@@ -247,6 +261,10 @@ def _limits(report: Report) -> list[str]:
     return limits
 
 
+def _chosen(report: Report) -> str:
+    return "the checkpoint and the thresholds were" if is_multi_label(report) else "the checkpoint was"
+
+
 def difference_of(slices: Mapping[str, Any]) -> str:
     """Whether slices differ by more than chance, in words."""
     p_value = slices["p_value"]
@@ -270,11 +288,11 @@ def _not_stated(report: Report) -> list[str]:
     return [name for key, name in names.items() if not report.card.get(key)]
 
 
-def summary_rows(figures: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:
     """Metric, value and interval of a split, as text: for the terminal."""
     rows = []
-    for name, entry in figures["metrics"].items():
+    for name, entry in report.evaluation[split]["metrics"].items():
         if entry["value"] is not None:
             interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
-            rows.append((METRIC_NAMES[name], format_number(entry["value"]), interval))
+            rows.append((metric_names(report)[name], format_number(entry["value"]), interval))
     return rows

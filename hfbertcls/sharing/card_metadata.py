@@ -165,6 +165,7 @@ def _eval_results(report: Report) -> list[EvalResult]:
             metric_value=round(float(figures["metrics"][name]["value"]), 6),
         )
         for name, kind in _MODEL_INDEX_METRICS.items()
+        if name in figures["metrics"]
     ]
 
 

@@ -12,9 +12,9 @@ from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.scores import softmax
+from hfbertcls.evaluation.scores import probabilities
 from hfbertcls.modeling.loading import ModelSource
-from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.modeling.predictions import Predictions, Thresholds
 from hfbertcls.sharing.card import join_card, render_model_card, shown_split
 
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def task_facts(data: TextDataset, schema: LabelSchema, max_length: int) -> dict[str, Any]:
+def task_facts(
+    data: TextDataset, schema: LabelSchema, max_length: int, thresholds: Thresholds | None = None
+) -> dict[str, Any]:
     """The `task` of a report."""
     return {
         "type": data.task,
@@ -32,6 +34,7 @@ def task_facts(data: TextDataset, schema: LabelSchema, max_length: int) -> dict[
         "label_column": data.label_column,
         "slice_column": data.slice_column,
         "max_length": max_length,
+        **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
     }
 
 
@@ -83,9 +86,12 @@ def write_plots(directory: Path, report: Report, predictions: Predictions, more:
     figures = report.evaluation[shown_split(report)]
     folder = directory / "plots"
     folder.mkdir(parents=True, exist_ok=True)
-    matrix = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
-    bins = reliability(predictions.gold, softmax(predictions.logits))
-    for name, picture in {"confusion_matrix": matrix, "reliability": plots.reliability_plot(bins), **more}.items():
+    several = predictions.thresholds is not None
+    bins = reliability(predictions.gold, probabilities(predictions.gold, predictions.logits))
+    pictures = {"reliability": plots.reliability_plot(bins, of_each_label=several), **more}
+    if not several:
+        pictures["confusion_matrix"] = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
+    for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
 
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from jinja2 import UndefinedError
 
 from hfbertcls.errors import DatasetError, HfBertClsError, ModelError, SharingError, shorten
 from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
 from hfbertcls.evaluation.repeats import average_figures, summary_of_runs
 from hfbertcls.evaluation.report import Report, split_figures
-from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
-from hfbertcls.modeling.heads import TEMPERATURE
+from hfbertcls.evaluation.temperature import FITTED_ON, Temperature, fit_temperature
+from hfbertcls.evaluation.thresholds import fit_thresholds
+from hfbertcls.modeling.heads import TEMPERATURE, THRESHOLDS
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import RENDERER, Fence, render_model_card, sha256_of_text
 from hfbertcls.sharing.card_metadata import OWNED_KEYS, TAG, parse_front_matter, split_card
@@ -132,6 +134,8 @@ def _files(folder: Path, report: Report, fence: Fence) -> Iterator[str]:
         return
     if names != list(report.task["labels"]):
         yield "config.json: its labels are not those of report.json"
+    if report.task.get("thresholds") != config.get(THRESHOLDS):
+        yield f"config.json: its {THRESHOLDS} are not those that report.json states"
     for name, stated in report.evaluation.items():
         if _temperature(stated) != config.get(TEMPERATURE):
             yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"
@@ -176,8 +180,10 @@ def _learning_curve(report: Report) -> list[str]:
     return [*compare(stated, derived, place), *last]
 
 
-def _temperature(stated: Mapping[str, Any]) -> float | None:
+def _temperature(stated: Mapping[str, Any]) -> Temperature | None:
     value = (stated.get("calibration") or {}).get("temperature")
+    if isinstance(value, list) and all(isinstance(one, float | int) for one in value):
+        return [float(one) for one in value]
     return float(value) if isinstance(value, float | int) else None
 
 
@@ -189,7 +195,7 @@ def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> 
     if digest != stated.get("predictions_sha256"):
         differences.append(f"{place}: its SHA-256 is not the one that report.json states")
     try:
-        predictions = Predictions.from_parquet(path.read_bytes(), report.task["labels"])
+        predictions = Predictions.from_parquet(path.read_bytes(), report.task["labels"], report.task.get("thresholds"))
     except (HfBertClsError, OSError, ValueError) as err:
         return [*differences, f"{place}: it cannot be read ({shorten(str(err), 120)})"]
     temperature = _temperature(stated)
@@ -197,27 +203,31 @@ def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> 
     derived.pop("predictions_sha256")
     differences += compare({key: stated.get(key) for key in derived}, derived, f"report.json: evaluation.{name}")
     if temperature is not None and name == FITTED_ON:
-        fitted = fit_temperature(predictions.gold, predictions.logits * temperature)
-        if fitted is None or not isclose(fitted, temperature, rel_tol=_FITTING_TOLERANCE):
-            differences.append(
-                f"report.json: evaluation.{name}.calibration.temperature states {temperature:g}, the files give {fitted}"
-            )
+        before = (predictions.logits * np.asarray(temperature)).astype(np.float32)
+        fitted = fit_temperature(predictions.gold, before)
+        place = f"report.json: evaluation.{name}.calibration.temperature"
+        differences += compare(temperature, fitted, place, _FITTING_TOLERANCE)
+    if predictions.thresholds is not None and name == FITTED_ON:
+        chosen = fit_thresholds(predictions.gold, predictions.logits).tolist()
+        differences += compare(report.task["thresholds"], chosen, "report.json: task.thresholds")
     counts = {label: row["support"] for label, row in derived["per_label"].items()}
     facts = report.data["splits"].get(name, {})
     differences += compare(facts.get("label_counts", {}), counts, f"report.json: data.splits.{name}.label_counts")
     return differences
 
 
-def compare(stated: Any, derived: Any, place: str) -> list[str]:
-    """Name each value that differs, by its path."""
+def compare(stated: Any, derived: Any, place: str, tolerance: float = _TOLERANCE) -> list[str]:
+    """Name each value that differs, by its path; `tolerance` is relative."""
     if isinstance(stated, Mapping) and isinstance(derived, Mapping):
         keys = list(dict.fromkeys([*stated, *derived]))
-        return [line for key in keys for line in compare(stated.get(key), derived.get(key), f"{place}.{key}")]
+        return [
+            line for key in keys for line in compare(stated.get(key), derived.get(key), f"{place}.{key}", tolerance)
+        ]
     if isinstance(stated, list) and isinstance(derived, list) and len(stated) == len(derived):
         pairs = enumerate(zip(stated, derived, strict=True))
-        return [line for index, (one, other) in pairs for line in compare(one, other, f"{place}[{index}]")]
+        return [line for index, (one, other) in pairs for line in compare(one, other, f"{place}[{index}]", tolerance)]
     if isinstance(stated, float | int) and isinstance(derived, float | int) and not isinstance(stated, bool):
-        same = isclose(stated, derived, rel_tol=_TOLERANCE, abs_tol=1e-9)
+        same = isclose(stated, derived, rel_tol=tolerance, abs_tol=1e-9)
     else:
         same = stated == derived
     return [] if same else [f"{place} states {shorten(str(stated))}, the files give {shorten(str(derived))}"]

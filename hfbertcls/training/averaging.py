@@ -10,6 +10,7 @@ from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.evaluation.repeats import rank
 from hfbertcls.evaluation.scores import classification_scores
 from hfbertcls.evaluation.temperature import fit_temperature
+from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_tokenizer
@@ -42,7 +43,7 @@ def greedy_members(
 def value_of_average(
     places: Sequence[Path], validation: TokenizedSplit, device: Any, metric: str, *, calibrated: bool
 ) -> float | None:
-    """What the average of runs scores on validation, with the temperature that it would be given.
+    """What the average of runs scores on validation, with the temperature (and thresholds) that it would be given.
 
     Args:
         places: the directories of the runs.
@@ -57,9 +58,12 @@ def value_of_average(
     logits = score(model, load_tokenizer(sources[0]), validation)
     del model
     free_memory()
-    gold = np.asarray(validation.dataset["labels"], dtype=np.int64)
+    gold = validation.gold
     temperature = fit_temperature(gold, logits) if calibrated else None
-    return classification_scores(gold, logits if temperature is None else logits / temperature)[metric]
+    if temperature is not None:
+        logits = (logits / np.asarray(temperature)).astype(np.float32)
+    thresholds = fit_thresholds(gold, logits) if gold.ndim == 2 else None
+    return classification_scores(gold, logits, thresholds)[metric]
 
 
 def facts_of_average(best_run: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: 
     model.to(device)
     tokenizer = load_tokenizer(source)
     logits = score(model, tokenizer, validation)
-    temperature = fit_temperature(np.asarray(validation.dataset["labels"], dtype=np.int64), logits)
+    temperature = fit_temperature(validation.gold, logits)
     if temperature is None:
         say(f"  note: the scores are not calibrated: that needs {FEWEST_ROWS} validation rows and logits that differ")
         return
@@ -54,7 +54,7 @@ def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: 
         dataset=validation.dataset.select(range(min(_ROWS_CHECKED, len(logits)))),
         num_tokens=validation.num_tokens[:_ROWS_CHECKED],
     )
-    expected = logits[:_ROWS_CHECKED] / temperature
+    expected = logits[:_ROWS_CHECKED] / np.asarray(temperature)
     if not np.allclose(score(model, tokenizer, some), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
         say("  note: the scores are not calibrated: the last linear layer of this model does not give its logits")
         return
@@ -62,4 +62,8 @@ def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: 
         model.save_pretrained(folder)
         for written in Path(folder).iterdir():
             written.replace(staging / written.name)
-    say(f"Calibrated on the validation split: the last layer is divided by a temperature of {temperature:g}")
+    if isinstance(temperature, list):
+        values = f"a temperature for each label, {min(temperature):g} to {max(temperature):g}"
+    else:
+        values = f"a temperature of {temperature:g}"
+    say(f"Calibrated on the validation split: the last layer is divided by {values}")

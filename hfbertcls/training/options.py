@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing, shorten
-from hfbertcls.evaluation.scores import BINARY_METRICS, METRICS
+from hfbertcls.evaluation.scores import ALL_METRICS, metrics_for
 from hfbertcls.registry import CALLBACKS, register
 from hfbertcls.sharing.card import CARD_FACTS
 from hfbertcls.sharing.output_directory import OutputDirectory
@@ -57,6 +57,30 @@ def seed_of(options: TrainingOptions) -> int:
     return int(options.arguments.get("seed", 42))
 
 
+def metric_of(options: TrainingOptions) -> str:
+    """The figure that chooses the checkpoint."""
+    return str(options.arguments.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
+
+
+def check_for_task(options: TrainingOptions, num_labels: int, *, several: bool) -> None:
+    """Find which options do not fit the labels of the data.
+
+    Args:
+        options: of the run.
+        num_labels: how many labels there are.
+        several: whether a text can have several of them.
+
+    Raises:
+        ConfigurationError: for the first thing that does not fit.
+    """
+    metric, known = metric_of(options), (*metrics_for(num_labels, several=several), "loss")
+    kind = f"{num_labels} labels, of which a text can have {'several' if several else 'one'}"
+    if metric not in known:
+        raise ConfigurationError(f"--metric {metric} is not defined for {kind}. Choose one of {', '.join(known)}")
+    if several and float(options.arguments.get("label_smoothing_factor") or 0):
+        raise ConfigurationError(f"--label-smoothing-factor is not defined for {kind}. Leave it out")
+
+
 def check_options(options: TrainingOptions) -> None:
     """Find what is wrong with the options before anything is read.
 
@@ -77,8 +101,7 @@ def check_options(options: TrainingOptions) -> None:
             raise ConfigurationError(
                 "the fact 'widget' of the card must be a list of texts to try, none of them empty"
             )
-    metric = str(options.arguments.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
-    known = (*METRICS, *BINARY_METRICS, "loss")
+    metric, known = metric_of(options), (*ALL_METRICS, "loss")
     if metric not in known:
         raise ConfigurationError(
             f"--metric {metric} is not known{did_you_mean(metric, known)}. Choose one of {', '.join(known)}"

@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
-from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.data.tokenization import TokenizedSplit, gold_of
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.evaluation.scores import is_right
+from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import in_bf16, score
-from hfbertcls.modeling.heads import temperature_of
+from hfbertcls.modeling.heads import MULTI_LABEL, temperature_of, write_thresholds
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
-from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.modeling.predictions import Predictions, Thresholds, label_cells, predict_labels
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
 from hfbertcls.sharing.model_repository import (
     data_facts,
@@ -84,21 +87,25 @@ def report_on_training(
     data, schema, tokenized, staging = given.data, given.schema, given.tokenized, directory.staging
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(device)
-    gold = {name: np.asarray(tokenized[name].dataset["labels"], dtype=np.int64) for name in tokenized}
+    gold = {name: split.gold for name, split in tokenized.items()}
+    thresholds: Thresholds | None = None
     baselines = Baselines(data.splits["train"].texts, gold["train"])
     tokenizer = load_tokenizer(ModelSource(str(staging)))
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         logits = score(model, tokenizer, tokenized[name])
+        if name == "validation" and data.task == "multi_label":
+            thresholds = _fitted_thresholds(staging, gold[name], logits)
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
         tokens = tokenized[name].num_tokens
-        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names, tokens, slices)
+        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names, tokens, slices, thresholds)
         digest = write_predictions(staging, name, predictions)
         beside = baselines.scores(data.splits[name].texts, gold[name])
         evaluation[name] = split_figures(predictions, digest, beside, temperature_of(model.config))
         if name == "validation" and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
             rough = score(in_bf16(model), tokenizer, tokenized[name])
-            evaluation[name]["bf16_agreement"] = float((rough.argmax(axis=1) == predictions.predicted).mean())
+            same = is_right(predictions.predicted, predict_labels(rough, thresholds))
+            evaluation[name]["bf16_agreement"] = float(same.mean())
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
@@ -106,7 +113,7 @@ def report_on_training(
     facts_of_training = training()
     examples = _examples(data.splits[name], predictions, publish_examples, seed)
     report = Report(
-        task=task_facts(data, schema, tokenized["train"].max_length),
+        task=task_facts(data, schema, tokenized["train"].max_length, thresholds),
         model=model_facts(given.source, model, staging / "model.safetensors"),
         data={**data_facts(data, facts), "doctor": given.doctor},
         evaluation=evaluation,
@@ -151,16 +158,19 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     lengths = np.array([len(ids) for ids in validation["input_ids"]], dtype=np.int64)
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])
     tokenized = TokenizedSplit(plain.add_column("length", lengths), lengths, max_length, 0)
-    gold = np.asarray(validation["labels"], dtype=np.int64)
-    predictions = Predictions(np.arange(len(gold)), gold, score(model, tokenizer, tokenized), labels, lengths)
+    gold, logits = gold_of(validation), score(model, tokenizer, tokenized)
+    several = model.config.problem_type == MULTI_LABEL
+    thresholds = _fitted_thresholds(staging, gold, logits) if several else None
+    predictions = Predictions(np.arange(len(gold)), gold, logits, labels, lengths, thresholds=thresholds)
     source = str(card.get("dataset") or "data that the author did not name")
     splits = {name: _bare_facts(dataset, labels) for name, dataset in datasets_by_name.items()}
     base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")
     is_hub_id = base.count("/") == 1 and not Path(base).expanduser().exists()
     report = Report(
         task={
-            "type": "single_label", "labels": list(labels), "text_column": None, "text_pair_column": None,
-            "label_column": None, "max_length": max_length,
+            "type": "multi_label" if several else "single_label", "labels": list(labels), "text_column": None,
+            "text_pair_column": None, "label_column": None, "max_length": max_length,
+            **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
         },
         model={**model_facts(ModelSource(base), model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
         data={
@@ -187,9 +197,17 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     return report
 
 
+def _fitted_thresholds(staging: Path, gold: npt.NDArray[Any], logits: npt.NDArray[np.float32]) -> Thresholds:
+    """Choose from which score on each label is given, on the validation split, and state it in the staged configuration."""
+    thresholds = fit_thresholds(gold, logits)
+    write_thresholds(staging, thresholds.tolist())
+    return thresholds
+
+
 def _bare_facts(dataset: Any, labels: Sequence[str]) -> dict[str, Any]:
     """What is known of a split of which only token ids and labels are known."""
-    counts = np.bincount(np.asarray(dataset["labels"], dtype=np.int64), minlength=len(labels))
+    gold = gold_of(dataset)
+    counts = gold.sum(axis=0) if gold.ndim == 2 else np.bincount(gold, minlength=len(labels))
     return {
         "rows": len(dataset), "rows_read": len(dataset), "dropped": {}, "sha256": None,
         "label_counts": dict(zip(labels, map(int, counts), strict=True)), "truncated_rows": None,
@@ -200,13 +218,15 @@ def _bare_facts(dataset: Any, labels: Sequence[str]) -> dict[str, Any]:
 def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int) -> list[dict[str, Any]]:
     """Rows drawn from a split (seeded), for the card: only if somebody asked for them."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
-    texts, labels = split.texts, split.labels
+    texts = split.texts
+    names = predictions.label_names
+    labels, predicted = (label_cells(answers, names) for answers in (predictions.gold, predictions.predicted))
     return [
         {
             "row": int(split.rows[position]),
             "text": texts[position] if len(texts[position]) <= 300 else f"{texts[position][:299]}…",
             "label": labels[position],
-            "prediction": predictions.label_names[predictions.predicted[position]],
+            "prediction": predicted[position],
         }
         for position in drawn
     ]

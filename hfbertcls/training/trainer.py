@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
 from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
@@ -42,13 +43,19 @@ logger = logging.get_logger(__name__)
 def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """The figures of an evaluation: those of the report, without intervals.
 
+    Where a text can have several labels, each is given from that score on which serves its F1 best on these rows, as after
+    training.
+
     Args:
-        prediction (`EvalPrediction`): logits of shape `(n, num_labels)` and label ids of shape `(n,)`.
+        prediction (`EvalPrediction`): logits of shape `(n, num_labels)`, and label ids of shape `(n,)` or the labels of each
+            row, of shape `(n, num_labels)`.
     """
     raw = prediction.predictions
     logits = np.asarray(raw[0] if isinstance(raw, tuple) else raw, dtype=np.float32)
     gold = np.asarray(prediction.label_ids, dtype=np.int64)
-    return {name: value for name, value in classification_scores(gold, logits).items() if value is not None}
+    thresholds = fit_thresholds(gold, logits) if gold.ndim == 2 else None
+    scores = classification_scores(gold, logits, thresholds)
+    return {name: value for name, value in scores.items() if value is not None}
 
 
 class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientTrainer, PaddingFreeTrainer):
