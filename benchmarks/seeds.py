@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hfbertcls import Predictions, TrainingOptions, compare_models, load_text_dataset, train_and_evaluate
-from hfbertcls.evaluation.compare import compare_predictions
+from hfbertcls.evaluation.compare import Contender, compare_predictions
 from hfbertcls.quickstart import model_directory
 
 
@@ -53,7 +53,7 @@ def main() -> None:
             path = directory / "predictions" / "test.parquet"
             found.append(Predictions.from_parquet(path.read_bytes(), report.task["labels"]))
         verdicts = [
-            compare_predictions(one.gold, one.logits, other.logits, one.label_names).verdict
+            compare_predictions(one.gold, Contender(one.logits), Contender(other.logits), one.label_names).verdict
             for one, other in itertools.combinations(found, 2)
         ]
         apart = sum("is better" in verdict for verdict in verdicts)

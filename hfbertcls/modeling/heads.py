@@ -101,9 +101,8 @@ def fold_temperature(model: "PreTrainedModel", temperature: float | Sequence[flo
     Raises:
         ModelError: if the model has no last linear layer, or holds a temperature already.
     """
-    earlier = temperature_of(model.config)
-    if earlier is not None:
-        raise ModelError(f"the weights already contain a temperature ({earlier}). Call undo_calibration first")
+    if temperature_of(model.config) is not None:
+        raise ModelError("the weights already contain a temperature. Call undo_calibration first")
     _scale(model, np.reciprocal(np.asarray(temperature, dtype=np.float64)))
     setattr(model.config, TEMPERATURE, np.asarray(temperature, dtype=np.float64).tolist())
 

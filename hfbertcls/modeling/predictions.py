@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbertcls.data.dataset import LabelSchema
@@ -126,16 +127,16 @@ class Predictions:
                 "the predictions file has one label a row where lists are expected, or the other way round. Use the "
                 "predictions of this model"
             )
-        try:
-            gold = LabelSchema(tuple(label_names)).encode_column(labels)
-        except DatasetError as err:
+        found = pc.list_flatten(labels) if thresholds is not None else labels
+        unknown = set(pc.unique(found).to_pylist()) - set(label_names)
+        if unknown:
             raise DatasetError(
-                f"the predictions file has labels that the model has not: {err}. The model has {listing(label_names)}. Use "
-                "the predictions of this model"
-            ) from err
+                f"the predictions file has labels that the model has not: {listing(sorted(unknown))}. "
+                f"The model has {listing(label_names)}. Use the predictions of this model"
+            )
         return cls(
             rows=table.column("row").to_numpy(),
-            gold=gold,
+            gold=LabelSchema(tuple(label_names)).encode_column(labels),
             logits=np.array(table.column("logits").to_pylist(), dtype=np.float32).reshape(-1, len(label_names)),
             label_names=tuple(label_names),
             tokens=table.column("tokens").to_numpy() if "tokens" in table.column_names else None,

@@ -1,6 +1,6 @@
 import pytest
 
-from hfbertcls.data.checks import require_single_label, require_trainable, similar_labels
+from hfbertcls.data.checks import require_labelled_texts, require_trainable, similar_labels
 from hfbertcls.data.dataset import LabelSchema
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.errors import DatasetError
@@ -88,12 +88,11 @@ def test_similar_means_equal_but_for_capitals_blanks_and_unicode_form():
             "text,text_pair,label\na,b,x\n",
             "pairs .'text' and 'text_pair'.*file without the column 'text_pair'",
         ),
-        ("a.jsonl", '{"text": "a", "labels": ["x", "y"]}\n', "lists of labels in 'labels'.*one label for each row"),
         ("a.csv", "text,label\n" + "".join(f"t,{n}.5\n" for n in range(30)), "regression is not supported.*--task"),
     ],
 )
-def test_pairs_lists_and_numbers_are_refused(tmp_path, name, content, message):
+def test_pairs_and_numbers_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     dataset = load_text_dataset(str(tmp_path / name), make_splits=False)
     with pytest.raises(DatasetError, match=message):
-        require_single_label(dataset)
+        require_labelled_texts(dataset)

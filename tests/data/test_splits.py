@@ -88,10 +88,18 @@ def test_split_by_works_with_a_rare_label():
     ids=["numbers", "lists"],
 )
 @pytest.mark.parametrize("split_by", [None, "user"])
-def test_numbers_and_lists_are_cut_at_random(labels, split_by):
+def test_numbers_and_lists_are_cut_too(labels, split_by):
     cut, how = complete_splits({"train": split(labels, user=[str(n) for n in range(100)])}, 0, split_by)
     assert [len(part) for part in cut.values()] == [80, 10, 10]
-    assert ("at random" in how) == (split_by is None)
+    expected = "at random" if pa.types.is_floating(labels.type) else "by the rarest label of each row"
+    assert (expected in how) == (split_by is None)
+
+
+def test_each_part_gets_its_share_of_a_rare_label_beside_a_frequent_one():
+    labels = pa.array([["often"]] * 560 + [["often", "rarely"]] * 40)
+    cut, _ = complete_splits({"train": split(labels)}, 0)
+    counts = {name: sum("rarely" in names for names in part.labels) for name, part in cut.items()}
+    assert counts == {"train": 32, "validation": 4, "test": 4}
 
 
 @pytest.mark.parametrize(("labels", "counts"), [(["a"], "1, with 1"), (["a", "b", "c", "d"], "4, with 4")])

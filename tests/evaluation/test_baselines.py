@@ -4,6 +4,7 @@ from sklearn import metrics
 
 from hfbertcls.evaluation import baselines
 from hfbertcls.evaluation.baselines import TfidfBaseline, majority_baseline
+from hfbertcls.modeling.predictions import predict_labels
 
 
 def test_majority_answers_the_most_frequent_training_label():
@@ -44,3 +45,46 @@ def test_of_many_rows_a_seeded_part_is_drawn(monkeypatch):
     first, again = (TfidfBaseline(texts, labels, seed=3).scores(texts, labels) for _ in range(2))
     assert first == again
     assert first["train_rows"] == 50
+
+
+def several_labels(rows=300, seed=0):
+    """Texts whose words say which of three labels they have, with some noise."""
+    generator = np.random.default_rng(seed)
+    gold = (generator.random((rows, 3)) < (0.5, 0.3, 0.1)).astype(np.int8)
+    texts = []
+    for row in gold:
+        seen = np.where(generator.random(3) < 0.9, row, 0)
+        texts.append(
+            " ".join(["a", "text", *(word for word, on in zip(("red", "green", "blue"), seen, strict=True) if on)])
+        )
+    return texts, gold
+
+
+def test_of_several_labels_the_most_frequent_set_is_the_answer():
+    train, gold = np.int8([[1, 1], [1, 1], [1, 0]]), np.int8([[1, 1], [0, 0]])
+    found = majority_baseline(train, gold)
+    assert found == {"accuracy": 0.5, "f1_macro": pytest.approx(2 / 3)}
+
+
+def test_words_tell_several_labels_with_thresholds_from_rows_that_the_regressions_did_not_see():
+    baseline = TfidfBaseline(*several_labels())
+    texts, gold = several_labels(seed=1)
+    scores = baseline.scores(texts, gold)
+    assert scores["f1_macro"] > 0.85
+    assert scores["train_rows"] == 300
+    predicted = predict_labels(baseline.logits(texts, 3), baseline.thresholds)
+    assert scores["accuracy"] == metrics.accuracy_score(gold, predicted)
+    assert baseline.num_parameters > 3
+
+
+def test_a_label_that_no_training_row_has_is_not_given():
+    texts, gold = several_labels()
+    gold[:, 2] = 0
+    baseline = TfidfBaseline(texts, gold)
+    assert np.isfinite(baseline.logits(texts[:5], 3)).all()
+    assert predict_labels(baseline.logits(texts, 3), baseline.thresholds)[:, 2].sum() == 0
+
+
+def test_of_many_rows_with_many_labels_so_many_are_drawn_as_can_be_learnt(monkeypatch):
+    monkeypatch.setattr(baselines, "_MAX_ANSWERS", 300)
+    assert TfidfBaseline(*several_labels()).train_rows == 100

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar
 
-from hfbertcls.evaluation.compare import Difference, compare_predictions, mcnemar_exact, rows_needed, verdict
+from hfbertcls.evaluation.compare import (
+    Contender,
+    Difference,
+    compare_predictions,
+    mcnemar_exact,
+    rows_needed,
+    verdict,
+)
 from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.scores import classification_scores
 
@@ -18,7 +25,7 @@ def pair(rows=500, num_labels=4, skill_a=2.0, skill_b=2.0, seed=0):
     for skill in (skill_a, skill_b):
         own = shared + 0.7 * generator.normal(size=(rows, num_labels))
         own[np.arange(rows), gold] += skill
-        logits.append(own.astype(np.float32))
+        logits.append(Contender(own.astype(np.float32)))
     return gold, *logits
 
 
@@ -41,7 +48,7 @@ def test_no_disagreement_is_no_surprise():
 def test_the_figures_of_both_stand_beside_their_difference():
     gold, a, b = pair(skill_b=2.5)
     found = compare_predictions(gold, a, b, names())
-    scores_a, scores_b = classification_scores(gold, a), classification_scores(gold, b)
+    scores_a, scores_b = (classification_scores(gold, one.logits) for one in (a, b))
     for name, row in found.metrics.items():
         assert (row.a, row.b) == (scores_a[name], scores_b[name])
         assert row.difference == row.b - row.a
@@ -87,7 +94,7 @@ def test_equal_skill_is_told_apart_in_at_most_one_of_twenty_and_the_interval_cov
 
 def test_so_many_rows_find_the_difference_in_four_of_five_samples():
     gold, a, b = pair(200_000, skill_b=2.15)
-    right_a, right_b = a.argmax(axis=1) == gold, b.argmax(axis=1) == gold
+    right_a, right_b = a.predicted == gold, b.predicted == gold
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     needed = rows_needed(only_a, only_b, len(gold))
     found = []
@@ -113,15 +120,15 @@ def test_the_verdict_needs_both_the_test_and_the_interval(difference, p_value, n
 
 def test_labels_are_tested_with_regard_to_their_number():
     gold, a, b = pair(600)
-    b[gold == 1, 1] += 6
+    b.logits[gold == 1, 1] += 6
     found = compare_predictions(gold, a, b, names()).per_label
     assert found["label 1"]["p_value"] < 0.001
     assert min(found[name]["p_value"] for name in ("label 0", "label 2", "label 3")) > 0.01
 
 
 def test_one_row_has_no_interval_and_no_verdict():
-    gold, a = np.array([0]), np.float32([[1, 0]])
-    found = compare_predictions(gold, a, a[:, ::-1], names(2))
+    gold, a = np.array([0]), Contender(np.float32([[1, 0]]))
+    found = compare_predictions(gold, a, a.in_order([1, 0]), names(2))
     assert found.metrics["accuracy"].difference == -1
     assert "cannot tell them apart" in found.verdict
 

@@ -5,6 +5,7 @@ import pytest
 
 from hfbertcls.evaluation.scores import row_log_losses, softmax
 from hfbertcls.evaluation.temperature import calibration_figures, fit_temperature
+from hfbertcls.modeling.predictions import sigmoid
 
 
 def overconfident(temperature, rows=20_000, num_labels=4, seed=0):
@@ -60,3 +61,40 @@ def test_what_it_did_is_told_from_the_logits_after_it():
     assert figures["log_loss_after"] < figures["log_loss_before"]
     assert figures["ece_after"] < 0.01 < 0.1 < figures["ece_before"]
     assert (figures["temperature"], figures["fitted_on"]) == (2.0, "validation")
+
+
+def several_labels(temperatures, shares, rows=20_000, seed=0):
+    """Each label drawn by the sigmoid of `logits / temperature`, for about a share of the rows."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(rows, len(shares))) * 2 + np.log(np.asarray(shares) / (1 - np.asarray(shares)))
+    gold = (generator.random(logits.shape) < sigmoid(logits)).astype(np.int8)
+    return gold, (logits * temperatures).astype(np.float32)
+
+
+def test_each_of_several_labels_has_a_temperature_of_its_own():
+    planted = [0.4, 1.0, 1.7, 5.0]
+    gold, logits = several_labels(planted, [0.5, 0.3, 0.1, 0.2])
+    assert fit_temperature(gold, logits) == pytest.approx(planted, rel=0.05)
+
+
+def test_labels_with_few_rows_for_or_against_them_share_the_temperature_of_all():
+    gold, logits = several_labels([2.0, 2.0, 2.0], [0.5, 0.5, 0.5], rows=2_000)
+    gold[:, 1], gold[:, 2] = 0, 1
+    gold[:9, 1], gold[:9, 2] = 1, 0
+    first, rare, frequent = fit_temperature(gold, logits)
+    assert rare == frequent != first
+
+
+def test_of_several_labels_too_nothing_is_fitted_to_few_rows_or_logits_that_are_all_zero():
+    gold, logits = several_labels([2.0, 2.0], [0.5, 0.5], rows=29)
+    assert fit_temperature(gold, logits) is None
+    assert fit_temperature(np.ones((100, 2), dtype=np.int8), np.zeros((100, 2), dtype=np.float32)) is None
+
+
+def test_what_the_temperatures_of_several_labels_did_is_told():
+    gold, logits = several_labels([2.0, 3.0], [0.5, 0.2])
+    figures = calibration_figures(gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
+    assert figures["log_loss_before"] == pytest.approx(row_log_losses(gold, logits).mean(), rel=1e-6)
+    assert figures["log_loss_after"] < figures["log_loss_before"]
+    assert figures["ece_after"] < 0.01 < figures["ece_before"]
+    assert figures["temperature"] == [2.0, 3.0]

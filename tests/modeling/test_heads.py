@@ -1,12 +1,22 @@
 """A temperature in the last layer, whatever the head is called."""
 
+import json
+
 import pytest
 import torch
 import transformers
 
 from hfbertcls import LabelSchema, ModelError, ModelSource, undo_calibration
-from hfbertcls.modeling.heads import fold_temperature, output_layer
+from hfbertcls.modeling.heads import (
+    MULTI_LABEL,
+    fold_temperature,
+    output_layer,
+    temperature_of,
+    thresholds_of,
+    write_thresholds,
+)
 from hfbertcls.modeling.loading import load_for_inference, load_for_training
+from hfbertcls.modeling.predictions import predict_labels
 
 
 SMALL = {
@@ -80,7 +90,7 @@ def test_training_goes_on_from_a_calibrated_model_without_its_note(tmp_path):
 def test_a_second_temperature_is_refused():
     model = classifier("Bert")
     fold_temperature(model, 2.0)
-    with pytest.raises(ModelError, match=r"already contain a temperature of 2\. Call undo_calibration first"):
+    with pytest.raises(ModelError, match=r"already contain a temperature\. Call undo_calibration first"):
         fold_temperature(model, 3.0)
 
 
@@ -91,3 +101,58 @@ def test_a_model_without_a_linear_layer_at_its_end_is_refused():
         ModelError, match="BertForSequenceClassification has no linear layer with 16 outputs at its end"
     ):
         fold_temperature(model, 3.0)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_each_label_can_have_a_temperature_of_its_own(name):
+    model = classifier(name)
+    temperatures = torch.linspace(0.5, 3.0, 16).tolist()
+    before = logits_of(model)
+    fold_temperature(model, temperatures)
+    torch.testing.assert_close(logits_of(model), before / torch.tensor(temperatures), rtol=1e-5, atol=1e-7)
+    assert temperature_of(model.config) == temperatures
+    undo_calibration(model)
+    torch.testing.assert_close(logits_of(model), before, rtol=1e-5, atol=1e-7)
+    assert temperature_of(model.config) is None
+
+
+def several_labels(thresholds=None):
+    model = classifier("Bert")
+    model.config.problem_type = MULTI_LABEL
+    if thresholds is not None:
+        model.config.hfbertcls_thresholds = thresholds
+    return model
+
+
+def test_taking_out_a_temperature_leaves_the_labels_that_are_given():
+    model = several_labels(torch.linspace(0.3, 0.7, 16).tolist())
+    fold_temperature(model, torch.linspace(0.2, 5.0, 16).tolist())
+    before = predict_labels(logits_of(model).numpy(), thresholds_of(model.config))
+    thresholds = thresholds_of(model.config)
+    undo_calibration(model)
+    assert (thresholds_of(model.config) != thresholds).any()
+    assert (predict_labels(logits_of(model).numpy(), thresholds_of(model.config)) == before).all()
+    assert 0 < before.mean() < 1
+
+
+def test_thresholds_are_one_half_where_none_are_stated_and_none_where_a_text_has_one_label():
+    assert thresholds_of(several_labels().config).tolist() == [0.5] * 16
+    assert thresholds_of(classifier("Bert").config) is None
+
+
+@pytest.mark.parametrize("stated", [0.5, [0.5] * 15, [0.5] * 15 + [1.5], [0.5] * 15 + ["a"], {"a": 0.5}])
+def test_thresholds_that_are_none_are_refused(stated):
+    with pytest.raises(ModelError, match=r"hfbertcls_thresholds in config.json is .*a list of 16 numbers from 0 to 1"):
+        thresholds_of(several_labels(stated).config)
+
+
+def test_thresholds_are_written_beside_saved_weights_and_nothing_else_changes(tmp_path):
+    model = several_labels()
+    model.save_pretrained(tmp_path)
+    before = json.loads((tmp_path / "config.json").read_text())
+    write_thresholds(tmp_path, [0.25] * 16)
+    after = json.loads((tmp_path / "config.json").read_text())
+    assert after.pop("hfbertcls_thresholds") == [0.25] * 16
+    assert after == before
+    loaded = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert thresholds_of(loaded).tolist() == [0.25] * 16

@@ -1,0 +1,54 @@
+"""The score from which a label is given: no other gives a higher F1 on the rows that it was fitted to."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from hfbertcls.evaluation.thresholds import fit_thresholds
+from hfbertcls.modeling.predictions import predict_labels, sigmoid
+
+
+def answers(rows=120, shares=(0.5, 0.3, 0.2), seed=0):
+    """Labels that some share of the rows has, and logits that know something of them."""
+    generator = np.random.default_rng(seed)
+    gold = (generator.random((rows, len(shares))) < shares).astype(np.int8)
+    logits = generator.normal(size=gold.shape) + 1.5 * gold - 1
+    return gold, logits.astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_threshold_is_better(seed):
+    gold, logits = answers(seed=seed)
+    thresholds = fit_thresholds(gold, logits)
+    given = predict_labels(logits, thresholds)
+    scores = sigmoid(logits)
+    for label in range(3):
+        best = max(f1_score(gold[:, label], scores[:, label] >= cut) for cut in scores[:, label])
+        assert f1_score(gold[:, label], given[:, label]) == pytest.approx(best, abs=1e-12)
+        assert thresholds[label] not in scores[:, label]
+
+
+def test_it_lies_between_two_scores_and_equal_scores_are_not_told_apart():
+    logits = np.float32([2.0] * 20 + [1.0] * 20 + [-1.0] * 20)[:, None]
+    gold = np.int8([1] * 20 + [1, 0] * 10 + [0] * 20)[:, None]
+    (threshold,) = fit_thresholds(gold, logits)
+    assert threshold == pytest.approx((sigmoid(np.float32(1)) + sigmoid(np.float32(-1))) / 2, abs=1e-6)
+
+
+def test_scores_that_differ_in_the_last_digits_only_are_told_apart():
+    logits = np.float32([3e-7, 0.0])[[0] * 10 + [1] * 10][:, None]
+    gold = np.int8([1] * 10 + [0] * 10)[:, None]
+    np.testing.assert_array_equal(predict_labels(logits, fit_thresholds(gold, logits)), gold)
+
+
+def test_labels_that_few_rows_have_share_the_threshold_of_all_labels():
+    gold, logits = answers(shares=(0.5, 0.01, 0.01, 0.0))
+    thresholds = fit_thresholds(gold, logits)
+    assert thresholds[1] == thresholds[2] == thresholds[3] != thresholds[0]
+    micro = [f1_score(gold, sigmoid(logits) >= cut, average="micro") for cut in sigmoid(logits).ravel()]
+    shared = f1_score(gold, sigmoid(logits) >= thresholds[1], average="micro")
+    assert shared == pytest.approx(max(micro), abs=1e-12)
+
+
+def test_where_no_row_has_a_label_it_is_one_half():
+    assert fit_thresholds(np.zeros((40, 2), dtype=np.int8), np.ones((40, 2), dtype=np.float32)).tolist() == [0.5, 0.5]
