@@ -5,7 +5,9 @@ from transformers import pipeline
 
 from hfbertcls import (
     ConfigurationError,
+    LabelSchema,
     ModelSource,
+    Report,
     SharingError,
     TextClassificationTrainer,
     TextClassificationTrainingArguments,
@@ -58,6 +60,32 @@ def test_a_script_shares_a_complete_model(hub, make, tmp_path):
     assert "There is no test split" in card
     answers = pipeline("text-classification", model="alice/films", truncation=True)("a superb film")
     assert answers[0]["label"] in ("negative", "positive")
+
+
+def test_a_script_shares_a_model_that_gives_several_labels(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    source, data = ModelSource(str(tiny_model_dir)), load_text_dataset(str(reviews_dir))
+    tokenizer, schema = load_tokenizer(source), LabelSchema(("film", *data.schema.names))
+    tokens = {}
+    for name in ("train", "validation"):
+        ids = tokenize_split(data.splits[name], tokenizer, 32).dataset
+        labels = [[1.0, float(label == "negative"), float(label == "positive")] for label in data.splits[name].labels]
+        tokens[name] = ids.add_column("labels", labels)
+    args = TextClassificationTrainingArguments(
+        output_dir=str(tmp_path / "films"), max_steps=6, learning_rate=0.003, eval_every="3", precision="fp32"
+    )
+    model = load_for_training(source, schema, seed=42, multi_label=True).model
+    trainer = TextClassificationTrainer(
+        model, args, None, tokens["train"], tokens["validation"], processing_class=tokenizer
+    )
+    trainer.train()
+    trainer.push_to_hub()
+    assert verify_repository("alice/films").differences == ()
+    report = Report.from_json((tmp_path / "films" / "report.json").read_text())
+    assert report.task["type"] == "multi_label"
+    assert len(report.task["thresholds"]) == 3
+    assert report.data["splits"]["train"]["label_counts"]["film"] == 480
+    assert report.evaluation["validation"]["per_label"]["film"]["recall"] == 1.0
 
 
 def test_a_repository_is_named_and_made_public_as_with_the_parent(hub, make):

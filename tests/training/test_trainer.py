@@ -32,7 +32,9 @@ def test_every_parameter_moves(tmp_path):
     assert still == []
 
 
-def updated_by(tmp_path, num_rows: int, batch_size: int, accumulation: int) -> dict[str, torch.Tensor]:
+def updated_by(
+    tmp_path, num_rows: int, batch_size: int, accumulation: int, *, several_labels: bool = False
+) -> dict[str, torch.Tensor]:
     """The weights after one update by plain gradient descent, which shows the size of the gradient."""
     args = arguments(
         tmp_path,
@@ -45,17 +47,22 @@ def updated_by(tmp_path, num_rows: int, batch_size: int, accumulation: int) -> d
         eval_every="no",
         warmup_steps=0,
     )
-    model = tiny_classifier(dropout=0.0)
-    TextClassificationTrainer(model=model, args=args, train_dataset=rows(num_rows)).train()
+    model, dataset = tiny_classifier(dropout=0.0), rows(num_rows)
+    if several_labels:
+        model.config.problem_type = "multi_label_classification"
+        lists = [[float(label), float(number % 3 == 0)] for number, label in enumerate(dataset["labels"])]
+        dataset = dataset.remove_columns("labels").add_column("labels", lists)
+    TextClassificationTrainer(model=model, args=args, train_dataset=dataset).train()
     return weights(model)
 
 
 @pytest.mark.parametrize(
     "num_rows", [pytest.param(16, id="4 x 4"), pytest.param(13, id="4 + 4 + 4 + 1: the last row counts no more")]
 )
-def test_accumulated_batches_give_the_same_update_as_one_large_batch(tmp_path, num_rows):
-    whole = updated_by(tmp_path, num_rows, num_rows, 1)
-    accumulated = updated_by(tmp_path, num_rows, 4, 4)
+@pytest.mark.parametrize("several_labels", [False, True])
+def test_accumulated_batches_give_the_same_update_as_one_large_batch(tmp_path, num_rows, several_labels):
+    whole = updated_by(tmp_path, num_rows, num_rows, 1, several_labels=several_labels)
+    accumulated = updated_by(tmp_path, num_rows, 4, 4, several_labels=several_labels)
     for name, value in whole.items():
         torch.testing.assert_close(accumulated[name], value, atol=1e-6, rtol=0)
 
