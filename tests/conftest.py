@@ -175,6 +175,52 @@ def finished_run(tmp_path_factory, tiny_model_dir, reviews_dir) -> Path:
     return directory
 
 
+SEVERAL_LABELS = ("praise", "blame", "music")
+SEVERAL_THRESHOLDS = (0.6, 0.5, 0.3)
+
+
+@pytest.fixture(scope="session")
+def several_labels_dir(tmp_path_factory, tiny_model_dir, tiny_tokenizer) -> Path:
+    """A classifier that gives a text "praise", "blame" and "music" for the words great, dull and music, or none of them."""
+    import itertools
+
+    import torch
+    from transformers import BertForSequenceClassification
+
+    from hfbertcls.modeling.heads import write_thresholds
+
+    torch.manual_seed(0)
+    model = BertForSequenceClassification.from_pretrained(
+        tiny_model_dir,
+        id2label=dict(enumerate(SEVERAL_LABELS)),
+        label2id={name: index for index, name in enumerate(SEVERAL_LABELS)},
+        problem_type="multi_label_classification",
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    truth = list(itertools.product((0.0, 1.0), repeat=3))
+    said = ("great", "dull", "music")
+    neutral = (["the", "film"], ["a", "story", "of", "the", "ending"], ["this", "scene", "was", "so"])
+    texts = [
+        " ".join([*words, *itertools.compress(said, row), *words[:repeats]])
+        for words in neutral
+        for repeats in (0, 2)
+        for row in truth
+    ]
+    batch = tiny_tokenizer(texts, padding=True, return_tensors="pt")
+    labels = torch.tensor(truth * 6)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+    directory = tmp_path_factory.mktemp("several") / "topics"
+    model.save_pretrained(directory)
+    tiny_tokenizer.save_pretrained(directory)
+    write_thresholds(directory, SEVERAL_THRESHOLDS)
+    return directory
+
+
 @pytest.fixture
 def model_dir(tmp_path, finished_run) -> Path:
     """A copy of a finished run."""

@@ -35,17 +35,22 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         "--precision",
         choices=("fp32", "bf16"),
         default="fp32",
-        help="of the matrix products (default: fp32); for bf16 it is measured and said how often a label changes",
+        help="of the matrix products (default: fp32); for bf16 it is measured and said how often an answer changes",
     )
     sure = parser.add_mutually_exclusive_group()
     sure.add_argument(
-        "--abstain-below", type=float, default=0.0, metavar="P", help="give no answer where the score is below P"
+        "--abstain-below",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="give no answer where the score is below P (of models that give one label a text)",
     )
     sure.add_argument(
         "--target-accuracy",
         type=float,
         metavar="A",
-        help="give no answer where the score is below that which reached this accuracy on the validation split",
+        help="give no answer where the score is below that which reached this accuracy on the validation split (of models that "
+        "give one label a text)",
     )
     return parser
 
@@ -111,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
 
         stated = bf16_agreement_of(source)
         known = "" if stated is None else f"; for {stated:.1%} of the validation texts, by the model's report"
-        say(f"bf16 gives the label of fp32 for {result.bf16_agreement:.1%} of the first texts{known}")
+        say(f"bf16 gives the answer of fp32 for {result.bf16_agreement:.1%} of the first texts{known}")
     rate = f", {result.scored / result.seconds:,.0f} a second" if result.scored else ""
     print(f"Written to {options.output}: {result.rows:,} rows, {result.unanswered:,} without an answer{rate}")
     return 0

@@ -8,11 +8,25 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
 from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, threshold_for_accuracy
 from hfbertcls.evaluation.report import Report
-from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.heads import thresholds_of
+from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import Predictions
 
 
 _SPLIT = "validation"
+
+
+def refuse_without_one_score(source: ModelSource, option: str) -> None:
+    """Refuse to leave answers out by their score, of a model that can give several labels to a text.
+
+    Raises:
+        ConfigurationError: if the model is such a one.
+    """
+    if thresholds_of(load_config(source)) is not None:
+        raise ConfigurationError(
+            f"{option} has no meaning for {source.public_name!r}, which can give several labels to a text: there is no one score "
+            "to go by. Each label is given from its threshold on (hfbertcls_thresholds in config.json). Leave the option out"
+        )
 
 
 def threshold_of(source: ModelSource, target: float) -> Threshold:
@@ -23,11 +37,12 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
         target: accuracy, above 0 and at most 1.
 
     Raises:
-        ConfigurationError: if the target is no accuracy.
+        ConfigurationError: if the target is no accuracy, or the model can give several labels to a text.
         ModelError: if the model brings no predictions, or no threshold reaches the target.
     """
     if not 0 < target <= 1:
         raise ConfigurationError(f"--target-accuracy {target:g} is not possible. Expected a number above 0, at most 1")
+    refuse_without_one_score(source, "--target-accuracy")
     report = _file(source, "report.json")
     stored = _file(source, f"predictions/{_SPLIT}.parquet")
     if report is None or stored is None:
@@ -50,7 +65,7 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
 
 
 def bf16_agreement_of(source: ModelSource) -> float | None:
-    """Share of the validation texts to which a model gives the same label in bf16, as its report states it; None if it does not."""
+    """Share of the validation texts to which a model gives the same answer in bf16, as its report states it; None if it does not."""
     path = _file(source, "report.json")
     if path is None:
         return None

@@ -22,9 +22,18 @@ from hfbertcls.data.reading import not_blank
 from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
-from hfbertcls.inference.answer_file import COLUMNS, format_of, write_answers
+from hfbertcls.inference.abstention import refuse_without_one_score
+from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
 from hfbertcls.modeling.engine import in_bf16, score
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.heads import thresholds_of
+from hfbertcls.modeling.loading import (
+    ModelSource,
+    load_config,
+    load_for_inference,
+    load_tokenizer,
+    reading_length,
+)
+from hfbertcls.modeling.predictions import Thresholds, predict_labels, sigmoid
 
 
 _AGREEMENT_TEXTS = 256
@@ -40,7 +49,7 @@ class BulkOptions:
         keep_columns: pass the input's columns on.
         bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
         overwrite: replace the output, and what an earlier run left half done.
-        abstain_below: the score below which no answer is given (0 to 1).
+        abstain_below: the score below which no answer is given (0 to 1); only of models that give one label a text.
     """
 
     text_column: str | None = None
@@ -56,10 +65,12 @@ class BulkResult:
 
     Args:
         rows: in the output, as many as in the input.
-        unanswered: rows whose prediction is null: with a reason, or because the score was too low.
+        unanswered: rows whose prediction is null: with a reason, or because the score was too low. Where a text can have
+            several labels, an empty list of them is an answer.
         seconds: of scoring, in this process.
         scored: rows that this process scored; the others were there from an earlier run, or came from other processes.
-        bf16_agreement: share of texts on which bf16 and fp32 give the same label; None if bf16 was not asked for.
+        bf16_agreement: share of texts on which bf16 and fp32 give the same label, or the same set of labels; None if bf16 was not
+            asked for.
     """
 
     rows: int
@@ -101,6 +112,9 @@ def predict_file(
     The answers of each few thousand rows are put into a folder beside the output as they are known. A run that was killed
     goes on from there when the command is repeated. The output appears when it is complete.
 
+    Of a model that can give several labels to a text, a prediction is the list of those whose score reaches their threshold
+    (`thresholds_of`), highest first. It may be empty; null stands only where there is a reason.
+
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
         input_file: csv, tsv, jsonl (each also gzipped) or parquet.
@@ -111,8 +125,8 @@ def predict_file(
 
     Raises:
         DatasetError: if a row of the input cannot be read; before anything is scored.
-        ModelError: if the model is no trained classifier of one label a text.
-        ConfigurationError: if columns do not fit.
+        ModelError: if the model is no trained classifier of labels.
+        ConfigurationError: if columns do not fit, or answers are to be left out where there is no one score to go by.
         OutputDirectoryError: if the output is there, or half done by another run.
     """
     options = options or BulkOptions()
@@ -128,12 +142,15 @@ def predict_file(
         raise ConfigurationError(f"{output.name} is the input, which would be lost. Name another file with --output")
     if output.exists() and not options.overwrite:
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
+    thresholds = thresholds_of(load_config(source))
+    if options.abstain_below > 0:
+        refuse_without_one_score(source, "--abstain-below")
     file = survey(path)
     for note in file.notes:
         say(f"  note: {note}")
     text_column = text_column_of(file, options.text_column)
     kept = list(file.columns) if options.keep_columns else []
-    taken = [name for name in kept if name in COLUMNS]
+    taken = [name for name in kept if name in (COLUMNS if thresholds is None else SEVERAL_LABELS_COLUMNS)]
     if taken:
         raise ConfigurationError(
             f"--keep-columns cannot keep {listing(taken)}: the output has columns of that name. Rename them in the input"
@@ -141,7 +158,7 @@ def predict_file(
     place = _Place.of_this_process()
     say(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
     scorer = _Scorer(source, options, place.device)
-    identity = _identity(file, source, text_column, options)
+    identity = _identity(file, source, text_column, options, thresholds)
     with _disk_errors(output):
         folder = output.parent / f".{output.name}.parts"
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +196,9 @@ def _disk_errors(output: Path) -> Iterator[None]:
         ) from err
 
 
-def _identity(file: TextFile, source: ModelSource, text_column: str, options: BulkOptions) -> str:
+def _identity(
+    file: TextFile, source: ModelSource, text_column: str, options: BulkOptions, thresholds: Thresholds | None
+) -> str:
     """What must be the same for a run to go on, as JSON."""
     weights = None
     if source.is_local:
@@ -191,6 +210,7 @@ def _identity(file: TextFile, source: ModelSource, text_column: str, options: Bu
     values = {
         "input": file.sha256,
         "model": [source.public_name, source.revision, weights],
+        "thresholds": None if thresholds is None else thresholds.tolist(),
         "text_column": text_column,
         "options": {
             name: value for name, value in asdict(options).items() if name not in ("overwrite", "text_column")
@@ -274,17 +294,17 @@ class _Scorer:
 
     def __init__(self, source: ModelSource, options: BulkOptions, device: str | None) -> None:
         model: Any = load_for_inference(source)
-        kind = model.config.problem_type
-        if kind in ("multi_label_classification", "regression") or model.config.num_labels < 2:
+        if model.config.problem_type == "regression" or model.config.num_labels < 2:
+            kind = "regression" if model.config.problem_type == "regression" else "one output"
             raise ModelError(
-                f"{source.public_name!r} does not give one label a text ({kind or 'one output'}), which predict needs. "
-                "Use load_pipeline() for it"
+                f"{source.public_name!r} does not give labels ({kind}), which predict needs. Use load_pipeline() for it"
             )
         if device is not None:
             model.to(device)
         self.tokenizer = load_tokenizer(source)
         self.max_length = reading_length(self.tokenizer, model.config)
         self.labels = np.array([str(model.config.id2label[index]) for index in range(model.config.num_labels)])
+        self.thresholds = thresholds_of(model.config)
         self.exact: Any = model if options.bf16 else None
         self.model = in_bf16(model) if options.bf16 else model
         self.abstain_below = options.abstain_below
@@ -295,21 +315,11 @@ class _Scorer:
         texts = [text if isinstance(text, str) else None for text in chunk.texts]
         shown = np.asarray(not_blank(pa.chunked_array([pa.array(texts, pa.large_string())])))
         reasons = [None if ok else _reason(text) for ok, text in zip(shown, chunk.texts, strict=True)]
-        scores: list[list[float] | None] = [None] * len(texts)
-        names: list[str | None] = [None] * len(texts)
-        abstained = np.zeros(len(texts), dtype=np.bool_)
         positions = np.flatnonzero(shown)
-        probabilities = self._probabilities([str(texts[position]) for position in positions])
-        for position, row in zip(positions, probabilities, strict=True):
-            scores[position] = row.tolist()
-            abstained[position] = row.max() < self.abstain_below
-            names[position] = None if abstained[position] else str(self.labels[int(row.argmax())])
+        logits = self._logits([str(texts[position]) for position in positions])
         columns = {
             "row": pa.array(np.arange(chunk.first_row, chunk.first_row + len(texts), dtype=np.int64)),
-            "prediction": pa.array(names, pa.string()),
-            "score": pa.array([None if row is None else max(row) for row in scores], pa.float32()),
-            "scores": pa.array(scores, pa.list_(pa.float32())),
-            "abstained": pa.array(abstained),
+            **(self._one_label(logits, shown) if self.thresholds is None else self._several_labels(logits, shown)),
             "reason": pa.array(reasons, pa.string()),
         }
         table = pa.table(columns)
@@ -317,18 +327,48 @@ class _Scorer:
             table = table.append_column(field, chunk.kept.column(field.name))
         return table
 
-    def _probabilities(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Softmax of the logits, of shape `(texts, labels)`."""
-        tokenized = tokenize_texts(texts, self.tokenizer, self.max_length)
-        logits = score(self.model, self.tokenizer, tokenized)
+    def _one_label(self, logits: npt.NDArray[np.float32], shown: npt.NDArray[np.bool_]) -> dict[str, pa.Array]:
+        """Columns with the likeliest label of each row that is shown to the model, and its softmax scores."""
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        scores = shifted / shifted.sum(axis=1, keepdims=True)
+        highest = scores.max(axis=1)
+        abstained = np.zeros(len(shown), dtype=np.bool_)
+        abstained[shown] = highest < self.abstain_below
+        names = self.labels[scores.argmax(axis=1)].tolist()
+        answers = [None if low else name for name, low in zip(names, abstained[shown], strict=True)]
+        return {
+            "prediction": pa.array(_among(answers, shown), pa.string()),
+            "score": pa.array(_among(highest.tolist(), shown), pa.float32()),
+            "scores": pa.array(_among(scores.tolist(), shown), pa.list_(pa.float32())),
+            "abstained": pa.array(abstained),
+        }
+
+    def _several_labels(self, logits: npt.NDArray[np.float32], shown: npt.NDArray[np.bool_]) -> dict[str, pa.Array]:
+        """Columns with the labels given to each row that is shown to the model, highest score first, and its sigmoid scores."""
+        given = predict_labels(logits, self.thresholds).astype(np.bool_)
+        orders = np.argsort(-logits, axis=1, kind="stable")  # (of equal scores the first label stands first)
+        answers = [self.labels[order[row[order]]].tolist() for order, row in zip(orders, given, strict=True)]
+        return {
+            "prediction": pa.array(_among(answers, shown), pa.list_(pa.string())),
+            "scores": pa.array(_among(sigmoid(logits).tolist(), shown), pa.list_(pa.float32())),
+        }
+
+    def _logits(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Logits of shape `(texts, labels)`; the first time, how many answers bf16 leaves as they are."""
+        logits = score(self.model, self.tokenizer, tokenize_texts(texts, self.tokenizer, self.max_length))
         if self.exact is not None and texts:
             few = tokenize_texts(texts[:_AGREEMENT_TEXTS], self.tokenizer, self.max_length)
             exact = score(self.exact, self.tokenizer, few)
             self.exact = None  # (its memory is given back)
-            self.agreement = float((exact.argmax(1) == logits[: len(exact)].argmax(1)).mean())
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-        probabilities: npt.NDArray[np.float32] = shifted / shifted.sum(axis=1, keepdims=True)
-        return probabilities
+            same = predict_labels(exact, self.thresholds) == predict_labels(logits[: len(exact)], self.thresholds)
+            self.agreement = float(same.reshape(len(exact), -1).all(axis=1).mean())
+        return logits
+
+
+def _among(values: list[Any], shown: npt.NDArray[np.bool_]) -> list[Any]:
+    """Values of the rows that are shown to the model, with None for the others."""
+    rest = iter(values)
+    return [next(rest) if ok else None for ok in shown]
 
 
 def _reason(text: Any) -> str:

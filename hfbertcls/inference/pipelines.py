@@ -16,13 +16,26 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     the plain pipeline raises an error on a long text (huggingface/transformers#4501). Padding is left out where the model
     allows that, and lists are answered sorted by length; answers stand in the order of the input.
 
+    A classifier that can give several labels to a text answers each text with the list of those whose score reaches their
+    threshold (`hfbertcls_thresholds` in `config.json`, else 0.5), highest first, and with an empty list if none does:
+
+    ```python
+    >>> classifier = load_pipeline("my-model")
+    >>> classifier("Arrived late, but what a lovely lamp.")
+    [{'label': 'product', 'score': 0.97}, {'label': 'delivery', 'score': 0.81}]
+    >>> classifier(["Arrived late.", "Hello."])
+    [[{'label': 'delivery', 'score': 0.93}], []]
+    ```
+
+    With `top_k`, here or in a call, it answers as transformers does, whatever the thresholds: `top_k=None` gives every label.
+
     Args:
         model (`str`): a directory or a Hub id.
         revision (`str`, *optional*): a branch, tag or commit on the Hub.
         **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels).
 
     Raises:
-        ModelError: if there is no such model.
+        ModelError: if there is no such model, or its thresholds are not a number from 0 to 1 for each label.
     """
     from transformers import TextClassificationPipeline, pipeline  # noqa: PLC0415  (takes seconds)
 

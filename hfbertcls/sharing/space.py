@@ -38,6 +38,7 @@ class SpaceFacts:
         datasets: public data sets on the Hub.
         examples: texts to try, given by the author or made for the purpose.
         hardware: that the Space is to run on, as the Hub calls it; None leaves it to the Hub.
+        several_labels: whether a text can have several of the labels, or none.
     """
 
     title: str
@@ -47,6 +48,7 @@ class SpaceFacts:
     datasets: Sequence[str] = ()
     examples: Sequence[str] = ()
     hardware: str | None = None
+    several_labels: bool = False
 
     @classmethod
     def of(
@@ -87,6 +89,7 @@ class SpaceFacts:
             datasets=[report.data["source"]] if report is not None and named else [],
             examples=widget_texts(front_matter.get("widget")) or given,
             hardware=hardware,
+            several_labels=report is not None and report.task.get("type") == "multi_label",
         )
 
 
@@ -127,7 +130,13 @@ def render_space(facts: SpaceFacts) -> dict[str, bytes]:
     environment.filters["quoted"] = _quoted
     on_zero_gpu = facts.hardware is not None and facts.hardware.startswith("zero")
     on_cpu = facts.hardware is None or facts.hardware.startswith("cpu")
-    about = f"Sorts texts into {facts.labels:,} labels" if facts.labels else "A text classifier to try"
+    about = "A text classifier to try"
+    if facts.labels:
+        about = (
+            f"Gives each text any of {facts.labels:,} labels, several or none"
+            if facts.several_labels
+            else f"Sorts texts into {facts.labels:,} labels"
+        )
     values = {
         "title": facts.title[:_TITLE],
         "model_id": facts.model_id,

@@ -5,11 +5,21 @@ import json
 import re
 from typing import Any
 
-from classifier import FOLDER, LABELS, LIMIT, NAME
+from classifier import FOLDER, LIMIT, MULTI, NAME, WHAT_IT_DOES
 
 
-_METRICS = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "mcc": "Matthews correlation", "ece": "Calibration error"}
-_BASELINES = {"majority": "Always the most frequent label", "tfidf_logreg": "TF-IDF and logistic regression"}
+_METRICS = {
+    "accuracy": "Accuracy: exactly the right labels" if MULTI else "Accuracy",
+    "f1_macro": "Macro F1",
+    "f1_micro": "Micro F1",  # (this and the next only where a text can have several labels)
+    "hamming_loss": "Wrong decisions on a label (Hamming loss)",
+    "mcc": "Matthews correlation",
+    "ece": "Calibration error",
+}
+_BASELINES = {
+    "majority": "Always the most frequent set of labels" if MULTI else "Always the most frequent label",
+    "tfidf_logreg": "TF-IDF and logistic regression",
+}
 _LABELS_SHOWN = 12
 
 
@@ -44,13 +54,13 @@ def about() -> str:
     figures = report["evaluation"][split]
     return "\n".join(
         [
-            f"Sorts texts into {len(LABELS)} labels; fine-tuned from {plain(report['model']['base_model'])} on "
+            f"{WHAT_IT_DOES}; fine-tuned from {plain(report['model']['base_model'])} on "
             f"{plain(report['data']['source'])}. It reads the first {LIMIT:,} tokens of a text. {card}",
             f"### How good it is ({plain(split)} split, {figures['rows']:,} rows)\n",
             *headline(figures),
             "\n### Per label\n",
             *per_label(figures["per_label"]),
-            *confusions(report["task"]["labels"], figures["confusion_matrix"]),
+            *([] if MULTI else confusions(report["task"]["labels"], figures["confusion_matrix"])),
             "\n### Limits\n",
             limits(),
         ]

@@ -18,7 +18,7 @@ if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
 import gradio as gr
 
 from about import about_text, plain
-from classifier import LABELS, MAX_CHARACTERS, NAME, classify, explain
+from classifier import MAX_CHARACTERS, MULTI, NAME, WHAT_IT_DOES, classify, explain
 from tables import MAX_FILE, MAX_ROWS, SHOWN_ROWS, classify_file, likely_column, read_table
 
 
@@ -30,7 +30,14 @@ def show_classification(text: str) -> tuple[dict[str, float], list[list[str]], s
     """What `classify` says, for the page."""
     said = classify(text)
     table = [[label, f"{score:.4f}", f"{said['logits'][label]:+.3f}"] for label, score in said["scores"].items()]
-    return said["scores"], table, said["note"]
+    if not MULTI:
+        return said["scores"], table, said["note"]
+    for row in table:
+        row += [f"{said['thresholds'][row[0]]:.4f}", "yes" if row[0] in said["labels"] else "no"]
+    labels = (
+        f"Labels: {', '.join(map(plain, said['labels']))}." if said["labels"] else "No label reaches its threshold."
+    )
+    return said["scores"], table, f"{labels} {said['note']}"
 
 
 def show_explanation(text: str) -> tuple[list[tuple[str, float | None]], list[list[str]], str]:
@@ -46,7 +53,11 @@ def show_explanation(text: str) -> tuple[list[tuple[str, float | None]], list[li
     parts.append((text[end:], None))
     table = [[word["word"], f"{word['value']:+.4f}"] for word in sorted(said["words"], key=lambda w: -abs(w["value"]))]
     none = "" if len(parts) > 1 else " No single word matters to it."
-    return [part for part in parts if part[0]], table, f"The label is {plain(said['label'])}.{none} {said['note']}"
+    label = f"The label is {plain(said['label'])}."
+    if MULTI:
+        label = f"The likeliest label is {plain(said['label'])}, {abs(said['lead']):.3f} logits "
+        label += "above its threshold." if said["lead"] >= 0 else "below its threshold, so it is not given."
+    return [part for part in parts if part[0]], table, f"{label}{none} {said['note']}"
 
 
 def show_columns(file: str | None) -> gr.Dropdown:
@@ -80,7 +91,7 @@ button[role=tab].selected { color: var(--primary-600) !important }
 """
 
 with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
-    gr.Markdown(f"# {plain(NAME.rpartition('/')[2])}\nSorts texts into {len(LABELS)} labels.")
+    gr.Markdown(f"# {plain(NAME.rpartition('/')[2])}\n{WHAT_IT_DOES}.")
     with gr.Tab("Classify"):
         box = gr.Textbox(label="Text", lines=4, max_length=MAX_CHARACTERS, elem_id="text")
         with gr.Row():
@@ -90,16 +101,20 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             gr.Examples(examples(), inputs=box, cache_examples=False)
         note = gr.Markdown(elem_id="note", latex_delimiters=[])
         with gr.Row():
-            top = gr.Label(label="Probabilities", num_top_classes=5, elem_id="label")
+            top = gr.Label(label="Probabilities", num_top_classes=5, show_heading=not MULTI, elem_id="label")
             exact = gr.Dataframe(
-                headers=["Label", "Probability", "Logit"], label="Exact values", interactive=False, elem_id="exact"
+                headers=["Label", "Probability", "Logit", *(("Threshold", "Given") if MULTI else ())],
+                label="Exact values",
+                interactive=False,
+                elem_id="exact",
             )
         coloured = gr.HighlightedText(
             label="Words that mattered (red speaks for the label, purple against it)", elem_id="coloured"
         )
         words = gr.Dataframe(
             headers=["Word", "Effect in logits"],
-            label="How far the lead of the label falls when the word is hidden from the model",
+            label=f"How far the lead of the label {'over its threshold ' if MULTI else ''}falls when the word is hidden from the "
+            "model",
             interactive=False,
             elem_id="words",
         )

@@ -84,12 +84,27 @@ def reading_limit() -> int:
     return int(min(stated if 0 < stated < _NO_LIMIT else 512, positions))
 
 
+def label_thresholds() -> list[float]:
+    """Where a text can have several labels: the score from which each is given; 0.5 where the model does not state it."""
+    stated = getattr(model.config, "hfbertcls_thresholds", None)
+    fits = isinstance(stated, list) and len(stated) == len(LABELS)
+    if fits and all(isinstance(one, int | float) and 0 <= one <= 1 for one in stated):
+        return [float(one) for one in stated]
+    return [0.5] * len(LABELS)
+
+
 NAME, FOLDER = find_model()
 tokenizer, model = load_model()
 if torch.cuda.is_available():
     model.to("cuda")
 LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
 MULTI = model.config.problem_type == "multi_label_classification"
+THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
+WHAT_IT_DOES = (
+    f"Gives each text any of {len(LABELS)} labels, several or none"
+    if MULTI
+    else f"Sorts texts into {len(LABELS)} labels"
+)
 LIMIT = reading_limit()
 
 
@@ -125,6 +140,11 @@ def probabilities(logits: list[float]) -> dict[str, float]:
     values = torch.tensor(logits).double()
     values = values.sigmoid() if MULTI else values.softmax(0)
     return dict(sorted(zip(LABELS, values.tolist(), strict=True), key=lambda pair: -pair[1]))
+
+
+def given(scores: dict[str, float]) -> list[str]:
+    """The labels that a text gets: the likeliest; where it can have several, those at or above their threshold, or none."""
+    return [label for label, score in scores.items() if score >= THRESHOLDS[label]] if MULTI else [next(iter(scores))]
 
 
 def refusal(message: str) -> gr.Error:
@@ -172,31 +192,39 @@ def reading(seen: int, total: int) -> str:
 def classify(text: str) -> dict:
     """Classify a text.
 
-    Returns label, scores (a probability for each label), logits, tokens_read, and note, which says what was not read.
+    Returns label, scores (a probability for each label), logits, tokens_read, and note, which says what was not read. Of a
+    model that can give several labels to a text, label is the likeliest one; labels are those at or above their threshold,
+    the likeliest first, maybe none; and thresholds has the one of each label.
     """
     rows, _, (total,) = encode([check_text(text)])
     logits = logits_of(rows)[0]
     scores = probabilities(logits)
-    return {
+    said = {
         "label": next(iter(scores)),
         "scores": scores,
         "logits": dict(zip(LABELS, logits, strict=True)),
         "tokens_read": len(rows[0]),
         "note": reading(len(rows[0]), total),
     }
+    return said | ({"labels": given(scores), "thresholds": THRESHOLDS} if MULTI else {})
 
 
 def lead(logits: list[float], label: int) -> float:
-    """How far a label is ahead of the next one, in logits; of many labels at once, how far it is above one half."""
+    """How far a label is ahead of the next one, in logits; where a text can have several, how far above its threshold."""
+    if MULTI:
+        # The logits of the scores 0 and 1 are infinite, which JSON cannot say; eps is where the sigmoid becomes 1.
+        threshold = torch.tensor(THRESHOLDS[LABELS[label]], dtype=torch.float64)
+        return logits[label] - float(torch.logit(threshold, eps=2.0**-53))
     others = [value for index, value in enumerate(logits) if index != label]
-    return logits[label] - (0.0 if MULTI or not others else max(others))
+    return logits[label] - max(others)
 
 
 def explain(text: str) -> dict:
     """Hide one word after the other from the model, and see how far the lead of its label falls, in logits.
 
     Returns label, lead, note, and words: word, start, end and value of each. A value above 0 speaks for the label. Words
-    that only matter together are not found like this.
+    that only matter together are not found like this. Of a model that can give several labels to a text, the label is the
+    likeliest one, and its lead is measured from the logit of its threshold: below 0, the label is not given.
     """
     (ids,), (places,), (total,) = encode([check_text(text)])
     note = reading(len(ids), total)

@@ -7,10 +7,11 @@ import re
 import tempfile
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
 
-from classifier import LIMIT, encode, is_blank, logits_of, probabilities, refusal
+from classifier import LIMIT, MULTI, encode, given, is_blank, logits_of, probabilities, refusal
 
 
 MAX_FILE, MAX_ROWS = "5mb", 20_000
@@ -19,7 +20,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 _MAX_COLUMNS = 1_000
 _KEPT = 600  # seconds that our copy of a result lies on the disk; gradio serves its own
 _NO_TEXT = "no text"
+_NO_LABEL = "no label reaches its threshold"
 _CHUNK = 512  # rows between two steps of the progress bar
+
+
+class Answer(NamedTuple):
+    """What a row gets: its label; where a text can have several, all that are given, the likeliest first."""
+
+    labels: list[str]
+    scores: list[float]
+    was_cut: bool
+    note: str
+
+    def cells(self) -> list[str]:
+        """Label, score and note, as they stand in the file; several are joined."""
+        return ["; ".join(self.labels), "; ".join(f"{score:.6f}" for score in self.scores), self.note]
 
 
 def read_table(path: object) -> tuple[list[str], list[list[str]], str]:
@@ -76,7 +91,8 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
     """Classify each row of a CSV or TSV file (with a header, UTF-8).
 
     Returns the file with the columns predicted_label, predicted_score and note added, the first rows, and a summary.
-    An empty text gets no label; the note says so.
+    An empty text gets no label; the note says so. Where a text can have several labels, all that are given stand in
+    predicted_label, joined by "; ", and their scores in predicted_score likewise; the note says where none is given.
     """
     header, rows, delimiter = read_table(file)
     if column is not None and not isinstance(column, str):
@@ -88,37 +104,44 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
             f"Its columns: {', '.join(header[:20])}{', …' if len(header) > 20 else ''}."
         )
     texts = [row[header.index(column)] for row in rows]
-    answers: list[list[str]] = []
+    answers: list[Answer] = []
     for start in progress.tqdm(range(0, len(texts), _CHUNK), desc=f"{len(texts):,} rows", unit=f"x {_CHUNK} rows"):
         answers += classify_rows(texts[start : start + _CHUNK])
     ours = ("predicted_label", "predicted_score", "note")
     titles = [*header, *(f"{name} (new)" if name in header else name for name in ours)]
-    table = [titles, *([*row, *answer] for row, answer in zip(rows, answers, strict=True))]
-    shown = [[text[:200], *answer] for text, answer in zip(texts[:SHOWN_ROWS], answers, strict=False)]
+    table = [titles, *([*row, *answer.cells()] for row, answer in zip(rows, answers, strict=True))]
+    shown = [[text[:200], *answer.cells()] for text, answer in zip(texts[:SHOWN_ROWS], answers, strict=False)]
     return write_table(table, "," if delimiter == "\t" else delimiter), shown, summarise(answers)
 
 
-def classify_rows(texts: list[str]) -> list[list[str]]:
-    """Label, score and note of each text."""
+def classify_rows(texts: list[str]) -> list[Answer]:
+    """The answer to each text."""
     seen, _, totals = encode(texts)
     logits = iter(logits_of([ids for text, ids in zip(texts, seen, strict=True) if not is_blank(text)]))
     answers = []
     for text, ids, total in zip(texts, seen, totals, strict=True):
         if is_blank(text):
-            answers.append(["", "", _NO_TEXT])
+            answers.append(Answer([], [], False, _NO_TEXT))
             continue
-        label, score = next(iter(probabilities(next(logits)).items()))
-        cut = f"first {len(ids):,} of {total:,} tokens read" if total > len(ids) else ""
-        answers.append([label, f"{score:.6f}", cut])
+        scores = probabilities(next(logits))
+        labels = given(scores)
+        cut = [f"first {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
+        note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
+        answers.append(Answer(labels, [scores[label] for label in labels], bool(cut), note))
     return answers
 
 
-def summarise(answers: list[list[str]]) -> str:
+def summarise(answers: list[Answer]) -> str:
     """How many rows got which label, and what was not read."""
-    counts = collections.Counter(label for label, _, note in answers if note != _NO_TEXT)
-    empty = sum(note == _NO_TEXT for _, _, note in answers)
-    cut = len(answers) - empty - sum(note == "" for _, _, note in answers)
-    told = f"{len(answers):,} rows ({', '.join(f'{label}: {count:,}' for label, count in counts.most_common(10))})."
+    counts = collections.Counter(label for answer in answers for label in answer.labels)
+    empty = sum(answer.note == _NO_TEXT for answer in answers)
+    cut = sum(answer.was_cut for answer in answers)
+    by_label = ", ".join(f"{label}: {count:,}" for label, count in counts.most_common(10))
+    told = f"{len(answers):,} rows ({by_label})."
+    if MULTI:
+        unlabelled = sum(not answer.labels for answer in answers) - empty
+        told = f"{len(answers):,} rows got {counts.total():,} labels{by_label and f' ({by_label})'}."
+        told += f" {unlabelled:,} got none: no label reaches its threshold." if unlabelled else ""
     told += f" {empty:,} had no text." if empty else ""
     return told + (f" Of {cut:,} only the first {LIMIT:,} tokens were read." if cut else "")
 

@@ -138,6 +138,12 @@ def app(tmp_path_factory, finished_run):
 
 
 @pytest.fixture(scope="session")
+def several_app(tmp_path_factory, several_labels_dir):
+    """The app of a model that can give several labels to a text."""
+    yield from running(several_labels_dir, tmp_path_factory.mktemp("several-app"))
+
+
+@pytest.fixture(scope="session")
 def hostile_model(tmp_path_factory, tiny_model_dir) -> Path:
     """A model whose labels are made to do harm."""
     folder = tmp_path_factory.mktemp("hostile")

@@ -118,6 +118,41 @@ def test_the_whole_visit(visit, app, texts, tmp_path, scheme, size):
     assert app.asked.read_text() == ""
 
 
+def test_of_several_labels_the_page_shows_which_are_given(visit, several_app, tmp_path):
+    seen = visit(several_app)
+    page = seen.page
+    assert "Gives each text any of 3 labels, several or none." in page.locator("body").inner_text()
+
+    def table() -> list[list[str]]:
+        rows = page.locator("#exact [role=row], #exact tr").all()
+        cells = [[cell.inner_text().strip() for cell in row.locator("[role=gridcell], td").all()] for row in rows]
+        return [row[-5:] for row in cells if len(row) >= 5 and any(row)]  # (an empty one measures the widths)
+
+    seen.classify("the dull film music")
+    page.wait_for_function("document.querySelector('#note').innerText.includes('Labels: ')")
+    note = page.locator("#note").inner_text()
+    assert sorted(note.partition("Labels: ")[2].partition(".")[0].split(", ")) == ["blame", "music"]
+    given = {row[0]: row[3:] for row in table()}
+    assert given == {"praise": ["0.6000", "no"], "blame": ["0.5000", "yes"], "music": ["0.3000", "yes"]}
+    assert "Threshold" in page.locator("#exact").inner_text()
+    assert page.locator("#label h2").count() == 0  # (no label stands out as if it were the only one)
+    seen.explain("dull")
+    assert "above its threshold" in page.locator("#note").inner_text()
+    assert seen.violations() == []
+    assert len(page.screenshot(path=tmp_path / "page.png", full_page=True)) > 10_000
+    seen.classify("a story of the film")
+    page.wait_for_function("document.querySelector('#note').innerText.includes('No label reaches its threshold.')")
+    seen.explain("story")
+    assert "below its threshold, so it is not given." in page.locator("#note").inner_text()
+    texts = tmp_path / "texts.csv"
+    texts.write_text("text\nthe dull film music\na story of the film\n", encoding="utf-8")
+    seen.classify_file(texts)
+    assert "2 rows got 2 labels" in page.locator("#summary textarea, #summary input").input_value()
+    assert "; " in page.locator("#preview").inner_text()
+    assert seen.foreign() == []
+    assert seen.errors() == []
+
+
 def test_an_example_and_the_keyboard_alone(visit, app):
     seen = visit(app)
     page = seen.page

@@ -64,6 +64,16 @@ def test_a_model_on_the_hub_brings_its_validation_split_along(hub, model_dir, mo
         threshold_of(ModelSource("alice/without"), 0.5)
 
 
+@pytest.mark.parametrize("option", ["--abstain-below", "--target-accuracy"])
+def test_of_several_labels_there_is_no_one_score_to_go_by(several_labels_dir, texts, tmp_path, capsys, option):
+    words = ["predict", str(several_labels_dir), "--input", str(texts), "--output", str(tmp_path / "o.csv")]
+    assert main([*words, option, "0.5"]) == 2
+    said = capsys.readouterr().err
+    assert f"{option} has no meaning for 'topics', which can give several labels to a text" in said
+    assert "rows in texts.csv" not in said
+    assert {path.name for path in tmp_path.iterdir()} == {"texts.csv"}
+
+
 def test_what_cannot_be_reached_is_refused(finished_run, texts, tmp_path):
     with pytest.raises(ConfigurationError, match="--target-accuracy 2 is not possible"):
         threshold_of(ModelSource(str(finished_run)), 2)

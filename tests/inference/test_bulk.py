@@ -6,20 +6,25 @@ import gzip
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import AutoConfig, pipeline
 
-from hfbertcls import BulkOptions, load_pipeline, predict_file
+from hfbertcls import BulkOptions, ModelSource, load_pipeline, predict_file
 from hfbertcls.cli import main
 from hfbertcls.data import streaming
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
 from hfbertcls.inference import bulk
 from hfbertcls.inference.answer_file import write_answers
+from hfbertcls.modeling.heads import thresholds_of, write_thresholds
 
 
 TEXTS = ["the film was good", "", "so dull and weak", None, "a warm story " * 30, "\u200b", "great"]
@@ -38,13 +43,19 @@ def texts(tmp_path):
     return path
 
 
-def read(path):
+def read_plain(path):
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
     text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode()
     if ".jsonl" in path.name:
         return [json.loads(line) for line in text.splitlines()]
-    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if ".tsv" in path.name else ","))
+    return list(csv.DictReader(io.StringIO(text), delimiter="\t" if ".tsv" in path.name else ","))
+
+
+def read(path):
+    rows = read_plain(path)
+    if ".csv" not in path.name and ".tsv" not in path.name:
+        return rows
     for row in rows:
         row["row"] = int(row["row"])
         row["prediction"] = row["prediction"] or None
@@ -166,11 +177,23 @@ def test_what_cannot_be_done_is_refused(finished_run, tiny_model_dir, texts, tmp
         predict_file(str(tiny_model_dir), texts, tmp_path / "a.csv")
 
 
-def test_a_model_of_several_labels_is_refused(model_dir, texts, tmp_path):
+def test_a_model_of_numbers_is_refused(model_dir, texts, tmp_path):
     config = json.loads((model_dir / "config.json").read_text())
-    (model_dir / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
-    with pytest.raises(ModelError, match="does not give one label a text"):
+    (model_dir / "config.json").write_text(json.dumps(config | {"problem_type": "regression"}))
+    with pytest.raises(ModelError, match=r"'film-reviews' does not give labels \(regression\)"):
         predict_file(str(model_dir), texts, tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("problem_type", ["multi_label_classification", None])
+def test_a_model_with_one_output_is_refused(several_labels_copy, tiny_model_dir, texts, tmp_path, problem_type):
+    from transformers import BertForSequenceClassification
+
+    model = BertForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=1)
+    model.config.problem_type = problem_type
+    (several_labels_copy / "config.json").unlink()
+    model.save_pretrained(several_labels_copy)
+    with pytest.raises(ModelError, match=r"'topics' does not give labels \(one output\)"):
+        predict_file(str(several_labels_copy), texts, tmp_path / "a.csv")
 
 
 def test_two_runs_on_one_output_exclude_each_other(finished_run, texts, tmp_path):
@@ -185,7 +208,7 @@ def test_the_command_says_what_it_did_and_how_bf16_agrees(finished_run, texts, t
     assert main([*words, "--precision", "bf16"]) == 0
     out, err = capsys.readouterr()
     assert "8 rows, 4 without an answer" in out
-    assert "bf16 gives the label of fp32 for 100.0% of the first texts" in err
+    assert "bf16 gives the answer of fp32 for 100.0% of the first texts" in err
     assert main([*words, "--overwrite", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["rows"], result["unanswered"], result["bf16_agreement"]) == (8, 4, None)
@@ -213,3 +236,161 @@ def test_the_input_is_never_the_output(finished_run, texts):
     with pytest.raises(ConfigurationError, match=r"texts\.jsonl is the input, which would be lost"):
         predict_file(str(finished_run), texts, texts.parent / "." / texts.name, BulkOptions(overwrite=True))
     assert texts.read_bytes() == before
+
+
+SEVERAL = [
+    "great music but dull",
+    "",
+    "a story of the film",
+    None,
+    "the film was great",
+    "the dull film music",
+    "music",
+]
+
+
+@pytest.fixture
+def several_labels_copy(several_labels_dir, tmp_path):
+    return Path(shutil.copytree(several_labels_dir, tmp_path / "model" / "topics"))
+
+
+@pytest.fixture
+def several_texts(tmp_path):
+    path = tmp_path / "several.jsonl"
+    rows = [{"text": text, "score": 0.5, "abstained": "no"} for text in [*SEVERAL, 7]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read_several(path):
+    rows = list(read_plain(path))
+    if path.suffix in (".csv", ".tsv"):
+        for row in rows:
+            row["row"], row["reason"] = int(row["row"]), row["reason"] or None
+            row["prediction"], row["scores"] = (json.loads(row[name] or "null") for name in ("prediction", "scores"))
+    return rows
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".tsv", ".jsonl"])
+def test_of_several_labels_each_row_has_its_list_highest_score_first(
+    several_labels_dir, several_texts, tmp_path, ending
+):
+    output = tmp_path / f"answers{ending}"
+    result = predict_file(str(several_labels_dir), several_texts, output)
+    rows = read_several(output)
+    assert list(rows[0]) == ["row", "prediction", "scores", "reason"]
+    assert [row["row"] for row in rows] == list(range(8))
+    assert (result.rows, result.unanswered, result.scored, result.bf16_agreement) == (8, 3, 8, None)
+    thresholds = thresholds_of(AutoConfig.from_pretrained(several_labels_dir))
+    every_label = pipeline("text-classification", str(several_labels_dir), top_k=None)
+    names = list(every_label.model.config.id2label.values())
+    for row, text in zip(rows, [*SEVERAL, 7], strict=True):
+        if text in ("", None, 7):
+            assert (row["prediction"], row["scores"]) == (None, None)
+            assert row["reason"] == ("not a text (int)" if text == 7 else "the text is empty")
+            continue
+        expected = every_label([text])[0]
+        of_label = {one["label"]: one["score"] for one in expected}
+        np.testing.assert_allclose(row["scores"], [of_label[name] for name in names], atol=1e-5)
+        least = dict(zip(names, thresholds, strict=True))
+        assert row["prediction"] == [one["label"] for one in expected if one["score"] >= least[one["label"]]]
+        assert row["reason"] is None
+    assert [row["prediction"] and set(row["prediction"]) for row in rows[:6]] == [
+        {"praise", "blame", "music"}, None, [], None, {"praise"}, {"blame", "music"},
+    ]  # fmt: skip
+
+
+def test_lists_are_lists_in_parquet_and_json_lines(several_labels_dir, several_texts, tmp_path):
+    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.parquet")
+    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.jsonl")
+    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.csv")
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table.schema.field("prediction").type.equals(pa.list_(pa.field("element", pa.string())))
+    assert table.column("prediction").to_pylist()[:4] == [["music", "praise", "blame"], None, [], None]
+    assert json.loads((tmp_path / "a.jsonl").read_text().splitlines()[2])["prediction"] == []
+    assert [row["prediction"] for row in read_plain(tmp_path / "a.csv")[:3]] == [
+        '["music", "praise", "blame"]',
+        "",
+        "[]",
+    ]
+
+
+def test_the_thresholds_of_the_model_decide(several_labels_copy, several_texts, tmp_path):
+    for number, (thresholds, least) in enumerate([(None, [0.5] * 3), ([0, 0, 0], [0] * 3), ([1, 1, 1], [1] * 3)]):
+        config = json.loads((several_labels_copy / "config.json").read_text())
+        config.pop("hfbertcls_thresholds", None)
+        config |= {} if thresholds is None else {"hfbertcls_thresholds": thresholds}
+        (several_labels_copy / "config.json").write_text(json.dumps(config))
+        output = tmp_path / f"{number}.jsonl"
+        predict_file(str(several_labels_copy), several_texts, output)
+        for row in read_several(output):
+            if row["reason"] is None:
+                assert len(row["prediction"]) == sum(np.array(row["scores"]) >= least)
+    (several_labels_copy / "config.json").write_text(json.dumps(config | {"hfbertcls_thresholds": [0.5, 2, 0]}))
+    with pytest.raises(ModelError, match="Expected a list of 3 numbers from 0 to 1"):
+        predict_file(str(several_labels_copy), several_texts, tmp_path / "no.jsonl")
+
+
+def test_only_columns_that_are_written_are_in_the_way(several_labels_dir, several_texts, tmp_path):
+    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.jsonl", BulkOptions(keep_columns=True))
+    row = read_several(tmp_path / "a.jsonl")[2]
+    assert list(row) == ["row", "prediction", "scores", "reason", "text", "score", "abstained"]
+    assert (row["score"], row["abstained"]) == (0.5, "no")
+    (tmp_path / "in.csv").write_text("text,prediction\ngood,1\n")
+    with pytest.raises(ConfigurationError, match="--keep-columns cannot keep 'prediction'"):
+        predict_file(str(several_labels_dir), tmp_path / "in.csv", tmp_path / "b.csv", BulkOptions(keep_columns=True))
+
+
+def test_a_run_goes_on_with_the_same_thresholds_only(several_labels_copy, several_texts, tmp_path, monkeypatch):
+    predict_file(str(several_labels_copy), several_texts, tmp_path / "whole.parquet")
+    done, answers = [], bulk._Scorer.answers
+
+    def stopped(scorer, chunk):
+        if done:
+            raise StoppedError
+        done.append(chunk.number)
+        return answers(scorer, chunk)
+
+    output = tmp_path / "answers.parquet"
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk._Scorer, "answers", stopped)
+        with pytest.raises(StoppedError):
+            predict_file(str(several_labels_copy), several_texts, output)
+    before = (several_labels_copy / "config.json").read_bytes()
+    write_thresholds(several_labels_copy, [0.5, 0.5, 0.5])
+    with pytest.raises(OutputDirectoryError, match="with another input, model or option"):
+        predict_file(str(several_labels_copy), several_texts, output)
+    (several_labels_copy / "config.json").write_bytes(before)
+    assert predict_file(str(several_labels_copy), several_texts, output).scored == 5
+    assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_thresholds_are_part_of_what_a_run_of_a_model_on_the_hub_is(several_texts):
+    file, source, options = streaming.survey(several_texts), ModelSource("alice/topics"), BulkOptions()
+    ids = [bulk._identity(file, source, "text", options, np.array([0.5, least])) for least in (0.4, 0.5, 0.5)]
+    assert ids[0] != ids[1] == ids[2]
+
+
+def test_the_command_counts_texts_without_a_label_as_answered(several_labels_dir, several_texts, tmp_path, capsys):
+    words = ["predict", str(several_labels_dir), "--input", str(several_texts), "--output", str(tmp_path / "a.csv")]
+    assert main([*words, "--precision", "bf16"]) == 0
+    out, err = capsys.readouterr()
+    assert "8 rows, 3 without an answer" in out
+    assert "bf16 gives the answer of fp32 for 100.0% of the first texts" in err
+
+
+def test_bf16_agrees_where_the_whole_set_of_labels_is_the_same(
+    several_labels_dir, several_texts, tmp_path, monkeypatch
+):
+    real = bulk.score
+
+    def other_music(model, tokenizer, tokenized):
+        logits = real(model, tokenizer, tokenized)
+        if next(model.parameters()).dtype == torch.bfloat16:
+            logits[0, 2] = -9.0  # (of the first text of a chunk, which has three labels)
+        return logits
+
+    monkeypatch.setattr(streaming, "ROWS_PER_CHUNK", 8)
+    monkeypatch.setattr(bulk, "score", other_music)
+    result = predict_file(str(several_labels_dir), several_texts, tmp_path / "a.csv", BulkOptions(bf16=True))
+    assert result.bf16_agreement == pytest.approx(4 / 5)

@@ -1,11 +1,15 @@
 """`load_pipeline`: the answers of the plain pipeline, in its order, whatever the form of the input."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from transformers import TextClassificationPipeline, pipeline
 
-from hfbertcls import load_pipeline
+from hfbertcls import ModelError, load_pipeline
 from hfbertcls.modeling import engine
+from hfbertcls.modeling.heads import thresholds_of, write_thresholds
 from hfbertcls.modeling.packing import is_packed
 
 
@@ -59,3 +63,66 @@ def test_a_list_is_computed_in_batches_by_length(pair, texts, monkeypatch):
     assert sum(rows for rows, _ in seen) == 40
     assert [length for _, length in seen] == sorted((length for _, length in seen), reverse=True)
     assert all(rows * length <= 100 for rows, length in seen)
+
+
+SEVERAL = ["great music but dull", "a story of the film", "the film was great", "the dull film music " * 9, "music"]
+
+
+@pytest.fixture(scope="module")
+def several(several_labels_dir):
+    return load_pipeline(str(several_labels_dir))
+
+
+def given(several, text):
+    """The labels above their thresholds, of all those that transformers gives."""
+    model = several.model
+    every_label = pipeline(
+        "text-classification", model=model, tokenizer=several.tokenizer, truncation=True, top_k=None
+    )
+    least = dict(zip(model.config.id2label.values(), thresholds_of(model.config), strict=True))
+    return [one for one in every_label([text])[0] if one["score"] >= least[one["label"]]]
+
+
+def test_of_several_labels_those_above_their_thresholds_are_given_in_every_form(several):
+    expected = [given(several, text) for text in SEVERAL]
+    assert [len(one) for one in expected[:4]] == [3, 0, 1, 2]
+    assert [one["label"] for one in expected[0]] == ["music", "praise", "blame"]
+    same(several(SEVERAL), expected)
+    same(several(SEVERAL, batch_size=2), expected)
+    same(several([{"text": text} for text in SEVERAL]), expected)
+    same(list(several(text for text in SEVERAL)), expected)
+    for text, answer in zip(SEVERAL, expected, strict=True):
+        same(several(text), answer)
+        same(several({"text": text}), answer)
+        same(several([text]), [answer])
+    assert several("a story of the film") == []
+    assert several(["a story of the film"]) == [[]]
+
+
+@pytest.mark.parametrize("top_k", [None, 1, 2])
+def test_a_top_k_is_answered_as_by_transformers_wherever_it_is_asked_for(several_labels_dir, several, top_k):
+    plain = pipeline("text-classification", str(several_labels_dir), truncation=True)
+    same(several(SEVERAL, top_k=top_k), plain(SEVERAL, top_k=top_k))
+    same(several(SEVERAL[0], top_k=top_k), plain(SEVERAL[0], top_k=top_k))
+    same(list(several((text for text in SEVERAL), top_k=top_k)), plain(SEVERAL, top_k=top_k))
+    ours = load_pipeline(str(several_labels_dir), top_k=top_k)
+    theirs = pipeline("text-classification", str(several_labels_dir), truncation=True, top_k=top_k)
+    same(ours(SEVERAL), theirs(SEVERAL))
+    same(ours(SEVERAL[0]), theirs(SEVERAL[0]))
+    same(ours({"text": SEVERAL[0]}), theirs({"text": SEVERAL[0]}))
+
+
+def test_another_function_changes_the_scores_and_not_the_labels(several):
+    answer = several(SEVERAL[0], function_to_apply="none")
+    assert [one["label"] for one in answer] == ["music", "praise", "blame"]
+    assert answer[0]["score"] == pytest.approx(np.log(several(SEVERAL[0])[0]["score"] ** -1 - 1) * -1, abs=1e-4)
+
+
+def test_thresholds_are_those_of_the_configuration(several_labels_dir, tmp_path):
+    model = shutil.copytree(several_labels_dir, tmp_path / "model")
+    write_thresholds(model, [0, 0, 0])
+    assert len(load_pipeline(str(model))("a story of the film")) == 3
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"hfbertcls_thresholds": [0.5]}))
+    with pytest.raises(ModelError, match="Expected a list of 3 numbers from 0 to 1"):
+        load_pipeline(str(model))

@@ -1,6 +1,7 @@
 """The files of a Space: a function of what is known of the model."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_the_front_matter_says_what_the_hub_needs():
         "short_description": "Sorts texts into 3 labels",
         "suggested_hardware": "t4-small",
     }
+
+
+def test_of_several_labels_the_description_does_not_speak_of_sorting():
+    report = replace(REPORT, task={**REPORT.task, "type": "multi_label"})
+    files = render_space(SpaceFacts.of("alice/films", report, ""))
+    assert front_matter(files)["short_description"] == "Gives each text any of 3 labels, several or none"
+    files = render_space(SpaceFacts.of("alice/films", REPORT, ""))
+    assert front_matter(files)["short_description"] == "Sorts texts into 3 labels"
 
 
 def test_what_is_not_known_is_left_out():
