@@ -125,6 +125,7 @@ def rescore(directory: str, dataset: str, revision: str | None = None, say: Say 
         dataset,
         text_column=task["text_column"],
         label_column=task.get("label_column"),
+        label_separator=task.get("label_separator"),
         labels=task["labels"],
         make_splits=False,
     )

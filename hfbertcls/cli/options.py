@@ -42,6 +42,11 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
     parser.add_argument("--text-pair-column", metavar="NAME", help="column of the second texts (default: text_pair)")
     parser.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label)")
+    parser.add_argument(
+        "--label-separator",
+        metavar="MARK",
+        help="between the labels of a row, where a cell names several (such as ';')",
+    )
     parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
 
 
@@ -54,7 +59,8 @@ def model_source(options: argparse.Namespace) -> "ModelSource":
 
 def columns_of(options: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_columns` say, by the names that `load_text_dataset` gives them."""
-    return {name: getattr(options, name) for name in ("text_column", "text_pair_column", "label_column", "task")}
+    names = ("text_column", "text_pair_column", "label_column", "label_separator", "task")
+    return {name: getattr(options, name) for name in names}
 
 
 def refuse_unknown(options: argparse.Namespace) -> None:

@@ -28,10 +28,19 @@ class Columns:
     text: str
     label: str
     text_pair: str | None = None
+    label_separator: str | None = None
+    """What stands between the labels of a row; None where a cell holds one label, or a list."""
 
 
-def choose_columns(raw: RawTable, text: str | None, text_pair: str | None, label: str | None) -> Columns:
+def choose_columns(
+    raw: RawTable, text: str | None, text_pair: str | None, label: str | None, label_separator: str | None = None
+) -> Columns:
     """Choose the columns of a table: the named ones, else those with an obvious name.
+
+    Args:
+        raw: the table.
+        text, text_pair, label: the named ones.
+        label_separator: what stands between the labels of a row; then `labels` is an obvious name, too.
 
     Raises:
         ConfigurationError: if a named column is not there; the message lists those that are.
@@ -49,13 +58,19 @@ def choose_columns(raw: RawTable, text: str | None, text_pair: str | None, label
     chosen_text = text or _obvious(names, _TEXT_NAMES)
     chosen_pair = text_pair or _obvious(names, _PAIR_NAMES)
     chosen_label = label or _obvious_label(raw.table)
+    if chosen_label is None and label_separator is not None:
+        chosen_label = _obvious(names, (_LABEL_LIST_NAME,))
     if chosen_text is None or chosen_label is None:
         raise DatasetError(_nothing_obvious(raw, chosen_text, chosen_label))
     if chosen_pair == chosen_text:
         raise ConfigurationError(f"--text-column and --text-pair-column both name {chosen_text!r}; name two columns")
     if chosen_label in (chosen_text, chosen_pair):
         raise ConfigurationError(f"{chosen_label!r} cannot be both a text and the label. Correct --label-column")
-    return Columns(chosen_text, chosen_label, chosen_pair)
+    if label_separator is not None and not label_separator.strip():
+        raise ConfigurationError(
+            "--label-separator is blank. Name what stands between the labels of a row, such as ';'"
+        )
+    return Columns(chosen_text, chosen_label, chosen_pair, label_separator)
 
 
 def _obvious(names: list[str], wanted: tuple[str, ...]) -> str | None:

@@ -184,6 +184,8 @@ class TextDataset:
     text_column: str
     label_column: str
     text_pair_column: str | None = None
+    label_separator: str | None = None
+    """What stands between the labels of a row in the source, where a cell names several."""
     config: str | None = None
     revision: str | None = None
     split_method: str = "as given"

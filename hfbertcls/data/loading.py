@@ -22,6 +22,7 @@ def load_text_dataset(
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
+    label_separator: str | None = None,
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
@@ -37,6 +38,8 @@ def load_text_dataset(
             `open_source` made of it.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
             are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists).
+        label_separator (`str`, *optional*): what stands between the labels of a row where a cell names several, such as
+            `";"`; a blank cell then says "none of the labels".
         task (*optional*): overrides what the labels look like.
         labels (`Sequence[str]`, *optional*): all label names, in the order that their ids shall have.
         split_by (`str`, *optional*): a column; rows with the same value stay in one split when splits are cut.
@@ -52,7 +55,7 @@ def load_text_dataset(
     source = dataset if isinstance(dataset, Source) else open_source(dataset)
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
-    columns = choose_columns(first, text_column, text_pair_column, label_column)
+    columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
     named = {"--split-by": split_by, "--slice-by": slice_by}
     extra = list(dict.fromkeys(column for column in named.values() if column is not None))
     for flag, column in named.items():
@@ -82,6 +85,7 @@ def load_text_dataset(
         source=source.name,
         text_column=columns.text,
         label_column=columns.label,
+        label_separator=columns.label_separator,
         text_pair_column=columns.text_pair,
         config=source.config,
         revision=source.revision,

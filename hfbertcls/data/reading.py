@@ -1,6 +1,6 @@
 """From a table as it stands to a split: texts and labels checked, unusable rows counted, nothing re-typed silently."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +37,8 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
     if columns.text_pair:
         arrays["text_pair"] = _text(raw, columns.text_pair)
     arrays["label"] = _label(raw, columns.label)
+    if columns.label_separator is not None:
+        arrays["label"] = _separated(arrays["label"], columns, raw)
     taken = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label}
     for column in extra_columns:
         if (column in arrays or column == "row") and taken.get(column) != column:
@@ -121,8 +123,7 @@ def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
             raise DatasetError(
                 f"{raw.place(broken)}: the list of labels in {column!r} holds a null. Remove it from the list"
             )
-        texts = [None if found is None else [_label_text(value) for value in found] for found in lists]
-        return pa.chunked_array([pa.array(texts, pa.list_(pa.string()))])
+        return _label_sets([None if found is None else map(_label_text, found) for found in lists])
     if pa.types.is_integer(kind):
         if names is None:
             return values.cast(pa.string())
@@ -137,6 +138,24 @@ def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
         f"the column {column!r} of {raw.name} holds {shorten(str(kind), 60)}, but labels (texts, numbers or lists of them) were "
         "expected. Name the column of the labels with --label-column"
     )
+
+
+def _label_sets(lists: Sequence[Iterable[str] | None]) -> pa.ChunkedArray:
+    """Lists of labels; one that a row names twice is named once."""
+    return pa.chunked_array(
+        [pa.array([None if found is None else list(dict.fromkeys(found)) for found in lists], pa.list_(pa.string()))]
+    )
+
+
+def _separated(labels: pa.ChunkedArray, columns: Columns, raw: RawTable) -> pa.ChunkedArray:
+    """Cells such as `delivery; quality` as lists; a blank cell says "none of the labels"."""
+    if not pa.types.is_string(labels.type):
+        raise DatasetError(
+            f"the column {columns.label!r} of {raw.name} holds {shorten(str(labels.type), 60)}, which --label-separator cannot "
+            "separate. Leave it out"
+        )
+    names = [None if cell is None else cell.split(columns.label_separator) for cell in labels.to_pylist()]
+    return _label_sets([None if cells is None else filter(None, map(str.strip, cells)) for cells in names])
 
 
 def _label_text(value: object) -> str:
@@ -201,7 +220,9 @@ def infer_task(splits: Sequence[TextSplit], requested: Task | None, label_column
     if requested is None or requested == found:
         return found
     if lists or requested == "multi_label":
-        shape = "lists of labels" if lists else "one label for each row"
+        shape = (
+            "lists of labels" if lists else "one label for each row. If a cell names several, pass --label-separator"
+        )
         raise DatasetError(f"--task {requested} does not fit: the column {label_column!r} holds {shape}")
     if requested == "regression" and not all(_are_numbers(split.table.column("label")) for split in splits):
         raise DatasetError(f"--task regression does not fit: the column {label_column!r} does not hold numbers only")

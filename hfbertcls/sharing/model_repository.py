@@ -34,6 +34,7 @@ def task_facts(
         "label_column": data.label_column,
         "slice_column": data.slice_column,
         "max_length": max_length,
+        **({} if data.label_separator is None else {"label_separator": data.label_separator}),
         **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
     }
 

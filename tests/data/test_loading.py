@@ -212,3 +212,32 @@ def test_a_null_in_a_list_of_labels_is_no_label(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "a", "labels": ["x"]}\n{"text": "b", "labels": ["x", null]}\n')
     with pytest.raises(DatasetError, match=r"a\.jsonl, line 2: the list of labels in 'labels' holds a null"):
         load_text_dataset(str(tmp_path / "a.jsonl"))
+
+
+SEVERAL_IN_A_CELL = 'text,labels\n"The lamp, broken",delivery; quality\nThanks,\nLate,delivery\nBad,quality;quality;\n'
+
+
+def test_a_cell_can_name_several_labels(tmp_path):
+    (tmp_path / "reviews.csv").write_text(SEVERAL_IN_A_CELL)
+    data = load_text_dataset(str(tmp_path / "reviews.csv"), label_separator=";", make_splits=False)
+    assert (data.task, data.label_column, data.label_separator) == ("multi_label", "labels", ";")
+    assert data.splits["test"].labels == [["delivery", "quality"], [], ["delivery"], ["quality"]]
+    assert data.splits["test"].label_counts(data.schema) == {"delivery": 2, "quality": 2}
+
+
+def test_without_a_separator_such_cells_are_one_label_and_the_way_out_is_told(tmp_path):
+    (tmp_path / "reviews.csv").write_text(SEVERAL_IN_A_CELL)
+    with pytest.raises(
+        DatasetError, match=r"--task multi_label does not fit.*If a cell names several.*--label-separator"
+    ):
+        load_text_dataset(str(tmp_path / "reviews.csv"), label_column="labels", task="multi_label", make_splits=False)
+    with pytest.raises(ConfigurationError, match="--label-separator is blank"):
+        load_text_dataset(str(tmp_path / "reviews.csv"), label_separator=" ", make_splits=False)
+
+
+def test_lists_are_not_separated(tmp_path):
+    (tmp_path / "reviews.jsonl").write_text('{"text": "a", "labels": ["x;y", "x;y"]}\n')
+    path = str(tmp_path / "reviews.jsonl")
+    assert load_text_dataset(path, make_splits=False).splits["test"].labels == [["x;y"]]
+    with pytest.raises(DatasetError, match="which --label-separator cannot separate"):
+        load_text_dataset(path, label_separator=";", make_splits=False)

@@ -276,3 +276,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tagger, words, tmp_pat
     assert main([*words, "--publish-examples", "3", "--resume", "--output-dir", str(directory)]) == 0
     for name in ("model.safetensors", "config.json", "predictions/test.parquet"):
         assert (directory / name).read_bytes() == (tagger / name).read_bytes(), name
+
+
+def test_labels_that_are_joined_in_a_cell_are_read_again_by_verify(tiny_model_dir, remarks_dir, tmp_path):
+    rows = [json.loads(line) for line in (remarks_dir / "train.jsonl").read_text().splitlines()]
+    lines = (f"{row['text']},{'|'.join(row['labels'])}\n" for row in rows)
+    (tmp_path / "remarks.csv").write_text("text,labels\n" + "".join(lines))
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(tmp_path / "remarks.csv")]
+    words += ["--label-separator", "|", "--max-steps", "4", "--output-dir", str(tmp_path / "tagger")]
+    assert main(words) == 0
+    assert report_of(tmp_path / "tagger")["task"]["label_separator"] == "|"
+    again = ["verify", str(tmp_path / "tagger"), "--rescore", "--dataset", str(tmp_path / "remarks.csv")]
+    assert main(again) == 0
