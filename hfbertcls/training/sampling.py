@@ -1,12 +1,42 @@
-"""Batches of texts of like length, in random order: little padding, and no order of lengths to learn from."""
+"""The order of the rows: at random as the stock trainer has it, or in batches of texts of like length."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from torch.utils.data import Sampler
 
 
 _BATCHES_PER_POOL = 50
+_ROWS_AT_A_TIME = 1_024
+
+
+class ShuffledSampler(Sampler[int]):
+    """Every row once in each epoch, in the order of accelerate's `SeedableRandomSampler`, which the stock trainer uses.
+
+    That one holds the order as Python numbers, twice: 80 MB for a million rows (seen in torch 2.13).
+
+    Args:
+        num_rows: how many there are.
+        seed: of the shuffling.
+    """
+
+    def __init__(self, num_rows: int, seed: int) -> None:
+        self.num_rows = num_rows
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order; accelerate calls this at the beginning of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(self.num_rows, generator=torch.Generator().manual_seed(self.seed + self.epoch))
+        for start in range(0, self.num_rows, _ROWS_AT_A_TIME):
+            yield from order[start : start + _ROWS_AT_A_TIME].tolist()
 
 
 class LengthGroupedSampler(Sampler[int]):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from huggingface_hub import HfApi
 from torch import nn
+from torch.utils.data import RandomSampler
 from transformers import EvalPrediction, TrainingArguments
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -33,7 +34,7 @@ from hfbertcls.training.padding_free import PaddingFreeTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.reporting import report_on_trainer
 from hfbertcls.training.resuming import ResumableTrainer
-from hfbertcls.training.sampling import LengthGroupedSampler
+from hfbertcls.training.sampling import LengthGroupedSampler, ShuffledSampler
 from hfbertcls.training.splitting import SplittingTrainer
 
 
@@ -137,7 +138,7 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientT
         logger.info(f"learning rate {args.learning_rate:g}, {args.num_train_epochs:g} epochs")
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Our own length grouping where lengths are known; everything else as the parent."""
+        """Our own length grouping where lengths are known; the parent's random order in less memory; else as the parent."""
         # The parent passes the data set without the columns that the model does not take, so without the lengths.
         whole: Any = self.train_dataset
         column = self.args.length_column_name
@@ -145,7 +146,12 @@ class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientT
             seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
             batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return LengthGroupedSampler(whole[column], batch_size, seed)
-        return super()._get_train_sampler(train_dataset)
+        sampler = super()._get_train_sampler(train_dataset)
+        # (accelerate replaces any RandomSampler by a seeded one, whose order ours has)
+        if type(sampler) is RandomSampler and self.args.accelerator_config.use_seedable_sampler:  # type: ignore[union-attr]
+            seed = self.args.data_seed if self.args.data_seed is not None else torch.initial_seed()
+            return ShuffledSampler(len(cast(Any, sampler.data_source)), seed)
+        return sampler
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None

@@ -1,14 +1,41 @@
 import numpy as np
+import pytest
+import torch
 from tiny import arguments, rows, tiny_classifier
+from transformers import Trainer, set_seed
 
 from hfbertcls import TextClassificationTrainer
 from hfbertcls.training.recipe import choose_recipe
-from hfbertcls.training.sampling import LengthGroupedSampler
+from hfbertcls.training.sampling import LengthGroupedSampler, ShuffledSampler
 
 
 def test_each_row_occurs_once_in_each_epoch():
     sampler = LengthGroupedSampler(np.random.default_rng(0).integers(3, 99, 1003), batch_size=16, seed=1)
     assert sorted(sampler) == list(range(1003))
+
+
+@pytest.mark.parametrize("data_seed", [None, 7])
+def test_the_random_order_is_that_of_the_stock_trainer_in_every_epoch(tmp_path, data_seed):
+    data = rows(1_100).add_column("row", range(1_100))
+    changes = {"train_sampling_strategy": "random", "data_seed": data_seed, "remove_unused_columns": False}
+    args = arguments(tmp_path, **changes)
+    orders = []
+    for trainer_class in (TextClassificationTrainer, Trainer):
+        set_seed(3)
+        trainer = trainer_class(tiny_classifier(), args, lambda batch: {"row": torch.tensor([one["row"] for one in batch])},
+                                data, data)  # fmt: skip
+        loader = trainer.get_train_dataloader()
+        assert isinstance(loader.batch_sampler.sampler, ShuffledSampler) == (
+            trainer_class is TextClassificationTrainer
+        )
+        found = []
+        for epoch in (0, 1, 5):
+            loader.set_epoch(epoch)
+            found.append([row for batch in loader for row in batch["row"].tolist()])
+        orders.append(found)
+    assert orders[0] == orders[1]
+    assert sorted(orders[0][0]) == list(range(1_100))
+    assert orders[0][0] != orders[0][1]
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():
