@@ -22,8 +22,9 @@ from hfbertcls import BulkOptions, ModelSource, load_pipeline, predict_file
 from hfbertcls.cli import main
 from hfbertcls.data import streaming
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
-from hfbertcls.inference import bulk
+from hfbertcls.inference import bulk, scorer
 from hfbertcls.inference.answer_file import write_answers
+from hfbertcls.inference.scorer import Scorer
 from hfbertcls.modeling.heads import thresholds_of, write_thresholds
 
 
@@ -120,14 +121,14 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(finished_ru
     predict_file(str(finished_run), texts, tmp_path / "whole.csv")
     scored = []
 
-    def counted(scorer, chunk, answers=bulk._Scorer.answers):
+    def counted(self, chunk, answers=Scorer.answers):
         if len(scored) == 1:
             scored.append(None)
             raise StoppedError
         scored.append(chunk.number)
-        return answers(scorer, chunk)
+        return answers(self, chunk)
 
-    monkeypatch.setattr(bulk._Scorer, "answers", counted)
+    monkeypatch.setattr(Scorer, "answers", counted)
     output, said = tmp_path / "answers.csv", []
     with pytest.raises(StoppedError):
         predict_file(str(finished_run), texts, output)
@@ -343,17 +344,17 @@ def test_only_columns_that_are_written_are_in_the_way(several_labels_dir, severa
 
 def test_a_run_goes_on_with_the_same_thresholds_only(several_labels_copy, several_texts, tmp_path, monkeypatch):
     predict_file(str(several_labels_copy), several_texts, tmp_path / "whole.parquet")
-    done, answers = [], bulk._Scorer.answers
+    done, answers = [], Scorer.answers
 
-    def stopped(scorer, chunk):
+    def stopped(self, chunk):
         if done:
             raise StoppedError
         done.append(chunk.number)
-        return answers(scorer, chunk)
+        return answers(self, chunk)
 
     output = tmp_path / "answers.parquet"
     with monkeypatch.context() as patched:
-        patched.setattr(bulk._Scorer, "answers", stopped)
+        patched.setattr(Scorer, "answers", stopped)
         with pytest.raises(StoppedError):
             predict_file(str(several_labels_copy), several_texts, output)
     before = (several_labels_copy / "config.json").read_bytes()
@@ -382,7 +383,7 @@ def test_the_command_counts_texts_without_a_label_as_answered(several_labels_dir
 def test_bf16_agrees_where_the_whole_set_of_labels_is_the_same(
     several_labels_dir, several_texts, tmp_path, monkeypatch
 ):
-    real = bulk.score
+    real = scorer.score
 
     def other_music(model, tokenizer, tokenized):
         logits = real(model, tokenizer, tokenized)
@@ -391,6 +392,6 @@ def test_bf16_agrees_where_the_whole_set_of_labels_is_the_same(
         return logits
 
     monkeypatch.setattr(streaming, "ROWS_PER_CHUNK", 8)
-    monkeypatch.setattr(bulk, "score", other_music)
+    monkeypatch.setattr(scorer, "score", other_music)
     result = predict_file(str(several_labels_dir), several_texts, tmp_path / "a.csv", BulkOptions(bf16=True))
     assert result.bf16_agreement == pytest.approx(4 / 5)
