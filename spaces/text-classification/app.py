@@ -33,7 +33,8 @@ def show_classification(text: str) -> tuple[dict[str, float], list[list[str]], s
     if not MULTI:
         return said["scores"], table, said["note"]
     for row in table:
-        row += [f"{said['thresholds'][row[0]]:.4f}", "yes" if row[0] in said["labels"] else "no"]
+        row.insert(1, "yes" if row[0] in said["labels"] else "no")
+        row.insert(3, f"{said['thresholds'][row[0]]:.4f}")
     labels = (
         f"Labels: {', '.join(map(plain, said['labels']))}." if said["labels"] else "No label reaches its threshold."
     )
@@ -101,11 +102,12 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             gr.Examples(examples(), inputs=box, cache_examples=False)
         note = gr.Markdown(elem_id="note", latex_delimiters=[])
         with gr.Row():
-            top = gr.Label(label="Probabilities", num_top_classes=5, show_heading=not MULTI, elem_id="label")
+            top = gr.Label(label="Probabilities", num_top_classes=5, show_heading=not MULTI, scale=2, elem_id="label")
             exact = gr.Dataframe(
-                headers=["Label", "Probability", "Logit", *(("Threshold", "Given") if MULTI else ())],
+                headers=["Label", *(["Given", "Probability", "Threshold"] if MULTI else ["Probability"]), "Logit"],
                 label="Exact values",
                 interactive=False,
+                scale=3 if MULTI else 2,
                 elem_id="exact",
             )
         coloured = gr.HighlightedText(

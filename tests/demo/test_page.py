@@ -132,8 +132,8 @@ def test_of_several_labels_the_page_shows_which_are_given(visit, several_app, tm
     page.wait_for_function("document.querySelector('#note').innerText.includes('Labels: ')")
     note = page.locator("#note").inner_text()
     assert sorted(note.partition("Labels: ")[2].partition(".")[0].split(", ")) == ["blame", "music"]
-    given = {row[0]: row[3:] for row in table()}
-    assert given == {"praise": ["0.6000", "no"], "blame": ["0.5000", "yes"], "music": ["0.3000", "yes"]}
+    given = {row[0]: (row[1], row[3]) for row in table()}
+    assert given == {"praise": ("no", "0.6000"), "blame": ("yes", "0.5000"), "music": ("yes", "0.3000")}
     assert "Threshold" in page.locator("#exact").inner_text()
     assert page.locator("#label h2").count() == 0  # (no label stands out as if it were the only one)
     seen.explain("dull")
