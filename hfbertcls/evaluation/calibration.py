@@ -67,18 +67,31 @@ _LEAST_VARIANCE = 1e-15
 
 @dataclass(frozen=True)
 class _Gaps:
-    """Gaps |confidence - accuracy| of bins, with what chance alone makes of them; arrays of shape `(bins,)`."""
+    """Gaps |confidence - accuracy| of bins, with what chance alone makes of them; arrays of shape `(bins,)`.
+
+    `correlation`, of shape `(bins, bins)`, is that of the gaps (each with the sign that makes it positive) where the labels
+    of a row depend on each other; None where a row is in one bin only.
+    """
 
     gap: Floats
     variance: Floats
     weight: Floats
+    correlation: Floats | None = None
 
     @classmethod
-    def of(cls, bins: Reliability) -> "_Gaps":
+    def of(cls, gold: npt.NDArray[np.int64], probabilities: Floats) -> "_Gaps":
+        bins = reliability(gold, probabilities)
         # A bin without a wrong answer is not free of chance: then the stated confidence says how large it is.
         spread = np.maximum(bins.accuracy * (1 - bins.accuracy), bins.confidence * (1 - bins.confidence))
         variance = np.maximum(spread / bins.count, _LEAST_VARIANCE)
-        return cls(np.abs(bins.confidence - bins.accuracy), variance, bins.count / bins.count.sum())
+        gap, weight = np.abs(bins.confidence - bins.accuracy), bins.count / bins.count.sum()
+        if gold.ndim == 1:
+            return cls(gap, variance, weight)
+        covariance = _covariance_over_rows(gold, probabilities, bins)
+        seen = np.sqrt(np.maximum(np.diag(covariance), _LEAST_VARIANCE))
+        signs = np.where(bins.confidence >= bins.accuracy, 1.0, -1.0)
+        correlation = covariance / np.outer(seen, seen) * np.outer(signs, signs)
+        return cls(gap, np.maximum(variance, seen**2), weight, np.clip(correlation, -1.0, 1.0))
 
     def excess(self, true_gap: Floats, deviations: float = 0.0) -> float:
         """How far the seen error is above that which true gaps would show on average, plus so many deviations of it.
@@ -88,11 +101,19 @@ class _Gaps:
         from scipy.special import erf  # noqa: PLC0415  (takes a while; comes with scikit-learn)
 
         s = np.sqrt(self.variance)
-        mean = s * sqrt(2 / pi) * np.exp(-(true_gap**2) / (2 * self.variance)) + true_gap * erf(
-            true_gap / (s * sqrt(2))
-        )
+        apart = erf(true_gap / (s * sqrt(2)))  # from 0 where chance decides on the sign to 1 where it is sure
+        mean = s * sqrt(2 / pi) * np.exp(-(true_gap**2) / (2 * self.variance)) + true_gap * apart
         variance = np.maximum(true_gap**2 + self.variance - mean**2, 0.0)
-        deviation = np.sqrt((self.weight**2 * variance).sum())
+        if self.correlation is None:
+            deviation = np.sqrt((self.weight**2 * variance).sum())
+        else:
+            # Folding a normal variable leaves a correlation as it is where its sign is sure, and about its square where
+            # the mean is 0.
+            sure = np.outer(apart, apart)
+            folded = sure * self.correlation + (1 - sure) * self.correlation**2
+            np.fill_diagonal(folded, 1.0)
+            parts = self.weight * np.sqrt(variance)
+            deviation = np.sqrt(max(float(parts @ folded @ parts), 0.0))
         return float((self.weight * (self.gap - mean)).sum() - deviations * deviation)
 
     def estimate(self) -> float:
@@ -135,22 +156,37 @@ class _Gaps:
         return float((self.weight * shifted(brentq(excess, least, most, xtol=1e-9))).sum())
 
 
+def _covariance_over_rows(gold: npt.NDArray[np.int64], probabilities: Floats, bins: Reliability) -> Floats:
+    """Of the gaps of the bins, of shape `(bins, bins)`, where each row has a score for every label and rows are independent."""
+    num_bins, (num_rows, num_labels) = len(bins.count), gold.shape
+    order = np.argsort(probabilities.ravel(), kind="stable")  # (as `reliability` sorts them)
+    bin_of = np.empty(len(order), dtype=np.int64)
+    bin_of[order] = np.repeat(np.arange(num_bins), bins.count)
+    beside_the_gap = probabilities.ravel() - gold.ravel() - (bins.confidence - bins.accuracy)[bin_of]
+    cells = np.repeat(np.arange(num_rows) * num_bins, num_labels) + bin_of
+    of_rows = np.bincount(cells, weights=beside_the_gap, minlength=num_rows * num_bins).reshape(num_rows, num_bins)
+    covariance: Floats = of_rows.T @ of_rows / np.outer(bins.count, bins.count)
+    return covariance
+
+
 def expected_calibration_error(gold: npt.NDArray[np.int64], probabilities: Floats) -> float:
-    """Expected calibration error of the predicted label over 15 bins of equal mass, debiased; from 0 to 1.
+    """Expected calibration error of the predicted label (of every label, where a row can have several), from 0 to 1.
+
+    It is over 15 bins of equal mass, and debiased.
 
     Each bin's gap |confidence - accuracy| is too large on average, because accuracy is measured on few rows. Here the
     gaps are made smaller by the one factor for which chance would make them, on average, as large as they are seen.
     Where chance alone explains what is seen, the error is 0.
     """
-    return _Gaps.of(reliability(gold, probabilities)).estimate()
+    return _Gaps.of(gold, probabilities).estimate()
 
 
 def calibration_error_interval(gold: npt.NDArray[np.int64], probabilities: Floats) -> tuple[float, float]:
     """The ends of a 95 % interval of the calibration error: those errors under which what is seen is no surprise.
 
-    The test that is inverted takes each bin's gap as normal with its binomial variance, and their weighted sum as
-    normal. `benchmarks/RESULTS.md` has its coverage.
+    The test that is inverted takes each bin's gap as normal with its binomial variance (where a row can have several
+    labels, with at least that which its rows show), and their weighted sum as normal. `benchmarks/RESULTS.md` has its coverage.
     """
-    gaps = _Gaps.of(reliability(gold, probabilities))
+    gaps = _Gaps.of(gold, probabilities)
     value = gaps.estimate()
     return min(value, gaps.bound(_NORMAL_QUANTILE)), max(value, gaps.bound(-_NORMAL_QUANTILE))

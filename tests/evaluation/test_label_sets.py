@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hfbertcls.evaluation.calibration import reliability
+from hfbertcls.evaluation.calibration import (
+    calibration_error_interval,
+    expected_calibration_error,
+    reliability,
+)
 from hfbertcls.evaluation.compare import Contender, compare_predictions
 from hfbertcls.evaluation.intervals import score_with_intervals
 from hfbertcls.evaluation.resampling import CountedLabelSets, count_kinds
@@ -147,3 +151,19 @@ def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right(
     assert found.per_label["r"]["support"] == gold[:, 2].sum()
     same = compare_predictions(gold, Contender(a, THRESHOLDS), Contender(a, THRESHOLDS), ("p", "q", "r", "s"))
     assert (same.p_value, same.metrics["f1_macro"].difference) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_the_calibration_error_covers_though_the_labels_of_a_row_depend_on_each_other(factor):
+    """Every row has all of its twelve labels, or hardly one: as if there were a twelfth of the scores."""
+
+    def drawn(rows, seed):
+        generator = np.random.default_rng(seed)
+        logits = np.repeat(2 * generator.normal(size=(rows, 1)), 12, axis=1) + 0.1 * generator.normal(size=(rows, 12))
+        gold = (generator.random((rows, 1)) < sigmoid(logits)).astype(np.int8)
+        return gold, sigmoid(factor * logits)
+
+    true = 0.0 if factor == 1 else expected_calibration_error(*drawn(100_000, 99))
+    ends = [calibration_error_interval(*drawn(300, seed)) for seed in range(100)]
+    assert sum(low <= true <= high for low, high in ends) >= 90
+    assert np.mean([high - low for low, high in ends]) < 0.12
