@@ -82,6 +82,7 @@ def diagnose(
     text_column: str | None = None,
     text_pair_column: str | None = None,
     label_column: str | None = None,
+    label_separator: str | None = None,
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
@@ -91,7 +92,8 @@ def diagnose(
     """Read a data set as `train` would and examine it; what makes it unreadable is a finding too.
 
     Args:
-        dataset: what `load_text_dataset` takes, as are the column names, `task`, `labels`, `split_by` and `seed`.
+        dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by` and
+            `seed`.
         model: whose tokenizer counts tokens; None estimates them.
         max_length: in tokens; None takes the model's limit, at most 512.
 
@@ -104,8 +106,8 @@ def diagnose(
         find_max_length(tokenizer, config, max_length) if tokenizer is not None and config is not None else max_length
     )
     reading: dict[str, Any] = {
-        "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column, "task": task,
-        "labels": labels,
+        "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column,
+        "label_separator": label_separator, "task": task, "labels": labels,
     }  # fmt: skip
     refused: list[Finding] = []
     source_name = dataset.name if isinstance(dataset, Source) else _public_name(dataset)

@@ -308,3 +308,12 @@ def test_a_data_set_that_is_not_there_is_a_finding_without_a_path(tmp_path, caps
     said = capsys.readouterr().out
     assert "there is no file or folder 'nothing.csv'" in json.loads(said)["findings"][0]["message"]
     assert str(tmp_path.parent) not in said
+
+
+def test_labels_that_are_joined_in_a_cell_are_examined_one_by_one(tmp_path, capsys):
+    lines = (f"{text},{';'.join(['a', 'b', 'c'][: n % 4])}\n" for n, text in enumerate(sentences(80)))
+    (tmp_path / "joined.csv").write_text("text,labels\n" + "".join(lines))
+    assert main(["doctor", str(tmp_path / "joined.csv"), "--label-separator", ";", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["task"] == "multi_label"
+    assert sum(facts["label_counts"]["c"] for facts in found["splits"].values()) == 20
