@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _summary(found: "ModelComparison") -> str:
-    from hfbertcls.sharing.card import METRIC_NAMES, format_number
+    from hfbertcls.sharing.card import format_number, metric_names
 
     comparison = found.comparison
     lines = [
@@ -68,7 +68,7 @@ def _summary(found: "ModelComparison") -> str:
         gap = "-" if row.difference is None else f"{row.difference:+.3f}"
         interval = "" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}"
         values = f"{format_number(row.a):>7} {format_number(row.b):>7} {gap:>8}"
-        lines.append(f"  {METRIC_NAMES[name]:<28} {values}   {interval}".rstrip())
+        lines.append(f"  {metric_names(comparison.metrics)[name]:<28} {values}   {interval}".rstrip())
     lines.append(
         f"Right: A alone on {comparison.only_a_right:,} rows, B alone on {comparison.only_b_right:,}; McNemar's exact test: "
         f"p = {comparison.p_value:.2g}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -47,9 +47,9 @@ def is_multi_label(report: Report) -> bool:
     return bool(report.task["type"] == "multi_label")
 
 
-def metric_names(report: Report) -> dict[str, str]:
-    """The figures of a report in words."""
-    return METRIC_NAMES | ({"accuracy": "Accuracy (all labels right)"} if is_multi_label(report) else {})
+def metric_names(figures: Container[str]) -> dict[str, str]:
+    """Figures in words. Beside a Hamming loss (of several labels a text) accuracy is that of whole sets of labels."""
+    return METRIC_NAMES | ({"accuracy": "Accuracy (all labels right)"} if "hamming_loss" in figures else {})
 
 
 def render_model_card(report: Report) -> str:
@@ -67,7 +67,7 @@ def render_model_card(report: Report) -> str:
         .render(
             report=report,
             split=shown_split(report),
-            metric_names=metric_names(report),
+            metric_names=metric_names(report.evaluation[shown_split(report)]["metrics"]),
             fewest_of_a_label=FEWEST_OF_A_LABEL,
             lower_is_better=LOWER_IS_BETTER,
             few_rows=_FEW_ROWS,
@@ -290,9 +290,9 @@ def _not_stated(report: Report) -> list[str]:
 
 def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:
     """Metric, value and interval of a split, as text: for the terminal."""
-    rows = []
-    for name, entry in report.evaluation[split]["metrics"].items():
+    rows, figures = [], report.evaluation[split]["metrics"]
+    for name, entry in figures.items():
         if entry["value"] is not None:
             interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
-            rows.append((metric_names(report)[name], format_number(entry["value"]), interval))
+            rows.append((metric_names(figures)[name], format_number(entry["value"]), interval))
     return rows
