@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # torch first, so that its pinned build is there before another package asks for any; pip is told once.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 ASSETS := hfbertcls/quickstart-requirements.txt
+# Processes that run the tests side by side; each needs a core and about 2 GB.
+WORKERS ?= 2
 
 .PHONY: help quickstart demo-hub test stress lint types packaging clean
 
@@ -31,10 +33,10 @@ demo-hub: $(VENV)/.installed-dev ## a Hub on this machine, to try sharing withou
 	$(BIN)/python tests/hub/serve.py
 
 test: $(VENV)/.installed-dev ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
 stress: $(VENV)/.installed-dev ## kills, requests to stop, a million rows: minutes
-	$(BIN)/python -m pytest -m stress
+	$(BIN)/python -m pytest -m stress -n $(WORKERS)
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check .

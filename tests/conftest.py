@@ -15,6 +15,8 @@ from server import Hub
 
 _HUB = Hub()
 _HOME = tempfile.mkdtemp(prefix="hfbertcls-tests-")
+if "PYTEST_XDIST_WORKER" in os.environ:  # each of several processes has a core; torch would take all for each
+    os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.update(
     HF_ENDPOINT=_HUB.url,
     HF_HOME=_HOME,
@@ -32,19 +34,22 @@ import pytest  # noqa: E402
 LABELS = ("negative", "positive")
 
 
-OUTCOMES: list[tuple[str, str]] = []
-
-
 @pytest.fixture
-def outcome():
+def outcome(record_property):
     """Note what came of a fault, for the table at the end of the output."""
-    return lambda fault, result: OUTCOMES.append((fault, result))
+    return lambda fault, result: record_property("outcome", (fault, result))
 
 
 def pytest_terminal_summary(terminalreporter):
-    if OUTCOMES:
+    noted = [
+        value
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "outcome"
+    ]
+    if noted:
         terminalreporter.section("faults of the Hub during a push, and what came of them")
-        for fault, result in OUTCOMES:
+        for fault, result in sorted(noted):
             terminalreporter.write_line(f"{fault:<24} {result}")
 
 

@@ -27,7 +27,7 @@ def written(tmp_path, ending):
         separator = "\t" if kind == ".tsv" else ","
         quoted = ['"' + text.replace('"', '""') + '"' for text in TEXTS]
         data = f"id{separator}text\n" + "".join(f"{i}{separator}{text}\n" for i, text in enumerate(quoted))
-    path.write_bytes(gzip.compress(data.encode()) if ending.endswith(".gz") else data.encode())
+    path.write_bytes(gzip.compress(data.encode(), mtime=0) if ending.endswith(".gz") else data.encode())
     return path
 
 
@@ -70,7 +70,7 @@ def test_other_encodings_are_read(tmp_path, mark, encoding):
         ("a.csv", b"PAR1", "is a Parquet file"),
         ("a.jsonl", b'{"text": "x"}\n{"text": \n', "line 2: not a JSON object"),
         ("a.jsonl", b'{"text": "x"}\n[1]\n', "line 2: .* is not an object"),
-        ("a.csv.gz", gzip.compress(b"text\nx\n" * 100)[:-12], "not a complete gzip file"),
+        ("a.csv.gz", gzip.compress(b"text\nx\n" * 100, mtime=0)[:-12], "not a complete gzip file"),
         ("a.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
         ("a.xlsx", b"", "has an ending that cannot be read in parts"),
         ("a.parquet.gz", b"", "has an ending that cannot be read in parts"),

@@ -53,7 +53,7 @@ def write(folder, name, content):
 def test_every_form_gives_the_same_rows(tmp_path, name, packed):
     path = write(tmp_path, name, FORMS[name])
     if packed:
-        path = write(tmp_path, f"{name}.gz", gzip.compress(path.read_bytes()))
+        path = write(tmp_path, f"{name}.gz", gzip.compress(path.read_bytes(), mtime=0))
     raw = read_table(path)
     assert raw.table.select(["text", "label"]).to_pylist() == ROWS
     assert raw.name == path.name
@@ -98,8 +98,12 @@ def test_keys_that_only_some_records_have_are_null_elsewhere(tmp_path):
         ("a.csv", b"PK\x03\x04...", r"a\.csv is a ZIP archive or a spreadsheet.*'\.csv'.*Unpack it, or save"),
         ("a.csv", FORMS["a.parquet"], r"is a Parquet file, not what.*Rename it to a\.parquet"),
         ("a.jsonl", FORMS["a.arrow"], r"is an Arrow file, not what.*Rename it to a\.arrow"),
-        ("a.csv", gzip.compress(b"text,label\n"), r"is a gzip file, not what.*Rename it to a\.csv\.gz"),
-        ("a.csv.gz", gzip.compress(b"text,label\n")[:-4], r"not a complete gzip file.*Fetch or compress it again"),
+        ("a.csv", gzip.compress(b"text,label\n", mtime=0), r"is a gzip file, not what.*Rename it to a\.csv\.gz"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"text,label\n", mtime=0)[:-4],
+            r"not a complete gzip file.*Fetch or compress it again",
+        ),
         ("a.csv.gz", b"text,label\n", r"not a complete gzip file.*Fetch or compress it again"),
         ("a.parquet", b"text,label\n", r"is not a Parquet file.*Rename or convert it"),
         ("a.parquet", FORMS["a.parquet"][:60], r"cannot be read as Parquet.*Write it again"),
@@ -149,7 +153,11 @@ def test_keys_that_only_some_records_have_are_null_elsewhere(tmp_path):
         ),
         ("a.csv", "sep=;\ntext;label\n", r"first line names the separator \(delete that line\)"),
         ("a.csv", "text,label\n" + "x" * 246 + "ustar", r"is a tar archive"),
-        ("a.csv.gz", gzip.compress(gzip.compress(b"text,label\n")), r"compressed twice: unpack it once"),
+        (
+            "a.csv.gz",
+            gzip.compress(gzip.compress(b"text,label\n", mtime=0), mtime=0),
+            r"compressed twice: unpack it once",
+        ),
         ("a.txt", "__label__a one\ntwo words\n", r"line 2: 'two words' does not begin with '__label__'.*use CSV"),
         ("a.txt", "\n", r"a\.txt is empty\. Expected lines of the form '__label__NAME text'"),
     ],
