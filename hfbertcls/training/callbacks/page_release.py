@@ -7,15 +7,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from hfbertcls.data.on_disk import release
 
 
-_STEPS_BETWEEN = 8
-
-
 class PageReleaseCallback(TrainerCallback):
-    """Lets go, every eight steps, of the pages that were read of a training set on the disk."""
+    """Lets go, after each step, of the pages that were read of a training set on the disk (some 30 microseconds)."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look whether it is time."""
-        if state.global_step % _STEPS_BETWEEN == 0:
-            release()
+        """Let go."""
+        release()
