@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from hfbertcls.evaluation.abstaining import threshold_for_accuracy
     from hfbertcls.evaluation.report import Report
+    from hfbertcls.evaluation.thresholds import fit_thresholds
     from hfbertcls.export import Exported, export_onnx
     from hfbertcls.inference.bulk import BulkOptions, BulkResult, predict_file
     from hfbertcls.inference.pipelines import load_pipeline
@@ -86,6 +87,7 @@ _HOMES = {
     "enable_packing": "hfbertcls.modeling.packing",
     "evaluate_model": "hfbertcls.measure",
     "export_onnx": "hfbertcls.export",
+    "fit_thresholds": "hfbertcls.evaluation.thresholds",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
     "load_pipeline": "hfbertcls.inference.pipelines",
@@ -152,6 +154,7 @@ __all__ = [
     "enable_packing",
     "evaluate_model",
     "export_onnx",
+    "fit_thresholds",
     "load_for_inference",
     "load_for_training",
     "load_pipeline",
