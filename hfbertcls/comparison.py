@@ -122,7 +122,8 @@ def compare_models(
     said_b = said_b.in_order([labels_b.label2id[label] for label in schema.names])
     gold = schema.encode_column(rows.table.column("label"))
     compared = compare_predictions(gold, said_a, said_b, schema.names)
-    about_training = sentence_on_training(_report_of(a), _report_of(b), compared.metrics["accuracy"].difference)
+    judged = "accuracy" if said_a.thresholds is None else "f1_macro"
+    about_training = sentence_on_training(_report_of(a), _report_of(b), compared.metrics[judged].difference, judged)
     found = ModelComparison(one, other, data.source, name, compared, about_training)
     if directory is not None:
         with directory.claimed():

@@ -20,7 +20,7 @@ from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.evaluation.scores import is_right
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.heads import MULTI_LABEL, temperature_of, thresholds_of
+from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
@@ -189,7 +189,7 @@ def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) 
         raise DatasetError(
             f"{source.public_name!r} gives a text {'any number of labels' if gives_several else 'one label'}, but "
             f"{data.source} has {'one label' if gives_several else 'lists of labels'} in {data.label_column!r}. Name data of "
-            "the same kind"
+            f"the same kind{_forgotten_kind(model)}"
         )
     unknown = [name for name in (data.schema.names if data.schema else ()) if name not in schema.label2id]
     if unknown:
@@ -199,3 +199,12 @@ def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) 
             "Rename the labels in the data to those of the model"
         )
     return schema
+
+
+def _forgotten_kind(model: "PreTrainedModel") -> str:
+    """What a model of several labels lacks that was saved without saying so."""
+    if not hasattr(model.config, THRESHOLDS) or model.config.problem_type == MULTI_LABEL:
+        return ""
+    return (
+        f" (config.json has {THRESHOLDS}, but no problem_type {MULTI_LABEL!r}: if it gives several labels, add that)"
+    )

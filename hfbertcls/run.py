@@ -97,7 +97,7 @@ def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, sa
     from hfbertcls.training.reporting import RunInput
 
     schema = require_trainable(data)
-    check_for_task(options, len(schema), several=data.task == "multi_label")
+    check_for_task(options, len(schema), several=schema.several)
     describe_dataset(data, say)
     diagnosis = _examined(data, options, say)
     config, tokenizer = load_config(source), load_tokenizer(source)
@@ -163,7 +163,7 @@ def _make_trainer(
     from hfbertcls.training.trainer import TextClassificationTrainer
 
     args = training_arguments(directory, options)
-    loaded = load_for_training(given.source, given.schema, args.seed, multi_label=given.data.task == "multi_label")
+    loaded = load_for_training(given.source, given.schema, args.seed)
     callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
     if options.early_stopping is not None:
         callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset
-from hfbertcls.errors import DatasetError, listing
+from hfbertcls.errors import DatasetError
 
 
 def require_trainable(dataset: TextDataset) -> LabelSchema:
@@ -37,8 +37,8 @@ def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
         yield (
             "one_label",
             DatasetError(
-                f"the train split has only the label {listing(present)} ({len(dataset.splits['train']):,} rows), but a "
-                "classifier needs at least two. Check --label-column, or add rows with another label"
+                f"the train split has {f'only the label {present[0]!r} ({train_counts[present[0]]:,} rows)' if present else 'no label'}, "
+                "but a classifier needs at least two. Check --label-column, or add rows with another label"
             ),
         )
     if similar_labels(schema) and not schema.declared:

@@ -37,6 +37,8 @@ class LabelSchema:
     names: tuple[str, ...]
     declared: bool = False
     """True if the order was declared (by the data set or by the user) and not derived from the rows."""
+    several: bool = False
+    """True if a text can have several of them, or none."""
 
     def __len__(self) -> int:
         return len(self.names)

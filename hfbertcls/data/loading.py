@@ -1,11 +1,14 @@
 """`load_text_dataset()`: everything that `--dataset` promises, checked before any model is loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.columns import choose_columns
+from hfbertcls.data.columns import Columns, choose_columns
 from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
+from hfbertcls.data.raw import RawTable
 from hfbertcls.data.reading import infer_task, labels_for_task, read_split
 from hfbertcls.data.sources import Source, open_source
 from hfbertcls.data.splits import complete_splits
@@ -66,13 +69,16 @@ def load_text_dataset(
             )
     splits = {name: read_split(tables[name], name, columns, extra) for name in SPLIT_NAMES if name in tables}
     notes = source.notes + tuple(note for raw in tables.values() for note in raw.notes)
+    notes += _unused_separator(tables, columns)
     splits, unlabelled = _without_unlabelled(splits)
     found_task = infer_task(list(splits.values()), task, columns.label)
     splits = {name: labels_for_task(split, found_task) for name, split in splits.items()}
     if slice_by is not None:
         _check_slices(splits, slice_by, source)
     declared = tuple(labels) if labels else first.class_names.get(columns.label)
-    schema = None if found_task == "regression" else _schema(splits, declared, source)
+    schema = None
+    if found_task != "regression":
+        schema = replace(_schema(splits, declared, source), several=found_task == "multi_label")
     method = "as given"
     if make_splits:
         if "train" not in splits:
@@ -94,6 +100,17 @@ def load_text_dataset(
         is_from_hub=source.is_from_hub,
         slice_column=slice_by,
     )
+
+
+def _unused_separator(tables: Mapping[str, RawTable], columns: Columns) -> tuple[str, ...]:
+    """Say so if no cell holds what is to separate labels."""
+    mark = columns.label_separator
+    if mark is None or any(
+        pc.any(pc.match_substring(raw.table.column(columns.label).cast(pa.string()), mark)).as_py()
+        for raw in tables.values()
+    ):
+        return ()
+    return (f"no cell of {columns.label!r} holds {mark!r}, so each names one label at most",)
 
 
 def _check_slices(splits: dict[str, TextSplit], column: str, source: Source) -> None:

@@ -123,6 +123,7 @@ def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
             raise DatasetError(
                 f"{raw.place(broken)}: the list of labels in {column!r} holds a null. Remove it from the list"
             )
+        _require_names(raw, column, lists)
         return _label_sets([None if found is None else map(_label_text, found) for found in lists])
     if pa.types.is_integer(kind):
         if names is None:
@@ -138,6 +139,27 @@ def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
         f"the column {column!r} of {raw.name} holds {shorten(str(kind), 60)}, but labels (texts, numbers or lists of them) were "
         "expected. Name the column of the labels with --label-column"
     )
+
+
+def _require_names(raw: RawTable, column: str, lists: Sequence[list[object] | None]) -> None:
+    """Refuse lists that hold something else than the names of a row's labels."""
+    if pa.types.is_nested(raw.table.column(column).type.value_type):
+        raise DatasetError(
+            f"the column {column!r} of {raw.name} holds lists in lists, but one list of labels for each row was expected. "
+            "Flatten it"
+        )
+    blank = next((row for row, found in enumerate(lists) if any(not str(name).strip() for name in found or ())), None)
+    if blank is not None:
+        raise DatasetError(
+            f"{raw.place(blank)}: the list of labels in {column!r} holds a blank one. Name it, or remove it from the list"
+        )
+    sizes = {len(found) for found in lists if found is not None}
+    values = {value for found in lists for value in found or ()}
+    if len(sizes) == 1 and min(sizes) > 1 and values == {0, 1}:
+        raise DatasetError(
+            f"the lists in {column!r} of {raw.name} look like one 0 or 1 for each of {min(sizes)} labels, but the names of a row's "
+            'labels were expected, such as ["delivery", "quality"]. Write the names of those labels that have a 1'
+        )
 
 
 def _label_sets(lists: Sequence[Iterable[str] | None]) -> pa.ChunkedArray:

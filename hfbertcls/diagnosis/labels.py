@@ -58,11 +58,12 @@ def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> It
     present = {name: count for name, count in train.items() if count}
     most, least = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
     if present[most] >= _IMBALANCE * present[least]:
+        of_rows = share(present[most], len(data.splits["train"]))
+        meaning = f"{most!r} is among the labels of" if schema.several else f"who always says {most!r} is right in"
         yield Finding(
             "imbalance",
             "note",
-            f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: who always says {most!r} is right "
-            f"in {share(present[most], len(data.splits['train']))}",
+            f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: {meaning} {of_rows}",
             "Look at macro F1 and the figures of each label, not at accuracy",
         )
     yield from _forms(schema)

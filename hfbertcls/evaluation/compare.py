@@ -58,7 +58,8 @@ class Comparison:
     p_value: float
     """Of McNemar's exact test: how surprising the difference were if both were equally often right."""
     rows_needed: int | None
-    """Rows that would show a difference as large as this in four of five samples; None if there is none."""
+    """Rows that would show a difference as large as this in four of five samples; None if there is none, and where a row can
+    have several labels."""
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def compare_predictions(
 ) -> Comparison:
     """Compare two classifiers by their logits for the same rows.
 
-    Where a row can have several labels, one is right that gives exactly these.
+    Where a row can have several labels, one is right that gives exactly these; as that is rare, the verdict is on macro F1.
 
     Args:
         gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
@@ -108,7 +109,8 @@ def compare_predictions(
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     metrics, f1_bounds = _differences(gold, a, b, (only_a, only_b), seed)
     p_value = mcnemar_exact(only_a, only_b)
-    needed = rows_needed(only_a, only_b, len(gold))
+    several = gold.ndim == 2
+    needed = None if several else rows_needed(only_a, only_b, len(gold))
     return Comparison(
         rows=len(gold),
         metrics=metrics,
@@ -117,7 +119,7 @@ def compare_predictions(
         only_b_right=only_b,
         p_value=p_value,
         rows_needed=needed,
-        verdict=verdict(metrics["accuracy"], p_value, needed),
+        verdict=verdict_on_f1(metrics["f1_macro"]) if several else verdict(metrics["accuracy"], p_value, needed),
     )
 
 
@@ -154,6 +156,16 @@ def verdict(accuracy: Difference, p_value: float, needed: int | None) -> str:
         return f"A is better by {-difference:.1f} points, 95 % interval {-high:.1f} to {-low:.1f}"
     would = "they are equally often right" if needed is None else f"about {needed:,} rows would"
     return f"this test split cannot tell them apart ({difference:+.1f} points, {low:.1f} to {high:.1f}); {would}"
+
+
+def verdict_on_f1(f1: Difference) -> str:
+    """The same where rows can have several labels: by the interval of the difference in macro F1."""
+    difference, low, high = (100 * value for value in (f1.difference, f1.low, f1.high) if value is not None)
+    if low > 0:
+        return f"B is better by {difference:.1f} points of macro F1, 95 % interval {low:.1f} to {high:.1f}"
+    if high < 0:
+        return f"A is better by {-difference:.1f} points of macro F1, 95 % interval {-high:.1f} to {-low:.1f}"
+    return f"this test split cannot tell them apart ({difference:+.1f} points of macro F1, {low:.1f} to {high:.1f})"
 
 
 def _differences(

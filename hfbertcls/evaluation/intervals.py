@@ -7,13 +7,14 @@ import numpy as np
 
 from hfbertcls.evaluation.calibration import calibration_error_interval
 from hfbertcls.evaluation.ranking import resampled_rankings
-from hfbertcls.evaluation.resampling import NUM_RESAMPLES, count_intervals
+from hfbertcls.evaluation.resampling import NUM_RESAMPLES, Bounds, count_intervals
 from hfbertcls.evaluation.scores import (
     Floats,
     Ids,
     Logits,
     classification_scores,
     is_right,
+    label_scores,
     probabilities,
     row_log_losses,
 )
@@ -50,18 +51,42 @@ def score_with_intervals(
     """
     values = classification_scores(gold, logits, thresholds)
     predicted = predict_labels(logits, thresholds)
-    bounds = count_intervals(gold, predicted, logits.shape[1], LEVEL, seed)
-    bounds["accuracy"] = wilson_interval(int(is_right(gold, predicted).sum()), len(gold))
+    bounds = label_intervals(gold, predicted, logits.shape[1], seed)
     bounds["log_loss"] = mean_interval(row_log_losses(gold, logits))
     bounds["ece"] = calibration_error_interval(gold, probabilities(gold, logits))
     if values.get("roc_auc") is not None:
         for name, draws in resampled_rankings(gold, logits, NUM_RESAMPLES, seed).items():
             low, high = np.quantile(draws[np.isfinite(draws)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-            bounds[name] = float(low), float(high)
+            bounds[name] = _never_certain(values[name] or 0.0, float(low), float(high), len(gold))
     return {
         name: Interval(None, None, None) if value is None else Interval(value, *bounds[name])
         for name, value in values.items()
     }
+
+
+def label_intervals(gold: Ids, predicted: Ids, num_labels: int, seed: int = 0) -> Bounds:
+    """The intervals of all figures that follow from the predicted labels: Wilson's of accuracy, BCa of the others.
+
+    Where every resample has the same perfect (or worst) figure, the bootstrap says nothing; then the interval is that of a
+    share of as many rows.
+
+    Args:
+        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
+        predicted: the same of what was predicted.
+        num_labels: how many labels there are.
+        seed: of the resampling.
+    """
+    values = label_scores(gold, predicted)
+    found = count_intervals(gold, predicted, num_labels, LEVEL, seed)
+    bounds = {name: _never_certain(values[name], low, high, len(gold)) for name, (low, high) in found.items()}
+    bounds["accuracy"] = wilson_interval(int(is_right(gold, predicted).sum()), len(gold))
+    if values.get("mcc") == 0:  # (the middle of its scale, not its end)
+        bounds["mcc"] = found["mcc"]
+    return bounds
+
+
+def _never_certain(value: float, low: float, high: float, rows: int) -> tuple[float, float]:
+    return wilson_interval(round(value * rows), rows) if low == high and value in (0.0, 1.0) else (low, high)
 
 
 def wilson_interval(hits: int, rows: int) -> tuple[float, float]:

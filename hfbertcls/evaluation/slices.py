@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.evaluation.intervals import LEVEL, Interval, wilson_interval
-from hfbertcls.evaluation.resampling import count_intervals
-from hfbertcls.evaluation.scores import Ids, is_right, label_scores
+from hfbertcls.evaluation.intervals import Interval, label_intervals
+from hfbertcls.evaluation.scores import Ids, label_scores
 from hfbertcls.modeling.predictions import Predictions
 
 
@@ -78,8 +77,7 @@ def _figures(gold: Ids, predicted: Ids) -> dict[str, Any]:
     if len(gold) < FEWEST_ROWS:
         return {"accuracy": None, "f1_macro": None}
     values = label_scores(gold, predicted)
-    bounds = count_intervals(gold, predicted, int(max(gold.max(), predicted.max())) + 1, LEVEL, seed=0)
-    bounds["accuracy"] = wilson_interval(int(is_right(gold, predicted).sum()), len(gold))
+    bounds = label_intervals(gold, predicted, int(max(gold.max(), predicted.max())) + 1)
     return {name: asdict(Interval(values[name], *bounds[name])) for name in ("accuracy", "f1_macro")}
 
 

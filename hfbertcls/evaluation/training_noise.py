@@ -27,8 +27,10 @@ def _recipe(report: Report) -> Any:
     return report.task, base, report.data["split_method"], rows, settings
 
 
-def sentence_on_training(a: Report | None, b: Report | None, difference: float | None) -> str | None:
-    """What a difference in accuracy says of the recipes, as far as the reports know; None where they do not know.
+def sentence_on_training(
+    a: Report | None, b: Report | None, difference: float | None, metric: str = "accuracy"
+) -> str | None:
+    """What a difference in a figure says of the recipes, as far as the reports know; None where they do not know.
 
     It is measured by the standard deviation over the seeds of each report that has them (`--seeds`), with Student's t and
     Welch's degrees of freedom, as these are few. Where one alone has them, the other is taken to vary as much.
@@ -36,14 +38,15 @@ def sentence_on_training(a: Report | None, b: Report | None, difference: float |
     Args:
         a: the report of A, None if there is none.
         b: the report of B.
-        difference: accuracy of B less that of A on the compared rows, from 0 to 1.
+        difference: the figure of B less that of A on the compared rows, from 0 to 1.
+        metric: which figure.
     """
     if a is not None and b is not None and same_recipe(a, b):
         return (
             "both are the same recipe with other seeds: the difference shows what the seed does, "
             "not that one recipe is better"
         )
-    known = [found for report in (a, b) if report is not None and (found := _deviation(report)) is not None]
+    known = [found for report in (a, b) if report is not None and (found := _deviation(report, metric)) is not None]
     if not known or difference is None:
         return None
     from scipy.stats import t  # noqa: PLC0415  (takes a second; comes with scikit-learn)
@@ -68,8 +71,8 @@ def _degrees_of_freedom(known: list[tuple[float, int]]) -> float:
     return total**2 / sum(sd**4 / (runs - 1) for sd, runs in known)
 
 
-def _deviation(report: Report) -> tuple[float, int] | None:
-    """Standard deviation of accuracy over the seeds of a report, on test, else on validation, and how many they are.
+def _deviation(report: Report, metric: str) -> tuple[float, int] | None:
+    """Standard deviation of a figure over the seeds of a report, on test, else on validation, and how many they are.
 
     None where an average of the runs is shipped: how much such averages vary was not measured.
     """
@@ -77,5 +80,5 @@ def _deviation(report: Report) -> tuple[float, int] | None:
     if (seeds.get("average") or {}).get("shipped"):
         return None
     summary = seeds.get("summary") or {}
-    found = (summary.get("test") or summary.get("validation") or {}).get("accuracy")
+    found = (summary.get("test") or summary.get("validation") or {}).get(metric)
     return None if found is None else (found["sd"], len(seeds["runs"]))

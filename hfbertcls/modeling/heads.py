@@ -72,8 +72,8 @@ def thresholds_of(config: Any) -> npt.NDArray[np.float64] | None:
     stated = vars(config).get(THRESHOLDS)
     if stated is None:
         return np.full(config.num_labels, 0.5)
-    is_number = isinstance(stated, list) and all(isinstance(one, float | int) and 0 <= one <= 1 for one in stated)
-    if not is_number or len(stated) != config.num_labels:
+    fits = isinstance(stated, list) and len(stated) == config.num_labels
+    if not fits or not all(type(one) in (float, int) and 0 <= one <= 1 for one in stated):
         raise ModelError(
             f"{THRESHOLDS} in config.json is {stated!r}. Expected a list of {config.num_labels} numbers from 0 to 1, one for "
             "each label; without the key each label is given from 0.5 on"

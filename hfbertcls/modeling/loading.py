@@ -223,9 +223,7 @@ class LoadedClassifier:
     notes: tuple[str, ...]
 
 
-def load_for_training(
-    source: ModelSource, schema: "LabelSchema", seed: int, *, multi_label: bool = False
-) -> LoadedClassifier:
+def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for the labels of `schema`.
 
     The random generators are seeded before the head is made, so the same seed gives the same head. A head of the
@@ -233,9 +231,8 @@ def load_for_training(
 
     Args:
         source: the encoder.
-        schema: the labels.
+        schema: the labels, and whether a text can have several of them.
         seed: of the head.
-        multi_label: whether a text can have several labels, or none; else it has one.
 
     Raises:
         ModelError: if the model cannot be loaded, is no encoder that can classify, or exists only as a pickle.
@@ -246,7 +243,7 @@ def load_for_training(
     earlier = dict(config.id2label or {})
     config.id2label = schema.id2label
     config.label2id = schema.label2id
-    config.problem_type = MULTI_LABEL if multi_label else "single_label_classification"
+    config.problem_type = MULTI_LABEL if schema.several else "single_label_classification"
     forget_calibration(config)
     set_seed(seed)
     model, info = _load(source, config=config, ignore_mismatched_sizes=True)

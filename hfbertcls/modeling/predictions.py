@@ -86,6 +86,11 @@ class Predictions:
         """The predicted labels, in the form of `gold`."""
         return predict_labels(self.logits, self.thresholds)
 
+    def agree_with(self, data: bytes) -> bool:
+        """Whether the column `prediction` of a predictions file is what the logits say."""
+        stated = pq.read_table(io.BytesIO(data), columns=["prediction"]).column("prediction").to_pylist()
+        return bool(stated == label_names(self.predicted, self.label_names))
+
     def to_parquet(self) -> bytes:
         """The bytes of the predictions file: row, label, prediction, logits, and tokens and slice where they are known.
 

@@ -198,6 +198,8 @@ def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> 
         predictions = Predictions.from_parquet(path.read_bytes(), report.task["labels"], report.task.get("thresholds"))
     except (HfBertClsError, OSError, ValueError) as err:
         return [*differences, f"{place}: it cannot be read ({shorten(str(err), 120)})"]
+    if not predictions.agree_with(path.read_bytes()):
+        differences.append(f"{place}: its predictions do not follow from its logits")
     temperature = _temperature(stated)
     derived = split_figures(predictions, digest, stated.get("baselines"), temperature)
     derived.pop("predictions_sha256")

@@ -94,7 +94,7 @@ def report_on_training(
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         logits = score(model, tokenizer, tokenized[name])
-        if name == "validation" and data.task == "multi_label":
+        if name == "validation" and schema.several:
             thresholds = _fitted_thresholds(staging, gold[name], logits)
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
         tokens = tokenized[name].num_tokens

@@ -7,7 +7,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from huggingface_hub import HfApi
 from torch import nn
@@ -19,8 +18,6 @@ from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
-from hfbertcls.evaluation.scores import classification_scores
-from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
@@ -30,6 +27,7 @@ from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.page_release import PageReleaseCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.embedding_rows import RowGradientTrainer
+from hfbertcls.training.measuring import MeasuringTrainer, classification_metrics
 from hfbertcls.training.padding_free import PaddingFreeTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.reporting import report_on_trainer
@@ -41,25 +39,9 @@ from hfbertcls.training.splitting import SplittingTrainer
 logger = logging.get_logger(__name__)
 
 
-def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    """The figures of an evaluation: those of the report, without intervals.
-
-    Where a text can have several labels, each is given from that score on which serves its F1 best on these rows, as after
-    training.
-
-    Args:
-        prediction (`EvalPrediction`): logits of shape `(n, num_labels)`, and label ids of shape `(n,)` or the labels of each
-            row, of shape `(n, num_labels)`.
-    """
-    raw = prediction.predictions
-    logits = np.asarray(raw[0] if isinstance(raw, tuple) else raw, dtype=np.float32)
-    gold = np.asarray(prediction.label_ids, dtype=np.int64)
-    thresholds = fit_thresholds(gold, logits) if gold.ndim == 2 else None
-    scores = classification_scores(gold, logits, thresholds)
-    return {name: value for name, value in scores.items() if value is not None}
-
-
-class TextClassificationTrainer(SplittingTrainer, ResumableTrainer, RowGradientTrainer, PaddingFreeTrainer):
+class TextClassificationTrainer(
+    SplittingTrainer, ResumableTrainer, MeasuringTrainer, RowGradientTrainer, PaddingFreeTrainer
+):
     """`Trainer` for text classifiers; takes what its parent takes.
 
     What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever

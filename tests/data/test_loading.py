@@ -241,3 +241,26 @@ def test_lists_are_not_separated(tmp_path):
     assert load_text_dataset(path, make_splits=False).splits["test"].labels == [["x;y"]]
     with pytest.raises(DatasetError, match="which --label-separator cannot separate"):
         load_text_dataset(path, label_separator=";", make_splits=False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            [[0, 1, 1], [1, 0, 0]],
+            r"look like one 0 or 1 for each of 3 labels.*Write the names of those labels that have a 1",
+        ),
+        ([[["a"], ["b"]], [["a"]]], "holds lists in lists.*Flatten it"),
+        ([["a"], ["b", " "]], r"line 2: the list of labels in 'labels' holds a blank one"),
+    ],
+    ids=["multi-hot", "nested", "blank"],
+)
+def test_lists_that_do_not_name_the_labels_of_a_row_are_refused(tmp_path, labels, message):
+    with pytest.raises(DatasetError, match=message):
+        load_records(tmp_path, [{"text": f"text {n}", "labels": names} for n, names in enumerate(labels)])
+
+
+def test_a_separator_that_no_cell_holds_is_told(tmp_path):
+    (tmp_path / "reviews.csv").write_text(SEVERAL_IN_A_CELL)
+    data = load_text_dataset(str(tmp_path / "reviews.csv"), label_separator="|", make_splits=False)
+    assert data.notes == ("no cell of 'labels' holds '|', so each names one label at most",)

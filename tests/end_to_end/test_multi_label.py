@@ -288,3 +288,17 @@ def test_labels_that_are_joined_in_a_cell_are_read_again_by_verify(tiny_model_di
     assert report_of(tmp_path / "tagger")["task"]["label_separator"] == "|"
     again = ["verify", str(tmp_path / "tagger"), "--rescore", "--dataset", str(tmp_path / "remarks.csv")]
     assert main(again) == 0
+
+
+def test_predictions_that_do_not_follow_from_the_logits_are_found(tagger, tmp_path):
+    directory = shutil.copytree(tagger, tmp_path / "tagger")
+    path = directory / "predictions" / "test.parquet"
+    table = pq.read_table(path)
+    changed = [["cold"], *table.column("prediction").to_pylist()[1:]]
+    changed[0] = [] if changed[0] == table.column("prediction")[0].as_py() else changed[0]
+    index = table.schema.get_field_index("prediction")
+    pq.write_table(table.set_column(index, "prediction", pa.array(changed, pa.list_(pa.string()))), path)
+    assert (
+        "predictions/test.parquet: its predictions do not follow from its logits"
+        in verify_directory(directory).differences
+    )

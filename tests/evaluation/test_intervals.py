@@ -57,7 +57,7 @@ def test_ranking_figures_that_are_not_defined_have_no_interval():
 def test_one_row_is_enough():
     found = score_with_intervals(np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
     assert found["accuracy"] == Interval(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
-    assert found["f1_macro"] == Interval(1.0, 1.0, 1.0)
+    assert found["f1_macro"] == found["accuracy"]
 
 
 @pytest.mark.parametrize("decimals", [6, 1, 0], ids=["distinct", "some ties", "many ties"])
@@ -150,3 +150,16 @@ def test_many_rows_and_labels_take_seconds_and_no_memory(num_labels):
 
     low, high = count_intervals(gold, predicted, num_labels, 0.95, 0)["f1_macro"]
     assert 0.6 < low < high < 0.9
+
+
+@pytest.mark.parametrize("rows", [8, 300])
+def test_rows_that_are_all_right_or_all_wrong_make_nothing_certain(rows):
+    gold = np.arange(rows) % 2
+    for right in (True, False):
+        logits = np.eye(2, dtype=np.float32)[gold if right else 1 - gold]
+        found = score_with_intervals(gold, logits)
+        for name in ("f1_macro", "f1_weighted", "roc_auc"):
+            assert (found[name].low, found[name].high) == pytest.approx(
+                (found["accuracy"].low, found["accuracy"].high), abs=1e-9
+            )
+            assert found[name].high - found[name].low > 0.01

@@ -142,7 +142,10 @@ def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right(
     right_a = is_right(gold, predict_labels(a, THRESHOLDS))
     right_b = is_right(gold, predict_labels(b, b_thresholds))
     assert (found.only_a_right, found.only_b_right) == ((right_a & ~right_b).sum(), (right_b & ~right_a).sum())
-    assert found.verdict.startswith("B is better by")
+    gap = found.metrics["f1_macro"]
+    assert found.verdict == (
+        f"B is better by {100 * gap.difference:.1f} points of macro F1, 95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f}"
+    )
     for name, expected in classification_scores(gold, b, b_thresholds).items():
         assert found.metrics[name].b == expected
     for name in ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss"):
@@ -150,7 +153,8 @@ def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right(
         assert row.low < row.difference < row.high, name
     assert found.per_label["r"]["support"] == gold[:, 2].sum()
     same = compare_predictions(gold, Contender(a, THRESHOLDS), Contender(a, THRESHOLDS), ("p", "q", "r", "s"))
-    assert (same.p_value, same.metrics["f1_macro"].difference) == (1.0, 0.0)
+    assert (same.p_value, same.metrics["f1_macro"].difference, same.rows_needed) == (1.0, 0.0, None)
+    assert same.verdict.startswith("this test split cannot tell them apart (+0.0 points of macro F1")
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5])

@@ -65,7 +65,7 @@ def test_a_script_shares_a_complete_model(hub, make, tmp_path):
 def test_a_script_shares_a_model_that_gives_several_labels(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     source, data = ModelSource(str(tiny_model_dir)), load_text_dataset(str(reviews_dir))
-    tokenizer, schema = load_tokenizer(source), LabelSchema(("film", *data.schema.names))
+    tokenizer, schema = load_tokenizer(source), LabelSchema(("film", *data.schema.names), several=True)
     tokens = {}
     for name in ("train", "validation"):
         ids = tokenize_split(data.splits[name], tokenizer, 32).dataset
@@ -74,7 +74,7 @@ def test_a_script_shares_a_model_that_gives_several_labels(hub, tmp_path, tiny_m
     args = TextClassificationTrainingArguments(
         output_dir=str(tmp_path / "films"), max_steps=6, learning_rate=0.003, eval_every="3", precision="fp32"
     )
-    model = load_for_training(source, schema, seed=42, multi_label=True).model
+    model = load_for_training(source, schema, seed=42).model
     trainer = TextClassificationTrainer(
         model, args, None, tokens["train"], tokens["validation"], processing_class=tokenizer
     )

@@ -12,8 +12,9 @@ from hfbertcls import (
     ConfigurationError,
     TextClassificationTrainer,
     TrainingError,
+    fit_thresholds,
 )
-from hfbertcls.evaluation.scores import label_scores
+from hfbertcls.evaluation.scores import classification_scores, label_scores
 
 
 def test_every_parameter_moves(tmp_path):
@@ -202,3 +203,25 @@ def test_eval_every_sets_evaluation_and_saving_together(tmp_path, given, strateg
 def test_an_impossible_eval_every_is_refused(tmp_path, given):
     with pytest.raises(ConfigurationError, match=rf"--eval-every {given} is not possible. Expected 'epoch'"):
         arguments(tmp_path, eval_every=given)
+
+
+def test_thresholds_come_from_the_validation_rows_and_never_from_those_that_are_measured(tmp_path):
+    def several(dataset):
+        lists = [[float(label), float(number % 3 == 0)] for number, label in enumerate(dataset["labels"])]
+        return dataset.remove_columns("labels").add_column("labels", lists)
+
+    model = tiny_classifier(dropout=0.0)
+    model.config.problem_type = "multi_label_classification"
+    validation, test = several(rows(90, seed=1)), several(rows(90, seed=2))
+    trainer = TextClassificationTrainer(model, arguments(tmp_path), None, several(rows(64)), validation)
+    trainer.train()
+    own = trainer.evaluate()
+    found = trainer.predict(test)
+    chosen = trainer.predict(validation)
+    thresholds = fit_thresholds(chosen.label_ids.astype(int), chosen.predictions)
+    expected = classification_scores(found.label_ids.astype(int), found.predictions, thresholds)
+    assert found.metrics["test_f1_macro"] == pytest.approx(expected["f1_macro"])
+    assert trainer.evaluate(test)["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
+    assert (
+        trainer.evaluate()["eval_f1_macro"] == own["eval_f1_macro"] == pytest.approx(chosen.metrics["test_f1_macro"])
+    )
