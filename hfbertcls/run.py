@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, describe_dataset, describe_tokens, silent
@@ -163,7 +166,7 @@ def _make_trainer(
     from hfbertcls.training.trainer import TextClassificationTrainer
 
     args = training_arguments(directory, options)
-    loaded = load_for_training(given.source, given.schema, args.seed)
+    loaded = load_for_training(given.source, given.schema, args.seed, _shares(given))
     callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
     if options.early_stopping is not None:
         callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))
@@ -189,6 +192,13 @@ def _make_trainer(
         callbacks=callbacks,
     )
     return trainer
+
+
+def _shares(given: "RunInput") -> "npt.NDArray[np.float64]":
+    """The share of the training rows that has each label; never quite none or all (Laplace's rule)."""
+    train = given.data.splits["train"]
+    counts = np.array(list(train.label_counts(given.schema).values()))
+    return np.asarray((counts + 1) / (len(train) + 2))
 
 
 def _built(trainer_class: Any, **arguments: Any) -> Any:

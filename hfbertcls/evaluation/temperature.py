@@ -12,8 +12,6 @@ from hfbertcls.evaluation.scores import Floats, Ids, Logits, probabilities, row_
 FITTED_ON = "validation"
 FEWEST_ROWS = 30
 """Of fewer rows no temperature is fitted: it would follow their chance."""
-FEWEST_OF_A_LABEL = 10
-"""A label with fewer rows that have it, or that have it not, shares what is fitted to all labels."""
 _BOUNDS = (0.05, 20.0)
 Temperature = float | list[float]
 """One for all labels; one for each, in label order, where a text can have several labels."""
@@ -22,7 +20,7 @@ Temperature = float | list[float]
 def fit_temperature(gold: Ids, logits: Logits) -> Temperature | None:
     """The temperature T for which the scores of `logits / T` have the smallest log loss (Guo et al., ICML 2017).
 
-    Where a row can have several labels, each label has a temperature of its own, of the sigmoid; labels with fewer than 10
+    Where a row can have several labels, each label has a temperature of its own, of the sigmoid; labels with fewer than 30
     rows for or against them share one. What is true counts 1 - 1/(n + 2) and the rest is shared by what is not, as Platt
     does it (1999): by Laplace's rule the next answer may be wrong although all n were right, and without it such rows would
     ask for endless confidence.
@@ -45,7 +43,7 @@ def fit_temperature(gold: Ids, logits: Logits) -> Temperature | None:
     counts = gold.sum(axis=0)
     return [
         _of_sigmoid(gold[:, label], logits[:, label].astype(np.float64))
-        if FEWEST_OF_A_LABEL <= counts[label] <= len(gold) - FEWEST_OF_A_LABEL
+        if FEWEST_ROWS <= counts[label] <= len(gold) - FEWEST_ROWS
         else shared
         for label in range(logits.shape[1])
     ]

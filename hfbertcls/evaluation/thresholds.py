@@ -3,10 +3,11 @@
 import numpy as np
 
 from hfbertcls.evaluation.scores import Floats, Ids, Logits
-from hfbertcls.evaluation.temperature import FEWEST_OF_A_LABEL
 from hfbertcls.modeling.predictions import Thresholds, sigmoid
 
 
+FEWEST_OF_A_LABEL = 10
+"""For a label that fewer rows have, the highest F1 would follow their chance."""
 _DECIMALS = 6
 
 

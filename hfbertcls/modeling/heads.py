@@ -51,6 +51,16 @@ def output_layer(model: "PreTrainedModel") -> "torch.nn.Linear":
     return layers[-1]
 
 
+def begin_with(model: "PreTrainedModel", shares: npt.ArrayLike) -> None:
+    """Let a head of several labels begin with the given scores (above 0 and below 1), one for each label."""
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    bias = output_layer(model).bias
+    if bias is not None:
+        with torch.no_grad():
+            bias.copy_(torch.logit(torch.as_tensor(shares, dtype=torch.float64)))
+
+
 def temperature_of(config: Any) -> float | list[float] | None:
     """The temperature that the weights of a configuration contain, or that of each label; None if they contain none."""
     value = vars(config).get(TEMPERATURE)

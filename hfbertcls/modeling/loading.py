@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ConfigurationError, ModelError, did_you_mean, listing
-from hfbertcls.modeling.heads import MULTI_LABEL, forget_calibration
+from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration
 
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from hfbertcls.data.dataset import LabelSchema
@@ -223,7 +224,9 @@ class LoadedClassifier:
     notes: tuple[str, ...]
 
 
-def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> LoadedClassifier:
+def load_for_training(
+    source: ModelSource, schema: "LabelSchema", seed: int, shares: "npt.ArrayLike | None" = None
+) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for the labels of `schema`.
 
     The random generators are seeded before the head is made, so the same seed gives the same head. A head of the
@@ -233,6 +236,8 @@ def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> 
         source: the encoder.
         schema: the labels, and whether a text can have several of them.
         seed: of the head.
+        shares: where a text can have several labels, the share of the training rows that has each, of shape `(num_labels,)`: a
+            new head begins with these scores (Lin et al., ICCV 2017, section 3.3), which it would need hundreds of steps to learn.
 
     Raises:
         ModelError: if the model cannot be loaded, is no encoder that can classify, or exists only as a pickle.
@@ -260,6 +265,8 @@ def load_for_training(source: ModelSource, schema: "LabelSchema", seed: int) -> 
             f"the weights of {source.public_name!r} do not fit its configuration: {what} ({listing(body or unused, 3)}). "
             "Check config.json and the files of the model"
         )
+    if shares is not None and schema.several and (new or replaced):
+        begin_with(model, shares)
     notes = []
     if replaced:
         notes.append(

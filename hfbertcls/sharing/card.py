@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
-from hfbertcls.evaluation.temperature import FEWEST_OF_A_LABEL
+from hfbertcls.evaluation.thresholds import FEWEST_OF_A_LABEL
 from hfbertcls.resources import resource_dir
 from hfbertcls.sharing.card_metadata import TextClassificationCardData, join_front_matter, split_card
 

@@ -80,7 +80,7 @@ def test_each_of_several_labels_has_a_temperature_of_its_own():
 def test_labels_with_few_rows_for_or_against_them_share_the_temperature_of_all():
     gold, logits = several_labels([2.0, 2.0, 2.0], [0.5, 0.5, 0.5], rows=2_000)
     gold[:, 1], gold[:, 2] = 0, 1
-    gold[:9, 1], gold[:9, 2] = 1, 0
+    gold[:29, 1], gold[:29, 2] = 1, 0
     first, rare, frequent = fit_temperature(gold, logits)
     assert rare == frequent != first
 

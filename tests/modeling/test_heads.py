@@ -156,3 +156,18 @@ def test_thresholds_are_written_beside_saved_weights_and_nothing_else_changes(tm
     assert after == before
     loaded = transformers.AutoConfig.from_pretrained(tmp_path)
     assert thresholds_of(loaded).tolist() == [0.25] * 16
+
+
+def test_a_new_head_of_several_labels_begins_with_the_shares_and_one_that_is_kept_stays(tiny_model_dir, tmp_path):
+    schema, shares = LabelSchema(("a", "b", "c"), several=True), [0.5, 0.1, 0.01]
+    source = ModelSource(str(tiny_model_dir))
+    model = load_for_training(source, schema, seed=0, shares=shares).model
+    assert torch.sigmoid(output_layer(model).bias).tolist() == pytest.approx(shares, rel=1e-5)
+    assert output_layer(load_for_training(source, schema, seed=0).model).bias.tolist() == [0, 0, 0]
+    model.save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((tiny_model_dir / name).read_bytes())
+    kept = load_for_training(ModelSource(str(tmp_path)), schema, seed=0, shares=[0.3, 0.3, 0.3]).model
+    assert torch.sigmoid(output_layer(kept).bias).tolist() == pytest.approx(shares, rel=1e-5)
+    one_label = LabelSchema(("a", "b", "c"))
+    assert output_layer(load_for_training(source, one_label, seed=0, shares=shares).model).bias.tolist() == [0, 0, 0]
