@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
+from hfbertcls.modeling.heads import MULTI_LABEL
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
@@ -112,6 +113,7 @@ class TextClassificationTrainer(
             len(rows) if hasattr(rows, "__len__") else 0,
             model.config.num_labels,
             args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            several=model.config.problem_type == MULTI_LABEL,
         )
         if args.learning_rate == AUTO:
             args.learning_rate = recipe.learning_rate

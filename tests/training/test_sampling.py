@@ -62,6 +62,12 @@ def test_small_models_get_a_larger_learning_rate():
     assert len(set(rates)) == 4
 
 
+def test_heads_of_several_labels_get_twice_the_learning_rate():
+    one, several = (choose_recipe(22_000_000, 10_000, 6, 32, several=several) for several in (False, True))
+    assert several.learning_rate == 2 * one.learning_rate
+    assert several.num_train_epochs == one.num_train_epochs
+
+
 def test_epochs_grow_with_few_rows_and_many_labels():
     assert choose_recipe(22_000_000, 67_000, 2, 32).num_train_epochs == 3
     assert choose_recipe(22_000_000, 500, 2, 32).num_train_epochs == 10
