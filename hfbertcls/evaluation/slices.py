@@ -60,14 +60,14 @@ def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids)
     Returns:
         `slices` (one entry each: name, rows, and the figures, None under 30 rows), `worst` (the name of that with the
         lowest accuracy) and `p_value` (of the chi-square test that all have the same accuracy); the last two are None
-        where there are not two slices with figures.
+        where there are not two slices with figures, or all have the same accuracy.
     """
     entries = []
     for index, name in enumerate(names):
         rows = members == index
         entries.append({"name": name, "rows": int(rows.sum()), **_figures(gold[rows], predicted[rows])})
     measured = [entry for entry in entries if entry["accuracy"] is not None]
-    if len(measured) < 2:
+    if len({entry["accuracy"]["value"] for entry in measured}) < 2:
         return {"slices": entries, "worst": None, "p_value": None}
     worst = min(measured, key=lambda entry: entry["accuracy"]["value"])
     return {"slices": entries, "worst": worst["name"], "p_value": _chi_square(measured)}

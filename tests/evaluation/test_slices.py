@@ -59,11 +59,6 @@ def test_one_slice_with_figures_is_no_worst():
     assert (found["worst"], found["p_value"]) == (None, None)
 
 
-def test_slices_without_any_mistake_do_not_differ():
-    gold = np.zeros(80, dtype=np.int64)
-    assert slice_figures(gold, gold, ("a", "b"), np.repeat([0, 1], 40))["p_value"] == 1.0
-
-
 @pytest.mark.parametrize(
     ("tokens", "names", "members"),
     [
@@ -100,3 +95,10 @@ def test_columns_come_in_the_order_of_their_names_and_survive_the_file():
 
 def test_predictions_without_lengths_have_no_slices():
     assert slices_of(Predictions(np.arange(1), np.array([0]), np.float32([[1, 0]]), ("x", "y"))) == {}
+
+
+def test_where_all_slices_have_the_same_accuracy_none_is_the_worst():
+    gold = np.zeros(80, dtype=np.int64)
+    found = slice_figures(gold, gold, ("a", "b"), np.repeat([0, 1], 40))
+    assert (found["worst"], found["p_value"]) == (None, None)
+    assert [entry["accuracy"]["value"] for entry in found["slices"]] == [1.0, 1.0]
