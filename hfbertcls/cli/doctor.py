@@ -112,7 +112,7 @@ def summary(diagnosis: "Diagnosis") -> str:
         left_out = facts["empty_texts"] + facts["missing_labels"]
         lines.append(
             f"  {name:<10} {facts['rows']:>9,} rows used, {left_out:,} left out, {facts['duplicate_rows']:,} repeated, "
-            f"{facts['conflicting_texts']:,} with two labels"
+            f"{facts['conflicting_texts']:,} labelled in two ways"
         )
     if diagnosis.overlap:
         pairs = ", ".join(f"{pair} {count:,}" for pair, count in diagnosis.overlap.items())
