@@ -1,5 +1,6 @@
 """95 % intervals of all figures of a split, each by the method that keeps its promise in `benchmarks/coverage.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
 
@@ -14,7 +15,6 @@ from hfbertcls.evaluation.scores import (
     Logits,
     classification_scores,
     is_right,
-    label_scores,
     probabilities,
     row_log_losses,
 )
@@ -51,7 +51,7 @@ def score_with_intervals(
     """
     values = classification_scores(gold, logits, thresholds)
     predicted = predict_labels(logits, thresholds)
-    bounds = label_intervals(gold, predicted, logits.shape[1], seed)
+    bounds = label_intervals(values, gold, predicted, logits.shape[1], seed)
     bounds["log_loss"] = mean_interval(row_log_losses(gold, logits))
     bounds["ece"] = calibration_error_interval(gold, probabilities(gold, logits))
     if values.get("roc_auc") is not None:
@@ -64,21 +64,23 @@ def score_with_intervals(
     }
 
 
-def label_intervals(gold: Ids, predicted: Ids, num_labels: int, seed: int = 0) -> Bounds:
+def label_intervals(
+    values: Mapping[str, float | None], gold: Ids, predicted: Ids, num_labels: int, seed: int = 0
+) -> Bounds:
     """The intervals of all figures that follow from the predicted labels: Wilson's of accuracy, BCa of the others.
 
     Where every resample has the same perfect (or worst) figure, the bootstrap says nothing; then the interval is that of a
     share of as many rows.
 
     Args:
+        values: the figures (`label_scores`), and maybe others.
         gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
         predicted: the same of what was predicted.
         num_labels: how many labels there are.
         seed: of the resampling.
     """
-    values = label_scores(gold, predicted)
     found = count_intervals(gold, predicted, num_labels, LEVEL, seed)
-    bounds = {name: _never_certain(values[name], low, high, len(gold)) for name, (low, high) in found.items()}
+    bounds = {name: _never_certain(values[name] or 0.0, low, high, len(gold)) for name, (low, high) in found.items()}
     bounds["accuracy"] = wilson_interval(int(is_right(gold, predicted).sum()), len(gold))
     if values.get("mcc") == 0:  # (the middle of its scale, not its end)
         bounds["mcc"] = found["mcc"]

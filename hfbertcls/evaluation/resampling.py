@@ -43,10 +43,7 @@ class CountedRows:
 
     def f1_by_label(self, tables: Counts) -> Floats:
         """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
-        hits, gold, predicted = self._sums(tables)
-        occurs = gold + predicted
-        f1: Floats = np.divide(2.0 * hits, occurs, out=np.full(hits.shape, np.nan), where=occurs > 0)
-        return f1
+        return _f1_by_label(*self._sums(tables))
 
     def _sums(self, tables: Counts) -> tuple[Counts, Counts, Counts]:
         right = self.gold == self.predicted
@@ -92,16 +89,19 @@ class CountedLabelSets:
 
     def f1_by_label(self, tables: Counts) -> Floats:
         """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
-        hits, gold, predicted = self._sums(tables.astype(np.float64))
-        occurs = gold + predicted
-        f1: Floats = np.divide(2.0 * hits, occurs, out=np.full(hits.shape, np.nan), where=occurs > 0)
-        return f1
+        return _f1_by_label(*self._sums(tables.astype(np.float64)))
 
     def _sums(self, drawn: Floats) -> tuple[Floats, Floats, Floats]:
         hits, gold, predicted = (
             drawn @ one.astype(np.float64) for one in (self.gold * self.predicted, self.gold, self.predicted)
         )
         return hits, gold, predicted
+
+
+def _f1_by_label(hits: Counts | Floats, gold: Counts | Floats, predicted: Counts | Floats) -> Floats:
+    occurs = gold + predicted
+    f1: Floats = np.divide(2.0 * hits, occurs, out=np.full(hits.shape, np.nan), where=occurs > 0)
+    return f1
 
 
 def count_kinds(*answers: Ids) -> tuple[Counts, list[Ids]]:

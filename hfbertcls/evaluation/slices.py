@@ -77,7 +77,7 @@ def _figures(gold: Ids, predicted: Ids) -> dict[str, Any]:
     if len(gold) < FEWEST_ROWS:
         return {"accuracy": None, "f1_macro": None}
     values = label_scores(gold, predicted)
-    bounds = label_intervals(gold, predicted, int(max(gold.max(), predicted.max())) + 1)
+    bounds = label_intervals(values, gold, predicted, int(max(gold.max(), predicted.max())) + 1)
     return {name: asdict(Interval(values[name], *bounds[name])) for name in ("accuracy", "f1_macro")}
 
 

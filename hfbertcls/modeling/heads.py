@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.errors import ModelError
+from hfbertcls.modeling.predictions import sigmoid
 
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def undo_calibration(model: "PreTrainedModel") -> None:
     if thresholds is not None:
         with np.errstate(divide="ignore"):  # (thresholds of 0 and 1 stay what they are)
             logits = np.log(thresholds) - np.log1p(-thresholds)
-        setattr(model.config, THRESHOLDS, (1 / (1 + np.exp(-logits * np.asarray(temperature)))).tolist())
+        setattr(model.config, THRESHOLDS, sigmoid(logits * np.asarray(temperature)).tolist())
 
 
 def forget_calibration(config: Any) -> None:

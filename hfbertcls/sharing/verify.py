@@ -195,10 +195,11 @@ def _split(path: Path, name: str, stated: Mapping[str, Any], report: Report) -> 
     if digest != stated.get("predictions_sha256"):
         differences.append(f"{place}: its SHA-256 is not the one that report.json states")
     try:
-        predictions = Predictions.from_parquet(path.read_bytes(), report.task["labels"], report.task.get("thresholds"))
+        stored = path.read_bytes()
+        predictions = Predictions.from_parquet(stored, report.task["labels"], report.task.get("thresholds"))
     except (HfBertClsError, OSError, ValueError) as err:
         return [*differences, f"{place}: it cannot be read ({shorten(str(err), 120)})"]
-    if not predictions.agree_with(path.read_bytes()):
+    if not predictions.agree_with(stored):
         differences.append(f"{place}: its predictions do not follow from its logits")
     temperature = _temperature(stated)
     derived = split_figures(predictions, digest, stated.get("baselines"), temperature)
