@@ -34,8 +34,8 @@ from hfbertcls.modeling.loading import (
     reading_length,
 )
 from hfbertcls.modeling.predictions import label_cells
-from hfbertcls.sharing.model_repository import sha256_of
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.sharing.stated_files import sha256_of
 
 
 TFIDF = "tfidf"
@@ -130,7 +130,7 @@ def compare_models(
             directory.staging.mkdir(parents=True, exist_ok=True)
             (directory.staging / "comparison.json").write_text(found.to_json(), encoding="utf-8")
             _write_disagreements(directory.staging / "disagreements.csv", rows, gold, schema.names, said_a, said_b)
-            directory.publish()
+            directory.publish(say)
     return found
 
 

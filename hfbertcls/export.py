@@ -1,6 +1,7 @@
 """`export_onnx()`: a classifier for other run-times, with what that costs, measured on real text."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,9 +16,8 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
-from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
+from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
 from hfbertcls.evaluation.intervals import paired_share_interval
-from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import classification_scores, is_right
 from hfbertcls.inference.held_out import rows_to_measure
 from hfbertcls.measure import schema_of
@@ -33,8 +33,19 @@ from hfbertcls.modeling.onnx_graph import (
     to_onnx,
 )
 from hfbertcls.modeling.predictions import predict_labels
-from hfbertcls.sharing.model_repository import rewrite_report, sha256_of
+from hfbertcls.sharing.model_repository import rewrite_report
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.sharing.stated_files import (
+    EXPORT,
+    REPORT,
+    earlier_files,
+    files_below,
+    hashes_of,
+    read_report,
+    regular_file,
+    sha256_of,
+    stated_files,
+)
 
 
 if TYPE_CHECKING:
@@ -143,12 +154,7 @@ def export_onnx(
             "--output-dir"
         )
     directory = OutputDirectory(Path(source.path if output_dir is None else output_dir))
-    if (directory.path / FOLDER).exists() and not overwrite:
-        raise OutputDirectoryError(
-            f"{directory.path.name!r} holds an export already ({FOLDER}/). Pass --overwrite to replace it"
-        )
-    if not adds and not (directory.path / FOLDER).exists():
-        directory.check(overwrite=False)
+    _check_place(directory, adds=adds, overwrite=overwrite)
     data = load_text_dataset(dataset, make_splits=False) if isinstance(dataset, str) else dataset
     loaded: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
@@ -176,8 +182,10 @@ def export_onnx(
         if not adds:
             loaded.config.save_pretrained(str(directory.staging))
             tokenizer.save_pretrained(str(directory.staging))
-            (directory.staging / "export.json").write_text(_as_json(exported), encoding="utf-8")
-        directory.publish()
+            hashes = hashes_of(directory.staging, files_below(directory.staging))
+            (directory.staging / EXPORT).write_text(_as_json(exported, hashes), encoding="utf-8")
+            directory.clear(say)
+        directory.publish(say)
         if adds:
             _state(directory, exported)
     return exported
@@ -286,12 +294,48 @@ def doubts_of(exported: Exported) -> str | None:
     return None
 
 
-def _as_json(exported: list[Exported]) -> str:
-    return json.dumps({"schema_version": 1, "files": [asdict(one) for one in exported]}, indent=2) + "\n"
+def _check_place(directory: OutputDirectory, *, adds: bool, overwrite: bool) -> None:
+    """Refuse a place where the files of an export would take the place of others.
+
+    Raises:
+        OutputDirectoryError: if an export is there and `overwrite` is not set, or what is there is none of ours.
+    """
+    name = directory.path.name
+    if not adds:
+        if (directory.path / REPORT).is_file():
+            raise OutputDirectoryError(
+                f"{name!r} holds another model, and an export of its own would replace its configuration. Name another "
+                "--output-dir"
+            )
+        directory.check(overwrite=overwrite)
+        return
+    there = [f"{FOLDER}/{file}" for file in FILES.values() if os.path.lexists(directory.path / FOLDER / file)]
+    if there and not overwrite:
+        raise OutputDirectoryError(f"{name!r} holds an export already ({FOLDER}/). Pass --overwrite to replace it")
+    stated = earlier_files(directory.path)
+    foreign = [
+        file
+        for file in there
+        if (path := regular_file(directory.path, file)) is None or sha256_of(path) != stated.get(file)
+    ]
+    if foreign:
+        raise OutputDirectoryError(
+            f"no export of hfbertcls wrote {listing(foreign)} of {name!r}, so it is not replaced. Move it elsewhere, or name "
+            "another --output-dir"
+        )
+
+
+def _as_json(exported: list[Exported], hashes: Mapping[str, str]) -> str:
+    files = [asdict(one) for one in exported]
+    return json.dumps({"schema_version": 1, "files": files, "files_sha256": hashes}, indent=2) + "\n"
 
 
 def _state(directory: OutputDirectory, exported: list[Exported]) -> None:
-    """Write into report and card of a directory what was exported."""
-    report = Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
+    """Write into report and card of a directory what was exported; what an earlier export wrote is stated no more."""
+    report = read_report(directory.path)
     facts = {**report.model, "exports": [asdict(one) for one in exported]}
-    rewrite_report(directory.path, replace(report, model=facts))
+    added = [one.file for one in exported]
+    earlier = [name for name in stated_files(report) if name.startswith(f"{FOLDER}/") and name not in added]
+    for name in earlier:
+        (directory.path / name).unlink(missing_ok=True)
+    rewrite_report(directory.path, replace(report, model=facts), added=added, removed=earlier)

@@ -18,11 +18,13 @@ from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.run import train_and_evaluate
 from hfbertcls.sharing.card import shown_split
 from hfbertcls.sharing.model_repository import rewrite_report
+from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.training.options import TrainingOptions, seed_of
 
 
 SHARES = (1 / 8, 1 / 4, 1 / 2)
 FOLDER = "learning-curve"
+_PLOT = "plots/data_curve.png"
 
 
 def add_learning_curve(
@@ -63,9 +65,12 @@ def add_learning_curve(
     points.append(_point(report, split))
     figures = {"split": split, **learning_curve_figures(points)}
     changed = replace(report, training={**(report.training or {}), "learning_curve": figures})
-    (directory / "plots" / "data_curve.png").write_bytes(data_curve_plot(figures))
-    rewrite_report(directory, changed)
-    return changed
+    output = OutputDirectory(directory)
+    with output.claimed():
+        (output.staging / "plots").mkdir(parents=True)
+        (output.staging / _PLOT).write_bytes(data_curve_plot(figures))
+        output.publish(say)
+        return rewrite_report(directory, changed, added=[_PLOT])
 
 
 def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:

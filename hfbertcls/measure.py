@@ -5,11 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hfbertcls.data.checks import require_labelled_texts
-from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.data.description import Say, describe_dataset, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
@@ -17,7 +14,6 @@ from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
-from hfbertcls.evaluation.scores import is_right
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
@@ -25,7 +21,7 @@ from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tok
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
 from hfbertcls.sharing.output_directory import OutputDirectory
-from hfbertcls.sharing.verify import Verification
+from hfbertcls.sharing.stated_files import REPORT, files_below, hashes_of, with_hashes
 
 
 if TYPE_CHECKING:
@@ -68,20 +64,21 @@ def evaluate_model(
     gold, thresholds = tokenized.gold, thresholds_of(loaded.config)
     slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
     logits = score(loaded, tokenizer, tokenized)
-    predictions = Predictions(
-        data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices, thresholds
-    )
-    baselines = None
+    beside, fitted_on = {}, {}
     if name != "train" and "train" in data.splits:
         train = schema.encode_column(data.splits["train"].table.column("label"))
-        baselines = Baselines(data.splits["train"].texts, train).scores(data.splits[name].texts, gold)
+        baselines = Baselines(data.splits["train"].texts, train)
+        beside, fitted_on = baselines.predict(data.splits[name].texts, len(schema)), baselines.facts
+    predictions = Predictions(
+        data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices, thresholds, beside
+    )
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     report = Report(
         task=task_facts(data, schema, tokenized.max_length, thresholds),
         model=model_facts(source, loaded, Path(source.name).expanduser() / "model.safetensors"),
         data=data_facts(data, {name: facts}),
-        evaluation={name: split_figures(predictions, digest, baselines, temperature_of(loaded.config))},
+        evaluation={name: split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))},
         card={},
         environment=describe_environment(),
         command=command or public_command(),
@@ -92,85 +89,11 @@ def evaluate_model(
         with directory.claimed():
             write_predictions(directory.staging, name, predictions)
             write_plots(directory.staging, report, predictions, {})
-            (directory.staging / "report.json").write_text(report.to_json(), encoding="utf-8")
-            directory.publish()
+            plots = hashes_of(directory.staging, files_below(directory.staging))
+            report = with_hashes(report, {**report.model["files_sha256"], **plots})
+            (directory.staging / REPORT).write_text(report.to_json(), encoding="utf-8")
+            directory.publish(say)
     return report
-
-
-LOGIT_TOLERANCE = 1e-3
-"""Largest difference of a logit that other hardware, batches and versions may make in fp32."""
-
-
-def rescore(directory: str, dataset: str, revision: str | None = None, say: Say = silent) -> Verification:
-    """Run a shared model again on the texts it was evaluated on, and compare its logits with those in `predictions/`.
-
-    Args:
-        directory: a model repository that hfbertcls wrote: a directory, or a Hub id.
-        dataset: the texts; rows are found by their number in the source.
-        revision: of a Hub id.
-        say: gets each line of what is done, for a person.
-
-    Raises:
-        ModelError: if the model or its predictions cannot be read.
-        DatasetError: if the data cannot be read.
-    """
-    folder = Path(directory).expanduser()
-    if not folder.is_dir():
-        from huggingface_hub import snapshot_download  # noqa: PLC0415
-
-        folder = Path(snapshot_download(directory, revision=revision))
-    report = Report.from_json((folder / "report.json").read_text(encoding="utf-8"))
-    source, task = ModelSource(str(folder)), report.task
-    data = load_text_dataset(
-        dataset,
-        text_column=task["text_column"],
-        label_column=task.get("label_column"),
-        label_separator=task.get("label_separator"),
-        labels=task["labels"],
-        make_splits=False,
-    )
-    model, tokenizer = load_for_inference(source), load_tokenizer(source)
-    differences: list[str] = []
-    notes: list[str] = []
-    for name in report.evaluation:
-        path = folder / "predictions" / f"{name}.parquet"
-        if not path.is_file():
-            notes.append(f"the {name} split cannot be compared: predictions/{name}.parquet is not there")
-            continue
-        shared = Predictions.from_parquet(path.read_bytes(), task["labels"], task.get("thresholds"))
-        split = _rows_of(data, name, report.data["splits"][name].get("sha256"), shared.rows)
-        if split is None:
-            differences.append(f"predictions/{name}.parquet: {data.source} does not have the rows that it speaks of")
-            continue
-        say(f"Scoring the {len(split):,} rows of {name} again ...")
-        schema = LabelSchema(tuple(task["labels"]), declared=True)
-        tokenized = tokenize_split(split, tokenizer, task["max_length"], schema)
-        wrong = np.flatnonzero(~is_right(tokenized.gold, shared.gold))
-        if len(wrong):
-            differences.append(
-                f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
-            )
-        gap = np.abs(score(model, tokenizer, tokenized) - shared.logits).max(initial=0.0)
-        if not gap <= LOGIT_TOLERANCE:
-            differences.append(
-                f"predictions/{name}.parquet: the model gives other logits (up to {gap:.3g} away; {LOGIT_TOLERANCE:g} is "
-                "tolerated)"
-            )
-        else:
-            notes.append(f"{name}: {len(split):,} rows scored again, logits within {gap:.2g}")
-    return Verification(tuple(differences), tuple(notes))
-
-
-def _rows_of(data: TextDataset, name: str, sha256: str | None, rows: npt.NDArray[np.int64]) -> TextSplit | None:
-    """The rows of a split, by their numbers in the source that has the hash (or the name)."""
-    candidates = [split for split in data.splits.values() if sha256 is not None and split.sha256 == sha256]
-    split = next(iter(candidates), data.splits.get(name))
-    if split is None:
-        return None
-    position_of = {int(row): position for position, row in enumerate(split.rows)}
-    if not all(int(row) in position_of for row in rows):
-        return None
-    return split.take(name, np.array([position_of[int(row)] for row in rows], dtype=np.int64))
 
 
 def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:

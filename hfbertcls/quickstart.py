@@ -13,7 +13,7 @@ import numpy as np
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.errors import MissingAssetError
-from hfbertcls.sharing.model_repository import sha256_of
+from hfbertcls.sharing.stated_files import sha256_of
 
 
 WEIGHTS = (

@@ -28,6 +28,7 @@ from hfbertcls.modeling.loading import (
 from hfbertcls.registry import CALLBACKS
 from hfbertcls.sharing.model_repository import write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.sharing.stated_files import read_report
 from hfbertcls.training.options import TrainingOptions, check_for_task, check_options, seed_of, training_arguments
 
 
@@ -67,13 +68,16 @@ def train_and_evaluate(
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=seed_of(options))
     given = prepare(source, data, options, say)
     with directory.claimed():
-        if not options.resume:
-            directory.clear()
         trainer = _make_trainer(given, directory, options, say)
-        checkpoint = _begin_or_go_on(trainer, _identity(given, trainer, options), directory, say)
-        if directory.holds_a_model:
-            say(f"The run in {directory.path.name!r} is complete: there is nothing to go on with")
-            return Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
+        identity = _identity(given, trainer, options)
+        checkpoint = _checkpoint_of(identity, directory, say) if options.resume else None
+        if options.resume and directory.holds_a_model:
+            say(f"The run in {directory.path.name!r} is complete: there is nothing to resume")
+            return read_report(directory.path)
+        say(f"Disk: {directory.require_space(*_space(trainer))}")
+        if not options.resume:
+            directory.clear(say)
+        identity.write(directory.checkpoints)
         _train(trainer, checkpoint, say)
         trainer.save_model(str(directory.staging))
         from hfbertcls.training.reporting import training_facts
@@ -86,8 +90,8 @@ def train_and_evaluate(
             lambda: training_facts(trainer, time.perf_counter() - began),
             say,
         )
-        write_report(directory.staging, report)
-        directory.publish()
+        report = write_report(directory.staging, report)
+        directory.publish(say)
     return report
 
 
@@ -230,14 +234,11 @@ def _identity(given: "RunInput", trainer: "TextClassificationTrainer", options: 
     )
 
 
-def _begin_or_go_on(
-    trainer: "TextClassificationTrainer", identity: "RunIdentity", directory: OutputDirectory, say: Say
-) -> Path | None:
-    """Find the checkpoint to go on from, make sure that it belongs to this run, and that the disk is large enough.
+def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, say: Say) -> Path | None:
+    """Find the checkpoint to resume from, and make sure that it belongs to this run.
 
     Raises:
         ConfigurationError: if the run in the directory is another one.
-        OutputDirectoryError: if the disk has not even room for one checkpoint and the model.
     """
     from hfbertcls.training.checkpoints import discard, latest_complete, step_of
     from hfbertcls.training.identity import RunIdentity
@@ -255,11 +256,9 @@ def _begin_or_go_on(
         return None
     step = (step_of(checkpoint) or 0) if checkpoint is not None else 0
     for name in discard(directory.checkpoints, after=step):
-        say(f"  note: {name} cannot be gone on from, and is removed")
+        say(f"  note: {name} cannot be resumed from, and is removed")
     if checkpoint is not None:
-        say(f"Going on from step {step:,}")
-    say(f"Disk: {directory.require_space(*_space(trainer))}")
-    identity.write(directory.checkpoints)
+        say(f"Resuming from step {step:,}")
     return checkpoint
 
 

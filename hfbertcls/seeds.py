@@ -16,8 +16,10 @@ from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.run import finish, prepare, train_and_evaluate
 from hfbertcls.sharing.card import METRIC_NAMES, format_number
-from hfbertcls.sharing.model_repository import TOKENIZER_FILES, repository_files, write_report
+from hfbertcls.sharing.checkpoint_files import remove_checkpoint
+from hfbertcls.sharing.model_repository import repository_files, write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.sharing.stated_files import TOKENIZER_FILES, read_report
 from hfbertcls.training.options import TrainingOptions, metric_of, seed_of, training_arguments
 
 
@@ -60,7 +62,7 @@ def train_with_seeds(
     data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=first)
     with directory.claimed():
         if not options.resume:
-            directory.clear()
+            directory.clear(say)
         reports: dict[int, Report] = {}
         if directory.holds_a_model:
             return _complete(directory, range(first, first + count), average, say)
@@ -80,8 +82,8 @@ def train_with_seeds(
         if figures is None or not figures["shipped"]:
             directory.stage(runs.place(runs.best), repository_files(runs.place(runs.best)))
         report = _with_seeds(report, runs, figures, options.card.get("title"))
-        write_report(directory.staging, report)
-        directory.publish()
+        report = write_report(directory.staging, report)
+        directory.publish(say)
     return report
 
 
@@ -151,7 +153,7 @@ def _complete(directory: OutputDirectory, seeds: range, average: str | None, say
     Raises:
         ConfigurationError: if they were other runs, or were averaged in another way.
     """
-    report = Report.from_json((directory.path / "report.json").read_text(encoding="utf-8"))
+    report = read_report(directory.path)
     stated = (report.training or {}).get("seeds") or {}
     found = [run["seed"] for run in stated.get("runs", [])]
     if found != list(seeds):
@@ -243,4 +245,4 @@ def _with_seeds(report: Report, runs: _Runs, average: Mapping[str, Any] | None, 
 def _forget_checkpoints(place: Path) -> None:
     """Remove what only resuming needs: the run is complete, and `run.json` still says which one it is."""
     for checkpoint in (place / "checkpoints").glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
+        remove_checkpoint(checkpoint)

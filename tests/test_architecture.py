@@ -18,7 +18,7 @@ ROOMS = (
     {"training"},
     {"diagnosis"},
     {"run", "measure", "quickstart"},
-    {"comparison", "export", "seeds", "learning_curve"},
+    {"comparison", "export", "rescoring", "seeds", "learning_curve"},
     {"cli"},
     {"__main__"},
 )

@@ -38,6 +38,11 @@ def add_sharing_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--card", choices=("hub", "local"), help="whose text stays where people wrote into both cards", dest="card_of"
     )
+    parser.add_argument(
+        "--overwrite-hub",
+        action="store_true",
+        help="replace files in the repository that no push of hfbertcls wrote (default: refuse)",
+    )
 
 
 def request_of(options: argparse.Namespace, repo_id: str) -> "PushRequest":
@@ -52,6 +57,7 @@ def request_of(options: argparse.Namespace, repo_id: str) -> "PushRequest":
         tag=options.tag,
         predictions=not options.no_predictions,
         card_of=options.card_of,
+        overwrite=options.overwrite_hub,
     )
 
 

@@ -22,6 +22,8 @@ def summary(report: Report) -> str:
             lines.append(
                 f"  {title:<31} accuracy {format_number(scores['accuracy'])}, macro F1 {format_number(scores['f1_macro'])}"
             )
+    if figures.get("verdict"):
+        lines.append(f"{printable(figures['verdict']['sentence'], 400)}.")
     weakest = sorted(figures["per_label"].items(), key=lambda item: item[1]["f1"])[:3]
     shown = ", ".join(
         f"{printable(label)} (F1 {format_number(row['f1'])}, {row['support']:,} rows)" for label, row in weakest

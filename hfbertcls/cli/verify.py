@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--rescore", action="store_true", help="run the model again on --dataset, and compare the logits"
     )
+    parser.add_argument(
+        "--without-predictions",
+        action="store_true",
+        help="check the rest where the files of predictions are not there; without it that ends in exit 1",
+    )
     add_data_options(parser, required=False)
     return parser
 
@@ -31,28 +37,32 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
 
     from hfbertcls.errors import ConfigurationError
-    from hfbertcls.sharing.verify import Verification, verify_directory, verify_repository
+    from hfbertcls.sharing.verify import verify_directory, verify_repository
 
     if options.rescore != (options.dataset is not None):
         raise ConfigurationError("--rescore needs --dataset D with the texts, and --dataset is for --rescore alone")
+    if options.rescore and options.without_predictions:
+        raise ConfigurationError("--rescore compares with the predictions. Leave out --without-predictions")
     is_local = Path(options.model).expanduser().is_dir()
     if is_local and options.revision is not None:
         raise ConfigurationError(f"--revision {options.revision} has no meaning for a directory. Leave it out")
-    found = verify_directory(options.model) if is_local else verify_repository(options.model, options.revision)
-    if options.rescore:
-        from hfbertcls.measure import rescore
-
-        again = rescore(options.model, options.dataset, options.revision, say)
-        found = Verification(found.differences + again.differences, found.notes + again.notes)
-    if options.json:
-        print(json.dumps({"differences": found.differences, "notes": found.notes}, indent=2, ensure_ascii=False))
+    predictions = not options.without_predictions
+    if is_local:
+        found = verify_directory(options.model, predictions=predictions)
     else:
-        for note in found.notes:
+        found = verify_repository(options.model, options.revision, predictions=predictions)
+    if options.rescore:
+        from hfbertcls.rescoring import rescore
+
+        found = rescore(options.model, options.dataset, options.revision, say, found)
+    if options.json:
+        print(json.dumps({"holds": found.holds, **asdict(found)}, indent=2, ensure_ascii=False))
+    else:
+        for note in (*found.rescored, *found.notes):
             print(f"note: {note}")
-        for difference in found.differences:
-            print(f"differs: {difference}")
-        if not found.differences:
-            print(
-                "Every figure follows from the files; all hashes are right. (This proves integrity, not authorship.)"
-            )
-    return 1 if found.differences else 0
+        for line in found.missing:
+            print(f"missing: {line}")
+        for line in found.differences:
+            print(f"differs: {line}")
+        print(found.verdict)
+    return 0 if found.holds else 1

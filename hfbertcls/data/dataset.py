@@ -192,6 +192,10 @@ class TextDataset:
     revision: str | None = None
     split_method: str = "as given"
     """How the splits came about, in words for the log and the card."""
+    split_seed: int | None = None
+    """The seed by which splits were cut from train; None if none were."""
+    split_by: str | None = None
+    """The column whose values stayed in one split when splits were cut."""
     notes: tuple[str, ...] = ()
     """Facts about the reading that the user must hear: a guessed encoding, an unusual separator, ..."""
     is_from_hub: bool = False

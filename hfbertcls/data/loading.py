@@ -96,6 +96,8 @@ def load_text_dataset(
         config=source.config,
         revision=source.revision,
         split_method=method,
+        split_seed=None if method == "as given" else seed,
+        split_by=split_by,
         notes=notes + unlabelled,
         is_from_hub=source.is_from_hub,
         slice_column=slice_by,

@@ -4,13 +4,13 @@ Labels are ids of shape `(n,)`; where a text can have several labels, of shape `
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.evaluation.scores import Ids, label_scores
+from hfbertcls.evaluation.scores import Ids
 from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.predictions import Thresholds, predict_labels
 
@@ -20,17 +20,16 @@ _MAX_ANSWERS = 3_000_000  # rows x labels, where each label has a regression of 
 _LEAST_PROBABILITY = 1e-6
 
 
-def _figures(gold: Ids, predicted: Ids) -> dict[str, float]:
-    scores = label_scores(gold, predicted)
-    return {name: scores[name] for name in ("accuracy", "f1_macro")}
+def majority_label(train_labels: Ids) -> Ids:
+    """The most frequent label (or set of labels) of the training rows; of equally frequent ones, the first.
 
-
-def majority_baseline(train_labels: Ids, gold: Ids) -> dict[str, float]:
-    """Always answer the most frequent label (or set of labels) of the training rows; of equally frequent ones, the first."""
-    if gold.ndim == 2:
+    Returns:
+        An id of shape `()`; of a multi-label task 0 or 1 for each label, of shape `(num_labels,)`.
+    """
+    if train_labels.ndim == 2:
         sets, counts = np.unique(train_labels, axis=0, return_counts=True)
-        return _figures(gold, np.tile(sets[counts.argmax()], (len(gold), 1)))
-    return _figures(gold, np.full_like(gold, np.bincount(train_labels).argmax()))
+        return np.asarray(sets[counts.argmax()])
+    return np.asarray(np.bincount(train_labels).argmax())
 
 
 class TfidfBaseline:
@@ -101,13 +100,11 @@ class TfidfBaseline:
         regressions = getattr(self._model[-1], "estimators_", [self._model[-1]])
         return sum(int(one.coef_.size + one.intercept_.size) for one in regressions if hasattr(one, "coef_"))
 
-    def scores(self, texts: Sequence[str], gold: Ids) -> dict[str, float | int | str]:
-        """Accuracy and macro F1 on other rows, and what the baseline was fitted on."""
+    def predict(self, texts: Sequence[str], num_labels: int) -> Ids:
+        """The predicted labels: ids of shape `(len(texts),)`, of a multi-label task 0 or 1 of shape `(len(texts), num_labels)`."""
         if self._several:
-            predicted = predict_labels(self.logits(texts, gold.shape[1]), self.thresholds)
-        else:
-            predicted = self._model.predict(texts)
-        return {**_figures(gold, predicted), "train_rows": self.train_rows, "analyzer": self.analyzer}
+            return predict_labels(self.logits(texts, num_labels), self.thresholds)
+        return np.asarray(self._model.predict(texts))
 
 
 def _regression(*, several: bool) -> Any:
@@ -120,7 +117,7 @@ def _regression(*, several: bool) -> Any:
 
 
 class Baselines:
-    """Both baselines, from the training rows; `scores` gives the `baselines` of a report.
+    """Both baselines, from the training rows.
 
     Args:
         texts: the training texts.
@@ -128,12 +125,18 @@ class Baselines:
     """
 
     def __init__(self, texts: Sequence[str], labels: Ids) -> None:
-        self._labels = labels
+        self._majority = majority_label(labels)
         self._tfidf = TfidfBaseline(texts, labels)
+        self.facts: dict[str, dict[str, int | str]] = {
+            "majority": {},
+            "tfidf_logreg": {"train_rows": self._tfidf.train_rows, "analyzer": self._tfidf.analyzer},
+        }
+        """What each was fitted on, for the `baselines` of a report."""
 
-    def scores(self, texts: Sequence[str], gold: Ids) -> dict[str, Mapping[str, float | int | str]]:
-        """What each baseline scores on other rows."""
-        return {"majority": majority_baseline(self._labels, gold), "tfidf_logreg": self._tfidf.scores(texts, gold)}
+    def predict(self, texts: Sequence[str], num_labels: int) -> dict[str, Ids]:
+        """What each baseline predicts, by its name."""
+        majority = np.broadcast_to(self._majority, (len(texts), *self._majority.shape))
+        return {"majority": majority, "tfidf_logreg": self._tfidf.predict(texts, num_labels)}
 
 
 def _has_few_words(texts: Sequence[str]) -> bool:

@@ -168,6 +168,30 @@ def verdict_on_f1(f1: Difference) -> str:
     return f"this test split cannot tell them apart ({difference:+.1f} points of macro F1, {low:.1f} to {high:.1f})"
 
 
+def f1_macro_difference(gold: Ids, by_a: Ids, by_b: Ids, num_labels: int, seed: int = 0) -> tuple[float, float, float]:
+    """Macro F1 of B less that of A on the same rows, with the ends of its 95 % BCa interval.
+
+    Args:
+        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
+        by_a: the same as A predicts.
+        by_b: the same as B predicts.
+        num_labels: how many labels there are.
+        seed: of the resampling.
+    """
+    rows_a, rows_b = count_pairs(gold, by_a, by_b, num_labels)
+
+    def gaps(tables: Any) -> dict[str, Floats]:
+        return {"gap": rows_b.scores(tables)["f1_macro"] - rows_a.scores(tables)["f1_macro"]}
+
+    counts = rows_a.counts
+    gap = float(gaps(counts[None])["gap"][0])
+    if len(gold) == 1:
+        return gap, gap, gap
+    draws = joined(map(gaps, resampled_tables(counts, 4 * num_labels, seed)))["gap"]
+    left_out = joined(map(gaps, tables_without_one_row(counts, 4 * num_labels)))["gap"]
+    return gap, *bca(gap, draws, left_out, counts, LEVEL)
+
+
 def _differences(
     gold: Ids, a: Contender, b: Contender, disagreements: tuple[int, int], seed: int
 ) -> tuple[dict[str, Difference], tuple[Floats, Floats]]:
@@ -177,7 +201,7 @@ def _differences(
     for log loss and each label. The calibration error and the ranking figures have a difference without an interval.
     """
     num_labels = a.logits.shape[1]
-    rows_a, rows_b = _counted(gold, a.predicted, b.predicted, num_labels)
+    rows_a, rows_b = count_pairs(gold, a.predicted, b.predicted, num_labels)
     counts = rows_a.counts
 
     def gaps(tables: Any) -> dict[str, Floats]:
@@ -209,7 +233,7 @@ def _differences(
     return differences, (ends[0], ends[1])
 
 
-def _counted(
+def count_pairs(
     gold: Ids, by_a: Ids, by_b: Ids, num_labels: int
 ) -> tuple[CountedRows, CountedRows] | tuple[CountedLabelSets, CountedLabelSets]:
     """The rows of both, counted by what both say, so that a resample of one is that of the other."""

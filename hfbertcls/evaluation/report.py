@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.abstaining import accuracy_by_coverage
+from hfbertcls.evaluation.against_baselines import baseline_metrics, verdict_on_baselines
 from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.intervals import score_with_intervals
+from hfbertcls.evaluation.report_shape import first_fault
 from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, probabilities
 from hfbertcls.evaluation.slices import slices_of
 from hfbertcls.evaluation.temperature import Temperature, calibration_figures
@@ -34,6 +36,8 @@ class Report:
     environment: Mapping[str, Any]
     command: str
     training: Mapping[str, Any] | None = None
+    files_sha256: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the other files that were written with the report and decide no answer: plots, arguments."""
     schema_version: int = SCHEMA_VERSION
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys of a newer version, kept as they are."""
@@ -54,20 +58,19 @@ class Report:
         """
         try:
             values = json.loads(text, parse_constant=_refuse_constant)
-        except ValueError as err:
-            raise DatasetError(f"report.json is not valid JSON: {err}") from err
-        if not isinstance(values, dict):
-            raise DatasetError("report.json is not a JSON object; it is not a report of hfbertcls")
-        needed = ("task", "model", "data", "evaluation", "card", "environment", "command")
-        missing = [key for key in ("schema_version", *needed) if key not in values]
-        if missing:
-            raise DatasetError(f"report.json lacks {', '.join(missing)}; it is not a report of hfbertcls")
-        if values["schema_version"] != SCHEMA_VERSION:
+        except (ValueError, RecursionError) as err:
+            reason = "it is nested too deeply" if isinstance(err, RecursionError) else str(err)
+            raise DatasetError(f"report.json is not valid JSON: {reason}") from err
+        if not isinstance(values, dict) or "schema_version" not in values:
+            raise DatasetError("report.json has no schema_version; it is not a report of hfbertcls")
+        version = values["schema_version"]
+        if isinstance(version, int) and version > SCHEMA_VERSION:
             raise DatasetError(
-                f"report.json has schema version {values['schema_version']}, this release reads {SCHEMA_VERSION}. "
-                "Update hfbertcls"
+                f"report.json has schema version {version}, this release reads {SCHEMA_VERSION}. Update hfbertcls"
             )
-        known = {key: values.pop(key) for key in (*needed, "training", "schema_version") if key in values}
+        if fault := first_fault(values):
+            raise DatasetError(f"report.json is damaged: {fault}")
+        known = {key: values.pop(key) for key in [one.name for one in fields(cls)] if key in values}
         return cls(**known, extra=values)
 
 
@@ -92,23 +95,24 @@ def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unk
 def split_figures(
     predictions: Predictions,
     predictions_sha256: str,
-    baselines: Mapping[str, Any] | None,
+    baseline_facts: Mapping[str, Mapping[str, Any]],
     temperature: Temperature | None = None,
 ) -> dict[str, Any]:
-    """Every figure of a split, computed from its predictions alone (and the baselines of the same rows).
+    """Every metric of a split, those of the baselines too, computed from its predictions alone.
 
     Where a text can have several labels there is no confusion matrix, and no table of what abstaining gives.
 
     Args:
         predictions: of the weights as they are.
         predictions_sha256: of the predictions file.
-        baselines: what costs nothing, on the same rows; None where it is not known.
+        baseline_facts: what each baseline was fitted on, by its name.
         temperature: that the weights contain; None where they contain none.
     """
     gold, logits, names = predictions.gold, predictions.logits, predictions.label_names
     thresholds, one_label = predictions.thresholds, predictions.thresholds is None
     per_label = per_label_scores(gold, predictions.predicted, len(names))
     intervals = score_with_intervals(gold, logits, thresholds=thresholds)
+    baselines = baseline_metrics(predictions, baseline_facts)
     return {
         "rows": len(predictions),
         "predictions_sha256": predictions_sha256,
@@ -120,4 +124,5 @@ def split_figures(
         "abstaining": accuracy_by_coverage(gold, logits) if one_label else [],
         "calibration": None if temperature is None else calibration_figures(gold, logits, temperature),
         "baselines": baselines,
+        "verdict": verdict_on_baselines(predictions, baselines),
     }

@@ -1,8 +1,8 @@
 """What a model said about the rows of a split: the one source of every figure."""
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from hfbertcls.errors import DatasetError, listing
 
 
 Thresholds = npt.NDArray[np.float64]
+_BASELINE = "baseline_"
 
 
 def sigmoid(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -68,6 +69,7 @@ class Predictions:
         tokens: how long each text is, int64 of shape `(n,)`; None where it is not known.
         slices: the part of the split that each row belongs to, by a column of the data; None where none was named.
         thresholds: where a text can have several labels, the scores from which each is given, of shape `(num_labels,)`.
+        baselines: what each baseline predicts for the same rows, by its name, in the form of `gold`.
     """
 
     rows: npt.NDArray[np.int64]
@@ -77,6 +79,7 @@ class Predictions:
     tokens: npt.NDArray[np.int64] | None = None
     slices: tuple[str, ...] | None = None
     thresholds: Thresholds | None = None
+    baselines: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,7 +95,7 @@ class Predictions:
         return bool(stated == label_names(self.predicted, self.label_names))
 
     def to_parquet(self) -> bytes:
-        """The bytes of the predictions file: row, label, prediction, logits, and tokens and slice where they are known.
+        """The bytes of the predictions file: row, label, prediction, logits; tokens, slice and baselines where they are known.
 
         The same predictions give the same bytes.
         """
@@ -107,6 +110,8 @@ class Predictions:
             columns["tokens"] = pa.array(self.tokens, pa.int64())
         if self.slices is not None:
             columns["slice"] = pa.array(self.slices, pa.string())
+        for name, answers in self.baselines.items():
+            columns[f"{_BASELINE}{name}"] = pa.array(label_names(answers, self.label_names), kind)
         sink = io.BytesIO()
         pq.write_table(pa.table(columns), sink, compression="zstd")
         return sink.getvalue()
@@ -123,28 +128,74 @@ class Predictions:
             thresholds: where a text can have several labels, the scores from which each is given.
 
         Raises:
-            DatasetError: if a label in it is not among `label_names`, or rows have one label where there are thresholds.
+            DatasetError: if a column is missing or has another type, a value is missing, a row stands there twice, a logit is
+                not finite, or a label is not among `label_names`.
         """
         table = pq.read_table(io.BytesIO(data))
-        labels = table.column("label")
-        if pa.types.is_list(labels.type) != (thresholds is not None):
+        cells = pa.string() if thresholds is None else pa.list_(pa.string())
+        named = [name for name in table.column_names if name.startswith(_BASELINE)]
+        kinds = {"row": pa.int64(), "label": cells, "prediction": cells, "logits": pa.list_(pa.float32())}
+        _require_columns(table, kinds | dict.fromkeys(named, cells))
+        schema = LabelSchema(tuple(label_names))
+        gold = _encoded(table, "label", schema)
+        rows = table.column("row").to_numpy()
+        if len(np.unique(rows)) != len(rows) or (rows < 0).any():
             raise DatasetError(
-                "the predictions file has one label a row where lists are expected, or the other way round. Use the "
-                "predictions of this model"
+                "the predictions file has rows twice, or with numbers below 0. Use the predictions of this model"
             )
-        found = pc.list_flatten(labels) if thresholds is not None else labels
-        unknown = set(pc.unique(found).to_pylist()) - set(label_names)
-        if unknown:
+        logits = pc.list_flatten(table.column("logits")).to_numpy()
+        if len(logits) != len(rows) * len(label_names) or not np.isfinite(logits).all():
             raise DatasetError(
-                f"the predictions file has labels that the model has not: {listing(sorted(unknown))}. "
-                f"The model has {listing(label_names)}. Use the predictions of this model"
+                f"the predictions file must have {len(label_names)} finite logits a row. Use the predictions of this model"
             )
         return cls(
-            rows=table.column("row").to_numpy(),
-            gold=LabelSchema(tuple(label_names)).encode_column(labels),
-            logits=np.array(table.column("logits").to_pylist(), dtype=np.float32).reshape(-1, len(label_names)),
+            rows=rows,
+            gold=gold,
+            logits=logits.astype(np.float32).reshape(-1, len(label_names)),
             label_names=tuple(label_names),
             tokens=table.column("tokens").to_numpy() if "tokens" in table.column_names else None,
             slices=tuple(table.column("slice").to_pylist()) if "slice" in table.column_names else None,
             thresholds=None if thresholds is None else np.asarray(thresholds, dtype=np.float64),
+            baselines={name.removeprefix(_BASELINE): _encoded(table, name, schema) for name in named},
         )
+
+
+def _require_columns(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> None:
+    """Refuse a predictions file whose columns are not those that `to_parquet` writes."""
+    optional = {"tokens": pa.int64(), "slice": pa.string()}
+    missing = [name for name in kinds if name not in table.column_names]
+    if missing:
+        raise DatasetError(
+            f"the predictions file lacks the columns {listing(missing)}. Use the predictions of this model"
+        )
+    for name in table.column_names:
+        expected = kinds.get(name, optional.get(name))
+        found = table.schema.field(name).type
+        if expected is None or table.column_names.count(name) > 1:
+            raise DatasetError(
+                f"the predictions file has an unexpected column {name!r}. Use the predictions of this model"
+            )
+        if not found.equals(expected):
+            raise DatasetError(
+                f"the column {name!r} of the predictions file has the type {found}; expected {expected}. Use the predictions "
+                "of this model"
+            )
+        column = table.column(name)
+        values = pc.list_flatten(column) if pa.types.is_list(found) else column
+        if column.null_count or values.null_count:
+            raise DatasetError(
+                f"the column {name!r} of the predictions file lacks values. Use the predictions of this model"
+            )
+
+
+def _encoded(table: pa.Table, name: str, schema: LabelSchema) -> npt.NDArray[Any]:
+    """A column of label names as numbers."""
+    column = table.column(name)
+    found = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    unknown = set(pc.unique(found).to_pylist()) - set(schema.names)
+    if unknown:
+        raise DatasetError(
+            f"the predictions file has labels that the model has not: {listing(sorted(unknown))}. "
+            f"The model has {listing(schema.names)}. Use the predictions of this model"
+        )
+    return schema.encode_column(column)

@@ -1,7 +1,6 @@
 """The files of a model repository beside the model itself, and the facts that they state."""
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,19 @@ from hfbertcls.evaluation.scores import probabilities
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.modeling.predictions import Predictions, Thresholds
 from hfbertcls.sharing.card import join_card, render_model_card, shown_split
+from hfbertcls.sharing.stated_files import (
+    CARD,
+    REPORT,
+    TOKENIZER_FILES,
+    WEIGHTS,
+    files_below,
+    hashes_of,
+    read_report,
+    regular_file,
+    sha256_of,
+    stated_files,
+    with_hashes,
+)
 
 
 if TYPE_CHECKING:
@@ -39,12 +51,6 @@ def task_facts(
     }
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of the bytes of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
     """The `model` of a report; `weights` is the file that was scored, if it lies here."""
     base = Path(source.name).expanduser() / weights.name
@@ -57,6 +63,7 @@ def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) ->
         "architecture": type(model).__name__,
         "num_parameters": model.num_parameters(),
         "weights_sha256": hashes.get(weights),
+        "files_sha256": hashes_of(weights.parent, ("config.json", *TOKENIZER_FILES)) if weights in hashes else {},
     }
 
 
@@ -68,6 +75,8 @@ def data_facts(data: TextDataset, splits: Mapping[str, Any]) -> dict[str, Any]:
         "config": data.config,
         "revision": data.revision,
         "split_method": data.split_method,
+        "split_seed": data.split_seed,
+        "split_by": data.split_by,
         "notes": list(data.notes),
         **asdict(find_duplicates(data)),
         "splits": splits,
@@ -96,29 +105,17 @@ def write_plots(directory: Path, report: Report, predictions: Predictions, more:
         (folder / f"{name}.png").write_bytes(picture)
 
 
-def write_report(directory: Path, report: Report) -> None:
-    """Write the report, and the card that is rendered from it."""
-    (directory / "report.json").write_text(report.to_json(), encoding="utf-8")
-    (directory / "README.md").write_text(render_model_card(report), encoding="utf-8")
-
-
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
-    "merges.txt", "spiece.model", "sentencepiece.bpe.model", "spm.model", "bpe.codes",
-)  # fmt: skip
-_PLOTS = ("confusion_matrix.png", "reliability.png", "learning_curves.png", "data_curve.png")
-_NEEDED = ("README.md", "config.json", "report.json", "tokenizer_config.json")
-
-
-def stated_exports(report: Report) -> dict[str, str]:
-    """The exports that a report states: SHA-256 by file; whatever is not of that form is left out."""
-    stated = report.model.get("exports")
-    entries = [one for one in stated if isinstance(one, dict)] if isinstance(stated, list) else []
-    return {str(one.get("file")): str(one.get("sha256")) for one in entries}
+def write_report(staging: Path, report: Report) -> Report:
+    """Write the report of a staged repository, which states every file of it, and the card that is rendered from it."""
+    further = [name for name in files_below(staging) if name != WEIGHTS and not name.startswith("predictions/")]
+    report = with_hashes(report, hashes_of(staging, further))
+    (staging / REPORT).write_text(report.to_json(), encoding="utf-8")
+    (staging / CARD).write_text(render_model_card(report), encoding="utf-8")
+    return report
 
 
 def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
-    """What of a directory is the model repository: an explicit list, whatever else lies there.
+    """What of a directory is the model repository: the files that its report states, whatever else lies there.
 
     Args:
         directory: that a run wrote.
@@ -128,24 +125,28 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
         Paths relative to the directory, with `/`.
 
     Raises:
-        OutputDirectoryError: if it is no model repository that hfbertcls wrote.
+        OutputDirectoryError: if it is no model repository that hfbertcls wrote, or one of its files is a link.
     """
-    weights = sorted(path.name for path in directory.glob("model*.safetensors*"))
-    missing = [name for name in _NEEDED if not (directory / name).is_file()]
-    if missing or not weights:
+    report = read_report(directory)
+    names = [CARD, REPORT, *stated_files(report)]
+    if not predictions:
+        names = [name for name in names if not name.startswith("predictions/")]
+    links = [name for name in names if (directory / name).exists() and regular_file(directory, name) is None]
+    if links:
         raise OutputDirectoryError(
-            f"the directory {directory.resolve().name!r} is no complete model repository: it lacks "
-            f"{listing([*missing, *([] if weights else ['model.safetensors'])])}. Name one that hfbertcls train wrote"
+            f"{listing(links)} of {directory.resolve().name!r} is a link or no regular file, and nothing outside of the "
+            "directory is sent. Put the file itself there"
         )
-    report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
-    stated = stated_exports(report)
-    # Of what the report states, only what lies in onnx/: a report from elsewhere must not name files of this machine.
-    exports = [name for path in sorted((directory / "onnx").glob("*.onnx")) if (name := f"onnx/{path.name}") in stated]
-    plots = [f"plots/{name}" for name in _PLOTS]
-    names = [*_NEEDED, *weights, *exports, "training_args.json", *TOKENIZER_FILES, *plots]
-    if predictions:
-        names += sorted(f"predictions/{path.name}" for path in (directory / "predictions").glob("*.parquet"))
-    return [name for name in dict.fromkeys(names) if (directory / name).is_file()]
+    there = [name for name in names if (directory / name).is_file()]
+    missing = [name for name in (CARD, "config.json") if name not in there]
+    if not any(name.endswith(".safetensors") for name in there):
+        missing.append(WEIGHTS)
+    if missing:
+        raise OutputDirectoryError(
+            f"the directory {directory.resolve().name!r} is no complete model repository: it lacks {listing(missing)}. Name "
+            "one that hfbertcls train wrote"
+        )
+    return there
 
 
 def address(directory: Path, **facts: str) -> None:
@@ -155,16 +156,29 @@ def address(directory: Path, **facts: str) -> None:
         directory: a model repository that hfbertcls wrote.
         facts: of the report's `card`: `repo_id`, `usage_model`, `space_id`.
     """
-    report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
+    report = read_report(directory)
     rewrite_report(directory, replace(report, card={**report.card, **facts}))
 
 
-def rewrite_report(directory: Path, report: Report) -> None:
-    """Put another report into a finished directory, with its card; what people wrote into the card stays."""
-    existing = (directory / "README.md").read_text(encoding="utf-8-sig")
+def rewrite_report(
+    directory: Path, report: Report, *, added: Iterable[str] = (), removed: Iterable[str] = ()
+) -> Report:
+    """Put another report into a finished directory, with its card; what people wrote into the card stays.
+
+    Args:
+        directory: a model repository that hfbertcls wrote.
+        report: what it is to state.
+        added: files that were written since the last report was.
+        removed: files that it is not to state any more.
+    """
+    gone = set(removed)
+    kept = {name: digest for name, digest in stated_files(report).items() if name not in gone}
+    report = with_hashes(report, kept | hashes_of(directory, added))
+    existing = (directory / CARD).read_text(encoding="utf-8-sig")
     card, _ = join_card(render_model_card(report), existing)
-    _write(directory / "report.json", report.to_json())
-    _write(directory / "README.md", card)
+    _write(directory / REPORT, report.to_json())
+    _write(directory / CARD, card)
+    return report
 
 
 def _write(path: Path, text: str) -> None:

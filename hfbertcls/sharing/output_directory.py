@@ -4,22 +4,37 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from hfbertcls.data.description import Say, silent
 from hfbertcls.errors import HfBertClsError, OutputDirectoryError, shorten
+from hfbertcls.sharing.card import Fence, join_card, render_model_card
+from hfbertcls.sharing.checkpoint_files import is_of_a_run, remove_checkpoint
+from hfbertcls.sharing.stated_files import (
+    CARD,
+    EXPORT,
+    REPORT,
+    WEIGHTS,
+    earlier_files,
+    files_below,
+    files_of_export,
+    read_report,
+    regular_file,
+    sha256_of,
+)
 
 
 _LOCK = ".hfbertcls.lock"
 _STAGING = ".hfbertcls-staging"
-_WEIGHTS = "model.safetensors"
 _BACKUP = ".hfbertcls-backup"
-_SEEDS = "seeds"
-_CURVE = "learning-curve"
-_BEGUN = {_LOCK, _STAGING, _BACKUP, _SEEDS, "checkpoints", "metrics.jsonl"}
+_OURS = {_LOCK, _STAGING, _BACKUP}
+_RECORD = "metrics.jsonl"
+_RUNS = ("seeds", "learning-curve")
+"""Folders whose folders are complete runs, each like this one."""
 
 
 class OutputDirectory:
@@ -45,30 +60,41 @@ class OutputDirectory:
     @property
     def seeds(self) -> Path:
         """Complete runs from several seeds, of which one is shared; no part of the model repository."""
-        return self.path / _SEEDS
+        return self.path / "seeds"
 
     @property
     def holds_a_model(self) -> bool:
         """Whether a run has ended here: the weights are moved in last."""
-        return (self.path / _WEIGHTS).is_file() and (self.path / "report.json").is_file()
+        return (self.path / WEIGHTS).is_file() and (self.path / REPORT).is_file()
+
+    @property
+    def is_of_a_run(self) -> bool:
+        """Whether a run of ours wrote here: a report or an export states its files, or it has the record of a run."""
+        if earlier_files(self.path):
+            return True
+        runs = (place for folder in _RUNS for place in (self.path / folder).glob("*/checkpoints"))
+        return any(is_of_a_run(place) for place in (self.checkpoints, *runs))
 
     def check(self, *, overwrite: bool, resume: bool = False) -> None:
         """Refuse a place that is taken, before anything heavy is done.
 
         Raises:
-            OutputDirectoryError: if it is a file; if it holds something, and `overwrite` is not given; with `resume`: if
-                what it holds is no run that can go on.
+            OutputDirectoryError: if it is a file; if it holds something, and `overwrite` is not set; with `overwrite` or
+                `resume`: if what it holds was not written by a run of ours.
         """
         self._check_place()
-        names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
-        if resume:
-            if not (self.checkpoints / "run.json").is_file() and not self.seeds.is_dir() and not names <= _BEGUN:
-                raise OutputDirectoryError(
-                    f"the directory {self.path.name!r} holds no run that can go on (no checkpoints/run.json). Pass "
-                    "--overwrite to begin anew, or name another directory"
-                )
-        elif not overwrite and not names <= {_LOCK, _STAGING}:
-            stopped = (self.checkpoints / "run.json").is_file() and not self.holds_a_model
+        if not self.path.is_dir() or not any(entry.name not in _OURS for entry in self.path.iterdir()):
+            return
+        if not self.is_of_a_run and (resume or overwrite):
+            if resume and all(name.split("/")[0] in _OURS for name in files_below(self.path)):
+                return  # (a run that was stopped before its first file)
+            remedy = "Pass --resume to the command of a run that was stopped" if resume else "Nothing was changed"
+            raise OutputDirectoryError(
+                f"no run of hfbertcls wrote the directory {self.path.name!r}: it has no report.json and no checkpoints/run.json "
+                f"of one, so what it holds is not touched. {remedy}, or name another directory"
+            )
+        if not resume and not overwrite:
+            stopped = self.is_of_a_run and not self.holds_a_model
             raise OutputDirectoryError(
                 f"the directory {self.path.name!r} "
                 + (
@@ -76,7 +102,7 @@ class OutputDirectory:
                     if stopped
                     else "is not empty. Pass "
                 )
-                + "--overwrite to replace what an earlier run left there, or name another directory"
+                + "--overwrite to replace what an earlier run wrote there, or name another directory"
             )
 
     def _check_place(self) -> None:
@@ -161,12 +187,69 @@ class OutputDirectory:
                 with contextlib.suppress(OSError):  # (it is kept if anything is in it)
                     folder.rmdir()
 
-    def clear(self) -> None:
-        """Remove what an earlier run left, and nothing else."""
-        for name in (_WEIGHTS, "README.md", "report.json", "metrics.jsonl", "training_args.json", "config.json"):
-            (self.path / name).unlink(missing_ok=True)
-        for name in ("checkpoints", "predictions", "plots", "onnx", _SEEDS, _CURVE, _STAGING, _BACKUP):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+    def clear(self, say: Say = silent) -> None:
+        """Remove the files that an earlier run wrote, as long as they are what it wrote, and nothing else.
+
+        A file that was changed since is kept under another name. The text that people wrote into the card stays, for the next
+        card.
+
+        Args:
+            say: gets a line for each file that is kept.
+        """
+        if not self.is_of_a_run:
+            return
+        self._clear_stated(say)
+        for name in (_RECORD, "checkpoints/run.json"):
+            if (path := regular_file(self.path, name)) is not None:
+                path.unlink()
+        for place in self._folders(self.checkpoints):
+            remove_checkpoint(place)
+        shutil.rmtree(self.path / _BACKUP, ignore_errors=True)
+        runs = [place for folder in _RUNS for place in self._folders(self.path / folder)]
+        for place in runs:
+            OutputDirectory(place).clear(say)
+        ours = (self.path / name for name in ("checkpoints", "predictions", "plots", "onnx", *_RUNS))
+        for place in (*runs, *ours):
+            with contextlib.suppress(OSError):  # (it is kept if anything is in it)
+                place.rmdir()
+
+    def _clear_stated(self, say: Say) -> None:
+        """Remove the files that report and export state, then these two and the card, unless people wrote in it."""
+        for name, digest in earlier_files(self.path).items():
+            path = regular_file(self.path, name)
+            if path is not None and sha256_of(path) == digest:
+                path.unlink()
+            elif path is not None:
+                self._put_aside(name, say)
+        if files_of_export(self.path):
+            (self.path / EXPORT).unlink()
+        with contextlib.suppress(OutputDirectoryError):  # (a run that was stopped has no report)
+            report, card = read_report(self.path), regular_file(self.path, CARD)
+            text = card.read_text(encoding="utf-8-sig", errors="replace") if card is not None else ""
+            fence = Fence.find(text)
+            if fence is not None and fence.report_sha256 != sha256_of(self.path / REPORT):
+                self._put_aside(REPORT, say)
+                return
+            if card is not None and text == render_model_card(report):
+                card.unlink()
+            (self.path / REPORT).unlink()
+
+    @staticmethod
+    def _folders(place: Path) -> list[Path]:
+        """The folders in a folder, no links."""
+        if place.is_symlink() or not place.is_dir():
+            return []
+        return sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.is_symlink())
+
+    def _put_aside(self, name: str, say: Say) -> None:
+        """Rename a file (or whatever it is) that no run of ours wrote so, because a run needs its name."""
+        kept = next(
+            candidate
+            for number in range(1, 10_000)
+            if not os.path.lexists(candidate := self.path / f"{name}.kept{'' if number == 1 else f'-{number}'}")
+        )
+        (self.path / name).rename(kept)
+        say(f"  note: {name} was not as a run wrote it; it is kept as {kept.relative_to(self.path).as_posix()}")
 
     def stage(self, place: Path, names: Iterable[str]) -> None:
         """Copy into the staged repository those of the named files that another directory has."""
@@ -176,15 +259,45 @@ class OutputDirectory:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(place / name, target)
 
-    def publish(self) -> None:
-        """Move the staged repository into place, the weights last: what loads as a model is complete."""
-        staged = sorted(self.staging.iterdir(), key=lambda entry: entry.name == _WEIGHTS)
-        for entry in staged:
-            target = self.path / entry.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            entry.replace(target)
-        self.staging.rmdir()
+    def publish(self, say: Say = silent, *, replacing: Collection[str] = ()) -> None:
+        """Move the staged files into place, the weights last: what loads as a model is complete.
+
+        A file that is in the way and that no report states is kept under another name; text that people wrote into the card
+        stays in it.
+
+        Args:
+            say: gets a line for each file that is kept.
+            replacing: names that may be replaced whatever they hold.
+        """
+        stated = earlier_files(self.path)
+        staged = sorted(files_below(self.staging), key=lambda name: (name == WEIGHTS, name != REPORT))
+        for name in staged:
+            target, source = self.path / name, self.staging / name
+            for folder in reversed(Path(name).parents[:-1]):
+                if (self.path / folder).is_symlink() or not (self.path / folder).is_dir():
+                    if os.path.lexists(self.path / folder):
+                        self._put_aside(folder.as_posix(), say)
+                    (self.path / folder).mkdir()
+            if os.path.lexists(target) and name not in replacing:
+                path = regular_file(self.path, name)
+                if name == CARD and path is not None:
+                    self._keep_text(path, source)
+                elif path is None or not self._is_replaceable(name, path, {stated.get(name), sha256_of(source)}):
+                    self._put_aside(name, say)
+            source.replace(target)
+        shutil.rmtree(self.staging)
+
+    def _is_replaceable(self, name: str, path: Path, known: Collection[str | None]) -> bool:
+        """Whether a file that is in the way is one that we wrote: by its hash, or a report or list of exports of ours."""
+        statements = {REPORT: lambda: bool(earlier_files(self.path)), EXPORT: lambda: bool(files_of_export(self.path))}
+        return statements[name]() if name in statements else sha256_of(path) in known
+
+    @staticmethod
+    def _keep_text(existing: Path, rendered: Path) -> None:
+        """Write into a rendered card what people wrote into the one that stands there."""
+        text = existing.read_text(encoding="utf-8-sig", errors="replace")
+        card, _ = join_card(rendered.read_text(encoding="utf-8"), text)
+        rendered.write_text(card, encoding="utf-8")
 
 
 def _says_full(err: Exception) -> bool:

@@ -10,33 +10,21 @@ from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
-from huggingface_hub.hf_api import RepoFile
 
 from hfbertcls.environment import package_version
-from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError
+from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.sharing.account import NotThereError, asked, require_account, require_repo_name
 from hfbertcls.sharing.card import join_card, render_model_card, written_by_people
 from hfbertcls.sharing.card_metadata import check_metadata, parse_front_matter, split_card
-from hfbertcls.sharing.committing import commit_once, find_commit, git_blob_id, is_same
-from hfbertcls.sharing.model_repository import address, repository_files, sha256_of
+from hfbertcls.sharing.committing import commit_once, find_commit
+from hfbertcls.sharing.model_repository import address, repository_files
+from hfbertcls.sharing.push_plan import is_same_file, planned, stated_there
 from hfbertcls.sharing.retrying import Say, reason_of, status_of, tried
 from hfbertcls.sharing.secrets import find_secrets
+from hfbertcls.sharing.stated_files import REPORT, WEIGHTS, read_report
 from hfbertcls.sharing.verify import verify_directory
-
-
-# Files that an earlier push, or another tool, may have left and that would lie beside the new model.
-_STALE = (
-    ".safetensors",
-    ".safetensors.index.json",
-    ".bin",
-    ".bin.index.json",
-    ".h5",
-    ".msgpack",
-    ".parquet",
-    ".png",
-    ".onnx",
-)
+from hfbertcls.sharing.verify_files import names_in, unstated
 
 
 @dataclass(frozen=True)
@@ -51,6 +39,7 @@ class PushRequest:
         tag: a name for the commit.
         predictions: whether the files with logits and gold labels are shared.
         card_of: `"hub"` or `"local"`: whose text counts where people wrote different text into both cards.
+        overwrite: whether files of these names that no push of ours wrote are replaced; else the push is refused.
     """
 
     repo_id: str
@@ -60,6 +49,7 @@ class PushRequest:
     tag: str | None = None
     predictions: bool = True
     card_of: str | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,11 +102,27 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
         raise ConfigurationError(
             f"{repo_id} exists and is private; --public does not change that. Change it in its settings, or leave --public out"
         )
+    if not request.create_pr and not request.overwrite:
+        _require_ours(repo_id, [entry.rfilename for entry in info.siblings or []], str(info.sha), api)
     if request.tag is not None:
         refs = asked(lambda: api.list_repo_refs(repo_id), f"the tags of {repo_id} cannot be listed")
         if any(ref.name == request.tag for ref in refs.tags):
             raise SharingError(f"{repo_id} has a tag {request.tag!r} already. Choose another name")
     return Destination(repo_id, exists=True, private=bool(info.private))
+
+
+def _require_ours(repo_id: str, names: Sequence[str], head: str, api: HfApi) -> None:
+    """Refuse a repository that holds a model of somebody else, before anything is trained or sent."""
+    there = [name for name in (WEIGHTS, "config.json", REPORT) if name in names]
+    if there and not asked(lambda: stated_there(repo_id, head, names, api), f"the report of {repo_id} cannot be read"):
+        raise SharingError(_replaces_others(repo_id, there))
+
+
+def _replaces_others(repo_id: str, names: Sequence[str]) -> str:
+    return (
+        f"{repo_id} has {listing(names)}, which no push of hfbertcls wrote or which changed since, and a push would replace "
+        "it. Name another repository, or pass --overwrite-hub; what was there stays in the history of the repository"
+    )
 
 
 def push_directory(
@@ -153,8 +159,11 @@ def push_directory(
     )
     check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8-sig"))[0]))
     names = repository_files(folder, predictions=request.predictions)
+    beside = unstated(read_report(folder), names_in(folder))
+    if beside:
+        say(f"note: not sent, because report.json does not state it: {listing(beside)}")
     refuse_secrets(folder, names)
-    refuse_what_does_not_hold(folder)
+    refuse_what_does_not_hold(folder, predictions=request.predictions)
     if request.predictions and not destination.private:
         say(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
     name = folder.resolve().name
@@ -215,13 +224,14 @@ def refuse_secrets(folder: Path, names: Sequence[str]) -> None:
         )
 
 
-def refuse_what_does_not_hold(folder: Path) -> None:
+def refuse_what_does_not_hold(folder: Path, *, predictions: bool = True) -> None:
     """Derive every figure again before anybody else reads it.
 
     Raises:
         SharingError: naming what differs.
     """
-    found = verify_directory(folder).differences
+    verification = verify_directory(folder, predictions=predictions)
+    found = [*verification.differences, *verification.missing]
     if found:
         raise SharingError(
             f"nothing was sent: {folder.resolve().name} states what its files do not give. {'; '.join(found[:5])}. Write the "
@@ -273,18 +283,13 @@ def _operations(
             partial = folder / ".README.md.partial"
             partial.write_text(card, encoding="utf-8")
             partial.replace(folder / "README.md")
-    tree = api.list_repo_tree(repo_id, revision=head, recursive=True)
-    remote = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-    changed = [name for name in names if not _is_same(folder / name, remote.get(name))]
-    stale = [
-        path
-        for path in remote
-        if path not in names
-        and path.endswith(_STALE)
-        and (path.startswith(("predictions/", "plots/")) or "/" not in path)
-    ]
-    add = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name)) for name in changed]
-    return [*add, *(CommitOperationDelete(path_in_repo=path) for path in sorted(stale))]
+    plan = planned(folder, names, repo_id, head, api)
+    if plan.foreign and not (request.overwrite or request.create_pr):
+        raise SharingError(_replaces_others(repo_id, plan.foreign))
+    for line in plan.told():
+        say(line)
+    add = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name)) for name in plan.sent]
+    return [*add, *(CommitOperationDelete(path_in_repo=path) for path in plan.removed)]
 
 
 def _generated(folder: Path) -> str:
@@ -317,15 +322,11 @@ def _require_one_text(existing: str, local: str, request: PushRequest, repo_id: 
         )
 
 
-def _is_same(path: Path, remote: Any) -> bool:
-    return is_same(remote, path.stat().st_size, lambda: sha256_of(path), lambda: git_blob_id(path.read_bytes()))
-
-
 def _verify(folder: Path, operations: Sequence[Any], repo_id: str, revision: str, api: HfApi) -> None:
     """Compare what the commit holds with what was to be sent."""
     names = [operation.path_in_repo for operation in operations if isinstance(operation, CommitOperationAdd)]
     there = {entry.path: entry for entry in api.get_paths_info(repo_id, names, revision=revision)}
-    wrong = [name for name in names if not _is_same(folder / name, there.get(name))]
+    wrong = [name for name in names if not is_same_file(folder / name, there.get(name))]
     if wrong:
         raise SharingError(f"{repo_id} does not hold what was sent: {', '.join(wrong)}. Repeat the push")
 

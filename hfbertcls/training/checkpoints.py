@@ -10,6 +10,8 @@ from typing import Any
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
+from hfbertcls.sharing.checkpoint_files import MANIFEST, remove_checkpoint
+
 
 PARTIAL = ".partial"
 """Where a checkpoint is put together, beside the finished ones."""
@@ -64,11 +66,25 @@ def is_complete(folder: Path) -> bool:
 
 
 def discard(directory: Path, *, after: int) -> list[str]:
-    """Remove the checkpoints after a step, and rests of unfinished ones; returns the names of what was removed."""
+    """Remove our checkpoints after a step, and rests of unfinished ones; returns the names of what was removed."""
     unwanted = [folder for folder in checkpoints_in(directory) if (step_of(folder) or 0) > after]
-    for folder in [*unwanted, directory / PARTIAL]:
-        shutil.rmtree(folder, ignore_errors=True)
-    return [folder.name for folder in unwanted]
+    shutil.rmtree(directory / PARTIAL, ignore_errors=True)
+    return [folder.name for folder in unwanted if remove_checkpoint(folder)]
+
+
+def rotate(directory: Path, limit: int | None, best: int | None) -> None:
+    """Remove the oldest checkpoints beyond a limit, but never the latest and the best one.
+
+    Args:
+        directory: of the checkpoints.
+        limit: how many are kept; None keeps all.
+        best: the step of the best one, None or 0 if there is none.
+    """
+    folders = [folder for folder in checkpoints_in(directory) if (folder / MANIFEST).is_file()]
+    excess = len(folders) - (limit or len(folders))
+    spared = {folders[0].name, f"checkpoint-{best}"} if folders else set()
+    for folder in [folder for folder in reversed(folders) if folder.name not in spared][: max(0, excess)]:
+        remove_checkpoint(folder)
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

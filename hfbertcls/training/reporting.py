@@ -98,10 +98,12 @@ def report_on_training(
             thresholds = _fitted_thresholds(staging, gold[name], logits)
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
         tokens = tokenized[name].num_tokens
-        predictions = Predictions(data.splits[name].rows, gold[name], logits, schema.names, tokens, slices, thresholds)
+        beside = baselines.predict(data.splits[name].texts, len(schema))
+        predictions = Predictions(
+            data.splits[name].rows, gold[name], logits, schema.names, tokens, slices, thresholds, beside
+        )
         digest = write_predictions(staging, name, predictions)
-        beside = baselines.scores(data.splits[name].texts, gold[name])
-        evaluation[name] = split_figures(predictions, digest, beside, temperature_of(model.config))
+        evaluation[name] = split_figures(predictions, digest, baselines.facts, temperature_of(model.config))
         if name == "validation" and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
             rough = score(in_bf16(model), tokenizer, tokenized[name])
             same = is_right(predictions.predicted, predict_labels(rough, thresholds))
@@ -177,7 +179,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
             "source": source, "is_hub_id": source.count("/") == 1, "config": card.get("dataset_config"), "revision": None,
             "split_method": "as given to the trainer", "notes": [], "splits": splits,
         },
-        evaluation={"validation": split_figures(predictions, write_predictions(staging, "validation", predictions), None)},
+        evaluation={"validation": split_figures(predictions, write_predictions(staging, "validation", predictions), {})},
         training=training_facts(trainer, trainer.throughput.seconds_),
         card=_card_facts(
             {key: card[key] for key in CARD_FACTS if card.get(key)}, str(card.get("title") or "model"), staging
@@ -193,8 +195,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     training = report.training or {}
     curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
     write_plots(staging, report, predictions, {"learning_curves": curves})
-    write_report(staging, report)
-    return report
+    return write_report(staging, report)
 
 
 def _fitted_thresholds(staging: Path, gold: npt.NDArray[Any], logits: npt.NDArray[np.float32]) -> Thresholds:

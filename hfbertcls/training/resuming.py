@@ -1,5 +1,6 @@
 """Training that a kill cannot spoil: checkpoints that appear whole, and a run that goes on to the same bits."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -10,10 +11,18 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import rotate_checkpoints
 
 from hfbertcls.errors import TrainingError, shorten
-from hfbertcls.training.checkpoints import PARTIAL, RUNNING_LOSS, checkpoints_in, discard, latest_complete, step_of
+from hfbertcls.sharing.checkpoint_files import remove_checkpoint, write_manifest
+from hfbertcls.training.checkpoints import (
+    PARTIAL,
+    RUNNING_LOSS,
+    checkpoints_in,
+    discard,
+    latest_complete,
+    rotate,
+    step_of,
+)
 
 
 class ResumableTrainer(Trainer):
@@ -82,7 +91,7 @@ class ResumableTrainer(Trainer):
         if best.is_dir():
             self.state.best_model_checkpoint = str(best)
         if self.args.should_save:
-            rotate_checkpoints(str(directory), self.args.save_total_limit, self.state.best_model_checkpoint)
+            rotate(directory, self.args.save_total_limit, self.state.best_global_step)
 
     def _complete(self, partial: Path, folder: Path) -> None:
         path = partial / TRAINER_STATE_NAME
@@ -91,7 +100,11 @@ class ResumableTrainer(Trainer):
         path.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         loss = {"sum": float(self._tr_loss), "last_logged_step": self._globalstep_last_logged}
         (partial / RUNNING_LOSS).write_text(json.dumps(loss) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
+        write_manifest(partial)
+        if folder.exists() and not remove_checkpoint(folder):
+            raise OSError(
+                errno.EEXIST, "a folder of that name is in the way, and no run of hfbertcls wrote it", folder.name
+            )
         partial.replace(folder)
 
 

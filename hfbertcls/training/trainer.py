@@ -22,7 +22,9 @@ from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
 from hfbertcls.modeling.heads import MULTI_LABEL
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
+from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
+from hfbertcls.sharing.stated_files import files_below
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.page_release import PageReleaseCallback
@@ -266,15 +268,18 @@ class TextClassificationTrainer(
         """
         if not self.is_world_process_zero():
             return None
-        directory = Path(str(self.args.output_dir))
+        directory = OutputDirectory(Path(str(self.args.output_dir)))
         check_metadata({key: kwargs[key] for key in ("license", "language") if kwargs.get(key)})
-        self.save_model(str(directory), _internal_call=True)
-        title = kwargs.get("title") or kwargs.get("model_name") or directory.resolve().name
-        report_on_trainer(self, directory, {**kwargs, "title": title})
+        title = kwargs.get("title") or kwargs.get("model_name") or directory.path.resolve().name
+        with directory.claimed():
+            self.save_model(str(directory.staging), _internal_call=True)
+            saved = files_below(directory.staging)
+            report_on_trainer(self, directory.staging, {**kwargs, "title": title})
+            directory.publish(logger.info, replacing=saved)
         request = self._push_request(revision)
         if private is not None:
             request = replace(request, public=not private)
-        return push_directory(directory, request, logger.info, HfApi(token=token))
+        return push_directory(directory.path, request, logger.info, HfApi(token=token))
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""

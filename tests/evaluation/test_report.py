@@ -1,7 +1,11 @@
+import io
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
@@ -11,16 +15,8 @@ from hfbertcls.modeling.predictions import Predictions
 
 
 def make_report(**changes):
-    parts = {
-        "task": {"labels": ["nein", "ja ☕"]},
-        "model": {"name": "m"},
-        "data": {},
-        "evaluation": {"test": {"metrics": {"accuracy": {"value": 0.5, "low": None, "high": None}}}},
-        "card": {},
-        "environment": {},
-        "command": "hfbertcls train",
-    }
-    return Report(**{**parts, **changes})
+    values = json.loads((Path(__file__).parent.parent / "sharing" / "report.json").read_text(encoding="utf-8"))
+    return replace(Report.from_json(json.dumps(values)), **changes)
 
 
 def make_predictions(rows=40):
@@ -33,13 +29,13 @@ def make_predictions(rows=40):
     )
 
 
-@pytest.mark.parametrize("training", [None, {"seed": 1}])
-def test_report_round_trips(training):
-    report = make_report(training=training)
+@pytest.mark.parametrize("changes", [{}, {"training": None}, {"command": "hfbertcls train ☕"}])
+def test_report_round_trips(changes):
+    report = make_report(**changes)
     text = report.to_json()
     assert Report.from_json(text) == report
     assert Report.from_json(text).to_json() == text
-    assert "☕" in text
+    assert changes.get("command", "hfbertcls") in text
     assert next(iter(json.loads(text))) == "schema_version"
 
 
@@ -60,9 +56,10 @@ def test_figures_that_are_not_numbers_are_not_written(value):
     ("text", "message"),
     [
         ("{", r"report\.json is not valid JSON: "),
-        ("5", r"report\.json is not a JSON object; it is not a report of hfbertcls"),
-        ("[]", r"report\.json is not a JSON object; it is not a report of hfbertcls"),
-        ('{"schema_version": 1, "task": {}}', r"lacks model, data, .*command; it is not a report of hfbertcls"),
+        ("5", r"report\.json has no schema_version; it is not a report of hfbertcls"),
+        ("[]", r"report\.json has no schema_version; it is not a report of hfbertcls"),
+        ('{"schema_version": 1, "task": {}}', r"report\.json is damaged: model is missing"),
+        ("[" * 100_000, r"report\.json is not valid JSON: it is nested too deeply"),
         (make_report(schema_version=2).to_json(), r"has schema version 2, this release reads 1\. Update hfbertcls"),
         (make_report(card={}).to_json().replace('"card": {}', '"card": NaN'), r"not valid JSON: NaN is not JSON"),
     ],
@@ -70,6 +67,76 @@ def test_figures_that_are_not_numbers_are_not_written(value):
 def test_other_files_are_refused(text, message):
     with pytest.raises(DatasetError, match=message):
         Report.from_json(text)
+
+
+def changed(path, value):
+    """The golden report with another value; `...` removes the key."""
+    report = json.loads(make_report().to_json())
+    *parents, last = path
+    place = report
+    for key in parents:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return json.dumps(report)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("task", "labels"), None, r"task\.labels is null; expected a list"),
+        (("task", "labels", 0), 3, r"task\.labels\[0\] is 3; expected a text"),
+        (("task", "labels"), ["a", "a", "b"], r"task\.labels must be at least one label, none twice"),
+        (("task", "type"), "regression", r"task\.type is 'regression'; expected single_label or multi_label"),
+        (("task", "thresholds"), [0.5], r"task\.thresholds must be one number for each label of a multi-label task"),
+        (("schema_version",), True, r"schema_version is true; expected 1"),
+        (("model", "weights_sha256"), "../x", r"model\.weights_sha256 is '\.\./x'; expected a SHA-256"),
+        (
+            ("model", "files_sha256"),
+            {"../x": "a" * 64},
+            r"model\.files_sha256 has the key '\.\./x'; expected the path",
+        ),
+        (
+            ("files_sha256",),
+            {"/etc/hostname": "a" * 64},
+            r"files_sha256 has the key '/etc/hostname'; expected the path",
+        ),
+        (("files_sha256",), {".netrc": "a" * 64}, r"files_sha256 has the key '\.netrc'; expected the path"),
+        (("evaluation",), {}, r"evaluation has no split"),
+        (("evaluation", "test", "rows"), -1, r"evaluation\.test\.rows is -1; expected a count of at least 1"),
+        (("evaluation", "test", "rows"), True, r"evaluation\.test\.rows is true; expected a count"),
+        (("evaluation", "test", "metrics", "accuracy"), ..., r"evaluation\.test\.metrics\.accuracy is missing"),
+        (("evaluation", "test", "metrics", "mcc", "low"), "x", r"metrics\.mcc\.low is 'x'; expected a number"),
+        (("evaluation", "test", "per_label"), {}, r"evaluation\.test\.per_label must have the keys of task\.labels"),
+        (("evaluation", "test", "confusion_matrix"), [[1]], r"test\.confusion_matrix must have a row and a column"),
+        (("evaluation", "test", "calibration", "temperature"), "warm", r"calibration\.temperature must be a number"),
+        (("data", "splits", "test"), ..., r"evaluation\.test has no counterpart in data\.splits"),
+        (("data", "splits", "/etc/passwd"), {}, r"data\.splits\./etc/passwd\.rows is missing"),
+        (("data", "splits", "test", "label_counts"), {}, r"test\.label_counts must have the keys of task\.labels"),
+        (("training", "seeds", "runs"), [], r"training\.seeds needs at least two runs"),
+        (
+            ("training", "learning_curve", "split"),
+            "x",
+            r"learning_curve\.split is 'x'; expected a split of evaluation",
+        ),
+        (("training", "learning_curve", "points"), [], r"learning_curve\.points must be at least two"),
+        (("environment",), 5, r"environment is 5; expected an object"),
+        (("card",), [], r"card is a list; expected an object"),
+    ],
+)
+def test_a_damaged_report_is_refused_with_the_key(path, value, message):
+    with pytest.raises(DatasetError, match=rf"report\.json is damaged: .*{message}"):
+        Report.from_json(changed(path, value))
+
+
+def test_a_split_with_the_name_of_a_path_is_refused():
+    report = json.loads(make_report().to_json())
+    for part in (report["evaluation"], report["data"]["splits"]):
+        part["../../x"] = part.pop("test")
+    with pytest.raises(DatasetError, match=r"data\.splits has the key '\.\./\.\./x'; expected the name of a split"):
+        Report.from_json(json.dumps(report))
 
 
 def test_facts_of_a_split_count_every_label():
@@ -88,22 +155,29 @@ def test_facts_of_a_split_count_every_label():
 
 
 def test_figures_of_a_split_follow_from_its_predictions():
-    predictions = make_predictions()
-    figures = split_figures(predictions, "hash", {"majority": {"accuracy": 0.3}})
+    predictions = replace(make_predictions(), baselines={"majority": np.zeros(40, dtype=np.int64)})
+    figures = split_figures(predictions, "hash", {"majority": {"train_rows": 3}})
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert figures["rows"] == 40
     assert list(figures["per_label"]) == ["b", "a", "ü|$"]
     assert np.trace(figures["confusion_matrix"]) / 40 == figures["metrics"]["accuracy"]["value"]
     assert np.sum(figures["confusion_matrix"]) == 40
+    majority = figures["baselines"]["majority"]
+    assert majority["accuracy"] == np.mean(predictions.gold == 0)
+    assert majority["train_rows"] == 3
+    gain = figures["metrics"]["accuracy"]["value"] - majority["accuracy"]
+    assert majority["difference"]["value"] == pytest.approx(gain)
+    assert majority["difference"]["low"] < majority["difference"]["value"] < majority["difference"]["high"]
 
 
 @pytest.mark.parametrize("rows", [0, 40])
 def test_predictions_round_trip_and_are_the_same_bytes_twice(rows):
-    predictions = make_predictions(rows)
+    predictions = replace(make_predictions(rows), baselines={"majority": np.ones(rows, dtype=np.int64)})
     data = predictions.to_parquet()
-    assert make_predictions(rows).to_parquet() == data
+    assert predictions.to_parquet() == data
     read = Predictions.from_parquet(data, predictions.label_names)
     assert read.to_parquet() == data
+    np.testing.assert_array_equal(read.baselines["majority"], predictions.baselines["majority"])
     for name in ("rows", "gold", "logits", "predicted"):
         np.testing.assert_array_equal(getattr(read, name), getattr(predictions, name))
     assert (read.rows.dtype, read.gold.dtype, read.logits.dtype) == (np.int64, np.int64, np.float32)
@@ -119,3 +193,29 @@ def test_predictions_of_other_labels_are_refused():
         DatasetError, match=r"labels that the model has not: 'ü\|\$'\. The model has 'a', 'b'\. Use the predictions"
     ):
         Predictions.from_parquet(make_predictions().to_parquet(), ("a", "b"))
+
+
+def with_column(name, values):
+    table = pq.read_table(io.BytesIO(make_predictions().to_parquet()))
+    place = table.column_names.index(name) if name in table.column_names else None
+    sink = io.BytesIO()
+    pq.write_table(table.append_column(name, values) if place is None else table.set_column(place, name, values), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("row", pa.array([0] * 40), r"has rows twice, or with numbers below 0"),
+        ("row", pa.array(range(-1, 39)), r"has rows twice, or with numbers below 0"),
+        ("row", pa.array([None, *range(39)]), r"column 'row' of the predictions file lacks values"),
+        ("row", pa.array([0.5] * 40), r"column 'row' of the predictions file has the type double; expected int64"),
+        ("logits", pa.array([[np.nan] * 3] * 40, pa.list_(pa.float32())), r"must have 3 finite logits a row"),
+        ("logits", pa.array([[1.0, 2.0]] * 40, pa.list_(pa.float32())), r"must have 3 finite logits a row"),
+        ("baseline_x", pa.array(["?"] * 40), r"labels that the model has not: '\?'"),
+        ("note", pa.array(["?"] * 40), r"has an unexpected column 'note'"),
+    ],
+)
+def test_a_predictions_file_that_is_not_what_we_write_is_refused(name, values, message):
+    with pytest.raises(DatasetError, match=message):
+        Predictions.from_parquet(with_column(name, values), make_predictions().label_names)

@@ -39,14 +39,7 @@ def test_weights_move_last(tmp_path, monkeypatch):
     directory.publish()
     assert moved[-1] == "model.safetensors"
     assert sorted(moved) == ["README.md", "config.json", "model.safetensors", "zz.json"]
-
-
-def test_clear_removes_what_a_run_wrote_and_nothing_else(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "report.json").write_text("{}")
-    (tmp_path / "thesis.docx").write_text("mine")
-    OutputDirectory(tmp_path).clear()
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+    assert not directory.staging.exists()
 
 
 def test_a_file_is_no_directory(tmp_path):

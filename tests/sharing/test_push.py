@@ -11,7 +11,9 @@ from huggingface_hub import HfApi, constants
 from hfbertcls import ConfigurationError, OutputDirectoryError, SharingError
 from hfbertcls.cli import main
 from hfbertcls.sharing import retrying
+from hfbertcls.sharing.model_repository import rewrite_report
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
+from hfbertcls.sharing.stated_files import read_report
 
 
 REPO = "alice/film-reviews"
@@ -56,6 +58,9 @@ def commits(hub, name=REPO):
 def test_one_commit_holds_exactly_the_list(hub, model_dir, transfer):
     (model_dir / ".env").write_text("HF_TOKEN=hf_" + "x" * 34)
     (model_dir / "notes.txt").write_text("private")
+    (model_dir / "predictions" / "private.parquet").write_text("private")
+    (model_dir / "model-x.safetensors.bak").write_text("private")
+    (model_dir / "vocab.txt").symlink_to("notes.txt")
     said = []
     pushed = push_directory(model_dir, PushRequest(REPO), said.append)
     made = commits(hub)
@@ -64,7 +69,11 @@ def test_one_commit_holds_exactly_the_list(hub, model_dir, transfer):
     assert repository(hub).private
     for name in FILES - {".gitattributes"}:
         assert repository(hub).content(made[0].files[name]) == (model_dir / name).read_bytes(), name
-    assert said == [f"Made the private repository {REPO}"]
+    assert said == [
+        "note: not sent, because report.json does not state it: 'model-x.safetensors.bak', 'notes.txt', "
+        "'predictions/private.parquet', 'vocab.txt'",
+        f"Made the private repository {REPO}",
+    ]
     assert bool(hub.requests("/_s3/")) == (transfer != "xet")
     assert bool(hub.requests("/_cas/")) == (transfer == "xet")
 
@@ -93,28 +102,105 @@ def test_nothing_is_sent_when_the_hub_has_it_already(hub, model_dir):
 def test_predictions_may_stay_here(hub, model_dir, capsys):
     push_directory(model_dir, PushRequest(REPO, predictions=False))
     assert not [name for name in repository(hub).head.files if name.startswith("predictions/")]
-    assert main(["verify", REPO]) == 0
-    assert (
-        "the figures of the test split cannot be derived: predictions/test.parquet is not there"
-        in capsys.readouterr().out
-    )
+    assert main(["verify", REPO]) == 1
+    assert "missing: the metrics of test: predictions/test.parquet is not there" in capsys.readouterr().out
+    assert main(["verify", REPO, "--without-predictions"]) == 0
+    assert "All of it holds" not in capsys.readouterr().out
 
 
-def test_files_of_an_earlier_model_are_removed_in_the_same_commit(hub, model_dir):
-    api = HfApi()
-    api.create_repo(REPO)
-    for name in (
-        "pytorch_model.bin",
-        "model-00001-of-00002.safetensors",
-        "plots/old.png",
-        "README.txt",
-        "data/x.bin",
-    ):
-        api.upload_file(path_or_fileobj=b"\0old", path_in_repo=name, repo_id=REPO)
-    before = len(commits(hub))
+FOREIGN = {
+    "README.txt": b"theirs", "data/x.bin": b"\0theirs", "train.parquet": b"theirs", "photo.png": b"theirs",
+    "model.onnx": b"theirs", "pytorch_model.bin": b"\0theirs", "plots/mine.png": b"theirs", "predictions/old.parquet": b"x",
+    "model-00001-of-00002.safetensors": b"\0theirs",
+}  # fmt: skip
+
+
+def put_on_the_hub(files):
+    for name, content in files.items():
+        HfApi().upload_file(path_or_fileobj=content, path_in_repo=name, repo_id=REPO)
+
+
+def on_the_hub(hub, name):
+    return repository(hub).content(repository(hub).head.files[name])
+
+
+def with_another_plot(model_dir):
+    """State and write one more file, as a learning curve does."""
+    (model_dir / "plots" / "data_curve.png").write_bytes(b"curve")
+    rewrite_report(model_dir, read_report(model_dir), added=["plots/data_curve.png"])
+
+
+def without_it_again(model_dir):
+    (model_dir / "plots" / "data_curve.png").unlink()
+    rewrite_report(model_dir, read_report(model_dir), removed=["plots/data_curve.png"])
+
+
+def test_what_an_earlier_push_stated_is_removed_in_the_same_commit_and_nothing_of_others(hub, model_dir):
+    HfApi().create_repo(REPO)
+    put_on_the_hub(FOREIGN)
+    with_another_plot(model_dir)
     push_directory(model_dir, PushRequest(REPO))
-    assert set(repository(hub).head.files) == FILES | {"README.txt", "data/x.bin"}
+    assert set(repository(hub).head.files) == FILES | set(FOREIGN) | {"plots/data_curve.png"}
+    without_it_again(model_dir)
+    before, said = len(commits(hub)), []
+    push_directory(model_dir, PushRequest(REPO), said.append)
+    assert set(repository(hub).head.files) == FILES | set(FOREIGN)
+    assert {name: on_the_hub(hub, name) for name in FOREIGN} == FOREIGN
     assert len(commits(hub)) == before + 1
+    assert said == [
+        "Replacing 'report.json'",
+        "Removing 'plots/data_curve.png', which an earlier push wrote and this model does not have",
+        "Leaving 9 other files there as they are",
+    ]
+
+
+def test_what_people_changed_since_an_earlier_push_is_not_removed(hub, model_dir):
+    with_another_plot(model_dir)
+    push_directory(model_dir, PushRequest(REPO))
+    put_on_the_hub({"plots/data_curve.png": b"theirs now"})
+    without_it_again(model_dir)
+    push_directory(model_dir, PushRequest(REPO))
+    assert on_the_hub(hub, "plots/data_curve.png") == b"theirs now"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "report.json"])
+def test_a_model_of_somebody_else_is_not_replaced_unless_asked(hub, model_dir, name):
+    HfApi().create_repo(REPO)
+    put_on_the_hub({name: b"theirs"})
+    before = len(commits(hub))
+    message = rf"{REPO} has '{name}', which no push of hfbertcls wrote .* pass --overwrite-hub"
+    with pytest.raises(SharingError, match=message):
+        check_destination(PushRequest(REPO))
+    with pytest.raises(SharingError, match=message):
+        push_directory(model_dir, PushRequest(REPO))
+    assert len(commits(hub)) == before
+    assert on_the_hub(hub, name) == b"theirs"
+    said = []
+    push_directory(model_dir, PushRequest(REPO, overwrite=True), said.append)
+    assert on_the_hub(hub, name) == (model_dir / name).read_bytes()
+    assert f"Replacing '{name}'" in said
+
+
+def test_a_file_that_people_changed_on_the_hub_is_not_replaced_unless_asked(hub, model_dir):
+    push_directory(model_dir, PushRequest(REPO))
+    put_on_the_hub({"tokenizer_config.json": b"{}"})
+    with pytest.raises(SharingError, match=r"has 'tokenizer_config\.json', which no push of hfbertcls wrote or which"):
+        push_directory(model_dir, PushRequest(REPO))
+    assert on_the_hub(hub, "tokenizer_config.json") == b"{}"
+    assert main(["push", str(model_dir), REPO, "--overwrite-hub"]) == 0
+    assert on_the_hub(hub, "tokenizer_config.json") == (model_dir / "tokenizer_config.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["training_args.json", "predictions", "plots/reliability.png"])
+def test_no_link_is_followed(hub, model_dir, tmp_path, name):
+    outside = tmp_path / "private"
+    (model_dir / name).rename(outside)  # (with the content that the report states)
+    (model_dir / name).symlink_to(outside)
+    with pytest.raises(
+        OutputDirectoryError, match="is a link or no regular file, and nothing outside of the directory"
+    ):
+        push_directory(model_dir, PushRequest(REPO))
+    assert hub.log == []
 
 
 def test_public_is_said_and_kept(hub, model_dir, capsys):

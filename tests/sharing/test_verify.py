@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from hfbertcls import ModelError
 from hfbertcls.cli import main
 from hfbertcls.evaluation.report import split_figures
 from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.sharing import verify
-from hfbertcls.sharing.card import METRIC_NAMES, Fence, sha256_of_text, split_card
+from hfbertcls.sharing import verify_metrics
+from hfbertcls.sharing.card import Fence, split_card
 from hfbertcls.sharing.verify import verify_directory
 
 
@@ -26,9 +27,15 @@ def other(numeral: str) -> str:
 
 
 def test_an_untouched_directory_verifies(finished_run, capsys):
-    assert verify_directory(finished_run).differences == ()
+    found = verify_directory(finished_run)
+    assert found.holds
+    assert (found.differences, found.missing, found.unchecked, found.notes) == ((), (), (), ())
     assert main(["verify", str(finished_run)]) == 0
-    assert "Every figure follows from the files; all hashes are right" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert re.search(r"Checked: \d{3,} values derived again, 11 files by their SHA-256, the card line by line\.", out)
+    assert "All of it holds." in out
+    assert "Stated by the author alone: how and how fast the model was trained; which data it was trained on" in out
+    assert "This proves integrity, not authorship." in out
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def figures_once(monkeypatch):
             known[key] = split_figures(predictions, digest, *others)
         return copy.deepcopy(known[key])
 
-    monkeypatch.setattr(verify, "split_figures", derived)
+    monkeypatch.setattr(verify_metrics, "split_figures", derived)
 
 
 def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, figures_once):
@@ -102,7 +109,7 @@ def test_every_value_of_the_predictions_is_watched(model_dir):
                 gold[row] = 1 - gold[row]
             else:
                 logits[row, 0] = np.nextafter(logits[row, 0], np.float32(np.inf))
-            path.write_bytes(Predictions(rows, gold, logits, labels).to_parquet())
+            path.write_bytes(replace(original, rows=rows, gold=gold, logits=logits).to_parquet())
             differences = verify_directory(model_dir).differences
             assert any(difference.startswith("predictions/test.parquet: its SHA-256") for difference in differences)
             assert change != "gold" or any("per_label" in difference for difference in differences)
@@ -149,20 +156,49 @@ def test_our_keys_of_the_front_matter_are_watched(model_dir, key):
     assert "README.md: front matter" in "\n".join(verify_directory(model_dir).differences)
 
 
-def test_a_card_of_another_renderer_is_judged_by_its_values(model_dir, monkeypatch):
-    """A later template may say things in other words: what stands in an older card must still be true."""
-    monkeypatch.setattr("hfbertcls.sharing.verify.RENDERER", "2")
-    monkeypatch.setitem(METRIC_NAMES, "mcc", "MCC")
-    assert verify_directory(model_dir).differences == ()
+def test_numbers_that_people_wrote_are_counted_and_the_first_is_named(model_dir, capsys):
     card = (model_dir / "README.md").read_text()
-    fence = Fence.find(split_card(card)[1])
-    value = re.search(r"\*\*(\d\.\d+)\*\*", card)[1]
-    forged = fence.body.replace(f"**{value}**", "**0.987**")
-    card = card.replace(fence.body, forged).replace(fence.body_sha256, sha256_of_text(forged))
+    card = card.replace("<!-- hfbertcls:begin", "It reaches 0.999 on 12 sets.\n\n<!-- hfbertcls:begin", 1)
     (model_dir / "README.md").write_text(card)
-    assert any(
-        "states 0.987, which the report does not give" in text for text in verify_directory(model_dir).differences
-    )
+    assert main(["verify", str(model_dir)]) == 0
+    out = capsys.readouterr().out
+    line = card[: card.index("0.999")].count("\n") + 1
+    assert f"README.md, line {line}: '0.999' stands outside of the generated part" in out
+    assert "is not derived from the report and 1 more" in out
+    assert "All of it holds" not in out
+
+
+def test_files_that_nobody_states_are_counted_and_nothing_is_called_all(model_dir, capsys):
+    (model_dir / "photo.png").write_bytes(b"mine")
+    (model_dir / "onnx").mkdir()
+    (model_dir / "onnx" / "model.onnx").write_bytes(b"mine")
+    assert main(["verify", str(model_dir)]) == 0
+    out = capsys.readouterr().out
+    assert "Not checked: 2 files that report.json does not state ('onnx/model.onnx', 'photo.png')" in out
+    assert "What report.json states holds, as far as these files can show" in out
+    assert "All of it holds" not in out
+
+
+def test_what_is_absent_is_not_verified_unless_it_is_not_asked_for(model_dir, capsys):
+    shutil.rmtree(model_dir / "predictions")
+    assert main(["verify", str(model_dir)]) == 1
+    out = capsys.readouterr().out
+    assert "missing: the metrics of test: predictions/test.parquet is not there" in out
+    assert "NOT verified: what was checked holds, but what is missing above could not be derived" in out
+    assert main(["verify", str(model_dir), "--without-predictions"]) == 0
+    out = capsys.readouterr().out
+    assert "not asked for: the metrics of test: predictions/test.parquet is not there" in out
+    assert "All of it holds" not in out
+
+
+def test_json_holds_everything_that_was_found(model_dir, capsys):
+    (model_dir / "predictions" / "test.parquet").unlink()
+    assert main(["verify", str(model_dir), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["holds"] is False
+    assert found["missing"] == ["the metrics of test: predictions/test.parquet is not there"]
+    assert found["differences"] == []
+    assert found["files"] == 10
 
 
 @pytest.mark.parametrize("name", ["report.json", "README.md"])
@@ -175,7 +211,10 @@ def test_a_directory_without_report_or_card_is_refused(model_dir, name, capsys):
 def test_the_model_is_run_again_on_the_texts(model_dir, reviews_dir, capsys):
     words = ["verify", str(model_dir), "--rescore", "--dataset", str(reviews_dir)]
     assert main(words) == 0
-    assert "test: 64 rows scored again, logits within" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "test: 64 rows scored again, logits within" in out
+    assert "All of it holds." in out
+    assert "which data it was trained on" not in out
 
 
 def test_other_weights_give_other_logits(model_dir, reviews_dir, tiny_model_dir, tmp_path, capsys):
@@ -203,9 +242,17 @@ def test_splits_that_were_cut_are_found_again_by_their_rows(tmp_path, tiny_model
     assert main(words) == 0
     (tmp_path / "reviews.csv").write_text((tmp_path / "reviews.csv").read_text().replace("positive", "negative", 300))
     assert main(words) == 1
-    assert "gold labels are not those of reviews.csv" in capsys.readouterr().out
+    assert "NOT verified" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["--rescore"], ["--dataset", "x.csv"], ["--revision", "main"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rescore"],
+        ["--dataset", "x.csv"],
+        ["--revision", "main"],
+        ["--rescore", "--dataset", "x.csv", "--without-predictions"],
+    ],
+)
 def test_options_that_mean_nothing_are_refused(finished_run, words):
     assert main(["verify", str(finished_run), *words]) == 2

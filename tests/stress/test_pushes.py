@@ -38,14 +38,14 @@ def versions(tmp_path, model_dir, reviews_dir):
     """Two complete directories with different weights, each true to itself."""
     from dataclasses import replace
 
-    from hfbertcls import Report, render_model_card
+    from hfbertcls import Report
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.data.tokenization import tokenize_split
     from hfbertcls.evaluation.report import split_figures
     from hfbertcls.modeling.engine import score
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
     from hfbertcls.modeling.predictions import Predictions
-    from hfbertcls.sharing.model_repository import sha256_of, write_predictions
+    from hfbertcls.sharing.model_repository import rewrite_report, write_predictions
 
     other = tmp_path / "other" / "film-reviews"
     shutil.copytree(model_dir, other)
@@ -59,15 +59,12 @@ def versions(tmp_path, model_dir, reviews_dir):
     data = load_text_dataset(str(reviews_dir))
     model, tokenizer = load_for_inference(ModelSource(str(other))), load_tokenizer(ModelSource(str(other)))
     figures = {}
-    for name, stated in report.evaluation.items():
+    for name in report.evaluation:
         split = data.splits[name]
         logits = score(model, tokenizer, tokenize_split(split, tokenizer, 32, data.schema))
         predictions = Predictions(split.rows, data.schema.encode(split.labels), logits, data.schema.names)
-        figures[name] = split_figures(predictions, write_predictions(other, name, predictions), stated["baselines"])
-    hashes = {**report.model, "weights_sha256": sha256_of(other / "model.safetensors")}
-    changed = replace(report, evaluation=figures, model=hashes)
-    (other / "report.json").write_text(changed.to_json())
-    (other / "README.md").write_text(render_model_card(changed))
+        figures[name] = split_figures(predictions, write_predictions(other, name, predictions), {})
+    rewrite_report(other, replace(report, evaluation=figures), added=["config.json", "model.safetensors"])
     assert verify_directory(other).differences == ()
     return model_dir, other
 
