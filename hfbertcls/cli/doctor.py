@@ -40,6 +40,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="write the rows of train whose label is doubtful, the most doubtful first",
     )
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write all of it, with plots, as a page")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT.csv and FILE.html if they are there")
     return parser
 
 
@@ -51,6 +52,9 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.diagnosis.doctor import diagnose
     from hfbertcls.diagnosis.page import render_page
 
+    for path in (options.suspects, options.page):
+        if path is not None:
+            _check_place(path.expanduser(), options.dataset, overwrite=options.overwrite)
     model = model_source(options) if options.model is not None else None
     dataset: str | Source = options.dataset
     if options.suspects is not None:
@@ -87,6 +91,21 @@ def run(options: argparse.Namespace) -> int:
                 f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}"
             )
     return 1 if diagnosis.refusals else 0
+
+
+def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:
+    """Refuse to write over the data, or over a file that is there.
+
+    Raises:
+        OutputDirectoryError: before anything is examined.
+    """
+    source = Path(dataset).expanduser()
+    if path.exists() and source.exists() and (path.samefile(source) or source in path.absolute().parents):
+        raise OutputDirectoryError(f"{path.name} is part of the data that are examined. Name another file")
+    if path.exists() and not overwrite:
+        raise OutputDirectoryError(
+            f"{path.name} is already there. Pass --overwrite to replace it, or name another file"
+        )
 
 
 def write(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """`hfbertcls extension`: make `hf bertcls ...` call this installation."""
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
-from hfbertcls.errors import MissingAssetError
+from hfbertcls.errors import ConfigurationError, MissingAssetError
 
 
 # Where the `hf` command keeps its extensions (huggingface_hub 1.33 to 2.4); it reads nothing but the manifest.
@@ -33,8 +34,15 @@ def run(options: argparse.Namespace) -> int:
     """Register or remove."""
     refuse_unknown(options)
     folder = _FOLDER.expanduser()
+    path = folder / "manifest.json"
+    if path.exists() and not _is_ours(path):
+        raise ConfigurationError(
+            f"another program registered `hf {_SCRIPT.removeprefix('hf-')}` in {folder.name}. Remove that first"
+        )
     if options.what == "remove":
-        shutil.rmtree(folder, ignore_errors=True)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # (what others put there stays)
+            folder.rmdir()
         print("`hf bertcls` is no longer known")
         return 0
     script = Path(sys.executable).parent / _SCRIPT
@@ -57,6 +65,15 @@ def run(options: argparse.Namespace) -> int:
         "commit_sha": None,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     print(f"`hf bertcls ...` now calls {script.name} of this environment; `hfbertcls extension remove` undoes it")
     return 0
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether `register` wrote a manifest."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("owner") == "hfbertcls"

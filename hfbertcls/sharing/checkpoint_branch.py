@@ -1,8 +1,10 @@
 """Checkpoints on a branch of their own: a backup while training goes on, from which another machine can go on."""
 
+import json
 import os
 import shutil
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +14,7 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 from huggingface_hub.hf_api import RepoFile
 
 from hfbertcls.errors import SharingError
+from hfbertcls.sharing.checkpoint_files import MANIFEST
 from hfbertcls.sharing.retrying import Say, reason_of, tried
 from hfbertcls.sharing.secrets import find_secrets
 
@@ -111,7 +114,7 @@ class CheckpointBranch:
         def commit() -> Any:
             there = api.list_repo_tree(self.repo_id, revision=BRANCH, recursive=True)
             paths = [entry.path for entry in there if isinstance(entry, RepoFile)]
-            stale = [path for path in paths if path.startswith(f"{_CHECKPOINTS}/") and path not in files]
+            stale = [path for path in self._of_earlier_backups(paths) if path not in files]
             add = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(path)) for name, path in files.items()]
             delete = [CommitOperationDelete(path_in_repo=path) for path in stale]
             return api.create_commit(
@@ -119,6 +122,17 @@ class CheckpointBranch:
             )
 
         tried(commit, self.say)
+
+    def _of_earlier_backups(self, paths: Collection[str]) -> list[str]:
+        """Files of checkpoints on the branch, as the manifest of each states them; what others put there is not among them."""
+        found = []
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            if name == MANIFEST and folder.startswith(f"{_CHECKPOINTS}/"):
+                manifest = Path(self.api.hf_hub_download(self.repo_id, path, revision=BRANCH))
+                stated = json.loads(manifest.read_text(encoding="utf-8"))
+                found += [one for one in (path, *(f"{folder}/{inner}" for inner in stated)) if one in paths]
+        return found
 
     def _fail(self, name: str, reason: str) -> None:
         self.failures_.append(f"{name}: {reason}")

@@ -290,6 +290,21 @@ def test_the_page_of_an_unreadable_file_says_why(tmp_path):
     assert "no row. Expected one line for each text" in render_page(diagnose(str(tmp_path / "a.csv")))
 
 
+@pytest.mark.parametrize("option", ["--page", "--suspects"])
+def test_no_file_that_is_there_is_written_over(tmp_path, option, capsys):
+    data, other = tmp_path / "reviews.csv", tmp_path / "mine.html"
+    data.write_text("text,label\n" + "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(60)))
+    other.write_text("mine")
+    before = data.read_bytes()
+    assert main(["doctor", str(data), option, str(data), "--overwrite"]) == 1
+    assert "reviews.csv is part of the data that are examined. Name another file" in capsys.readouterr().err
+    assert main(["doctor", str(data), option, str(other)]) == 1
+    assert "mine.html is already there. Pass --overwrite to replace it" in capsys.readouterr().err
+    assert (data.read_bytes(), other.read_text()) == (before, "mine")
+    main(["doctor", str(data), option, str(other), "--overwrite"])
+    assert other.read_text() != "mine"
+
+
 def test_a_page_that_cannot_be_written_is_told(folder, tmp_path, capsys):
     assert main(["doctor", folder, "--page", str(tmp_path / "no" / "where.html")]) == 1
     assert (

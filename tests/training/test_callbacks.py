@@ -157,3 +157,11 @@ def test_values_that_json_has_not_are_written_as_text(tmp_path):
     callback.on_log(SimpleNamespace(), state, control, logs={"loss": math.nan})
     line = (tmp_path / "metrics.jsonl").read_text()
     assert json.loads(line, parse_constant=pytest.fail)["values"] == {"loss": "nan"}
+
+
+def test_a_record_of_somebody_else_is_kept(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"loss": 3}\n')
+    state, control = TrainerState(is_world_process_zero=True), TrainerControl()
+    MetricLoggingCallback(tmp_path / "metrics.jsonl").on_train_begin(ARGS, state, control)
+    assert (tmp_path / "metrics.jsonl.kept").read_text() == '{"loss": 3}\n'
+    assert (tmp_path / "metrics.jsonl").read_text() == ""

@@ -36,7 +36,11 @@ class MetricLoggingCallback(TrainerCallback):
             return
         self.path_ = Path(self.path) if self.path is not None else Path(str(args.output_dir)) / FILE_NAME
         self.path_.parent.mkdir(parents=True, exist_ok=True)
-        kept = [event for event in read_events(self.path_) if event["step"] <= state.global_step]
+        try:
+            kept = [event for event in read_events(self.path_) if event["step"] <= state.global_step]
+        except (ValueError, LookupError, TypeError):  # (a file of somebody else)
+            self.path_.replace(self.path_.with_name(f"{self.path_.name}.kept"))
+            kept = []
         if state.global_step == 0:
             kept = []
         partial = self.path_.with_name(self.path_.name + ".partial")
