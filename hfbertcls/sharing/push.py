@@ -163,7 +163,7 @@ def push_directory(
     if beside:
         say(f"note: not sent, because report.json does not state it: {listing(beside)}")
     refuse_secrets(folder, names)
-    refuse_what_does_not_hold(folder, predictions=request.predictions)
+    refuse_what_does_not_hold(folder, names, predictions=request.predictions)
     if request.predictions and not destination.private:
         say(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
     name = folder.resolve().name
@@ -224,13 +224,13 @@ def refuse_secrets(folder: Path, names: Sequence[str]) -> None:
         )
 
 
-def refuse_what_does_not_hold(folder: Path, *, predictions: bool = True) -> None:
+def refuse_what_does_not_hold(folder: Path, names: Sequence[str], *, predictions: bool = True) -> None:
     """Derive every figure again before anybody else reads it.
 
     Raises:
         SharingError: naming what differs.
     """
-    verification = verify_directory(folder, predictions=predictions)
+    verification = verify_directory(folder, predictions=predictions, names=names)
     found = [*verification.differences, *verification.missing]
     if found:
         raise SharingError(

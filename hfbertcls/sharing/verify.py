@@ -76,7 +76,9 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify_directory(directory: str | Path, *, predictions: bool = True) -> Verification:
+def verify_directory(
+    directory: str | Path, *, predictions: bool = True, names: Sequence[str] | None = None
+) -> Verification:
     """Derive report and card of a model repository again, and compare all hashes. Nothing is run, nothing is fetched.
 
     It proves that the files belong together, not who made them.
@@ -84,12 +86,13 @@ def verify_directory(directory: str | Path, *, predictions: bool = True) -> Veri
     Args:
         directory: a model repository that hfbertcls wrote.
         predictions: False does not count it as missing if the predictions are not there.
+        names: the files of the repository, where others lie beside them that do not belong to it; None takes all.
 
     Raises:
         ModelError: if it has no report or no card of hfbertcls, or its report is damaged.
     """
     folder = Path(directory).expanduser()
-    return _verified(folder, folder.resolve().name, names_in(folder), predictions=predictions)
+    return _verified(folder, folder.resolve().name, names or names_in(folder), predictions=predictions)
 
 
 def verify_repository(repo_id: str, revision: str | None = None, *, predictions: bool = True) -> Verification:

@@ -55,6 +55,12 @@ def commits(hub, name=REPO):
     return list(repository(hub, name).history("main"))[:-1]
 
 
+def change_the_model(model_dir):
+    """Another content of a file, which the report states: there is something to push."""
+    (model_dir / "training_args.json").write_text("{}\n")
+    rewrite_report(model_dir, read_report(model_dir), added=["training_args.json"])
+
+
 def test_one_commit_holds_exactly_the_list(hub, model_dir, transfer):
     (model_dir / ".env").write_text("HF_TOKEN=hf_" + "x" * 34)
     (model_dir / "notes.txt").write_text("private")
@@ -135,8 +141,9 @@ def without_it_again(model_dir):
     rewrite_report(model_dir, read_report(model_dir), removed=["plots/data_curve.png"])
 
 
+@pytest.mark.filterwarnings("ignore:It seems that you are about to commit a data file")
 def test_what_an_earlier_push_stated_is_removed_in_the_same_commit_and_nothing_of_others(hub, model_dir):
-    HfApi().create_repo(REPO)
+    HfApi().create_repo(REPO, private=True)
     put_on_the_hub(FOREIGN)
     with_another_plot(model_dir)
     push_directory(model_dir, PushRequest(REPO))
@@ -166,7 +173,7 @@ def test_what_people_changed_since_an_earlier_push_is_not_removed(hub, model_dir
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "report.json"])
 def test_a_model_of_somebody_else_is_not_replaced_unless_asked(hub, model_dir, name):
     HfApi().create_repo(REPO)
-    put_on_the_hub({name: b"theirs"})
+    put_on_the_hub({name: b'{"architectures": ["Theirs"]}'})
     before = len(commits(hub))
     message = rf"{REPO} has '{name}', which no push of hfbertcls wrote .* pass --overwrite-hub"
     with pytest.raises(SharingError, match=message):
@@ -174,7 +181,7 @@ def test_a_model_of_somebody_else_is_not_replaced_unless_asked(hub, model_dir, n
     with pytest.raises(SharingError, match=message):
         push_directory(model_dir, PushRequest(REPO))
     assert len(commits(hub)) == before
-    assert on_the_hub(hub, name) == b"theirs"
+    assert on_the_hub(hub, name) == b'{"architectures": ["Theirs"]}'
     said = []
     push_directory(model_dir, PushRequest(REPO, overwrite=True), said.append)
     assert on_the_hub(hub, name) == (model_dir / name).read_bytes()
@@ -427,7 +434,7 @@ def test_offline_mode_is_told(hub, model_dir, monkeypatch):
 
 def test_another_writer_in_between_is_noticed_and_kept(hub, model_dir, no_waiting):
     push_directory(model_dir, PushRequest(REPO))
-    (model_dir / "training_args.json").write_text("{}\n")
+    change_the_model(model_dir)
 
     def interfere():
         bob = hub.store.repositories["models", REPO]
@@ -459,7 +466,7 @@ def test_what_people_wrote_on_the_hub_survives(hub, model_dir, finished_run):
             + "\n## By hand\n\nMore.\n"
         ),
     )
-    (model_dir / "training_args.json").write_text("{}\n")
+    change_the_model(model_dir)
     push_directory(model_dir, PushRequest(REPO))
     card = repository(hub).content(repository(hub).head.files["README.md"]).decode()
     assert card.endswith("\n## By hand\n\nMore.\n")
@@ -495,7 +502,7 @@ def test_a_card_saved_by_another_editor_is_still_ours(hub, model_dir, how):
         edit(hub, lambda text: (text + "\nBy hand.\n").replace("\n", "\r\n"))
     else:
         edit(hub, lambda text: "\ufeff" + text + "\nBy hand.\n")
-    (model_dir / "training_args.json").write_text("{}\n")
+    change_the_model(model_dir)
     push_directory(model_dir, PushRequest(REPO))
     card = repository(hub).content(repository(hub).head.files["README.md"]).decode()
     assert card.count("## At a glance") == 1
@@ -527,7 +534,7 @@ def test_a_damaged_card_is_not_guessed_at(hub, model_dir, change, kind, message)
     push_directory(model_dir, PushRequest(REPO))
     edit(hub, change)
     before = repository(hub).head.oid
-    (model_dir / "training_args.json").write_text("{}\n")
+    change_the_model(model_dir)
     with pytest.raises(kind, match=message):
         push_directory(model_dir, PushRequest(REPO))
     assert repository(hub).head.oid == before
