@@ -3,8 +3,10 @@
 import os
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 MAX_CHARACTERS = 100_000  # of one text
 MAX_WORDS = 200  # that are explained; each costs a forward pass
-_TOKENS_A_BATCH = 4_096
+_TOKENS_A_BATCH = 4_096 if torch.cuda.is_available() else 1_024  # (other requests wait for one of them)
 _NO_LIMIT = 1_000_000  # tokens; tokenizers without a limit of their own state more
 _MARKS = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
 _IN_WORD = rf"[\w{_MARKS}\u200b-\u200d]"  # with accents and joiners that stand by themselves
@@ -108,19 +110,28 @@ WHAT_IT_DOES = (
 LIMIT = reading_limit()
 
 
+# Requests run side by side, and neither the tokenizer nor the model is made for that: a call without truncation changes the
+# tokenizer under one with it, and some models change themselves. So texts are encoded one call at a time, and batches take
+# turns in the order of their coming: a short text waits for a batch of a long explanation, never for all of it.
+_one_call = threading.Lock()
+_turns = ThreadPoolExecutor(max_workers=1)
+
+
 @gpu
 def run_model(batches: list[list[list[int]]]) -> list[list[float]]:
     """Logits of each row of token ids, in fp32."""
-    logits: list[list[float]] = []
+    return [row for batch in batches for row in _turns.submit(run_batch, batch).result()]
+
+
+def run_batch(batch: list[list[int]]) -> list[list[float]]:
+    """Logits of rows that fit into one forward pass."""
+    longest = max(map(len, batch))
+    ids = torch.tensor([row + [tokenizer.pad_token_id or 0] * (longest - len(row)) for row in batch])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
+    full = all(len(row) == longest for row in batch)
+    inputs = {"input_ids": ids} if full else {"input_ids": ids, "attention_mask": mask}
     with torch.inference_mode():
-        for batch in batches:
-            longest = max(map(len, batch))
-            ids = torch.tensor([row + [tokenizer.pad_token_id or 0] * (longest - len(row)) for row in batch])
-            mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
-            full = all(len(row) == longest for row in batch)
-            inputs = {"input_ids": ids} if full else {"input_ids": ids, "attention_mask": mask}
-            logits += model(**{key: value.to(model.device) for key, value in inputs.items()}).logits.tolist()
-    return logits
+        return model(**{key: value.to(model.device) for key, value in inputs.items()}).logits.tolist()
 
 
 def logits_of(rows: list[list[int]]) -> list[list[float]]:
@@ -174,11 +185,12 @@ def check_text(text: object) -> str:
 
 def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[int]]:
     """Of each text: the token ids that the model sees, where they stand in it, and how many tokens it has in all."""
-    seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
-    totals = [len(ids) for ids in seen["input_ids"]]
-    full = [position for position, total in enumerate(totals) if total >= LIMIT]
-    for position in full:
-        totals[position] = len(tokenizer(texts[position], verbose=False)["input_ids"])
+    with _one_call:
+        seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
+        totals = [len(ids) for ids in seen["input_ids"]]
+        full = [position for position, total in enumerate(totals) if total >= LIMIT]
+        for position in full:
+            totals[position] = len(tokenizer(texts[position], verbose=False)["input_ids"])
     return seen["input_ids"], seen.get("offset_mapping") or [[] for _ in texts], totals
 
 
@@ -206,7 +218,7 @@ def classify(text: str) -> dict:
         "tokens_read": len(rows[0]),
         "note": reading(len(rows[0]), total),
     }
-    return said | ({"labels": given(scores), "thresholds": THRESHOLDS} if MULTI else {})
+    return said | ({"labels": given(scores), "thresholds": dict(THRESHOLDS)} if MULTI else {})
 
 
 def lead(logits: list[float], label: int) -> float:
