@@ -179,12 +179,19 @@ def check_text(text: object) -> str:
     if is_blank(text):
         raise refusal("There is no text. Enter one.")
     if len(text) > MAX_CHARACTERS:
-        raise refusal(f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted.")
+        raise refusal(f"The text has {too_long(text)}.")
     return text
+
+
+def too_long(text: str) -> str:
+    """What is said of a text of more characters than are accepted, at every entrance; empty for one of fewer."""
+    return f"{len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted" if len(text) > MAX_CHARACTERS else ""
 
 
 def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[int]]:
     """Of each text: the token ids that the model sees, where they stand in it, and how many tokens it has in all."""
+    if not texts:
+        return [], [], []
     with _one_call:
         seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
         totals = [len(ids) for ids in seen["input_ids"]]
