@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import gradio as gr
 
+from about import text_column
 from classifier import (
     LIMIT,
     MAX_CHARACTERS,
@@ -98,9 +99,12 @@ def check_header(header: list[str]) -> None:
             )
 
 
-def likely_column(header: list[str]) -> str:
-    """The column that probably holds the texts."""
-    return next((name for name in header if name.strip().lower() == "text"), header[0])
+def likely_column(header: list[str], rows: list[list[str]]) -> str:
+    """The column that the model was trained on; in a file without it, the one with the longest texts."""
+    trained_on = text_column()
+    if trained_on in header:
+        return trained_on
+    return header[max(range(len(header)), key=lambda index: sum(len(row[index]) for row in rows))]
 
 
 def safe_cell(cell: str) -> str:
@@ -137,7 +141,7 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
     header, rows, delimiter = read_table(file)
     if column is not None and not isinstance(column, str):
         raise refusal(f"Expected the name of a column, not {type(column).__name__}.")
-    column = likely_column(header) if column is None else column
+    column = likely_column(header, rows) if column is None else column
     if header.count(column) != 1:
         raise refusal(
             f"The file has {header.count(column) or 'no'} column{'s' * (header.count(column) > 1)} {column[:_MAX_NAME]!r}. "

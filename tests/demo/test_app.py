@@ -193,6 +193,17 @@ def test_a_file_of_nothing_that_can_be_read_has_notes_and_no_label(client, tmp_p
     assert summary == "1 row. 1 had no text."
 
 
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [(["ticket_id", "text", "body"], "text"), (["ticket_id", "subject", "body"], "body")],
+)
+def test_without_a_column_that_of_training_is_taken_else_the_longest_texts(client, tmp_path, header, taken):
+    rows = [header, ["AB-123456789", "great", "a dull film with much music"], ["AB-2", "so-so", "a great film"]]
+    path = write_table(tmp_path / "in.csv", rows)
+    _, shown, _ = client.predict(handle_file(path), None, api_name="/classify_file")
+    assert [row[0] for row in shown["data"]] == [row[header.index(taken)] for row in rows[1:]]
+
+
 BAD_FILES = {
     "not UTF-8": ("bad.csv", b"text\ncaf\xe9\n", "no text in UTF-8 .byte 8"),
     "ragged": ("bad.csv", b"id,text\n1,a\n2,b,c\n", "Row 2 has 3 cells where the header has 2"),

@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from hfbertcls.sharing.space import app_directory
 
@@ -52,3 +55,31 @@ def test_threads_get_the_answers_that_they_would_get_alone(app):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {"answers": 360, "wrong": []}
+
+
+def ask(url: str, endpoint: str, text: str) -> str:
+    """The answer over HTTP, as JSON whose numbers are rounded."""
+    asked = urllib.request.Request(
+        f"{url}/gradio_api/call/{endpoint}",
+        json.dumps({"data": [text]}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asked, timeout=600) as response:
+        event = json.load(response)["event_id"]
+    with urllib.request.urlopen(f"{url}/gradio_api/call/{endpoint}/{event}", timeout=600) as response:
+        data = response.read().decode().partition("event: complete\ndata: ")[2].strip()
+    return json.dumps(json.loads(data, parse_float=lambda number: round(float(number), 4)))
+
+
+def test_two_hundred_requests_at_the_same_moment_are_all_answered(app):
+    requests = [("explain" if number % 20 == 0 else "classify", TEXTS[number % 9]) for number in range(200)]
+    alone = {request: ask(app.url, *request) for request in dict.fromkeys(requests)}
+    start = Barrier(len(requests))
+
+    def answered(request: tuple[str, str]) -> str:
+        start.wait()
+        return ask(app.url, *request)
+
+    with ThreadPoolExecutor(len(requests)) as pool:
+        answers = list(pool.map(answered, requests))
+    assert [request for request, answer in zip(requests, answers, strict=True) if answer != alone[request]] == []
