@@ -17,8 +17,10 @@ if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from about import about_text, plain
+from bodies import BodyLimit
 from classifier import MAX_CHARACTERS, MULTI, NAME, WHAT_IT_DOES, classify, explain
 from tables import MAX_FILE, MAX_ROWS, SHOWN_ROWS, classify_file, likely_column, read_table
 
@@ -198,6 +200,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # gradio then ends in order, and files are removed
     demo.queue(max_size=_WAITING).launch(
         theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
-        enable_monitoring=False,
+        enable_monitoring=False, app_kwargs={"middleware": [Middleware(BodyLimit)]},
         _frontend=False,  # (else gradio gives up where its page takes 3 s, as on a busy machine)
     )  # fmt: skip

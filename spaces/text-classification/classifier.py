@@ -1,5 +1,6 @@
 """The classifier: what it says of a text, and which words mattered to it."""
 
+import math
 import os
 import re
 import sys
@@ -208,6 +209,20 @@ def reading(seen: int, total: int) -> str:
     return f"All {total:,} tokens were read."
 
 
+def is_finite(logits: list[float]) -> bool:
+    """Whether a model has said something of a text: a label cannot follow from NaN or infinity, nor can JSON say them."""
+    return all(map(math.isfinite, logits))
+
+
+def check_logits(rows: list[list[float]]) -> list[list[float]]:
+    """The logits, if they are finite."""
+    if not all(map(is_finite, rows)):
+        raise refusal(
+            "The model computed NaN or infinity for this text, so there is no answer. Its weights may be damaged."
+        )
+    return rows
+
+
 def classify(text: str) -> dict:
     """Classify a text.
 
@@ -216,7 +231,7 @@ def classify(text: str) -> dict:
     the likeliest first, maybe none; and thresholds has the one of each label.
     """
     rows, _, (total,) = encode([check_text(text)])
-    logits = logits_of(rows)[0]
+    (logits,) = check_logits(logits_of(rows))
     scores = probabilities(logits)
     said = {
         "label": next(iter(scores)),
@@ -253,15 +268,16 @@ def explain(text: str) -> dict:
     words, rows = [], [ids]
     read = max(end for _, end in places)
     for found in _WORD.finditer(text, 0, read):
-        is_word = any(unicodedata.category(letter)[0] not in "PMC" for letter in found[0])
+        if all(unicodedata.category(letter)[0] in "PMC" for letter in found[0]):
+            continue
         inside = [i for i, (start, end) in enumerate(places) if start < found.end() and end > found.start()]
-        if is_word and inside:
+        if inside:
             words.append(found)
             rows.append([hidden if index in inside else token for index, token in enumerate(ids)])
     if len(words) > MAX_WORDS:
         note += f" The first {MAX_WORDS} of {len(words):,} words were explained."
         words, rows = words[:MAX_WORDS], rows[: MAX_WORDS + 1]
-    logits = logits_of(rows)
+    logits = check_logits(logits_of(rows))
     label = max(range(len(LABELS)), key=lambda index: logits[0][index])
     whole = lead(logits[0], label)
     values = [whole - lead(row, label) for row in logits[1:]]

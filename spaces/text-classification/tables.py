@@ -21,6 +21,7 @@ from classifier import (
     encode,
     given,
     is_blank,
+    is_finite,
     logits_of,
     probabilities,
     refusal,
@@ -34,6 +35,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 _MAX_COLUMNS, _MAX_NAME = 1_000, 200  # columns, and characters of the name of one
 _KEPT = 600  # seconds that our copy of a result lies on the disk; gradio serves its own
 _NO_TEXT = "no text"
+_NO_SCORE = "the model computed NaN or infinity"
 _NO_LABEL = "no label reaches its threshold"
 _CHUNK = 512  # rows between two steps of the progress bar
 csv.field_size_limit(10_000_000)  # (of this process; a file is smaller)
@@ -135,7 +137,8 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
     """Classify each row of a CSV or TSV file (with a header, UTF-8).
 
     Returns the file with the columns predicted_label, predicted_score and note added, the first rows, and a summary.
-    A text that is empty or too long gets no label; the note says so. Where a text can have several labels, all that are given stand in
+    A text that is empty or too long gets no label, nor does one of which the model computes no finite score; the note says
+    so. Where a text can have several labels, all that are given stand in
     predicted_label, joined by "; ", and their scores in predicted_score likewise; the note says where none is given.
     """
     header, rows, delimiter = read_table(file)
@@ -170,6 +173,9 @@ def classify_rows(texts: list[str]) -> list[Answer]:
             answers.append(Answer([], [], reason, was_refused=True))
             continue
         ids, total, logits = next(read)
+        if not is_finite(logits):
+            answers.append(Answer([], [], _NO_SCORE, was_refused=True))
+            continue
         scores = probabilities(logits)
         labels = given(scores)
         cut = [f"first {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
@@ -184,6 +190,7 @@ def summarise(answers: list[Answer]) -> str:
     empty = sum(answer.note == _NO_TEXT for answer in answers)
     cut = sum(answer.was_cut for answer in answers)
     refused = sum(answer.was_refused for answer in answers)
+    damaged = sum(answer.note == _NO_SCORE for answer in answers)
     by_label = ", ".join(f"{label}: {count:,}" for label, count in counts.most_common(10))
     rows = f"{len(answers):,} row{'s' * (len(answers) != 1)}"
     told = f"{rows}{by_label and f' ({by_label})'}."
@@ -192,7 +199,8 @@ def summarise(answers: list[Answer]) -> str:
         told = f"{rows} got {counts.total():,} labels{by_label and f' ({by_label})'}."
         told += f" {unlabelled:,} got none: no label reaches its threshold." if unlabelled else ""
     told += f" {empty:,} had no text." if empty else ""
-    told += f" {refused - empty:,} had too long a text." if refused > empty else ""
+    told += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
+    told += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
     return told + (f" Of {cut:,} only the first {LIMIT:,} tokens were read." if cut else "")
 
 

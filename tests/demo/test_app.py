@@ -264,6 +264,26 @@ def test_a_file_that_is_too_large_is_refused(client, tmp_path):
         client.predict(handle_file(tmp_path / "large.csv"), "text", api_name="/classify_file")
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"[" * 1_900_000, 4), (b'{"data": ["' + b"a" * 2_000_000 + b'"]}', 413), (b"[[],[" + b"[]," * 600_000, 4)],
+)
+def test_a_request_made_to_fill_the_memory_is_refused(client, app, body, status):
+    client.predict("warm", api_name="/classify")
+    at_rest = app.megabytes("VmRSS")
+    app.forget_peak()
+    asked = urllib.request.Request(f"{app.url}/gradio_api/call/classify", body, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError, match=f"HTTP Error {status}"):
+        urllib.request.urlopen(asked, timeout=60)
+    assert app.megabytes("VmHWM") < at_rest + 300
+    assert client.predict("a great film", api_name="/classify")["label"]
+
+
+def test_a_text_at_the_limit_is_answered_however_its_characters_are_written(client):
+    said = client.predict("\U0001f600" * 100_000, api_name="/classify")
+    assert said["note"]
+
+
 @pytest.mark.parametrize("column", [["text"], {"a": 1}, 3])
 def test_a_column_that_is_no_name_is_refused(client, tmp_path, column):
     path = write_table(tmp_path / "in.csv", [["text"], ["a"]])
