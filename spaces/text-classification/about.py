@@ -21,6 +21,9 @@ _BASELINES = {
     "tfidf_logreg": "TF-IDF and logistic regression",
 }
 _LABELS_SHOWN = 12
+_UNREADABLE = (
+    ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration, OSError, RecursionError,
+)  # fmt: skip
 
 
 def plain(text: object) -> str:
@@ -34,7 +37,7 @@ def about_text() -> str:
     """What `about` says, also where the report is not one of hfbertcls."""
     try:
         return about()
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration, OSError):
+    except _UNREADABLE:
         return "This model's report.json is not one that can be read here, so nothing is known of how good it is."
 
 
@@ -42,6 +45,15 @@ def read_report() -> dict[str, Any] | None:
     """The model's report.json, if it brings one."""
     path = FOLDER / "report.json"
     return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+
+def text_column() -> str | None:
+    """The column with the texts that the model was trained on, if its report names it."""
+    try:
+        name = (read_report() or {})["task"]["text_column"]
+    except _UNREADABLE:
+        return None
+    return name if isinstance(name, str) else None
 
 
 def about() -> str:

@@ -5,6 +5,7 @@ repository on the Hub or a directory; without it the first one under `models:` i
 there is one, holds an example a line.
 """
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -16,18 +17,31 @@ if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from about import about_text, plain
+from bodies import BodyLimit
 from classifier import MAX_CHARACTERS, MULTI, NAME, WHAT_IT_DOES, classify, explain
 from tables import MAX_FILE, MAX_ROWS, SHOWN_ROWS, classify_file, likely_column, read_table
 
 
 _SCALE, _SMALLEST = 2.0, 0.1  # logits: full colour, and what counts as nothing
+_WAITING = 512  # requests; one more is told that the queue is full
 _STRONGEST = 0.6  # colour value at which the text on it is still easy to read
 
 
-def show_classification(text: str) -> tuple[dict[str, float], list[list[str]], str]:
-    """What `classify` says, for the page."""
+_Coloured = list[tuple[str, float | None]]
+_Rows = list[list[str]]
+
+
+def show_classification(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
+    """What `classify` says, for the page: all that stands there is of one text, so no words of another one stay."""
+    scores, table, note = probabilities_of(text)
+    return scores, table, [], [], note
+
+
+def probabilities_of(text: str) -> tuple[dict[str, float], _Rows, str]:
+    """The probabilities of the labels, the same as a table, and a note."""
     said = classify(text)
     table = [[label, f"{score:.4f}", f"{said['logits'][label]:+.3f}"] for label, score in said["scores"].items()]
     if not MULTI:
@@ -41,10 +55,11 @@ def show_classification(text: str) -> tuple[dict[str, float], list[list[str]], s
     return said["scores"], table, f"{labels} {said['note']}"
 
 
-def show_explanation(text: str) -> tuple[list[tuple[str, float | None]], list[list[str]], str]:
-    """What `explain` says, for the page: the text with coloured words, and the same as a table."""
+def show_explanation(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
+    """What `classify` and `explain` say, for the page: the text with coloured words, and the same as a table."""
+    scores, exact_scores, _ = probabilities_of(text)
     said = explain(text)
-    parts: list[tuple[str, float | None]] = []
+    parts: _Coloured = []
     end = 0
     for word in said["words"]:
         if abs(word["value"]) >= _SMALLEST:
@@ -58,15 +73,16 @@ def show_explanation(text: str) -> tuple[list[tuple[str, float | None]], list[li
     if MULTI:
         label = f"The likeliest label is {plain(said['label'])}, {abs(said['lead']):.3f} logits "
         label += "above its threshold." if said["lead"] >= 0 else "below its threshold, so it is not given."
-    return [part for part in parts if part[0]], table, f"{label}{none} {said['note']}"
+    coloured_words = [part for part in parts if part[0]]
+    return scores, exact_scores, coloured_words, table, f"{label}{none} {said['note']}"
 
 
 def show_columns(file: str | None) -> gr.Dropdown:
-    """The columns of a file that was chosen, the likely one first."""
+    """The columns of a file that was chosen, with the one that is likely to hold the texts."""
     if file is None:
         return gr.Dropdown(choices=[], value=None)
-    header = read_table(file)[0]
-    return gr.Dropdown(choices=header, value=likely_column(header))
+    header, rows, _ = read_table(file)
+    return gr.Dropdown(choices=header, value=likely_column(header, rows))
 
 
 def examples() -> list[str]:
@@ -81,6 +97,19 @@ theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
     button_primary_background_fill_dark="*primary_600",
     button_primary_text_color="white",
 )
+EXACT = ["Label", *(["Given", "Probability", "Threshold"] if MULTI else ["Probability"]), "Logit"]
+WORDS = ["Word", "Effect in logits"]
+PREVIEW = ["Text", "Label", "Probability", "Note"]
+
+
+def empty(*values: object) -> str:
+    """JavaScript that empties components; a list stands for a table with these headers."""
+    tables = [
+        {"headers": value, "data": [], "metadata": None} if isinstance(value, list) else value for value in values
+    ]
+    return f"() => {json.dumps(tables)}"
+
+
 css = """
 footer, footer a, footer button { color: var(--body-text-color) !important; opacity: 1 !important }
 footer .divider { display: none !important }
@@ -104,7 +133,7 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
         with gr.Row():
             top = gr.Label(label="Probabilities", num_top_classes=5, show_heading=not MULTI, scale=2, elem_id="label")
             exact = gr.Dataframe(
-                headers=["Label", *(["Given", "Probability", "Threshold"] if MULTI else ["Probability"]), "Logit"],
+                headers=EXACT,
                 label="Exact values",
                 interactive=False,
                 scale=3 if MULTI else 2,
@@ -114,7 +143,7 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             label="Words that mattered (red speaks for the label, purple against it)", elem_id="coloured"
         )
         words = gr.Dataframe(
-            headers=["Word", "Effect in logits"],
+            headers=WORDS,
             label=f"How far the lead of the label {'over its threshold ' if MULTI else ''}falls when the word is hidden from the "
             "model",
             interactive=False,
@@ -131,7 +160,7 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
         summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
         download = gr.File(label="Classified file", interactive=False, elem_id="download")
         preview = gr.Dataframe(
-            headers=["Text", "Label", "Probability", "Note"],
+            headers=PREVIEW,
             label=f"The first {SHOWN_ROWS} rows",
             interactive=False,
             wrap=True,
@@ -140,21 +169,37 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
     with gr.Tab("About"):
         gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
 
-    gr.on(
-        [classify_button.click, box.submit], show_classification, box, [top, exact, note],
-        concurrency_id="classify", concurrency_limit=2, api_visibility="private",
+    answer, result = [top, exact, coloured, words, note], [download, preview, summary]
+    classifying = gr.on(
+        [classify_button.click, box.submit], show_classification, box, answer,
+        concurrency_id="classify", concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
-    explain_button.click(
-        show_explanation, box, [coloured, words, note], concurrency_id="explain", api_visibility="private"
+    explaining = explain_button.click(
+        show_explanation, box, answer, concurrency_id="explain", api_visibility="private"
+    )
+    # Another text, file or column: what stands on the page is of the one before, and so is what is still being computed.
+    box.change(
+        js=empty({}, EXACT, None, WORDS, ""),
+        outputs=answer,
+        cancels=[classifying, explaining],
+        api_visibility="private",
     )
     upload.change(show_columns, upload, column, api_visibility="private")
-    gr.api(classify, api_name="classify", concurrency_id="classify", concurrency_limit=2)
+    gr.api(classify, api_name="classify", concurrency_id="classify", concurrency_limit=4)
     gr.api(explain, api_name="explain", concurrency_id="explain")
-    file_button.click(classify_file, [upload, column], [download, preview, summary], api_name="classify_file")
+    filing = file_button.click(classify_file, [upload, column], result, api_name="classify_file")
+    gr.on(
+        [upload.change, column.input],
+        js=empty(None, PREVIEW, ""),
+        outputs=result,
+        cancels=filing,
+        api_visibility="private",
+    )
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # gradio then ends in order, and files are removed
-    demo.queue(max_size=32).launch(
+    demo.queue(max_size=_WAITING).launch(
         theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
-        enable_monitoring=False,
+        enable_monitoring=False, app_kwargs={"middleware": [Middleware(BodyLimit)]},
+        _frontend=False,  # (else gradio gives up where its page takes 3 s, as on a busy machine)
     )  # fmt: skip

@@ -1,10 +1,13 @@
 """The classifier: what it says of a text, and which words mattered to it."""
 
+import math
 import os
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 MAX_CHARACTERS = 100_000  # of one text
 MAX_WORDS = 200  # that are explained; each costs a forward pass
-_TOKENS_A_BATCH = 4_096
+_TOKENS_A_BATCH = 4_096 if torch.cuda.is_available() else 1_024  # (other requests wait for one of them)
 _NO_LIMIT = 1_000_000  # tokens; tokenizers without a limit of their own state more
 _MARKS = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
 _IN_WORD = rf"[\w{_MARKS}\u200b-\u200d]"  # with accents and joiners that stand by themselves
@@ -108,19 +111,28 @@ WHAT_IT_DOES = (
 LIMIT = reading_limit()
 
 
+# Requests run side by side, and neither the tokenizer nor the model is made for that: a call without truncation changes the
+# tokenizer under one with it, and some models change themselves. So texts are encoded one call at a time, and batches take
+# turns in the order of their coming: a short text waits for a batch of a long explanation, never for all of it.
+_one_call = threading.Lock()
+_turns = ThreadPoolExecutor(max_workers=1)
+
+
 @gpu
 def run_model(batches: list[list[list[int]]]) -> list[list[float]]:
     """Logits of each row of token ids, in fp32."""
-    logits: list[list[float]] = []
+    return [row for batch in batches for row in _turns.submit(run_batch, batch).result()]
+
+
+def run_batch(batch: list[list[int]]) -> list[list[float]]:
+    """Logits of rows that fit into one forward pass."""
+    longest = max(map(len, batch))
+    ids = torch.tensor([row + [tokenizer.pad_token_id or 0] * (longest - len(row)) for row in batch])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
+    full = all(len(row) == longest for row in batch)
+    inputs = {"input_ids": ids} if full else {"input_ids": ids, "attention_mask": mask}
     with torch.inference_mode():
-        for batch in batches:
-            longest = max(map(len, batch))
-            ids = torch.tensor([row + [tokenizer.pad_token_id or 0] * (longest - len(row)) for row in batch])
-            mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
-            full = all(len(row) == longest for row in batch)
-            inputs = {"input_ids": ids} if full else {"input_ids": ids, "attention_mask": mask}
-            logits += model(**{key: value.to(model.device) for key, value in inputs.items()}).logits.tolist()
-    return logits
+        return model(**{key: value.to(model.device) for key, value in inputs.items()}).logits.tolist()
 
 
 def logits_of(rows: list[list[int]]) -> list[list[float]]:
@@ -168,17 +180,25 @@ def check_text(text: object) -> str:
     if is_blank(text):
         raise refusal("There is no text. Enter one.")
     if len(text) > MAX_CHARACTERS:
-        raise refusal(f"The text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted.")
+        raise refusal(f"The text has {too_long(text)}.")
     return text
+
+
+def too_long(text: str) -> str:
+    """What is said of a text of more characters than are accepted, at every entrance; empty for one of fewer."""
+    return f"{len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted" if len(text) > MAX_CHARACTERS else ""
 
 
 def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[int]]:
     """Of each text: the token ids that the model sees, where they stand in it, and how many tokens it has in all."""
-    seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
-    totals = [len(ids) for ids in seen["input_ids"]]
-    full = [position for position, total in enumerate(totals) if total >= LIMIT]
-    for position in full:
-        totals[position] = len(tokenizer(texts[position], verbose=False)["input_ids"])
+    if not texts:
+        return [], [], []
+    with _one_call:
+        seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
+        totals = [len(ids) for ids in seen["input_ids"]]
+        full = [position for position, total in enumerate(totals) if total >= LIMIT]
+        for position in full:
+            totals[position] = len(tokenizer(texts[position], verbose=False)["input_ids"])
     return seen["input_ids"], seen.get("offset_mapping") or [[] for _ in texts], totals
 
 
@@ -189,6 +209,20 @@ def reading(seen: int, total: int) -> str:
     return f"All {total:,} tokens were read."
 
 
+def is_finite(logits: list[float]) -> bool:
+    """Whether a model has said something of a text: a label cannot follow from NaN or infinity, nor can JSON say them."""
+    return all(map(math.isfinite, logits))
+
+
+def check_logits(rows: list[list[float]]) -> list[list[float]]:
+    """The logits, if they are finite."""
+    if not all(map(is_finite, rows)):
+        raise refusal(
+            "The model computed NaN or infinity for this text, so there is no answer. Its weights may be damaged."
+        )
+    return rows
+
+
 def classify(text: str) -> dict:
     """Classify a text.
 
@@ -197,7 +231,7 @@ def classify(text: str) -> dict:
     the likeliest first, maybe none; and thresholds has the one of each label.
     """
     rows, _, (total,) = encode([check_text(text)])
-    logits = logits_of(rows)[0]
+    (logits,) = check_logits(logits_of(rows))
     scores = probabilities(logits)
     said = {
         "label": next(iter(scores)),
@@ -206,7 +240,7 @@ def classify(text: str) -> dict:
         "tokens_read": len(rows[0]),
         "note": reading(len(rows[0]), total),
     }
-    return said | ({"labels": given(scores), "thresholds": THRESHOLDS} if MULTI else {})
+    return said | ({"labels": given(scores), "thresholds": dict(THRESHOLDS)} if MULTI else {})
 
 
 def lead(logits: list[float], label: int) -> float:
@@ -234,15 +268,16 @@ def explain(text: str) -> dict:
     words, rows = [], [ids]
     read = max(end for _, end in places)
     for found in _WORD.finditer(text, 0, read):
-        is_word = any(unicodedata.category(letter)[0] not in "PMC" for letter in found[0])
+        if all(unicodedata.category(letter)[0] in "PMC" for letter in found[0]):
+            continue
         inside = [i for i, (start, end) in enumerate(places) if start < found.end() and end > found.start()]
-        if is_word and inside:
+        if inside:
             words.append(found)
             rows.append([hidden if index in inside else token for index, token in enumerate(ids)])
     if len(words) > MAX_WORDS:
         note += f" The first {MAX_WORDS} of {len(words):,} words were explained."
         words, rows = words[:MAX_WORDS], rows[: MAX_WORDS + 1]
-    logits = logits_of(rows)
+    logits = check_logits(logits_of(rows))
     label = max(range(len(LABELS)), key=lambda index: logits[0][index])
     whole = lead(logits[0], label)
     values = [whole - lead(row, label) for row in logits[1:]]

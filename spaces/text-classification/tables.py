@@ -3,25 +3,42 @@
 import collections
 import csv
 import io
+import itertools
 import re
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
 
-from classifier import LIMIT, MULTI, encode, given, is_blank, logits_of, probabilities, refusal
+from about import text_column
+from classifier import (
+    LIMIT,
+    MAX_CHARACTERS,
+    MULTI,
+    encode,
+    given,
+    is_blank,
+    is_finite,
+    logits_of,
+    probabilities,
+    refusal,
+    too_long,
+)
 
 
 MAX_FILE, MAX_ROWS = "5mb", 20_000
 SHOWN_ROWS = 100
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # (the last four are wide)
-_MAX_COLUMNS = 1_000
+_MAX_COLUMNS, _MAX_NAME = 1_000, 200  # columns, and characters of the name of one
 _KEPT = 600  # seconds that our copy of a result lies on the disk; gradio serves its own
 _NO_TEXT = "no text"
+_NO_SCORE = "the model computed NaN or infinity"
 _NO_LABEL = "no label reaches its threshold"
 _CHUNK = 512  # rows between two steps of the progress bar
+csv.field_size_limit(10_000_000)  # (of this process; a file is smaller)
 
 
 class Answer(NamedTuple):
@@ -29,8 +46,9 @@ class Answer(NamedTuple):
 
     labels: list[str]
     scores: list[float]
-    was_cut: bool
     note: str
+    was_cut: bool = False
+    was_refused: bool = False
 
     def cells(self) -> list[str]:
         """Label, score and note, as they stand in the file; several are joined."""
@@ -52,18 +70,18 @@ def read_table(path: object) -> tuple[list[str], list[list[str]], str]:
     content = content.replace("\r\n", "\n").replace("\r", "\n")
     first = re.sub(r'"[^"]*"', "", content.partition("\n")[0])
     delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t", key=first.count)
-    csv.field_size_limit(10_000_000)
+    reader = csv.reader(io.StringIO(content.rstrip("\n")), delimiter=delimiter, strict=True)
     try:
-        rows = list(csv.reader(io.StringIO(content.rstrip("\n")), delimiter=delimiter, strict=True))
+        header = next(reader, [])
+        check_header(header)
+        rows = list(itertools.islice(reader, MAX_ROWS))
+        count = len(rows) + sum(1 for _ in reader)
     except csv.Error as err:
         raise refusal(f"The file is no well-formed CSV: {err}.") from None
-    header = rows.pop(0) if rows else []
     if not any(header) or not rows:
         raise refusal("The file has no rows below its header.")
-    if len(rows) > MAX_ROWS:
-        raise refusal(f"The file has {len(rows):,} rows; at most {MAX_ROWS:,} are accepted.")
-    if len(header) > _MAX_COLUMNS:
-        raise refusal(f"The file has {len(header):,} columns; at most {_MAX_COLUMNS:,} are accepted.")
+    if count > MAX_ROWS:
+        raise refusal(f"The file has {count:,} rows; at most {MAX_ROWS:,} are accepted.")
     rows = [row or [""] * len(header) for row in rows]  # (an empty line is an empty text)
     ragged = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
     if ragged is not None:
@@ -71,9 +89,24 @@ def read_table(path: object) -> tuple[list[str], list[list[str]], str]:
     return header, rows, delimiter
 
 
-def likely_column(header: list[str]) -> str:
-    """The column that probably holds the texts."""
-    return next((name for name in header if name.strip().lower() == "text"), header[0])
+def check_header(header: list[str]) -> None:
+    """Refuse names that no page can show."""
+    if len(header) > _MAX_COLUMNS:
+        raise refusal(f"The file has {len(header):,} columns; at most {_MAX_COLUMNS:,} are accepted.")
+    for number, name in enumerate(header, 1):
+        if len(name) > _MAX_NAME:
+            raise refusal(
+                f"The name of column {number:,} has {len(name):,} characters; at most {_MAX_NAME:,} are accepted. "
+                "Is the first line of the file a header?"
+            )
+
+
+def likely_column(header: list[str], rows: list[list[str]]) -> str:
+    """The column that the model was trained on; in a file without it, the one with the longest texts."""
+    trained_on = text_column()
+    if trained_on in header:
+        return trained_on
+    return header[max(range(len(header)), key=lambda index: sum(len(row[index]) for row in rows))]
 
 
 def safe_cell(cell: str) -> str:
@@ -87,26 +120,41 @@ def safe_cell(cell: str) -> str:
     return cell
 
 
+def parts(texts: list[str]) -> Iterator[list[str]]:
+    """The texts in their order, so many at a time as are encoded in moments and fill no memory."""
+    part: list[str] = []
+    characters = 0
+    for text in texts:
+        if part and (len(part) == _CHUNK or characters + len(text) > MAX_CHARACTERS):
+            yield part
+            part, characters = [], 0
+        part.append(text)
+        characters += len(text)
+    yield part
+
+
 def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress()) -> tuple[str, list[list[str]], str]:  # noqa: B008
     """Classify each row of a CSV or TSV file (with a header, UTF-8).
 
     Returns the file with the columns predicted_label, predicted_score and note added, the first rows, and a summary.
-    An empty text gets no label; the note says so. Where a text can have several labels, all that are given stand in
+    A text that is empty or too long gets no label, nor does one of which the model computes no finite score; the note says
+    so. Where a text can have several labels, all that are given stand in
     predicted_label, joined by "; ", and their scores in predicted_score likewise; the note says where none is given.
     """
     header, rows, delimiter = read_table(file)
     if column is not None and not isinstance(column, str):
         raise refusal(f"Expected the name of a column, not {type(column).__name__}.")
-    column = likely_column(header) if column is None else column
+    column = likely_column(header, rows) if column is None else column
     if header.count(column) != 1:
         raise refusal(
-            f"The file has {header.count(column) or 'no'} column{'s' * (header.count(column) > 1)} {column!r}. "
+            f"The file has {header.count(column) or 'no'} column{'s' * (header.count(column) > 1)} {column[:_MAX_NAME]!r}. "
             f"Its columns: {', '.join(header[:20])}{', …' if len(header) > 20 else ''}."
         )
     texts = [row[header.index(column)] for row in rows]
     answers: list[Answer] = []
-    for start in progress.tqdm(range(0, len(texts), _CHUNK), desc=f"{len(texts):,} rows", unit=f"x {_CHUNK} rows"):
-        answers += classify_rows(texts[start : start + _CHUNK])
+    for part in parts(texts):
+        progress((len(answers), len(texts)), desc=f"{len(texts):,} rows", unit="rows")
+        answers += classify_rows(part)
     ours = ("predicted_label", "predicted_score", "note")
     titles = [*header, *(f"{name} (new)" if name in header else name for name in ours)]
     table = [titles, *([*row, *answer.cells()] for row, answer in zip(rows, answers, strict=True))]
@@ -116,18 +164,23 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
 
 def classify_rows(texts: list[str]) -> list[Answer]:
     """The answer to each text."""
-    seen, _, totals = encode(texts)
-    logits = iter(logits_of([ids for text, ids in zip(texts, seen, strict=True) if not is_blank(text)]))
+    refused = [_NO_TEXT if is_blank(text) else too_long(text) for text in texts]
+    seen, _, totals = encode([text for text, reason in zip(texts, refused, strict=True) if not reason])
+    read = zip(seen, totals, logits_of(seen), strict=True)
     answers = []
-    for text, ids, total in zip(texts, seen, totals, strict=True):
-        if is_blank(text):
-            answers.append(Answer([], [], False, _NO_TEXT))
+    for reason in refused:
+        if reason:
+            answers.append(Answer([], [], reason, was_refused=True))
             continue
-        scores = probabilities(next(logits))
+        ids, total, logits = next(read)
+        if not is_finite(logits):
+            answers.append(Answer([], [], _NO_SCORE, was_refused=True))
+            continue
+        scores = probabilities(logits)
         labels = given(scores)
         cut = [f"first {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
         note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
-        answers.append(Answer(labels, [scores[label] for label in labels], bool(cut), note))
+        answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
     return answers
 
 
@@ -136,13 +189,18 @@ def summarise(answers: list[Answer]) -> str:
     counts = collections.Counter(label for answer in answers for label in answer.labels)
     empty = sum(answer.note == _NO_TEXT for answer in answers)
     cut = sum(answer.was_cut for answer in answers)
+    refused = sum(answer.was_refused for answer in answers)
+    damaged = sum(answer.note == _NO_SCORE for answer in answers)
     by_label = ", ".join(f"{label}: {count:,}" for label, count in counts.most_common(10))
-    told = f"{len(answers):,} rows ({by_label})."
+    rows = f"{len(answers):,} row{'s' * (len(answers) != 1)}"
+    told = f"{rows}{by_label and f' ({by_label})'}."
     if MULTI:
-        unlabelled = sum(not answer.labels for answer in answers) - empty
-        told = f"{len(answers):,} rows got {counts.total():,} labels{by_label and f' ({by_label})'}."
+        unlabelled = sum(not answer.labels for answer in answers) - refused
+        told = f"{rows} got {counts.total():,} labels{by_label and f' ({by_label})'}."
         told += f" {unlabelled:,} got none: no label reaches its threshold." if unlabelled else ""
     told += f" {empty:,} had no text." if empty else ""
+    told += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
+    told += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
     return told + (f" Of {cut:,} only the first {LIMIT:,} tokens were read." if cut else "")
 
 

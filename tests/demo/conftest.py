@@ -72,6 +72,7 @@ class App:
         log: what it printed.
         asked: a file that names each foreign address that it asked for.
         environment: its variables.
+        pid: of its process.
     """
 
     url: str
@@ -79,6 +80,16 @@ class App:
     log: Path
     asked: Path
     environment: Mapping[str, str]
+    pid: int
+
+    def megabytes(self, entry: str) -> float:
+        """VmRSS: resident now; VmHWM: the most since `forget_peak`."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(entry))
+
+    def forget_peak(self) -> None:
+        """Count the most resident memory from now on."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
 
 def environment_of_the_app(folder: Path) -> dict[str, str]:
@@ -109,9 +120,9 @@ def start_app(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = environment_of_the_app(folder) | {"MODEL_ID": str(model), "GRADIO_SERVER_PORT": str(port)}
-    app = App(f"http://127.0.0.1:{port}", model, folder / "log.txt", folder / "asked.txt", environment)
-    with app.log.open("w") as log:
+    with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=place, env=environment, stdout=log, stderr=log)
+    app = App(f"http://127.0.0.1:{port}", model, folder / "log.txt", folder / "asked.txt", environment, process.pid)
     deadline = time.monotonic() + 180
     while process.poll() is None and time.monotonic() < deadline:
         try:

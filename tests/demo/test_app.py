@@ -19,6 +19,9 @@ def client(app):
     return Client(app.url, verbose=False)
 
 
+csv.field_size_limit(10_000_000)  # (what comes back is as long as what was sent)
+
+
 def table_of(path) -> list[list[str]]:
     with Path(path).open(newline="", encoding="utf-8-sig") as file:
         return list(csv.reader(file))
@@ -165,6 +168,42 @@ def test_tsv_semicolons_blank_lines_and_a_byte_order_mark(client, tmp_path):
     assert lines[2].endswith('"no text"')
 
 
+def test_a_text_of_a_file_is_as_long_as_one_of_the_page_and_memory_stays(client, app, tmp_path):
+    texts = ["a great film", "dull " * 960_000, "x" * 100_000, "great film " * 5_000]
+    path = write_table(tmp_path / "in.csv", [["text"], *([text] for text in texts)])
+    client.predict("warm", api_name="/classify")
+    at_rest = app.megabytes("VmRSS")
+    app.forget_peak()
+    result, _, summary = client.predict(handle_file(path), "text", api_name="/classify_file")
+    assert app.megabytes("VmHWM") < at_rest + 300
+    assert [row[3] for row in table_of(result)[1:]] == [
+        "",
+        "4,800,000 characters; at most 100,000 are accepted",
+        "",
+        "first 32 of 10,002 tokens read",
+    ]
+    assert [bool(row[1]) for row in table_of(result)[1:]] == [True, False, True, True]
+    assert "1 had too long a text." in summary
+
+
+def test_a_file_of_nothing_that_can_be_read_has_notes_and_no_label(client, tmp_path):
+    path = write_table(tmp_path / "in.csv", [["id", "text"], ["1", " "]])
+    result, _, summary = client.predict(handle_file(path), "text", api_name="/classify_file")
+    assert table_of(result)[1] == ["1", " ", "", "", "no text"]
+    assert summary == "1 row. 1 had no text."
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [(["ticket_id", "text", "body"], "text"), (["ticket_id", "subject", "body"], "body")],
+)
+def test_without_a_column_that_of_training_is_taken_else_the_longest_texts(client, tmp_path, header, taken):
+    rows = [header, ["AB-123456789", "great", "a dull film with much music"], ["AB-2", "so-so", "a great film"]]
+    path = write_table(tmp_path / "in.csv", rows)
+    _, shown, _ = client.predict(handle_file(path), None, api_name="/classify_file")
+    assert [row[0] for row in shown["data"]] == [row[header.index(taken)] for row in rows[1:]]
+
+
 BAD_FILES = {
     "not UTF-8": ("bad.csv", b"text\ncaf\xe9\n", "no text in UTF-8 .byte 8"),
     "ragged": ("bad.csv", b"id,text\n1,a\n2,b,c\n", "Row 2 has 3 cells where the header has 2"),
@@ -179,6 +218,8 @@ BAD_FILES = {
         b"," * 20_000 + b"text\n" + b"\n" * 1_000 + b"a\n",
         "20,001 columns; at most 1,000",
     ),
+    "a million columns": ("bad.csv", b"," * 1_000_000 + b"text\na\n", "1,000,001 columns; at most 1,000"),
+    "a text for a header": ("bad.csv", b"dull " * 50_000 + b"\na\n", "column 1 has 250,000 characters; at most 200"),
     "NUL": ("bad.csv", b"text\na\0b\n", "no text .NUL"),
     "another kind": ("bad.xlsx", b"text\na\n", "Invalid file type"),
 }
@@ -221,6 +262,26 @@ def test_a_file_that_is_too_large_is_refused(client, tmp_path):
     (tmp_path / "large.csv").write_bytes(b"text\n" + b"a" * 6_000_000)
     with pytest.raises((ValueError, AppError), match="(?i)size|large|413"):
         client.predict(handle_file(tmp_path / "large.csv"), "text", api_name="/classify_file")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"[" * 1_900_000, 4), (b'{"data": ["' + b"a" * 2_000_000 + b'"]}', 413), (b"[[],[" + b"[]," * 600_000, 4)],
+)
+def test_a_request_made_to_fill_the_memory_is_refused(client, app, body, status):
+    client.predict("warm", api_name="/classify")
+    at_rest = app.megabytes("VmRSS")
+    app.forget_peak()
+    asked = urllib.request.Request(f"{app.url}/gradio_api/call/classify", body, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError, match=f"HTTP Error {status}"):
+        urllib.request.urlopen(asked, timeout=60)
+    assert app.megabytes("VmHWM") < at_rest + 300
+    assert client.predict("a great film", api_name="/classify")["label"]
+
+
+def test_a_text_at_the_limit_is_answered_however_its_characters_are_written(client):
+    said = client.predict("\U0001f600" * 100_000, api_name="/classify")
+    assert said["note"]
 
 
 @pytest.mark.parametrize("column", [["text"], {"a": 1}, 3])

@@ -174,6 +174,54 @@ def test_an_example_and_the_keyboard_alone(visit, app):
     page.wait_for_function("document.querySelector('#words').innerText.includes('acting')")
 
 
+def test_the_page_speaks_of_one_text(visit, app):
+    seen = visit(app)
+    page = seen.page
+    box, words, coloured = page.get_by_label("Text", exact=True), page.locator("#words"), page.locator("#coloured")
+    box.fill(TEXT)
+    seen.explain("dull")
+    page.wait_for_function("document.querySelector('#label').innerText.includes('%')")
+    page.wait_for_function("document.querySelector('#exact').innerText.includes('0.')")
+    page.wait_for_function(f"document.querySelector('#coloured').innerText.includes({TEXT.split()[-1]!r})")
+    box.fill("a story of music")
+    for name, gone in (("label", "%"), ("words", "dull"), ("coloured", "dull"), ("note", "tokens")):
+        page.wait_for_function(f"!document.querySelector('#{name}').innerText.includes('{gone}')")
+    assert "Effect in logits" in words.inner_text()
+    seen.classify("a story of music")
+    assert "dull" not in words.inner_text()
+    box.fill("the dull film")
+    page.get_by_role("button", name="Which words mattered?").click()
+    box.fill("a great ending")  # (before the answer to the other text is there)
+    seen.explain("ending")
+    page.wait_for_timeout(1_000)
+    assert "dull" not in words.inner_text() + coloured.inner_text()
+    assert seen.errors() == []
+
+
+def test_the_result_of_a_file_goes_when_another_file_or_column_is_chosen(visit, app, tmp_path):
+    seen = visit(app)
+    page = seen.page
+    tickets = tmp_path / "tickets.csv"
+    tickets.write_text("ticket_id,subject,body\nAB-1,hi,a great film with music\nAB-2,yo,a dull film\n", "utf-8")
+    result = "(document.querySelector('#summary textarea, #summary input') || {}).value"
+    page.get_by_role("tab", name="A file").click()
+    page.set_input_files("#upload input[type=file]", str(tickets))
+    page.wait_for_function("document.querySelector('#column input').value == 'body'")
+    page.get_by_role("button", name="Classify the file").click()
+    page.wait_for_function(f"{result}?.includes('2 rows')")
+    assert "a great film with music" in page.locator("#preview").inner_text()
+    page.locator("#column input").fill("subject")
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"!{result}")
+    assert "a great film" not in page.locator("#preview").inner_text()
+    assert "classified.csv" not in page.locator("#download").inner_text()
+    page.get_by_role("button", name="Classify the file").click()
+    page.wait_for_function(f"{result}?.includes('2 rows')")
+    page.locator("#upload button[aria-label*=lear], #upload button[aria-label*=emove]").first.click()
+    page.wait_for_function(f"!{result}")
+    assert seen.errors() == []
+
+
 def test_an_error_is_announced_and_the_page_goes_on(visit, app):
     seen = visit(app)
     seen.page.get_by_role("button", name="Classify", exact=True).click()

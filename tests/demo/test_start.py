@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
+from safetensors.torch import load_file, save_file
 
 from hfbertcls.cli import main
 from hfbertcls.sharing.space import SpaceFacts, app_directory, render_space
@@ -111,7 +112,9 @@ def test_half_a_character_gets_a_message(app):
     assert "half a character (a lone surrogate)" in done.stderr
 
 
-@pytest.mark.parametrize("report", ["[]", "{", "{}", '{"evaluation": {}}', '{"evaluation": {"test": {"rows": null}}}'])
+@pytest.mark.parametrize(
+    "report", ["[]", "{", "{}", "[" * 100_000, '{"evaluation": {}}', '{"evaluation": {"test": {"rows": null}}}']
+)
 def test_a_report_of_another_kind_does_not_keep_the_app_from_starting(app, model_dir, report):
     (model_dir / "report.json").write_text(report)
     assert "is not one that can be read here" in about_of(app, model_dir)
@@ -143,6 +146,36 @@ def test_an_encoder_without_a_head_is_no_classifier(app, tiny_model_dir, tmp_pat
     done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(tiny_model_dir)})
     assert done.returncode == 1
     assert "is no finished classifier" in done.stderr
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("labels", [1, 2])
+def test_of_logits_that_are_not_finite_no_label_is_made(app, model_dir, tmp_path, value, labels):
+    weights = load_file(model_dir / "model.safetensors")
+    weights["classifier.bias"][:labels] = value
+    save_file(weights, model_dir / "model.safetensors", {"format": "pt"})
+    (tmp_path / "texts.csv").write_text("text\ngreat\n\ndull\n")
+    code = f"""
+import sys; sys.path.insert(0, {str(app_directory())!r})
+import classifier, tables, app
+for function in (classifier.classify, classifier.explain, app.show_classification, app.show_explanation):
+    try:
+        print(function("a great film"))
+    except app.gr.Error as err:
+        print(err)
+path, shown, summary = tables.classify_file({str(tmp_path / "texts.csv")!r}, "text")
+print(summary)
+print([cells[1:] for cells in shown])
+"""
+    environment = {**app.environment, "MODEL_ID": str(model_dir)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *said, summary, shown = done.stdout.splitlines()
+    assert len(said) == 4
+    assert all("computed NaN or infinity for this text, so there is no answer" in line for line in said)
+    assert summary == "3 rows. 1 had no text. 2 got no label: the model computed NaN or infinity."
+    note = ["", "", "the model computed NaN or infinity"]
+    assert shown == str([note, ["", "", "no text"], note])
 
 
 def test_labels_that_are_not_told_apart_are_refused(app, model_dir, tmp_path):
