@@ -127,6 +127,7 @@ def rescore(directory: str, dataset: str, revision: str | None = None, say: Say 
         label_column=task.get("label_column"),
         label_separator=task.get("label_separator"),
         labels=task["labels"],
+        quoting=task.get("quoting", "auto"),
         make_splits=False,
     )
     model, tokenizer = load_for_inference(source), load_tokenizer(source)

@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """Examine."""
     refuse_unknown(options)
 
+    from hfbertcls.data.layout import Layout
     from hfbertcls.data.sources import Source, open_source
     from hfbertcls.diagnosis.doctor import diagnose
     from hfbertcls.diagnosis.page import render_page
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     dataset: str | Source = options.dataset
     if options.suspects is not None:
         with contextlib.suppress(DatasetError):  # (the doctor says what cannot be read)
-            dataset = open_source(options.dataset)
+            dataset = open_source(options.dataset, Layout(options.quoting))
     reading = {**columns_of(options), "labels": options.labels}
     diagnosis = diagnose(
         dataset,

@@ -47,7 +47,19 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
         metavar="MARK",
         help="between the labels of a row, where a cell names several (such as ';')",
     )
+    add_layout(parser)
     parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
+
+
+def add_layout(parser: argparse.ArgumentParser) -> None:
+    """How delimited files are laid out."""
+    parser.add_argument(
+        "--quoting",
+        choices=("auto", "standard", "none"),
+        default="auto",
+        help="of csv and tsv: quotation marks enclose fields (standard) or are letters of the texts (none); default: auto, "
+        "standard unless a tsv shows otherwise",
+    )
 
 
 def model_source(options: argparse.Namespace) -> "ModelSource":
@@ -59,7 +71,7 @@ def model_source(options: argparse.Namespace) -> "ModelSource":
 
 def columns_of(options: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_columns` say, by the names that `load_text_dataset` gives them."""
-    names = ("text_column", "text_pair_column", "label_column", "label_separator", "task")
+    names = ("text_column", "text_pair_column", "label_column", "label_separator", "task", "quoting")
     return {name: getattr(options, name) for name in names}
 
 

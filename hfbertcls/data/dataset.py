@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbertcls.data.layout import Quoting
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.errors import DatasetError, did_you_mean, listing
 
@@ -188,6 +189,8 @@ class TextDataset:
     text_pair_column: str | None = None
     label_separator: str | None = None
     """What stands between the labels of a row in the source, where a cell names several."""
+    quoting: Quoting = "auto"
+    """What the user said of the quotation marks of delimited files."""
     config: str | None = None
     revision: str | None = None
     split_method: str = "as given"

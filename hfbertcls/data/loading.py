@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns, choose_columns
 from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
+from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.reading import infer_task, labels_for_task, read_split
 from hfbertcls.data.sources import Source, open_source
@@ -30,6 +31,7 @@ def load_text_dataset(
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
     slice_by: str | None = None,
+    quoting: Quoting = "auto",
     make_splits: bool = True,
     seed: int = 42,
 ) -> TextDataset:
@@ -47,6 +49,8 @@ def load_text_dataset(
         labels (`Sequence[str]`, *optional*): all label names, in the order that their ids shall have.
         split_by (`str`, *optional*): a column; rows with the same value stay in one split when splits are cut.
         slice_by (`str`, *optional*): a column by whose values (at most 50) figures are told apart.
+        quoting (`str`): of csv and tsv files: `standard` takes quotation marks for the ends of a field, `none` for letters of the
+            text; `auto` is `standard`, except for tab-separated files whose quotation marks enclose no field (this is noted).
         make_splits (`bool`): cut the splits that are missing from train. Otherwise what is there stays as it is, and
             a single file is the `test` split.
         seed (`int`): of the cutting.
@@ -55,7 +59,7 @@ def load_text_dataset(
         DatasetError: naming file, line or column, if the data cannot be used as they are.
         ConfigurationError: if an argument names something that is not there.
     """
-    source = dataset if isinstance(dataset, Source) else open_source(dataset)
+    source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting))
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
@@ -93,6 +97,7 @@ def load_text_dataset(
         label_column=columns.label,
         label_separator=columns.label_separator,
         text_pair_column=columns.text_pair,
+        quoting=quoting,
         config=source.config,
         revision=source.revision,
         split_method=method,

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
@@ -43,12 +44,13 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def open_source(dataset: str) -> Source:
+def open_source(dataset: str, layout: Layout = AS_SEEN) -> Source:
     """Read everything that `dataset` names.
 
     Args:
         dataset (`str`): a file, a folder with one file for each split, or a Hub id (`user/name`, `user/name:config`,
             either with `@revision`).
+        layout (`Layout`): what the user says of delimited files.
 
     Raises:
         DatasetError: if there is no such thing, or it cannot be read.
@@ -58,9 +60,9 @@ def open_source(dataset: str) -> Source:
     try:
         path = Path(dataset).expanduser()
         if path.is_dir():
-            return _open_folder(path)
+            return _open_folder(path, layout)
         if path.is_file():
-            return Source(path.name, {None: read_table(path)})
+            return Source(path.name, {None: read_table(path, layout)})
         is_special = path.is_symlink() or path.exists()
     except (OSError, RuntimeError) as err:
         raise DatasetError(f"--dataset {shorten(Path(dataset).name)} cannot be read: {_reason(err)}") from err
@@ -79,7 +81,7 @@ def open_source(dataset: str) -> Source:
     return _open_hub(match["id"], match["config"], match["revision"])
 
 
-def _open_folder(folder: Path) -> Source:
+def _open_folder(folder: Path, layout: Layout) -> Source:
     if (folder / "dataset_dict.json").is_file():
         return _open_saved(folder)
     files: dict[str, list[Path]] = {}
@@ -103,7 +105,7 @@ def _open_folder(folder: Path) -> Source:
                 f"({'a folder' if path.is_dir() else 'its ending, or a broken link'}). Convert it to CSV or Parquet, or "
                 "move it away if it is not to be used"
             )
-    tables: dict[str | None, RawTable] = {split: _read_shards(split, paths) for split, paths in files.items()}
+    tables: dict[str | None, RawTable] = {split: _read_shards(split, paths, layout) for split, paths in files.items()}
     ignored = [path.name for path in unread if is_table_file(path) or _split_of(path) is not None]
     notes = (f"not read: {listing(ignored)}",) if ignored else ()
     return Source(folder.name, tables, notes=notes)
@@ -114,15 +116,15 @@ def _split_of(path: Path) -> str | None:
     return _SPLIT_STEMS.get(_SHARD.sub("", path.name.split(".")[0]).lower())
 
 
-def _read_shards(split: str, paths: list[Path]) -> RawTable:
+def _read_shards(split: str, paths: list[Path], layout: Layout) -> RawTable:
     _require_all_shards(split, paths)
     if len(paths) == 1:
-        return read_table(paths[0])
-    first = read_table(paths[0])
+        return read_table(paths[0], layout)
+    first = read_table(paths[0], layout)
     written = TableWriter(first.table.schema)
     digest = hashlib.sha256()
     notes: list[str] = []
-    for shard in itertools.chain([first], map(read_table, paths[1:])):
+    for shard in itertools.chain([first], (read_table(path, layout) for path in paths[1:])):
         if shard.class_names != first.class_names:
             raise DatasetError(
                 f"the shards of the {split} split declare different labels, or in another order. Write them again"

@@ -16,12 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbertcls.data.delimited import (
+    COMMAS,
+    Form,
     delimited_records,
+    find_form,
     refuse_double_names,
     refuse_other_width,
-    separator_of,
 )
 from hfbertcls.data.encodings import find_encoding
+from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.records import json_lines
 from hfbertcls.data.tables import BYTES_OF_HEAD, open_stored, refuse_wrong_content, suffix_of
 from hfbertcls.errors import DatasetError, listing, shorten
@@ -46,7 +49,7 @@ class TextFile:
         rows: how many there are.
         sha256: of the file's bytes.
         encoding: of a text file.
-        separator: of a delimited file.
+        form: of a delimited file.
         notes: what had to be guessed.
     """
 
@@ -56,7 +59,7 @@ class TextFile:
     rows: int = 0
     sha256: str = ""
     encoding: str = "utf-8"
-    separator: str = ","
+    form: Form = COMMAS
     notes: tuple[str, ...] = ()
 
 
@@ -77,8 +80,12 @@ class Chunk:
     kept: pa.Table
 
 
-def survey(path: Path) -> TextFile:
+def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
     """Read a file once from end to end, and learn what must be known to read it in parts.
+
+    Args:
+        path: where it is.
+        layout: what the user says of a delimited file.
 
     Raises:
         DatasetError: if it cannot be read, or any row of it cannot; naming the line.
@@ -100,7 +107,8 @@ def survey(path: Path) -> TextFile:
         encoding, notes = find_encoding(opened, path.name, _GUESSED_UP_TO)
         file = replace(file, encoding=encoding, notes=notes)
         if suffix in _PROMISED:
-            file = replace(file, separator=separator_of(opened, path.name, encoding, _PROMISED[suffix]))
+            form = find_form(opened, path.name, encoding, _PROMISED[suffix], layout)
+            file = replace(file, form=form, notes=(*notes, *form.notes))
         columns: dict[str, None] = {}
         rows = 0
         for record in _records(file):
@@ -177,11 +185,11 @@ def _records(file: TextFile) -> Iterator[dict[str, Any]]:
         limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
         try:
             with io.TextIOWrapper(stream, file.encoding, newline="") as lines:
-                records = delimited_records(lines, name, file.separator)
+                records = delimited_records(lines, name, file.form)
                 _, header = next(records)
                 refuse_double_names(header, name)
                 for line, fields in records:
-                    refuse_other_width(fields, header, f"{name}, line {line:,}", file.separator)
+                    refuse_other_width(fields, header, f"{name}, line {line:,}", file.form)
                     yield dict(zip(header, fields, strict=True))
         finally:
             csv.field_size_limit(limit)

@@ -12,17 +12,22 @@ from hfbertcls.data.columnar import read_arrow, read_parquet
 from hfbertcls.data.delimited import read_delimited
 from hfbertcls.data.encodings import Opened
 from hfbertcls.data.fasttext import read_fasttext
+from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.records import read_json, read_jsonl
 from hfbertcls.errors import DatasetError
 
 
 BYTES_OF_HEAD = 1 << 16
-_Reader = Callable[[Opened, str], RawTable]
+_Reader = Callable[[Opened, str, Layout], RawTable]
 
 
-def read_table(path: Path) -> RawTable:
+def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
     """Read one file of labelled text: csv, tsv, json, jsonl, parquet, arrow or fastText txt, each also gzipped.
+
+    Args:
+        path: where it is.
+        layout: what the user says of a delimited file.
 
     Raises:
         DatasetError: if the file cannot be read, or its content is not what its ending promises.
@@ -35,7 +40,7 @@ def read_table(path: Path) -> RawTable:
         with opened() as stream:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
-        raw = reader(opened, path.name)
+        raw = reader(opened, path.name, layout)
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
     except OSError as err:
@@ -114,27 +119,31 @@ def refuse_wrong_content(data: bytes, name: str, suffix: str) -> None:
 
 
 def _delimited(separator: str) -> _Reader:
-    def read(opened: Opened, name: str) -> RawTable:
-        text = read_delimited(opened, name, separator)
+    def read(opened: Opened, name: str, layout: Layout) -> RawTable:
+        text = read_delimited(opened, name, separator, layout)
         return RawTable(text.table, name, "", text.lines, notes=text.notes)
 
     return read
 
 
 def _whole(read: Callable[[bytes, str], RawTable]) -> _Reader:
-    def read_whole(opened: Opened, name: str) -> RawTable:
+    def read_whole(opened: Opened, name: str, _: Layout) -> RawTable:
         with opened() as stream:
             return read(stream.read(), name)
 
     return read_whole
 
 
+def _opened(read: Callable[[Opened, str], RawTable]) -> _Reader:
+    return lambda opened, name, _: read(opened, name)
+
+
 _READERS: dict[str, _Reader] = {
     ".arrow": _whole(read_arrow),
     ".csv": _delimited(","),
     ".json": _whole(read_json),
-    ".jsonl": read_jsonl,
-    ".parquet": read_parquet,
+    ".jsonl": _opened(read_jsonl),
+    ".parquet": _opened(read_parquet),
     ".tsv": _delimited("\t"),
     ".txt": _whole(read_fasttext),
 }

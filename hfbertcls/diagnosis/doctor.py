@@ -8,6 +8,7 @@ from typing import Any
 from hfbertcls.data.checks import refusals, similar_labels, unseen_labels
 from hfbertcls.data.dataset import Task, TextDataset
 from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.sources import Source, open_source
 from hfbertcls.diagnosis.findings import Finding
@@ -86,14 +87,15 @@ def diagnose(
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
+    quoting: Quoting = "auto",
     max_length: int | None = None,
     seed: int = 42,
 ) -> Diagnosis:
     """Read a data set as `train` would and examine it; what makes it unreadable is a finding too.
 
     Args:
-        dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by` and
-            `seed`.
+        dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by`,
+            `quoting` and `seed`.
         model: whose tokenizer counts tokens; None estimates them.
         max_length: in tokens; None takes the model's limit, at most 512.
 
@@ -112,7 +114,7 @@ def diagnose(
     refused: list[Finding] = []
     source_name = dataset.name if isinstance(dataset, Source) else _public_name(dataset)
     try:
-        source = dataset if isinstance(dataset, Source) else open_source(dataset)
+        source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting))
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:

@@ -35,6 +35,7 @@ def task_facts(
         "slice_column": data.slice_column,
         "max_length": max_length,
         **({} if data.label_separator is None else {"label_separator": data.label_separator}),
+        **({} if data.quoting == "auto" else {"quoting": data.quoting}),
         **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
     }
 
