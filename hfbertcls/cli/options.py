@@ -47,6 +47,12 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
         metavar="MARK",
         help="between the labels of a row, where a cell names several (such as ';')",
     )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="LABEL",
+        help="all labels, in the order of their ids or of the values in 0/1 lists",
+    )
     add_layout(parser)
     parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
 
@@ -71,7 +77,7 @@ def model_source(options: argparse.Namespace) -> "ModelSource":
 
 def columns_of(options: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_columns` say, by the names that `load_text_dataset` gives them."""
-    names = ("text_column", "text_pair_column", "label_column", "label_separator", "task", "quoting")
+    names = ("text_column", "text_pair_column", "label_column", "label_separator", "labels", "task", "quoting")
     return {name: getattr(options, name) for name in names}
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbertcls.data.list_cells import holds_lists
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
 
@@ -30,6 +31,10 @@ class Columns:
     text_pair: str | None = None
     label_separator: str | None = None
     """What stands between the labels of a row; None where a cell holds one label, or a list."""
+    names: tuple[str, ...] = ()
+    """All labels, if the user named them."""
+    is_one_label: bool = False
+    """Whether the user said that each cell is the name of one label, whatever it looks like."""
 
 
 def choose_columns(
@@ -91,7 +96,7 @@ def _obvious_label(table: pa.Table) -> str | None:
         return label
     lists = table.column(_LABEL_LIST_NAME)
     if not _is_list(lists.type):
-        return label
+        return _LABEL_LIST_NAME if label is None and _is_string(lists.type) and holds_lists(lists) else label
     if label is None or _is_list(table.column(label).type):
         return label or _LABEL_LIST_NAME
     joined = table.column(label).to_pylist()

@@ -63,6 +63,7 @@ def load_text_dataset(
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
+    columns = replace(columns, names=tuple(labels or ()), is_one_label=task == "single_label")
     named = {"--split-by": split_by, "--slice-by": slice_by}
     extra = list(dict.fromkeys(column for column in named.values() if column is not None))
     for flag, column in named.items():
