@@ -128,6 +128,7 @@ def rescore(directory: str, dataset: str, revision: str | None = None, say: Say 
         label_separator=task.get("label_separator"),
         labels=task["labels"],
         quoting=task.get("quoting", "auto"),
+        header=task.get("header", True),
         make_splits=False,
     )
     model, tokenizer = load_for_inference(source), load_tokenizer(source)

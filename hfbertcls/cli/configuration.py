@@ -57,7 +57,7 @@ def config_file(words: Sequence[str]) -> str | None:
 _SWITCHES = {
     "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
     "push_every_save", "no_calibration", "learning_curve", "space", "with_token",
-    "allow_leakage", "no_packing",
+    "allow_leakage", "no_packing", "no_header",
 }  # fmt: skip
 
 

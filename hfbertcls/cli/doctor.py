@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     dataset: str | Source = options.dataset
     if options.suspects is not None:
         with contextlib.suppress(DatasetError):  # (the doctor says what cannot be read)
-            dataset = open_source(options.dataset, Layout(options.quoting))
+            dataset = open_source(options.dataset, Layout(options.quoting, options.header))
     reading = columns_of(options)
     diagnosis = diagnose(
         dataset,

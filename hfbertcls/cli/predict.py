@@ -108,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
         options.overwrite,
         least,
         options.quoting,
+        options.header,
     )
     progress = _Progress()
     try:

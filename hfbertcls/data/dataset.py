@@ -191,6 +191,10 @@ class TextDataset:
     """What stands between the labels of a row in the source, where a cell names several."""
     quoting: Quoting = "auto"
     """What the user said of the quotation marks of delimited files."""
+    header: bool = True
+    """Whether the first line of delimited files names the columns."""
+    label_columns: tuple[str, ...] = ()
+    """The columns of 0 and 1 of which each is a label; empty where one column holds the labels."""
     config: str | None = None
     revision: str | None = None
     split_method: str = "as given"

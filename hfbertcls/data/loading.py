@@ -6,8 +6,9 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.columns import Columns, choose_columns
+from hfbertcls.data.columns import Columns, choose_columns, columns_without_header
 from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
+from hfbertcls.data.indicators import name_of, with_joined_labels
 from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.reading import infer_task, labels_for_task, read_split
@@ -25,13 +26,14 @@ def load_text_dataset(
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
     slice_by: str | None = None,
     quoting: Quoting = "auto",
+    header: bool = True,
     make_splits: bool = True,
     seed: int = 42,
 ) -> TextDataset:
@@ -42,7 +44,8 @@ def load_text_dataset(
             folder with train/validation/test files, or a Hub id (`user/name[:config][@revision]`); or what
             `open_source` made of it.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
-            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists).
+            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Several label columns hold 0 or 1 for a
+            label each: multi-label, or single-label if every row has exactly one 1 (this is noted).
         label_separator (`str`, *optional*): what stands between the labels of a row where a cell names several, such as
             `";"`; a blank cell then says "none of the labels".
         task (*optional*): overrides what the labels look like.
@@ -51,6 +54,8 @@ def load_text_dataset(
         slice_by (`str`, *optional*): a column by whose values (at most 50) figures are told apart.
         quoting (`str`): of csv and tsv files: `standard` takes quotation marks for the ends of a field, `none` for letters of the
             text; `auto` is `standard`, except for tab-separated files whose quotation marks enclose no field (this is noted).
+        header (`bool`): whether the first line of csv and tsv names the columns; without, they are called `column_1`, `column_2` and
+            so on, and a txt file is read as lines of fields that are separated by tabs.
         make_splits (`bool`): cut the splits that are missing from train. Otherwise what is there stays as it is, and
             a single file is the `test` split.
         seed (`int`): of the cutting.
@@ -59,9 +64,20 @@ def load_text_dataset(
         DatasetError: naming file, line or column, if the data cannot be used as they are.
         ConfigurationError: if an argument names something that is not there.
     """
-    source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting))
+    source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting, header))
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
+    notes: list[str] = list(source.notes)
+    label_columns = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
+    if len(label_columns) > 1:
+        several = None if task is None else task == "multi_label"
+        tables, note = with_joined_labels(tables, label_columns, several=several)
+        notes.append(note)
+        label_column, labels = name_of(label_columns), labels or label_columns
+    else:
+        label_column = next(iter(label_columns), None)
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
+    if not header and text_column is None and label_column is None and (found := columns_without_header(first)):
+        text_column, label_column = found
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
     columns = replace(columns, names=tuple(labels or ()), is_one_label=task == "single_label")
     named = {"--split-by": split_by, "--slice-by": slice_by}
@@ -73,7 +89,7 @@ def load_text_dataset(
                 f"Its columns are {listing(first.table.column_names)}"
             )
     splits = {name: read_split(tables[name], name, columns, extra) for name in SPLIT_NAMES if name in tables}
-    notes = source.notes + tuple(note for raw in tables.values() for note in raw.notes)
+    notes += [note for raw in tables.values() for note in raw.notes]
     notes += _unused_separator(tables, columns)
     splits, unlabelled = _without_unlabelled(splits)
     found_task = infer_task(list(splits.values()), task, columns.label)
@@ -102,7 +118,9 @@ def load_text_dataset(
         config=source.config,
         revision=source.revision,
         split_method=method,
-        notes=notes + unlabelled,
+        label_columns=label_columns if len(label_columns) > 1 else (),
+        header=header,
+        notes=(*notes, *unlabelled),
         is_from_hub=source.is_from_hub,
         slice_column=slice_by,
     )

@@ -19,7 +19,13 @@ class RawTable:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column -> the label names that the source itself declares, in the order of their ids (`ClassLabel`)."""
     notes: tuple[str, ...] = ()
+    has_header: bool = False
+    """Whether the names of the columns were read from the first line of a text file."""
+    files: Sequence[str] | None = None
+    """Where each row is a file of its own: their names."""
 
     def place(self, row: int) -> str:
         """Where a row (0-based) stands, in words: `"reviews.csv, line 12"`."""
+        if self.files is not None:
+            return self.files[row]
         return f"{self.name}, line {self.lines[row]:,}" if self.lines is not None else f"{self.name}, row {row:,}"

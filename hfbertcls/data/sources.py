@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.label_folders import has_label_folders, read_label_folders
 from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
-from hfbertcls.errors import DatasetError, did_you_mean, listing, shorten
+from hfbertcls.errors import DatasetError, MissingAssetError, did_you_mean, listing, shorten
 
 
 _SPLIT_STEMS = {
@@ -64,6 +65,8 @@ def open_source(dataset: str, layout: Layout = AS_SEEN) -> Source:
         if path.is_file():
             return Source(path.name, {None: read_table(path, layout)})
         is_special = path.is_symlink() or path.exists()
+    except MissingAssetError:  # (is an OSError, too)
+        raise
     except (OSError, RuntimeError) as err:
         raise DatasetError(f"--dataset {shorten(Path(dataset).name)} cannot be read: {_reason(err)}") from err
     if is_special:
@@ -92,11 +95,13 @@ def _open_folder(folder: Path, layout: Layout) -> Source:
             files.setdefault(split, []).append(path)
         else:
             unread.append(path)
+    if not files and (texts := _label_folders(folder)):
+        return Source(folder.name, texts)
     if not files:
         raise DatasetError(
             f"the folder {folder.name!r} has no file called train, validation or test with a known ending "
-            f"(csv, tsv, json, jsonl, parquet, arrow, txt); it holds {listing(path.name for path in unread) or 'nothing'}. "
-            "Rename the files, or name one file"
+            f"(csv, tsv, json, jsonl, parquet, arrow, xlsx, txt); it holds {listing(path.name for path in unread) or 'nothing'}. "
+            "Rename the files, name one file, or put the texts of each label into a folder of its name"
         )
     for path in unread:
         if (split := _split_of(path)) is not None and split not in files:
@@ -109,6 +114,22 @@ def _open_folder(folder: Path, layout: Layout) -> Source:
     ignored = [path.name for path in unread if is_table_file(path) or _split_of(path) is not None]
     notes = (f"not read: {listing(ignored)}",) if ignored else ()
     return Source(folder.name, tables, notes=notes)
+
+
+def _label_folders(folder: Path) -> dict[str | None, RawTable]:
+    """The splits of a folder with a folder for each label; without splits one under the name `None`; empty if it is none."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and (split := _split_of(path)) is not None and has_label_folders(path):
+            found.setdefault(split, []).append(path)
+    for split, paths in found.items():
+        if len(paths) > 1:
+            raise DatasetError(
+                f"several folders could be the {split} split: {listing(path.name for path in paths)}. Keep one of them"
+            )
+    if found:
+        return {split: read_label_folders(paths[0]) for split, paths in found.items()}
+    return {None: read_label_folders(folder)} if has_label_folders(folder) else {}
 
 
 def _split_of(path: Path) -> str | None:

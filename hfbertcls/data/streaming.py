@@ -15,12 +15,12 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.columns import looks_like_a_text
 from hfbertcls.data.delimited import (
     COMMAS,
     Form,
-    delimited_records,
     find_form,
-    refuse_double_names,
+    header_and_rows,
     refuse_other_width,
 )
 from hfbertcls.data.encodings import find_encoding
@@ -34,7 +34,7 @@ ROWS_PER_CHUNK = 4_096
 _LETTERS_PER_CHUNK = 8_000_000
 _GUESSED_UP_TO = 1 << 28
 """Bytes up to which a file that is not UTF-8 is read whole to tell what else it may be."""
-_PROMISED = {".csv": ",", ".tsv": "\t"}
+_PROMISED = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -51,6 +51,7 @@ class TextFile:
         encoding: of a text file.
         form: of a delimited file.
         notes: what had to be guessed.
+        layout: what the user says of a delimited file.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class TextFile:
     encoding: str = "utf-8"
     form: Form = COMMAS
     notes: tuple[str, ...] = ()
+    layout: Layout = AS_SEEN
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,18 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
         DatasetError: if it cannot be read, or any row of it cannot; naming the line.
     """
     suffix = suffix_of(path)
-    if suffix not in FORMATS or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
+    if suffix == ".txt" and layout.header:
+        raise DatasetError(
+            f"{path.name} has the ending .txt. Pass --no-header to read each of its lines as a text, or as fields that are "
+            "separated by tabs"
+        )
+    if suffix not in (*FORMATS, ".txt") or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
         raise DatasetError(
             f"{path.name} has an ending that cannot be read in parts. Expected {', '.join(FORMATS)} (but for Parquet also as .gz)"
         )
     try:
         with path.open("rb") as stored:
-            file = TextFile(path, suffix, sha256=hashlib.file_digest(stored, "sha256").hexdigest())
+            file = TextFile(path, suffix, sha256=hashlib.file_digest(stored, "sha256").hexdigest(), layout=layout)
         if suffix == ".parquet":
             return _survey_parquet(file)
         opened = partial(open_stored, path)
@@ -107,7 +114,7 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
         encoding, notes = find_encoding(opened, path.name, _GUESSED_UP_TO)
         file = replace(file, encoding=encoding, notes=notes)
         if suffix in _PROMISED:
-            form = find_form(opened, path.name, encoding, _PROMISED[suffix], layout)
+            form = find_form(opened, path.name, encoding, _PROMISED[suffix], layout, others=suffix != ".txt")
             file = replace(file, form=form, notes=(*notes, *form.notes))
         columns: dict[str, None] = {}
         rows = 0
@@ -185,9 +192,7 @@ def _records(file: TextFile) -> Iterator[dict[str, Any]]:
         limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
         try:
             with io.TextIOWrapper(stream, file.encoding, newline="") as lines:
-                records = delimited_records(lines, name, file.form)
-                _, header = next(records)
-                refuse_double_names(header, name)
+                header, records = header_and_rows(lines, name, file.form, file.layout)
                 for line, fields in records:
                     refuse_other_width(fields, header, f"{name}, line {line:,}", file.form)
                     yield dict(zip(header, fields, strict=True))
@@ -213,6 +218,11 @@ def text_column_of(file: TextFile, requested: str | None) -> str:
         if wanted in alike or len(alike) == 1:
             return wanted if wanted in alike else alike[0]
     if len(file.columns) == 1:
+        if file.suffix in _PROMISED and file.layout.header and looks_like_a_text(file.columns[0]):
+            raise DatasetError(
+                f"the first line of {file.path.name} ({shorten(file.columns[0])}) looks like a text, not like a header. Pass "
+                "--no-header if it is one, or name the column with --text-column"
+            )
         return file.columns[0]
     raise DatasetError(
         f"{file.path.name} has the columns {listing(file.columns)}, but a text column ('text') was expected. "

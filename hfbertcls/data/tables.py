@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -11,11 +12,12 @@ from typing import BinaryIO, cast
 from hfbertcls.data.columnar import read_arrow, read_parquet
 from hfbertcls.data.delimited import read_delimited
 from hfbertcls.data.encodings import Opened
+from hfbertcls.data.excel import read_excel
 from hfbertcls.data.fasttext import read_fasttext
 from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.records import read_json, read_jsonl
-from hfbertcls.errors import DatasetError
+from hfbertcls.errors import DatasetError, MissingAssetError
 
 
 BYTES_OF_HEAD = 1 << 16
@@ -23,7 +25,7 @@ _Reader = Callable[[Opened, str, Layout], RawTable]
 
 
 def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
-    """Read one file of labelled text: csv, tsv, json, jsonl, parquet, arrow or fastText txt, each also gzipped.
+    """Read one file of labelled text: csv, tsv, json, jsonl, parquet, arrow, xlsx or fastText txt, each also gzipped.
 
     Args:
         path: where it is.
@@ -31,6 +33,7 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
 
     Raises:
         DatasetError: if the file cannot be read, or its content is not what its ending promises.
+        MissingAssetError: if a package is missing that reads it.
     """
     suffix, reader = _reader_for(path)
     opened = partial(open_stored, path)
@@ -41,11 +44,13 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
         raw = reader(opened, path.name, layout)
+    except MissingAssetError:  # (is an OSError, too)
+        raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
     except OSError as err:
         raise DatasetError(f"{path.name} cannot be read: {err.strerror}") from err
-    return RawTable(raw.table, path.name, digest, raw.lines, raw.class_names, raw.notes)
+    return replace(raw, name=path.name, sha256=digest)
 
 
 def open_stored(path: Path) -> BinaryIO:
@@ -69,7 +74,7 @@ def suffix_of(path: Path) -> str:
 def _reader_for(path: Path) -> tuple[str, _Reader]:
     suffix = suffix_of(path)
     if suffix not in _READERS:
-        hint = "Save the sheet as CSV" if suffix in {".xlsx", ".xls", ".ods"} else "Unpack or convert the file"
+        hint = "Save the sheet as .xlsx or CSV" if suffix in {".xls", ".ods"} else "Unpack or convert the file"
         raise DatasetError(
             f"{path.name} has the ending {path.suffix or 'of no format'!r}, which is not one of "
             f"{', '.join(sorted(_READERS))} (each also as .gz). {hint}"
@@ -80,7 +85,7 @@ def _reader_for(path: Path) -> tuple[str, _Reader]:
 _MAGIC: tuple[tuple[bytes, set[str], str, str | None], ...] = (
     (b"PAR1", {".parquet"}, "a Parquet file", ".parquet"),
     (b"ARROW1", {".arrow"}, "an Arrow file", ".arrow"),
-    (b"PK\x03\x04", set(), "a ZIP archive or a spreadsheet", None),
+    (b"PK\x03\x04", {".xlsx"}, "a ZIP archive or a spreadsheet", None),
     (b"\x1f\x8b", set(), "a gzip file", ".gz"),
     (b"\x28\xb5\x2f\xfd", set(), "a Zstandard file", None),
     (b"\xd0\xcf\x11\xe0", set(), "an old Office file (such as .xls)", None),
@@ -121,9 +126,18 @@ def refuse_wrong_content(data: bytes, name: str, suffix: str) -> None:
 def _delimited(separator: str) -> _Reader:
     def read(opened: Opened, name: str, layout: Layout) -> RawTable:
         text = read_delimited(opened, name, separator, layout)
-        return RawTable(text.table, name, "", text.lines, notes=text.notes)
+        return RawTable(text.table, name, "", text.lines, notes=text.notes, has_header=layout.header)
 
     return read
+
+
+def _lines(opened: Opened, name: str, layout: Layout) -> RawTable:
+    """A .txt file: in fastText form, or without a header one row a line."""
+    if not layout.header:
+        text = read_delimited(opened, name, "\t", layout, others=False)
+        return RawTable(text.table, name, "", text.lines, notes=text.notes)
+    with opened() as stream:
+        return read_fasttext(stream.read(), name)
 
 
 def _whole(read: Callable[[bytes, str], RawTable]) -> _Reader:
@@ -145,5 +159,6 @@ _READERS: dict[str, _Reader] = {
     ".jsonl": _opened(read_jsonl),
     ".parquet": _opened(read_parquet),
     ".tsv": _delimited("\t"),
-    ".txt": _whole(read_fasttext),
+    ".txt": _lines,
+    ".xlsx": _opened(read_excel),
 }

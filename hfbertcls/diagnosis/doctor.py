@@ -82,12 +82,13 @@ def diagnose(
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
     quoting: Quoting = "auto",
+    header: bool = True,
     max_length: int | None = None,
     seed: int = 42,
 ) -> Diagnosis:
@@ -95,7 +96,7 @@ def diagnose(
 
     Args:
         dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by`,
-            `quoting` and `seed`.
+            `quoting`, `header` and `seed`.
         model: whose tokenizer counts tokens; None estimates them.
         max_length: in tokens; None takes the model's limit, at most 512.
 
@@ -110,11 +111,12 @@ def diagnose(
     reading: dict[str, Any] = {
         "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column,
         "label_separator": label_separator, "task": task, "labels": labels,
+        "header": header,
     }  # fmt: skip
     refused: list[Finding] = []
     source_name = dataset.name if isinstance(dataset, Source) else _public_name(dataset)
     try:
-        source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting))
+        source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting, header))
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:

@@ -39,7 +39,7 @@ class BulkOptions:
         bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
         overwrite: replace the output, and what an earlier run left half done.
         abstain_below: the score below which no answer is given (0 to 1); only of models that give one label a text.
-        quoting: of csv and tsv, as `load_text_dataset` takes it.
+        quoting, header: of csv and tsv, as `load_text_dataset` takes them.
     """
 
     text_column: str | None = None
@@ -48,6 +48,7 @@ class BulkOptions:
     overwrite: bool = False
     abstain_below: float = 0.0
     quoting: Quoting = "auto"
+    header: bool = True
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def predict_file(
     thresholds = thresholds_of(load_config(source))
     if options.abstain_below > 0:
         refuse_without_one_score(source, "--abstain-below")
-    file = survey(path, Layout(options.quoting))
+    file = survey(path, Layout(options.quoting, options.header))
     for note in file.notes:
         say(f"  note: {note}")
     text_column = text_column_of(file, options.text_column)

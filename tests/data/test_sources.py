@@ -73,7 +73,7 @@ def test_a_test_split_that_cannot_be_read_is_not_passed_over(tmp_path, kind):
     elif kind == "pipe":
         os.mkfifo(tmp_path / "test.csv")
     else:
-        (tmp_path / {"spreadsheet": "test.xlsx", "bzip2": "test.csv.bz2"}[kind]).write_text("x")
+        (tmp_path / {"spreadsheet": "test.ods", "bzip2": "test.csv.bz2"}[kind]).write_text("x")
     with pytest.raises(DatasetError, match=r"is the test split by its name, but .*move it away"):
         open_source(str(tmp_path))
 
