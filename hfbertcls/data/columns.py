@@ -149,7 +149,7 @@ def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:
     if text is None:
         advice.append(f"--text-column {_quoted(longest)}" if longest else "--text-column NAME")
     if label is None:
-        several = indicator_columns(table, other_than=longest)
+        several = indicator_columns(table.select(table.column_names[:_MOST_COLUMNS_LOOKED_AT]), other_than=longest)
         fewest = _fewest_values_column(table, other_than=longest)
         found = " ".join(map(_quoted, several)) or (_quoted(fewest) if fewest else "NAME")
         advice.append(f"--label-column {found}")
@@ -191,7 +191,7 @@ def _quoted(name: str) -> str:
 def _longest_text_column(table: pa.Table, other_than: str | None) -> str | None:
     lengths = {
         name: pc.mean(pc.utf8_length(table.column(name))).as_py() or 0.0
-        for name in table.column_names
+        for name in table.column_names[:_MOST_COLUMNS_LOOKED_AT]
         if name != other_than and _is_string(table.column(name).type)
     }
     return max(lengths, key=lambda name: lengths[name]) if lengths else None
@@ -200,7 +200,7 @@ def _longest_text_column(table: pa.Table, other_than: str | None) -> str | None:
 def _fewest_values_column(table: pa.Table, other_than: str | None) -> str | None:
     counts = {
         name: pc.count_distinct(table.column(name)).as_py()
-        for name in table.column_names
+        for name in table.column_names[:_MOST_COLUMNS_LOOKED_AT]
         if name != other_than and _may_be_labels(table.column(name).type)
     }
     candidates = {name: count for name, count in counts.items() if 1 < count <= max(2, table.num_rows // 4)}

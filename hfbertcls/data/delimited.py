@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from hfbertcls.data.encodings import Opened, find_encoding
+from hfbertcls.data.expansion import refuse_many_columns
 from hfbertcls.data.layout import AS_SEEN, Layout, column_names
 from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.data.quoting import find_quoting
@@ -140,6 +141,7 @@ def header_and_rows(
     """
     records = delimited_records(lines, name, form)
     first = next(records)
+    refuse_many_columns(len(first[1]), name)
     if not layout.header:
         return column_names(len(first[1])), itertools.chain([first], records)
     refuse_double_names(first[1], name)

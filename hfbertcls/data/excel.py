@@ -1,6 +1,7 @@
 """Spreadsheets (.xlsx), through openpyxl."""
 
 import datetime
+import io
 import zipfile
 from typing import Any
 
@@ -8,13 +9,10 @@ import pyarrow as pa
 
 from hfbertcls.data.delimited import refuse_double_names
 from hfbertcls.data.encodings import Opened
+from hfbertcls.data.expansion import refuse_bomb
 from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, MissingAssetError, listing, shorten
-
-
-_LARGEST = 1 << 30
-"""Bytes that a spreadsheet may hold when it is unpacked."""
 
 
 def read_excel(opened: Opened, name: str) -> RawTable:
@@ -34,11 +32,7 @@ def read_excel(opened: Opened, name: str) -> RawTable:
         try:
             with zipfile.ZipFile(stream) as packed:
                 size = sum(entry.file_size for entry in packed.infolist())
-            if size > _LARGEST:
-                raise DatasetError(
-                    f"{name} holds {size / 1e9:,.1f} GB when it is unpacked, more than the {_LARGEST / 1e9:,.1f} GB that are read of a "
-                    "spreadsheet. Save the sheet as CSV"
-                )
+            refuse_bomb(size, stream.seek(0, io.SEEK_END), name)
             book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
             try:
                 filled = [sheet.title for sheet in book.worksheets if any(True for _ in _rows(sheet))]

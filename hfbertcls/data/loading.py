@@ -8,11 +8,12 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns, choose_columns, columns_without_header
 from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
+from hfbertcls.data.hashing import rows_sha256
 from hfbertcls.data.indicators import name_of, with_joined_labels
 from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.reading import infer_task, labels_for_task, read_split
-from hfbertcls.data.sources import Source, open_source
+from hfbertcls.data.sources import Data, Source, open_source
 from hfbertcls.data.splits import complete_splits
 from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 
@@ -22,7 +23,7 @@ MOST_SLICES = 50
 
 
 def load_text_dataset(
-    dataset: str | Source,
+    dataset: Data,
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
@@ -37,12 +38,13 @@ def load_text_dataset(
     make_splits: bool = True,
     seed: int = 42,
 ) -> TextDataset:
-    """Read labelled text from a file, a folder or the Hub.
+    """Read labelled text from a file, a folder, the Hub, or memory.
 
     Args:
-        dataset (`str` or `Source`): a file (csv, tsv, json, jsonl, parquet, arrow, txt in fastText form; each also gzipped), a
-            folder with train/validation/test files, or a Hub id (`user/name[:config][@revision]`); or what
-            `open_source` made of it.
+        dataset: a path (`str` or `os.PathLike`) of a file (csv, tsv, json, jsonl, parquet, arrow, xlsx, txt in fastText form; each
+            also gzipped), of a folder with train/validation/test files or with a folder for each label; or a Hub id
+            (`user/name[:config][@revision]`). Data in memory: a DataFrame of pandas or polars, a `datasets.Dataset` or
+            `DatasetDict`, a list of dicts, `(texts, labels)`, a mapping of splits to any of these. Or what `open_source` made.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
             are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Several label columns hold 0 or 1 for a
             label each: multi-label, or single-label if every row has exactly one 1 (this is noted).
@@ -64,7 +66,7 @@ def load_text_dataset(
         DatasetError: naming file, line or column, if the data cannot be used as they are.
         ConfigurationError: if an argument names something that is not there.
     """
-    source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting, header))
+    source = open_source(dataset, Layout(quoting, header))
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
     notes: list[str] = list(source.notes)
     label_columns = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
@@ -93,19 +95,14 @@ def load_text_dataset(
     notes += _unused_separator(tables, columns)
     splits, unlabelled = _without_unlabelled(splits)
     found_task = infer_task(list(splits.values()), task, columns.label)
-    splits = {name: labels_for_task(split, found_task) for name, split in splits.items()}
+    splits = {name: _hashed(labels_for_task(split, found_task)) for name, split in splits.items()}
     if slice_by is not None:
         _check_slices(splits, slice_by, source)
     declared = tuple(labels) if labels else first.class_names.get(columns.label)
     schema = None
     if found_task != "regression":
         schema = replace(_schema(splits, declared, source), several=found_task == "multi_label")
-    method = "as given"
-    if make_splits:
-        if "train" not in splits:
-            raise DatasetError(f"{source.name} has no train split; it has {listing(splits)}. Add a train file")
-        splits, method = complete_splits(splits, seed, split_by)
-    return TextDataset(
+    data = TextDataset(
         splits=splits,
         task=found_task,
         schema=schema,
@@ -117,13 +114,57 @@ def load_text_dataset(
         quoting=quoting,
         config=source.config,
         revision=source.revision,
-        split_method=method,
         label_columns=label_columns if len(label_columns) > 1 else (),
         header=header,
         notes=(*notes, *unlabelled),
         is_from_hub=source.is_from_hub,
         slice_column=slice_by,
+        is_one_table=None in source.tables,
     )
+    return _with_cut_splits(data, seed, split_by) if make_splits else data
+
+
+def data_to_train(dataset: Data, seed: int) -> TextDataset:
+    """Data with all the splits that training needs: what `load_text_dataset` takes, or its result.
+
+    Raises:
+        DatasetError: if they cannot be used as they are.
+    """
+    if not isinstance(dataset, TextDataset):
+        return load_text_dataset(dataset, seed=seed)
+    if {"train", "validation"} <= dataset.splits.keys():
+        return dataset
+    if dataset.is_one_table:
+        only = next(iter(dataset.splits.values()))
+        dataset = replace(dataset, splits={"train": replace(only, name="train")})
+    return _with_cut_splits(dataset, seed, None)
+
+
+def data_to_measure(dataset: Data, split: str | None = None) -> TextDataset:
+    """Data as they stand in their source, whichever way they come in: what `load_text_dataset` takes, or its result.
+
+    Args:
+        dataset: the data. Splits that were cut for training are put together again.
+        split: that is asked for; if it is one that was cut, the cut stays.
+    """
+    if not isinstance(dataset, TextDataset):
+        return load_text_dataset(dataset, make_splits=False)
+    whole = dataset.whole if dataset.splits is dataset.cut_splits else None
+    return dataset if whole is None or (split is not None and split not in whole.splits) else whole
+
+
+def _with_cut_splits(data: TextDataset, seed: int, split_by: str | None) -> TextDataset:
+    if "train" not in data.splits:
+        raise DatasetError(f"{data.source} has no train split; it has {listing(data.splits)}. Add a train file")
+    splits, method = complete_splits(data.splits, seed, split_by)
+    whole = data
+    if data.is_one_table:
+        whole = replace(data, splits={"test": replace(data.splits["train"], name="test")})
+    return replace(data, splits=splits, split_method=method, whole=whole, cut_splits=splits)
+
+
+def _hashed(split: TextSplit) -> TextSplit:
+    return replace(split, rows_sha256=rows_sha256(split.table))
 
 
 def _unused_separator(tables: Mapping[str, RawTable], columns: Columns) -> tuple[str, ...]:

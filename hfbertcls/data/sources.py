@@ -1,34 +1,26 @@
 """What `--dataset` may name: a file, a folder of files, or a data set on the Hub."""
 
 import hashlib
-import io
 import itertools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from hfbertcls.data.dataset import SPLIT_STEMS
+from hfbertcls.data.hashing import parquet_sha256
 from hfbertcls.data.label_folders import has_label_folders, read_label_folders
 from hfbertcls.data.layout import AS_SEEN, Layout
+from hfbertcls.data.memory import name_of, tables_in_memory
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
 from hfbertcls.errors import DatasetError, MissingAssetError, did_you_mean, listing, shorten
 
 
-_SPLIT_STEMS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?(?:@(?P<revision>[\w./-]+))?")
 
@@ -45,17 +37,29 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def open_source(dataset: str, layout: Layout = AS_SEEN) -> Source:
-    """Read everything that `dataset` names.
+Data = Any
+"""What data may be given as: see `open_source`."""
+
+
+def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
+    """Read everything that `dataset` names, or holds.
 
     Args:
-        dataset (`str`): a file, a folder with one file for each split, or a Hub id (`user/name`, `user/name:config`,
-            either with `@revision`).
+        dataset: a file, a folder with one file for each split or one folder for each label (`str` or `os.PathLike`), or a Hub id
+            (`user/name`, `user/name:config`, either with `@revision`). Or data in memory: a DataFrame of pandas or polars, a
+            `datasets.Dataset` or `DatasetDict`, an Arrow table, a list of dicts, `(texts, labels)`, a dict of columns, or a
+            mapping of splits to any of these. Or a `Source`, which is returned.
         layout (`Layout`): what the user says of delimited files.
 
     Raises:
         DatasetError: if there is no such thing, or it cannot be read.
     """
+    if isinstance(dataset, Source):
+        return dataset
+    if not isinstance(dataset, str | os.PathLike):
+        tables, notes = tables_in_memory(dataset)
+        return Source(name_of(dataset), tables, notes=notes)
+    is_path, dataset = not isinstance(dataset, str), os.fspath(dataset)
     if not dataset.strip():
         raise DatasetError("--dataset is empty. Expected a file, a folder or a Hub id such as 'user/name'")
     try:
@@ -74,7 +78,7 @@ def open_source(dataset: str, layout: Layout = AS_SEEN) -> Source:
             f"{path.name!r} is neither a file nor a folder (a broken link, a pipe or a device). Name a file"
         )
     match = _HUB_ID.fullmatch(dataset)
-    if match is None or is_table_file(path) or dataset.startswith((".", "/", "~")):
+    if match is None or is_path or is_table_file(path) or dataset.startswith((".", "/", "~")):
         neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DatasetError(
             f"there is no file or folder {path.name!r}{did_you_mean(path.name, neighbours)} "
@@ -82,6 +86,17 @@ def open_source(dataset: str, layout: Layout = AS_SEEN) -> Source:
             "Expected a file, a folder with train/validation/test files, or a Hub id such as 'user/name'"
         )
     return _open_hub(match["id"], match["config"], match["revision"])
+
+
+def source_name(dataset: Data) -> str:
+    """The name of what was given, for reports and messages: of a path the base name, a Hub id as it is."""
+    if isinstance(dataset, Source):
+        return dataset.name
+    if not isinstance(dataset, str | os.PathLike):
+        return name_of(dataset)
+    words = os.fspath(dataset)
+    is_hub_id = isinstance(dataset, str) and words.count("/") == 1 and not words.startswith((".", "/", "~"))
+    return words if is_hub_id else words.rpartition("/")[2]
 
 
 def _open_folder(folder: Path, layout: Layout) -> Source:
@@ -134,7 +149,7 @@ def _label_folders(folder: Path) -> dict[str | None, RawTable]:
 
 def _split_of(path: Path) -> str | None:
     """The split that a file holds by its name."""
-    return _SPLIT_STEMS.get(_SHARD.sub("", path.name.split(".")[0]).lower())
+    return SPLIT_STEMS.get(_SHARD.sub("", path.name.split(".")[0]).lower())
 
 
 def _read_shards(split: str, paths: list[Path], layout: Layout) -> RawTable:
@@ -238,44 +253,21 @@ def _tables_of(splits: Any) -> tuple[dict[str | None, RawTable], tuple[str, ...]
 
     tables: dict[str | None, RawTable] = {}
     for name, split in splits.items():
-        if name not in _SPLIT_STEMS:
+        if name not in SPLIT_STEMS:
             continue
         classes = {
             column: tuple(feature.names)
             for column, feature in split.features.items()
             if isinstance(feature, datasets.ClassLabel)
         }
-        if _SPLIT_STEMS[name] in tables:
-            same = [other for other in splits if _SPLIT_STEMS.get(other) == _SPLIT_STEMS[name]]
+        if SPLIT_STEMS[name] in tables:
+            same = [other for other in splits if SPLIT_STEMS.get(other) == SPLIT_STEMS[name]]
             raise DatasetError(
-                f"several splits could be the {_SPLIT_STEMS[name]} split: {listing(same)}. Keep one of them"
+                f"several splits could be the {SPLIT_STEMS[name]} split: {listing(same)}. Keep one of them"
             )
         table = split.with_format("arrow")[:]
-        tables[_SPLIT_STEMS[name]] = RawTable(table, name, _parquet_sha256(table), class_names=classes)
+        tables[SPLIT_STEMS[name]] = RawTable(table, name, parquet_sha256(table), class_names=classes)
     if not tables:
         raise DatasetError(f"the data set has the splits {listing(splits)}, but none is called train or test")
-    ignored = [name for name in splits if name not in _SPLIT_STEMS]
+    ignored = [name for name in splits if name not in SPLIT_STEMS]
     return tables, (f"splits that are not used: {listing(ignored)}",) if ignored else ()
-
-
-def _parquet_sha256(table: pa.Table) -> str:
-    """Hash of the canonical Parquet form: no compression, no metadata, one row group for 65,536 rows."""
-    sink = _Hashed()
-    with pa.PythonFile(sink, mode="w") as file:
-        pq.write_table(table.replace_schema_metadata(None), file, compression="none", row_group_size=65_536)
-    return sink.digest.hexdigest()
-
-
-class _Hashed(io.RawIOBase):
-    """A file that is never written: only its hash is kept."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.digest = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.digest.update(data)
-        return len(data)

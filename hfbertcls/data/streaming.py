@@ -15,6 +15,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.columnar import parquet_parts, refuse_stated_bomb
 from hfbertcls.data.columns import looks_like_a_text
 from hfbertcls.data.delimited import (
     COMMAS,
@@ -103,6 +104,8 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
             f"{path.name} has an ending that cannot be read in parts. Expected {', '.join(FORMATS)} (but for Parquet also as .gz)"
         )
     try:
+        with open_stored(path):
+            pass  # (refuses a pipe before it is waited for)
         with path.open("rb") as stored:
             file = TextFile(path, suffix, sha256=hashlib.file_digest(stored, "sha256").hexdigest(), layout=layout)
         if suffix == ".parquet":
@@ -141,9 +144,8 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
     number = first_row = 0
     if file.suffix == ".parquet":
         wanted = list(dict.fromkeys([text_column, *kept]))
-        with pq.ParquetFile(file.path) as source:
-            for batch in source.iter_batches(ROWS_PER_CHUNK, columns=wanted):
-                table = pa.Table.from_batches([batch])
+        with file.path.open("rb") as source:
+            for table in parquet_parts(source, file.path.name, ROWS_PER_CHUNK, wanted):
                 yield Chunk(number, first_row, table.column(text_column).to_pylist(), table.select(kept))
                 number, first_row = number + 1, first_row + len(table)
         return
@@ -175,6 +177,7 @@ def _survey_parquet(file: TextFile) -> TextFile:
     try:
         with pq.ParquetFile(file.path) as source:
             schema, rows = source.schema_arrow, source.metadata.num_rows
+            refuse_stated_bomb(source.metadata, file.path.stat().st_size, file.path.name)
     except (pa.ArrowException, OSError) as err:
         raise DatasetError(
             f"{file.path.name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again"

@@ -2,17 +2,19 @@
 
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from hfbertcls.data.columnar import read_arrow, read_parquet
 from hfbertcls.data.delimited import read_delimited
 from hfbertcls.data.encodings import Opened
 from hfbertcls.data.excel import read_excel
+from hfbertcls.data.expansion import refuse_bomb
 from hfbertcls.data.fasttext import read_fasttext
 from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.raw import RawTable
@@ -38,6 +40,8 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
     suffix, reader = _reader_for(path)
     opened = partial(open_stored, path)
     try:
+        with open_stored(path):
+            pass  # (refuses a pipe before it is waited for)
         with path.open("rb") as stored:
             digest = hashlib.file_digest(stored, "sha256").hexdigest()
         with opened() as stream:
@@ -54,8 +58,39 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
 
 
 def open_stored(path: Path) -> BinaryIO:
-    """The bytes of a file, unpacked if its ending says that it is gzipped."""
-    return cast(BinaryIO, gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb"))
+    """The bytes of a file, unpacked if its ending says that it is gzipped.
+
+    Raises:
+        DatasetError: if it is no file; while it is read, if it unpacks to far more than any text does.
+    """
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"{path.name} is not a file (a folder, a pipe or a device). Name a file")
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    return cast(BinaryIO, io.BufferedReader(_Unpacked(path), BYTES_OF_HEAD))
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes of a gzip file, as many as a text of its size can have."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._name, self._size = path.name, path.stat().st_size
+        self._stream = gzip.open(path, "rb")  # noqa: SIM115  (closed by `close`)
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)
+        self._count += count
+        refuse_bomb(self._count, self._size, self._name)
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def is_table_file(path: Path) -> bool:

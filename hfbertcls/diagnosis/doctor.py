@@ -10,7 +10,7 @@ from hfbertcls.data.dataset import Task, TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.data.sources import Source, open_source
+from hfbertcls.data.sources import Data, open_source, source_name
 from hfbertcls.diagnosis.findings import Finding
 from hfbertcls.diagnosis.giveaways import giveaways
 from hfbertcls.diagnosis.labels import label_findings
@@ -77,7 +77,7 @@ class Diagnosis:
 
 
 def diagnose(
-    dataset: str | Source,
+    dataset: Data,
     model: ModelSource | None = None,
     *,
     text_column: str | None = None,
@@ -114,9 +114,8 @@ def diagnose(
         "header": header,
     }  # fmt: skip
     refused: list[Finding] = []
-    source_name = dataset.name if isinstance(dataset, Source) else _public_name(dataset)
     try:
-        source = dataset if isinstance(dataset, Source) else open_source(dataset, Layout(quoting, header))
+        source = open_source(dataset, Layout(quoting, header))
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:
@@ -126,7 +125,7 @@ def diagnose(
             )  # (what cannot be cut can be examined whole)
     except DatasetError as err:
         refused = refused or [Finding("unusable", "refuses", str(err))]
-        return Diagnosis(source_name, findings=tuple(refused))
+        return Diagnosis(source_name(dataset), findings=tuple(refused))
     if "train" not in data.splits:
         only = next(iter(data.splits.values()))
         data = replace(data, splits={"train": replace(only, name="train")})
@@ -257,10 +256,3 @@ def _left_out(data: TextDataset) -> Iterator[Finding]:
 
 def _gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
-
-
-def _public_name(dataset: str) -> str:
-    """The base name of a path; a Hub id as it is."""
-    return (
-        dataset if dataset.count("/") == 1 and not dataset.startswith((".", "/", "~")) else dataset.rpartition("/")[2]
-    )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hfbertcls.cli import main
-from hfbertcls.data import excel
+from hfbertcls.data import expansion
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.layout import Layout
 from hfbertcls.data.loading import load_text_dataset
@@ -216,8 +216,11 @@ def test_what_is_no_spreadsheet_is_refused(tmp_path, monkeypatch):
     path.write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(DatasetError, match=r"x\.xlsx cannot be read as a spreadsheet.*Save it again"):
         loaded(path)
-    monkeypatch.setattr(excel, "_LARGEST", 1_000)
-    with pytest.raises(DatasetError, match=r"plain\.xlsx holds .* GB when it is unpacked.*Save the sheet as CSV"):
+    monkeypatch.setattr(expansion, "ALWAYS_ALLOWED", 1_000)
+    monkeypatch.setattr(expansion, "LARGEST_RATIO", 1)
+    with pytest.raises(
+        DatasetError, match=r"plain\.xlsx has 9,041 bytes, but holds more than 9,041 when it is unpacked"
+    ):
         loaded(TRIALS / "plain.xlsx")
 
 

@@ -169,7 +169,7 @@ def test_files_that_are_not_what_they_seem_are_refused(tmp_path, name, content, 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(DatasetError, match=r"a\.csv cannot be read: Is a directory"):
+    with pytest.raises(DatasetError, match=r"a\.csv is not a file \(a folder"):
         read_table(tmp_path / "a.csv")
 
 
