@@ -112,6 +112,6 @@ def _unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str, unseen:
     return DatasetError(
         f"the {name} split has labels that the train split has not: "
         + ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unseen[:8])
-        + f"; the first is in row {first:,} (counted from 0). No model can learn them. "
+        + f"; the first: {split.place(first)}. No model can learn them. "
         "Add rows with these labels to train, or remove them from the other split"
     )

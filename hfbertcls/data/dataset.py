@@ -122,7 +122,7 @@ class TextSplit:
 
     def place(self, row: int) -> str:
         """Where a row (its position in the source) stands, in words: `"reviews.csv, line 12"`."""
-        return f"row {row:,} of {self.name}" if self.place_of is None else self.place_of(row)
+        return f"row {row:,} of {self.name} (counted from 0)" if self.place_of is None else self.place_of(row)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

@@ -53,7 +53,7 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
             )
     kept, dropped, first = _usable_rows(pa.table(arrays))
     places = {reason: raw.place(row) for reason, row in first.items()}
-    return TextSplit(name, kept, raw.table.num_rows, dropped, raw.sha256, places, place_of=raw.place)
+    return TextSplit(name, kept, raw.table.num_rows, dropped, raw.sha256, places, place_of=raw.without_rows().place)
 
 
 def _usable_rows(table: pa.Table) -> tuple[pa.Table, dict[str, int], dict[str, int]]:

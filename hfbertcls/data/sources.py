@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,8 @@ def _read_shards(split: str, paths: list[Path], layout: Layout) -> RawTable:
     written = TableWriter(first.table.schema)
     digest = hashlib.sha256()
     notes: list[str] = []
+    shards: list[tuple[int, RawTable]] = []
+    rows = 0
     for shard in itertools.chain([first], (read_table(path, layout) for path in paths[1:])):
         if shard.class_names != first.class_names:
             raise DatasetError(
@@ -175,8 +177,12 @@ def _read_shards(split: str, paths: list[Path], layout: Layout) -> RawTable:
             written.write(part)
         digest.update(shard.sha256.encode())
         notes += shard.notes
+        shards.append((rows, shard.without_rows()))
+        rows += shard.table.num_rows
     name = f"{split} ({len(paths)} shards)"
-    return RawTable(written.table(), name, digest.hexdigest(), class_names=first.class_names, notes=tuple(notes))
+    return replace(
+        first, table=written.table(), name=name, sha256=digest.hexdigest(), notes=tuple(notes), shards=shards
+    )
 
 
 def _require_all_shards(split: str, paths: list[Path]) -> None:
@@ -220,6 +226,14 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
     try:
         resolved = _resolve_revision(dataset_id, revision)
         splits = datasets.load_dataset(dataset_id, config, revision=resolved)
+    except RuntimeError as err:
+        if "scripts are no longer supported" not in str(err):  # (the words of datasets 5, which has no class for it)
+            raise
+        raise DatasetError(
+            f"the data set {dataset_id!r} is a script ({_first_line(err).rpartition(' ')[2]}), and scripts from the Hub are not run. "
+            "Use a copy of it in Parquet: another data set of that name on the Hub, or the branch 'refs/convert/parquet' "
+            f"({dataset_id}@refs/convert/parquet)"
+        ) from err
     except (OSError, ValueError, HfHubHTTPError, datasets.exceptions.DatasetsError) as err:
         raise DatasetError(
             f"the data set {dataset_id!r}{f' (config {config!r})' if config else ''} cannot be loaded from the Hub: "

@@ -142,7 +142,8 @@ def test_the_report_of_a_run_is_that_of_the_file(form, trained, tiny_model_dir, 
 
 def comparable(report):
     """The text of a report without the name and hash of the source, and without times."""
-    values = json.loads(report.to_json())
+    where = r"plain\.csv, line [\d,]+|\w+ in memory, row [\d,]+ \(counted from 0\)"
+    values = json.loads(re.sub(where, "PLACE", report.to_json()))
     values["data"]["source"] = None
     for split in values["data"]["splits"].values():
         split["sha256"] = None
