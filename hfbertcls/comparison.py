@@ -14,7 +14,8 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.description import Say, silent
-from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.loading import data_to_measure
+from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, listing
 from hfbertcls.evaluation.baselines import TfidfBaseline
@@ -75,7 +76,7 @@ class ModelComparison:
 def compare_models(
     a: str | ModelSource,
     b: str | ModelSource,
-    dataset: str | TextDataset,
+    dataset: Data | TextDataset,
     split: str | None = None,
     output_dir: str | Path | None = None,
     say: Say = silent,
@@ -101,7 +102,7 @@ def compare_models(
     directory = None if output_dir is None else OutputDirectory(Path(output_dir))
     if directory is not None:
         directory.check(overwrite=False)
-    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
+    data = data_to_measure(dataset, split)
     require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, [source_of(spec) for spec in (a, b) if spec != TFIDF], say)
     if TFIDF in (a, b) and ("train" not in data.splits or name == "train"):

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
-from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.loading import data_to_measure
+from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
 from hfbertcls.evaluation.intervals import paired_share_interval
@@ -115,7 +116,7 @@ def export_onnx(
     model: str | ModelSource,
     output_dir: str | Path | None = None,
     *,
-    dataset: str | TextDataset | None = None,
+    dataset: Data | TextDataset | None = None,
     split: str | None = None,
     int8: bool = False,
     overwrite: bool = False,
@@ -155,7 +156,7 @@ def export_onnx(
         )
     directory = OutputDirectory(Path(source.path if output_dir is None else output_dir))
     _check_place(directory, adds=adds, overwrite=overwrite)
-    data = load_text_dataset(dataset, make_splits=False) if isinstance(dataset, str) else dataset
+    data = None if dataset is None else data_to_measure(dataset, split)
     loaded: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
     rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config), say)

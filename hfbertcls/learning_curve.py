@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.description import Say, silent
+from hfbertcls.data.loading import data_to_train
+from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import rarest_labels
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.plots import data_curve_plot
@@ -29,7 +31,7 @@ _PLOT = "plots/data_curve.png"
 
 def add_learning_curve(
     model: str | ModelSource,
-    data: TextDataset,
+    data: Data | TextDataset,
     output_dir: str | Path,
     report: Report,
     options: TrainingOptions | None = None,
@@ -52,6 +54,7 @@ def add_learning_curve(
         DatasetError: if an eighth of the rows has not every label.
     """
     options = options or TrainingOptions()
+    data = data_to_train(data, seed_of(options))
     directory = Path(output_dir).expanduser()
     split = shown_split(report)
     rows = len(data.splits["train"])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.data.description import Say, describe_dataset, silent
-from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.loading import data_to_measure
+from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def evaluate_model(
     model: str | ModelSource,
-    dataset: str | TextDataset,
+    dataset: Data | TextDataset,
     split: str | None = None,
     output_dir: str | Path | None = None,
     command: str | None = None,
@@ -51,7 +52,7 @@ def evaluate_model(
         ModelError: if the model is no trained classifier.
     """
     source = model if isinstance(model, ModelSource) else ModelSource(model)
-    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
+    data = data_to_measure(dataset, split)
     require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, [source], say)
     tokenizer = load_tokenizer(source)

@@ -127,6 +127,8 @@ def _data_of(report: Report, dataset: str) -> TextDataset:
         label_separator=task.get("label_separator"),
         slice_by=task.get("slice_column"),
         labels=task["labels"],
+        quoting=task.get("quoting", "auto"),
+        header=task.get("header", True),
         make_splits=was_cut,
         **({"seed": facts["split_seed"], "split_by": facts.get("split_by")} if was_cut else {}),
     )

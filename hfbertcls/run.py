@@ -11,7 +11,8 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, describe_dataset, describe_tokens, silent
-from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.loading import data_to_train
+from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
 from hfbertcls.diagnosis.repeats import MOST_ROWS
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 def train_and_evaluate(
     model: str | ModelSource,
-    dataset: str | TextDataset,
+    dataset: Data | TextDataset,
     output_dir: str | Path,
     options: TrainingOptions | None = None,
     say: Say = silent,
@@ -65,7 +66,7 @@ def train_and_evaluate(
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
     check_options(options)
-    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=seed_of(options))
+    data = data_to_train(dataset, seed_of(options))
     given = prepare(source, data, options, say)
     with directory.claimed():
         trainer = _make_trainer(given, directory, options, say)

@@ -8,7 +8,8 @@ from typing import Any
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
-from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.loading import data_to_train
+from hfbertcls.data.sources import Data
 from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.repeats import AVERAGES, average_figures, best_seed, summary_of_runs
 from hfbertcls.evaluation.report import Report
@@ -25,7 +26,7 @@ from hfbertcls.training.options import TrainingOptions, metric_of, seed_of, trai
 
 def train_with_seeds(
     model: str | ModelSource,
-    dataset: str | TextDataset,
+    dataset: Data | TextDataset,
     output_dir: str | Path,
     count: int,
     options: TrainingOptions | None = None,
@@ -59,7 +60,7 @@ def train_with_seeds(
     first = seed_of(options)
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
-    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, seed=first)
+    data = data_to_train(dataset, first)
     with directory.claimed():
         if not options.resume:
             directory.clear(say)

@@ -57,7 +57,7 @@ def config_file(words: Sequence[str]) -> str | None:
 _SWITCHES = {
     "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
     "push_every_save", "no_calibration", "learning_curve", "space", "with_token",
-    "allow_leakage", "no_packing",
+    "allow_leakage", "no_packing", "no_header",
 }  # fmt: skip
 
 
@@ -65,8 +65,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file with every plain value as the text that it is written as: `no` stays "no", `01` stays "01"."""
     import yaml
 
+    from hfbertcls.sharing.card_metadata import refuse_alias
+
     class Loader(yaml.BaseLoader):
-        pass
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            refuse_alias(self)
+            return super().compose_node(parent, index)
 
     def mapping(loader: Any, node: Any) -> dict[str, Any]:
         keys = [loader.construct_object(key) for key, _ in node.value]
@@ -77,8 +81,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return values
 
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"--config {path.name} is not a file (a folder, a pipe or a device). Name a file")
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except RecursionError as err:
+        raise ConfigurationError(
+            f"--config {path.name} is nested too deeply. Expected lines such as 'epochs: 3'"
+        ) from err
     except OSError as err:
         raise ConfigurationError(f"--config {path.name} cannot be read: {err.strerror}") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:

@@ -30,7 +30,6 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add_model_options(parser)
     add_columns(parser)
     parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
-    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their ids")
     parser.add_argument("--seed", type=int, default=42, help="of the splits that are cut (default: 42)")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: at most 512)")
     parser.add_argument(
@@ -48,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """Examine."""
     refuse_unknown(options)
 
+    from hfbertcls.data.layout import Layout
     from hfbertcls.data.sources import Source, open_source
     from hfbertcls.diagnosis.doctor import diagnose
     from hfbertcls.diagnosis.page import render_page
@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     dataset: str | Source = options.dataset
     if options.suspects is not None:
         with contextlib.suppress(DatasetError):  # (the doctor says what cannot be read)
-            dataset = open_source(options.dataset)
-    reading = {**columns_of(options), "labels": options.labels}
+            dataset = open_source(options.dataset, Layout(options.quoting, options.header))
+    reading = columns_of(options)
     diagnosis = diagnose(
         dataset,
         model,

@@ -41,13 +41,42 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     """Which columns hold what, and what kind of answer the labels are."""
     parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
     parser.add_argument("--text-pair-column", metavar="NAME", help="column of the second texts (default: text_pair)")
-    parser.add_argument("--label-column", metavar="NAME", help="column of the labels (default: label)")
+    parser.add_argument(
+        "--label-column",
+        nargs="+",
+        metavar="NAME",
+        help="column of the labels (default: label), or one column of 0 and 1 for each label",
+    )
     parser.add_argument(
         "--label-separator",
         metavar="MARK",
         help="between the labels of a row, where a cell names several (such as ';')",
     )
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="LABEL",
+        help="all labels, in the order of their ids or of the values in 0/1 lists",
+    )
+    add_layout(parser)
     parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
+
+
+def add_layout(parser: argparse.ArgumentParser) -> None:
+    """How delimited files are laid out."""
+    parser.add_argument(
+        "--quoting",
+        choices=("auto", "standard", "none"),
+        default="auto",
+        help="of csv and tsv: quotation marks enclose fields (standard) or are letters of the texts (none); default: auto, "
+        "standard unless a tsv shows otherwise",
+    )
+    parser.add_argument(
+        "--no-header",
+        dest="header",
+        action="store_false",
+        help="of csv, tsv and txt: the first line is a row; columns are called column_1, column_2, ...",
+    )
 
 
 def model_source(options: argparse.Namespace) -> "ModelSource":
@@ -59,7 +88,16 @@ def model_source(options: argparse.Namespace) -> "ModelSource":
 
 def columns_of(options: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_columns` say, by the names that `load_text_dataset` gives them."""
-    names = ("text_column", "text_pair_column", "label_column", "label_separator", "task")
+    names = (
+        "text_column",
+        "text_pair_column",
+        "label_column",
+        "label_separator",
+        "labels",
+        "task",
+        "quoting",
+        "header",
+    )
     return {name: getattr(options, name) for name in names}
 
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from hfbertcls.cli.options import add_model_options, model_source, refuse_unknown, say
+from hfbertcls.cli.options import add_layout, add_model_options, model_source, refuse_unknown, say
 
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -29,6 +29,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, metavar="G", help="where to write; its ending chooses the format")
     parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
+    add_layout(parser)
     parser.add_argument("--keep-columns", action="store_true", help="pass the columns of the input on")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
     parser.add_argument(
@@ -101,7 +102,13 @@ def run(options: argparse.Namespace) -> int:
             f"{found.coverage:.0%} of the texts were answered"
         )
     bulk = BulkOptions(
-        options.text_column, options.keep_columns, options.precision == "bf16", options.overwrite, least
+        options.text_column,
+        options.keep_columns,
+        options.precision == "bf16",
+        options.overwrite,
+        least,
+        options.quoting,
+        options.header,
     )
     progress = _Progress()
     try:

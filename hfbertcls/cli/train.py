@@ -40,7 +40,6 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     add_data_options(parser)
     parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
     parser.add_argument("--slice-by", metavar="NAME", help="column by whose values figures are told apart")
-    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="all labels, in the order of their ids")
     parser.add_argument(
         "--max-length", type=int, metavar="N", help="tokens read of a text (default: the model's limit, at most 512)"
     )
@@ -244,7 +243,6 @@ def run(options: argparse.Namespace) -> int:
     data = load_text_dataset(
         options.dataset,
         **columns_of(options),
-        labels=options.labels,
         split_by=options.split_by,
         slice_by=options.slice_by,
         seed=options.seed,

@@ -55,10 +55,14 @@ def require_labelled_texts(dataset: TextDataset) -> LabelSchema:
         DatasetError: if the rows are pairs, or have numbers instead of labels.
     """
     if dataset.text_pair_column is not None:
+        alone = (
+            "pass a file without the column 'text_pair'"
+            if dataset.text_pair_column.strip().casefold() == "text_pair"
+            else f"pass --text-column {dataset.text_column} without --text-pair-column"
+        )
         raise DatasetError(
-            f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}); "
-            "classifiers of pairs are not supported, and half of each pair would give misleading figures. "
-            f"To use only one text, pass a file without the column {dataset.text_pair_column!r}"
+            f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}). Classifiers of "
+            f"pairs cannot be trained yet. To use the first text alone, {alone}; or join the two texts into one column"
         )
     if dataset.task == "regression" or dataset.schema is None:
         raise DatasetError(
@@ -108,6 +112,6 @@ def _unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str, unseen:
     return DatasetError(
         f"the {name} split has labels that the train split has not: "
         + ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unseen[:8])
-        + f"; the first is in row {first:,} (counted from 0). No model can learn them. "
+        + f"; the first: {split.place(first)}. No model can learn them. "
         "Add rows with these labels to train, or remove them from the other split"
     )

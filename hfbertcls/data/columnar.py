@@ -2,11 +2,17 @@
 
 import io
 import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbertcls.data.encodings import Opened
+from hfbertcls.data.expansion import refuse_bomb, refuse_many_columns
 from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
@@ -15,41 +21,121 @@ from hfbertcls.errors import DatasetError, listing, shorten
 def read_parquet(opened: Opened, name: str) -> RawTable:
     """Read a Parquet file, some thousand rows at a time."""
     with opened() as stored:
-        stream = stored if isinstance(stored, io.BufferedReader) else io.BytesIO(stored.read())  # (of a gzip file)
+        stream = stored if stored.seekable() else io.BytesIO(stored.read())  # (of a gzip file)
         written = TableWriter()
-        try:
-            with pq.ParquetFile(stream) as file:
-                _refuse_double_columns(file.schema_arrow, name)
-                written.write(_plain(file.schema_arrow.empty_table()))
-                for batch in file.iter_batches(ROWS_PER_PART):
-                    rows = pa.Table.from_batches([batch])
-                    _refuse_damaged(rows, name)
-                    written.write(_plain(rows))
-        except (pa.ArrowException, OSError) as err:
-            raise DatasetError(f"{name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again") from err
+        schema = None
+        for part in parquet_parts(stream, name, ROWS_PER_PART):
+            written.write(part)
+            schema = part.schema
+        if schema is None:
+            schema = pq.read_schema(stream)
+            written.write(plain(schema.empty_table()))
     table = written.table()
     return RawTable(table, name, "", class_names=_declared_classes(table, name))
+
+
+def parquet_parts(source: BinaryIO, name: str, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The rows of a Parquet file, `rows` at a time.
+
+    Raises:
+        DatasetError: if it is damaged, or holds far more than its size lets expect.
+    """
+    size, held = source.seek(0, io.SEEK_END), 0
+    try:
+        metadata = pq.read_metadata(source)
+        refuse_stated_bomb(metadata, size, name)
+        with pq.ParquetFile(source, metadata=metadata, read_dictionary=_texts_in(metadata)) as file:
+            refuse_double_columns(file.schema_arrow, name)
+            for batch in file.iter_batches(rows, columns=columns):
+                table = pa.Table.from_batches([batch])
+                held += sum(_plain_bytes(column) for column in table.columns)
+                refuse_bomb(held, size, name)
+                _refuse_damaged(table, name)
+                yield plain(table)
+    except (pa.ArrowException, OSError) as err:
+        if isinstance(err, DatasetError):
+            raise
+        raise DatasetError(f"{name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again") from err
+
+
+def refuse_stated_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None:
+    """Refuse a file by what it states itself: unpacked bytes, and values (of which each takes a byte at least).
+
+    Raises:
+        DatasetError: saying so.
+    """
+    refuse_many_columns(metadata.num_columns, name)
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    refuse_bomb(sum(group.total_byte_size for group in groups), size, name)
+    chunks = (group.column(index) for group in groups for index in range(group.num_columns))
+    refuse_bomb(sum(chunk.num_values for chunk in chunks), size, name)
+
+
+def _texts_in(metadata: pq.FileMetaData) -> list[str]:
+    """The columns of texts; a text that many rows share is kept once until it is known how many bytes that makes."""
+    columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
+    return [
+        column.path
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY"
+        and column.max_repetition_level == 0
+        and column.logical_type.type in ("STRING", "NONE")
+    ]
+
+
+def _plain_bytes(column: pa.ChunkedArray) -> int:
+    """Bytes of a column whose values are stored once, when each row has its own."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    total = 0
+    for chunk in column.chunks:
+        values = chunk.dictionary
+        if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+            total += len(chunk) * 8
+            continue
+        counts = np.bincount(chunk.indices.drop_null().to_numpy(), minlength=len(values))
+        lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        total += int(counts @ lengths) if len(values) else 0
+    return total
 
 
 def read_arrow(data: bytes, name: str) -> RawTable:
     """Read the bytes of an Arrow file or stream."""
     source = pa.BufferReader(data)
+    held = 0
     try:
-        reader = pa.ipc.open_file(source) if data.startswith(b"ARROW1") else pa.ipc.open_stream(source)
-        table = reader.read_all()
+        if data.startswith(b"ARROW1"):
+            reader = pa.ipc.open_file(source)
+            batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
+        else:
+            reader = pa.ipc.open_stream(source)
+            batches = iter(reader)
+        kept = []
+        for batch in batches:
+            table = pa.Table.from_batches([batch])
+            _refuse_damaged(table, name)
+            held += sum(_plain_bytes(column) for column in table.columns)
+            refuse_bomb(held, len(data), name)
+            kept.append(batch)
+        table = pa.Table.from_batches(kept, reader.schema)
     except (pa.ArrowException, OSError) as err:
         raise DatasetError(f"{name} cannot be read as Arrow ({shorten(str(err), 100)}). Write it again") from err
     return _raw(table, name)
 
 
 def _raw(table: pa.Table, name: str) -> RawTable:
-    _refuse_double_columns(table.schema, name)
+    refuse_double_columns(table.schema, name)
     _refuse_damaged(table, name)
-    return RawTable(_plain(table), name, "", class_names=_declared_classes(table, name))
+    return RawTable(plain(table), name, "", class_names=_declared_classes(table, name))
 
 
-def _refuse_double_columns(schema: pa.Schema, name: str) -> None:
-    twice = sorted({column for column in schema.names if schema.names.count(column) > 1})
+def refuse_double_columns(schema: pa.Schema, name: str) -> None:
+    """Refuse a table that has two columns of the same name.
+
+    Raises:
+        DatasetError: naming it.
+    """
+    twice = sorted(column for column, count in Counter(schema.names).items() if count > 1)
     if twice:
         raise DatasetError(f"{name} has the column {listing(twice)} more than once. Remove or rename one of them")
 
@@ -61,7 +147,7 @@ def _refuse_damaged(table: pa.Table, name: str) -> None:
         raise DatasetError(f"{name} is damaged ({shorten(str(err), 100)}). Write it again") from err
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def plain(table: pa.Table) -> pa.Table:
     """Replace dictionary columns (pandas' categories) by their values, and views of text by text."""
     for index, column in enumerate(table.schema):
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbertcls.data.indicators import indicator_columns
+from hfbertcls.data.list_cells import holds_lists
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
 
@@ -30,6 +32,10 @@ class Columns:
     text_pair: str | None = None
     label_separator: str | None = None
     """What stands between the labels of a row; None where a cell holds one label, or a list."""
+    names: tuple[str, ...] = ()
+    """All labels, if the user named them."""
+    is_one_label: bool = False
+    """Whether the user said that each cell is the name of one label, whatever it looks like."""
 
 
 def choose_columns(
@@ -73,6 +79,9 @@ def choose_columns(
     return Columns(chosen_text, chosen_label, chosen_pair, label_separator)
 
 
+_MOST_COLUMNS_LOOKED_AT = 1_000
+
+
 def _obvious(names: list[str], wanted: tuple[str, ...]) -> str | None:
     """The column with a wanted name; capitals and blanks around it do not matter if that leaves one column."""
     for want in wanted:
@@ -91,7 +100,7 @@ def _obvious_label(table: pa.Table) -> str | None:
         return label
     lists = table.column(_LABEL_LIST_NAME)
     if not _is_list(lists.type):
-        return label
+        return _LABEL_LIST_NAME if label is None and _is_string(lists.type) and holds_lists(lists) else label
     if label is None or _is_list(table.column(label).type):
         return label or _LABEL_LIST_NAME
     joined = table.column(label).to_pylist()
@@ -118,9 +127,8 @@ def _refuse_unnamed_pairs(raw: RawTable) -> None:
     for first, second in _TWO_TEXTS:
         if first in raw.table.column_names and second in raw.table.column_names:
             raise DatasetError(
-                f"{raw.name} has two text columns, {first!r} and {second!r}. "
-                f"Pass --text-column {first} --text-pair-column {second} to read it as pairs, "
-                f"or --text-column {first} alone to read only the first"
+                f"{raw.name} has two text columns, {first!r} and {second!r}. Classifiers of pairs cannot be trained yet. Pass "
+                f"--text-column {first} to use the first text alone, or join the two texts into one column"
             )
 
 
@@ -131,19 +139,49 @@ def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:
         for kind, found, names in (("text", text, "'text'"), ("label", label, "'label'"))
         if found is None
     ]
+    if raw.has_header and _first_line_looks_like_data(table):
+        return (
+            f"the first line of {raw.name} looks like data, not like a header: {listing(table.column_names, 3)}. Add a header line such "
+            "as 'text,label', or pass --no-header"
+        )
     advice = []
+    longest = text or _longest_text_column(table, other_than=label)
     if text is None:
-        longest = _longest_text_column(table, other_than=label)
         advice.append(f"--text-column {_quoted(longest)}" if longest else "--text-column NAME")
     if label is None:
-        fewest = _fewest_values_column(table, other_than=text or _longest_text_column(table, other_than=None))
-        advice.append(f"--label-column {_quoted(fewest)}" if fewest else "--label-column NAME")
-    looks_like_data = any(len(name) > 60 for name in table.column_names)
-    header = " The first line looks like a row, not like a header: add a header line." if looks_like_data else ""
+        several = indicator_columns(table.select(table.column_names[:_MOST_COLUMNS_LOOKED_AT]), other_than=longest)
+        fewest = _fewest_values_column(table, other_than=longest)
+        found = " ".join(map(_quoted, several)) or (_quoted(fewest) if fewest else "NAME")
+        advice.append(f"--label-column {found}")
+        if several:
+            advice.append("(one column of 0 and 1 for each label)")
     return (
-        f"{raw.name} has the columns {listing(table.column_names)}, but {' and '.join(missing)} was expected.{header} "
+        f"{raw.name} has the columns {listing(table.column_names)}, but {' and '.join(missing)} was expected. "
         f"Name them: {' '.join(advice)}"
     )
+
+
+def looks_like_a_text(name: str) -> bool:
+    """Whether the name of a column is longer than people call columns."""
+    return len(name) > 60 or len(name.split()) > 5
+
+
+def _first_line_looks_like_data(table: pa.Table) -> bool:
+    """Whether a name of a column is also a value of it, or like a text."""
+    return any(
+        looks_like_a_text(name)
+        or (_is_string(table.column(name).type) and bool(pc.any(pc.equal(table.column(name), name)).as_py()))
+        for name in table.column_names[:_MOST_COLUMNS_LOOKED_AT]
+    )
+
+
+def columns_without_header(raw: RawTable) -> tuple[str, str] | None:
+    """Text and label of a table of two columns without names, if one has few values and the other longer ones."""
+    if raw.table.num_columns != 2:
+        return None
+    text = _longest_text_column(raw.table, other_than=None)
+    label = _fewest_values_column(raw.table, other_than=text)
+    return None if text is None or label is None else (text, label)
 
 
 def _quoted(name: str) -> str:
@@ -153,7 +191,7 @@ def _quoted(name: str) -> str:
 def _longest_text_column(table: pa.Table, other_than: str | None) -> str | None:
     lengths = {
         name: pc.mean(pc.utf8_length(table.column(name))).as_py() or 0.0
-        for name in table.column_names
+        for name in table.column_names[:_MOST_COLUMNS_LOOKED_AT]
         if name != other_than and _is_string(table.column(name).type)
     }
     return max(lengths, key=lambda name: lengths[name]) if lengths else None
@@ -162,7 +200,7 @@ def _longest_text_column(table: pa.Table, other_than: str | None) -> str | None:
 def _fewest_values_column(table: pa.Table, other_than: str | None) -> str | None:
     counts = {
         name: pc.count_distinct(table.column(name)).as_py()
-        for name in table.column_names
+        for name in table.column_names[:_MOST_COLUMNS_LOOKED_AT]
         if name != other_than and _may_be_labels(table.column(name).type)
     }
     candidates = {name: count for name, count in counts.items() if 1 < count <= max(2, table.num_rows // 4)}

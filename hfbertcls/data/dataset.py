@@ -1,7 +1,7 @@
 """What the data room hands on: a data set of labelled text with its labels, its origin, and what was left out."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,12 +9,24 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbertcls.data.layout import Quoting
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.errors import DatasetError, did_you_mean, listing
 
 
 Task = Literal["single_label", "multi_label", "regression"]
 SPLIT_NAMES = ("train", "validation", "test")
+SPLIT_STEMS = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""The split that a file, folder or part of a data set is by its name."""
 
 
 def _is_integer(name: str) -> bool:
@@ -103,6 +115,14 @@ class TextSplit:
     """Of the source file's bytes, or of the canonical Parquet form of a split that came from the Hub."""
     first_dropped: Mapping[str, str] = field(default_factory=dict)
     """Where the first row stands that was left out, by reason: `"reviews.csv, line 12"`."""
+    rows_sha256: str | None = None
+    """Of rows, texts and labels of the split as it was read, whatever it was read from."""
+    place_of: Callable[[int], str] | None = field(default=None, compare=False, repr=False)
+    """Where a row of the source stands, in words; None where only its number is known."""
+
+    def place(self, row: int) -> str:
+        """Where a row (its position in the source) stands, in words: `"reviews.csv, line 12"`."""
+        return f"row {row:,} of {self.name} (counted from 0)" if self.place_of is None else self.place_of(row)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -157,7 +177,8 @@ class TextSplit:
         own = dropped or {}
         places = self.first_dropped if own else {}
         rows_read = len(positions) + sum(own.values())
-        return TextSplit(name, _taken(self.table, positions), rows_read, own, self.sha256, places)
+        table = _taken(self.table, positions)
+        return replace(self, name=name, table=table, rows_read=rows_read, dropped=own, first_dropped=places)
 
 
 def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
@@ -188,6 +209,12 @@ class TextDataset:
     text_pair_column: str | None = None
     label_separator: str | None = None
     """What stands between the labels of a row in the source, where a cell names several."""
+    quoting: Quoting = "auto"
+    """What the user said of the quotation marks of delimited files."""
+    header: bool = True
+    """Whether the first line of delimited files names the columns."""
+    label_columns: tuple[str, ...] = ()
+    """The columns of 0 and 1 of which each is a label; empty where one column holds the labels."""
     config: str | None = None
     revision: str | None = None
     split_method: str = "as given"
@@ -201,3 +228,9 @@ class TextDataset:
     is_from_hub: bool = False
     slice_column: str | None = None
     """The column by whose values figures are told apart."""
+    whole: "TextDataset | None" = field(default=None, compare=False, repr=False)
+    """The data set as it was read, if splits were cut from it."""
+    cut_splits: Mapping[str, TextSplit] | None = field(default=None, compare=False, repr=False)
+    """The splits that were cut; other `splits` have nothing to do with `whole`."""
+    is_one_table: bool = False
+    """Whether the source has no splits of its own."""

@@ -29,7 +29,8 @@ def read_fasttext(data: bytes, name: str) -> RawTable:
         if not found:
             raise DatasetError(
                 f"{name}, line {number:,}: {shorten(line)} does not begin with {_FASTTEXT_PREFIX!r}. A .txt file is "
-                "read in fastText form, '__label__NAME text'; for other text use CSV with the columns text and label"
+                "read in fastText form, '__label__NAME text'. If each line is a row of fields that are separated by tabs, pass "
+                "--no-header; for other text use CSV with the columns text and label"
             )
         texts.append(rest)
         labels.append(found)

@@ -6,11 +6,14 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.columns import Columns, choose_columns
+from hfbertcls.data.columns import Columns, choose_columns, columns_without_header
 from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
+from hfbertcls.data.hashing import rows_sha256
+from hfbertcls.data.indicators import name_of, with_joined_labels
+from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.reading import infer_task, labels_for_task, read_split
-from hfbertcls.data.sources import Source, open_source
+from hfbertcls.data.sources import Data, Source, open_source
 from hfbertcls.data.splits import complete_splits
 from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 
@@ -20,33 +23,41 @@ MOST_SLICES = 50
 
 
 def load_text_dataset(
-    dataset: str | Source,
+    dataset: Data,
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
     slice_by: str | None = None,
+    quoting: Quoting = "auto",
+    header: bool = True,
     make_splits: bool = True,
     seed: int = 42,
 ) -> TextDataset:
-    """Read labelled text from a file, a folder or the Hub.
+    """Read labelled text from a file, a folder, the Hub, or memory.
 
     Args:
-        dataset (`str` or `Source`): a file (csv, tsv, json, jsonl, parquet, arrow, txt in fastText form; each also gzipped), a
-            folder with train/validation/test files, or a Hub id (`user/name[:config][@revision]`); or what
-            `open_source` made of it.
+        dataset: a path (`str` or `os.PathLike`) of a file (csv, tsv, json, jsonl, parquet, arrow, xlsx, txt in fastText form; each
+            also gzipped), of a folder with train/validation/test files or with a folder for each label; or a Hub id
+            (`user/name[:config][@revision]`). Data in memory: a DataFrame of pandas or polars, a `datasets.Dataset` or
+            `DatasetDict`, a list of dicts, `(texts, labels)`, a mapping of splits to any of these. Or what `open_source` made.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
-            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists).
+            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Several label columns hold 0 or 1 for a
+            label each: multi-label, or single-label if every row has exactly one 1 (this is noted).
         label_separator (`str`, *optional*): what stands between the labels of a row where a cell names several, such as
             `";"`; a blank cell then says "none of the labels".
         task (*optional*): overrides what the labels look like.
         labels (`Sequence[str]`, *optional*): all label names, in the order that their ids shall have.
         split_by (`str`, *optional*): a column; rows with the same value stay in one split when splits are cut.
         slice_by (`str`, *optional*): a column by whose values (at most 50) figures are told apart.
+        quoting (`str`): of csv and tsv files: `standard` takes quotation marks for the ends of a field, `none` for letters of the
+            text; `auto` is `standard`, except for tab-separated files whose quotation marks enclose no field (this is noted).
+        header (`bool`): whether the first line of csv and tsv names the columns; without, they are called `column_1`, `column_2` and
+            so on, and a txt file is read as lines of fields that are separated by tabs.
         make_splits (`bool`): cut the splits that are missing from train. Otherwise what is there stays as it is, and
             a single file is the `test` split.
         seed (`int`): of the cutting.
@@ -55,10 +66,22 @@ def load_text_dataset(
         DatasetError: naming file, line or column, if the data cannot be used as they are.
         ConfigurationError: if an argument names something that is not there.
     """
-    source = dataset if isinstance(dataset, Source) else open_source(dataset)
+    source = open_source(dataset, Layout(quoting, header))
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
+    notes: list[str] = list(source.notes)
+    label_columns = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
+    if len(label_columns) > 1:
+        several = None if task is None else task == "multi_label"
+        tables, note = with_joined_labels(tables, label_columns, several=several)
+        notes.append(note)
+        label_column, labels = name_of(label_columns), labels or label_columns
+    else:
+        label_column = next(iter(label_columns), None)
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
+    if not header and text_column is None and label_column is None and (found := columns_without_header(first)):
+        text_column, label_column = found
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
+    columns = replace(columns, names=tuple(labels or ()), is_one_label=task == "single_label")
     named = {"--split-by": split_by, "--slice-by": slice_by}
     extra = list(dict.fromkeys(column for column in named.values() if column is not None))
     for flag, column in named.items():
@@ -68,23 +91,18 @@ def load_text_dataset(
                 f"Its columns are {listing(first.table.column_names)}"
             )
     splits = {name: read_split(tables[name], name, columns, extra) for name in SPLIT_NAMES if name in tables}
-    notes = source.notes + tuple(note for raw in tables.values() for note in raw.notes)
+    notes += [note for raw in tables.values() for note in raw.notes]
     notes += _unused_separator(tables, columns)
     splits, unlabelled = _without_unlabelled(splits)
     found_task = infer_task(list(splits.values()), task, columns.label)
-    splits = {name: labels_for_task(split, found_task) for name, split in splits.items()}
+    splits = {name: _hashed(labels_for_task(split, found_task)) for name, split in splits.items()}
     if slice_by is not None:
         _check_slices(splits, slice_by, source)
     declared = tuple(labels) if labels else first.class_names.get(columns.label)
     schema = None
     if found_task != "regression":
         schema = replace(_schema(splits, declared, source), several=found_task == "multi_label")
-    method = "as given"
-    if make_splits:
-        if "train" not in splits:
-            raise DatasetError(f"{source.name} has no train split; it has {listing(splits)}. Add a train file")
-        splits, method = complete_splits(splits, seed, split_by)
-    return TextDataset(
+    data = TextDataset(
         splits=splits,
         task=found_task,
         schema=schema,
@@ -93,15 +111,62 @@ def load_text_dataset(
         label_column=columns.label,
         label_separator=columns.label_separator,
         text_pair_column=columns.text_pair,
+        quoting=quoting,
         config=source.config,
         revision=source.revision,
-        split_method=method,
-        split_seed=None if method == "as given" else seed,
-        split_by=split_by,
-        notes=notes + unlabelled,
+        label_columns=label_columns if len(label_columns) > 1 else (),
+        header=header,
+        notes=(*notes, *unlabelled),
         is_from_hub=source.is_from_hub,
         slice_column=slice_by,
+        is_one_table=None in source.tables,
     )
+    return _with_cut_splits(data, seed, split_by) if make_splits else data
+
+
+def data_to_train(dataset: Data, seed: int) -> TextDataset:
+    """Data with all the splits that training needs: what `load_text_dataset` takes, or its result.
+
+    Raises:
+        DatasetError: if they cannot be used as they are.
+    """
+    if not isinstance(dataset, TextDataset):
+        return load_text_dataset(dataset, seed=seed)
+    if {"train", "validation"} <= dataset.splits.keys():
+        return dataset
+    if dataset.is_one_table:
+        only = next(iter(dataset.splits.values()))
+        dataset = replace(dataset, splits={"train": replace(only, name="train")})
+    return _with_cut_splits(dataset, seed, None)
+
+
+def data_to_measure(dataset: Data, split: str | None = None) -> TextDataset:
+    """Data as they stand in their source, whichever way they come in: what `load_text_dataset` takes, or its result.
+
+    Args:
+        dataset: the data. Splits that were cut for training are put together again.
+        split: that is asked for; if it is one that was cut, the cut stays.
+    """
+    if not isinstance(dataset, TextDataset):
+        return load_text_dataset(dataset, make_splits=False)
+    whole = dataset.whole if dataset.splits is dataset.cut_splits else None
+    return dataset if whole is None or (split is not None and split not in whole.splits) else whole
+
+
+def _with_cut_splits(data: TextDataset, seed: int, split_by: str | None) -> TextDataset:
+    if "train" not in data.splits:
+        raise DatasetError(f"{data.source} has no train split; it has {listing(data.splits)}. Add a train file")
+    splits, method = complete_splits(data.splits, seed, split_by)
+    whole = data
+    if data.is_one_table:
+        whole = replace(data, splits={"test": replace(data.splits["train"], name="test")})
+    if method != "as given":
+        data = replace(data, split_seed=seed, split_by=split_by)
+    return replace(data, splits=splits, split_method=method, whole=whole, cut_splits=splits)
+
+
+def _hashed(split: TextSplit) -> TextSplit:
+    return replace(split, rows_sha256=rows_sha256(split.table))
 
 
 def _unused_separator(tables: Mapping[str, RawTable], columns: Columns) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """A table of labelled text as it stands in its source."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -19,7 +19,26 @@ class RawTable:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Column -> the label names that the source itself declares, in the order of their ids (`ClassLabel`)."""
     notes: tuple[str, ...] = ()
+    has_header: bool = False
+    """Whether the names of the columns were read from the first line of a text file."""
+    files: Sequence[str] | None = None
+    """Where each row is a file of its own: their names."""
+    shards: Sequence[tuple[int, "RawTable"]] = ()
+    """Where rows come from several files: the first row of each, and what it was read from."""
 
     def place(self, row: int) -> str:
         """Where a row (0-based) stands, in words: `"reviews.csv, line 12"`."""
-        return f"{self.name}, line {self.lines[row]:,}" if self.lines is not None else f"{self.name}, row {row:,}"
+        if self.files is not None:
+            return self.files[row]
+        if self.shards:
+            first, shard = next(part for part in reversed(self.shards) if part[0] <= row)
+            return shard.place(row - first)
+        return (
+            f"{self.name}, line {self.lines[row]:,}"
+            if self.lines is not None
+            else f"{self.name}, row {row:,} (counted from 0)"
+        )
+
+    def without_rows(self) -> "RawTable":
+        """What `place` needs, and no more."""
+        return replace(self, table=self.table.schema.empty_table())

@@ -1,6 +1,6 @@
 """From a table as it stands to a split: texts and labels checked, unusable rows counted, nothing re-typed silently."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns
 from hfbertcls.data.dataset import Task, TextSplit
+from hfbertcls.data.labels import read_labels
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
@@ -36,9 +37,7 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
     arrays = {"text": _text(raw, columns.text)}
     if columns.text_pair:
         arrays["text_pair"] = _text(raw, columns.text_pair)
-    arrays["label"] = _label(raw, columns.label)
-    if columns.label_separator is not None:
-        arrays["label"] = _separated(arrays["label"], columns, raw)
+    arrays["label"] = read_labels(raw, columns)
     taken = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label}
     for column in extra_columns:
         if (column in arrays or column == "row") and taken.get(column) != column:
@@ -54,7 +53,7 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
             )
     kept, dropped, first = _usable_rows(pa.table(arrays))
     places = {reason: raw.place(row) for reason, row in first.items()}
-    return TextSplit(name, kept, raw.table.num_rows, dropped, raw.sha256, places)
+    return TextSplit(name, kept, raw.table.num_rows, dropped, raw.sha256, places, place_of=raw.without_rows().place)
 
 
 def _usable_rows(table: pa.Table) -> tuple[pa.Table, dict[str, int], dict[str, int]]:
@@ -110,113 +109,6 @@ def _has_label(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(values.type):
         return pc.invert(pc.is_nan(pc.fill_null(values, float("nan"))))
     return not_blank(values)
-
-
-def _label(raw: RawTable, column: str) -> pa.ChunkedArray:
-    values = raw.table.column(column)
-    kind = values.type
-    names = raw.class_names.get(column)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        lists = values.to_pylist()
-        broken = next((row for row, found in enumerate(lists) if found is not None and None in found), None)
-        if broken is not None:
-            raise DatasetError(
-                f"{raw.place(broken)}: the list of labels in {column!r} holds a null. Remove it from the list"
-            )
-        _require_names(raw, column, lists)
-        return _label_sets([None if found is None else map(_label_text, found) for found in lists])
-    if pa.types.is_integer(kind):
-        if names is None:
-            return values.cast(pa.string())
-        return _class_names(raw, column, names)
-    if pa.types.is_boolean(kind):
-        return values.cast(pa.string())
-    if pa.types.is_floating(kind):
-        return _numbers(raw, column)
-    if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return values.cast(pa.string())
-    raise DatasetError(
-        f"the column {column!r} of {raw.name} holds {shorten(str(kind), 60)}, but labels (texts, numbers or lists of them) were "
-        "expected. Name the column of the labels with --label-column"
-    )
-
-
-def _require_names(raw: RawTable, column: str, lists: Sequence[list[object] | None]) -> None:
-    """Refuse lists that hold something else than the names of a row's labels."""
-    if pa.types.is_nested(raw.table.column(column).type.value_type):
-        raise DatasetError(
-            f"the column {column!r} of {raw.name} holds lists in lists, but one list of labels for each row was expected. "
-            "Flatten it"
-        )
-    blank = next((row for row, found in enumerate(lists) if any(not str(name).strip() for name in found or ())), None)
-    if blank is not None:
-        raise DatasetError(
-            f"{raw.place(blank)}: the list of labels in {column!r} holds a blank one. Name it, or remove it from the list"
-        )
-    sizes = {len(found) for found in lists if found is not None}
-    values = {value for found in lists for value in found or ()}
-    if len(sizes) == 1 and min(sizes) > 1 and values == {0, 1}:
-        raise DatasetError(
-            f"the lists in {column!r} of {raw.name} look like one 0 or 1 for each of {min(sizes)} labels, but the names of a row's "
-            'labels were expected, such as ["delivery", "quality"]. Write the names of those labels that have a 1'
-        )
-
-
-def _label_sets(lists: Sequence[Iterable[str] | None]) -> pa.ChunkedArray:
-    """Lists of labels; one that a row names twice is named once."""
-    return pa.chunked_array(
-        [pa.array([None if found is None else list(dict.fromkeys(found)) for found in lists], pa.list_(pa.string()))]
-    )
-
-
-def _separated(labels: pa.ChunkedArray, columns: Columns, raw: RawTable) -> pa.ChunkedArray:
-    """Cells such as `delivery; quality` as lists; a blank cell says "none of the labels"."""
-    if not pa.types.is_string(labels.type):
-        raise DatasetError(
-            f"the column {columns.label!r} of {raw.name} holds {shorten(str(labels.type), 60)}, which --label-separator cannot "
-            "separate. Leave it out"
-        )
-    names = [None if cell is None else cell.split(columns.label_separator) for cell in labels.to_pylist()]
-    return _label_sets([None if cells is None else filter(None, map(str.strip, cells)) for cells in names])
-
-
-def _label_text(value: object) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
-
-
-def _class_names(raw: RawTable, column: str, names: Sequence[str]) -> pa.ChunkedArray:
-    """Declared labels for their numbers; -1 is the datasets library's mark for "no label"."""
-    values = raw.table.column(column).cast(pa.int64())
-    no_label = pc.equal(values, -1)
-    unknown = pc.invert(
-        pc.fill_null(pc.or_(no_label, pc.and_(pc.greater_equal(values, 0), pc.less(values, len(names)))), True)
-    )
-    row = pc.index(unknown, True).as_py()
-    if row >= 0:
-        raise DatasetError(
-            f"{raw.place(row)}: the label {values[row].as_py()} in {column!r} is none of the {len(names)} declared ones "
-            f"({listing(names, 4)}), which are numbered from 0. Correct it"
-        )
-    numbers = pc.if_else(no_label, None, values)
-    return pc.take(pa.array(names, pa.string()), numbers)
-
-
-def _numbers(raw: RawTable, column: str) -> pa.ChunkedArray:
-    """Decimal numbers as double precision, with the digits that a shorter format shows (0.1 stays 0.1)."""
-    values = raw.table.column(column)
-    infinite = np.flatnonzero(np.isinf(values.to_numpy(zero_copy_only=False).astype(np.float64)))
-    if len(infinite):
-        raise DatasetError(
-            f"{raw.place(int(infinite[0]))}: the label in {column!r} is infinite. Correct or remove the row"
-        )
-    if pa.types.is_float64(values.type):
-        return values
-    shown = [
-        None if value is None else float(str(kind(value)))
-        for kind in [values.type.to_pandas_dtype()]
-        for value in values.to_pylist()
-    ]
-    return pa.chunked_array([pa.array(shown, pa.float64())])
 
 
 def infer_task(splits: Sequence[TextSplit], requested: Task | None, label_column: str) -> Task:

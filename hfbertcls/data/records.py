@@ -4,12 +4,14 @@ import io
 import itertools
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from hfbertcls.data.encodings import Opened, decode, find_encoding
+from hfbertcls.data.expansion import refuse_many_columns
 from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
@@ -27,7 +29,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
+        twice = next(key for key, count in Counter(keys).items() if count > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
     return values
 
 
@@ -48,7 +51,7 @@ def read_json(data: bytes, name: str) -> RawTable:
         found = list(json_lines(text.split("\n"), name))
         numbers = [number for number, _ in found]
         return RawTable(
-            _table_of_records([record for _, record in found], name, numbers), name, "", numbers, notes=notes
+            table_of_records([record for _, record in found], name, numbers), name, "", numbers, notes=notes
         )
     try:
         records = parse_json(text)
@@ -58,7 +61,7 @@ def read_json(data: bytes, name: str) -> RawTable:
         raise DatasetError(
             f"{name} is nested too deeply. Expected objects such as {{'text': ..., 'label': ...}}"
         ) from err
-    return RawTable(_table_of_records(records, name, None), name, "", notes=notes)
+    return RawTable(table_of_records(records, name, None), name, "", notes=notes)
 
 
 def _refuse_one_object(text: str, name: str) -> None:
@@ -90,14 +93,17 @@ def read_jsonl(opened: Opened, name: str) -> RawTable:
 
     numbers = array("q")
     kinds: dict[str, set[type]] = {}
+    values = 0
     for number, record in records():
         numbers.append(number)
+        values += len(record)
         for key, value in record.items():
             kinds.setdefault(key, set()).add(type(value))
+    _refuse_keys_of_their_own(len(kinds), values, len(numbers), name)
     schema = _schema_of_plain_values(kinds)
     table = None if schema is None else _table_in_parts((record for _, record in records()), schema)
     if table is None:  # (lists, or values of which one does not fit and must be named)
-        table = _table_of_records([record for _, record in records()], name, numbers)
+        table = table_of_records([record for _, record in records()], name, numbers)
     return RawTable(table, name, "", numbers, notes=notes)
 
 
@@ -170,13 +176,21 @@ def _column_of_type(values: list[Any], kind: pa.DataType) -> pa.Array | None:
 _MISFITS = (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError)
 
 
-def _table_of_records(records: list[Any], name: str, lines: Sequence[int] | None) -> pa.Table:
+def table_of_records(records: list[Any], name: str, lines: Sequence[int] | None) -> pa.Table:
+    """A table of objects: a column for each key, null where an object has none.
+
+    Raises:
+        DatasetError: naming the record that is no object, or whose value does not fit.
+    """
     if not records:
         raise DatasetError(f"{name} holds no record. Expected objects such as {{'text': ..., 'label': ...}}")
     columns: dict[str, list[Any]] = {}
     for index, record in enumerate(records):
         if not isinstance(record, dict):
             raise DatasetError(f"{name}, record {index:,}: {_no_object(record)}")
+    keys = {key for record in records for key in record}
+    _refuse_keys_of_their_own(len(keys), sum(map(len, records)), len(records), name)
+    for index, record in enumerate(records):
         for key in record:
             if _has_half_letters(key):
                 place = f"line {lines[index]:,}" if lines else f"record {index:,}"
@@ -215,6 +229,19 @@ def _first_misfit(values: list[Any]) -> tuple[int, str]:
         if isinstance(value, int) and value not in _INTEGERS:
             return index, f"is a number too large for 64 bits ({shorten(str(value), 40)}); put it in quotes"
     return 0, "or of a later record is nested in another way than the others"
+
+
+_MANY_KEYS = 1_000
+
+
+def _refuse_keys_of_their_own(keys: int, values: int, records: int, name: str) -> None:
+    """Refuse records that have hardly a key in common: a table of them would be large and empty."""
+    refuse_many_columns(keys, name)
+    if keys > _MANY_KEYS and values < 0.1 * keys * records:
+        raise DatasetError(
+            f"{name} has {keys:,} different keys, but a record has {values / records:,.1f} of them on average. Expected the same "
+            "few keys in each, such as {'text': ..., 'label': ...}"
+        )
 
 
 def _has_half_letters(text: str) -> bool:

@@ -1,32 +1,26 @@
 """What `--dataset` may name: a file, a folder of files, or a data set on the Hub."""
 
 import hashlib
-import io
 import itertools
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from hfbertcls.data.dataset import SPLIT_STEMS
+from hfbertcls.data.hashing import parquet_sha256
+from hfbertcls.data.label_folders import has_label_folders, read_label_folders
+from hfbertcls.data.layout import AS_SEEN, Layout
+from hfbertcls.data.memory import name_of, tables_in_memory
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
-from hfbertcls.errors import DatasetError, did_you_mean, listing, shorten
+from hfbertcls.errors import DatasetError, MissingAssetError, did_you_mean, listing, shorten
 
 
-_SPLIT_STEMS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?(?:@(?P<revision>[\w./-]+))?")
 
@@ -43,25 +37,40 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def open_source(dataset: str) -> Source:
-    """Read everything that `dataset` names.
+Data = Any
+"""What data may be given as: see `open_source`."""
+
+
+def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
+    """Read everything that `dataset` names, or holds.
 
     Args:
-        dataset (`str`): a file, a folder with one file for each split, or a Hub id (`user/name`, `user/name:config`,
-            either with `@revision`).
+        dataset: a file, a folder with one file for each split or one folder for each label (`str` or `os.PathLike`), or a Hub id
+            (`user/name`, `user/name:config`, either with `@revision`). Or data in memory: a DataFrame of pandas or polars, a
+            `datasets.Dataset` or `DatasetDict`, an Arrow table, a list of dicts, `(texts, labels)`, a dict of columns, or a
+            mapping of splits to any of these. Or a `Source`, which is returned.
+        layout (`Layout`): what the user says of delimited files.
 
     Raises:
         DatasetError: if there is no such thing, or it cannot be read.
     """
+    if isinstance(dataset, Source):
+        return dataset
+    if not isinstance(dataset, str | os.PathLike):
+        tables, notes = tables_in_memory(dataset)
+        return Source(name_of(dataset), tables, notes=notes)
+    is_path, dataset = not isinstance(dataset, str), os.fspath(dataset)
     if not dataset.strip():
         raise DatasetError("--dataset is empty. Expected a file, a folder or a Hub id such as 'user/name'")
     try:
         path = Path(dataset).expanduser()
         if path.is_dir():
-            return _open_folder(path)
+            return _open_folder(path, layout)
         if path.is_file():
-            return Source(path.name, {None: read_table(path)})
+            return Source(path.name, {None: read_table(path, layout)})
         is_special = path.is_symlink() or path.exists()
+    except MissingAssetError:  # (is an OSError, too)
+        raise
     except (OSError, RuntimeError) as err:
         raise DatasetError(f"--dataset {shorten(Path(dataset).name)} cannot be read: {_reason(err)}") from err
     if is_special:
@@ -69,7 +78,7 @@ def open_source(dataset: str) -> Source:
             f"{path.name!r} is neither a file nor a folder (a broken link, a pipe or a device). Name a file"
         )
     match = _HUB_ID.fullmatch(dataset)
-    if match is None or is_table_file(path) or dataset.startswith((".", "/", "~")):
+    if match is None or is_path or is_table_file(path) or dataset.startswith((".", "/", "~")):
         neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DatasetError(
             f"there is no file or folder {path.name!r}{did_you_mean(path.name, neighbours)} "
@@ -79,7 +88,18 @@ def open_source(dataset: str) -> Source:
     return _open_hub(match["id"], match["config"], match["revision"])
 
 
-def _open_folder(folder: Path) -> Source:
+def source_name(dataset: Data) -> str:
+    """The name of what was given, for reports and messages: of a path the base name, a Hub id as it is."""
+    if isinstance(dataset, Source):
+        return dataset.name
+    if not isinstance(dataset, str | os.PathLike):
+        return name_of(dataset)
+    words = os.fspath(dataset)
+    is_hub_id = isinstance(dataset, str) and words.count("/") == 1 and not words.startswith((".", "/", "~"))
+    return words if is_hub_id else words.rpartition("/")[2]
+
+
+def _open_folder(folder: Path, layout: Layout) -> Source:
     if (folder / "dataset_dict.json").is_file():
         return _open_saved(folder)
     files: dict[str, list[Path]] = {}
@@ -90,11 +110,13 @@ def _open_folder(folder: Path) -> Source:
             files.setdefault(split, []).append(path)
         else:
             unread.append(path)
+    if not files and (texts := _label_folders(folder)):
+        return Source(folder.name, texts)
     if not files:
         raise DatasetError(
             f"the folder {folder.name!r} has no file called train, validation or test with a known ending "
-            f"(csv, tsv, json, jsonl, parquet, arrow, txt); it holds {listing(path.name for path in unread) or 'nothing'}. "
-            "Rename the files, or name one file"
+            f"(csv, tsv, json, jsonl, parquet, arrow, xlsx, txt); it holds {listing(path.name for path in unread) or 'nothing'}. "
+            "Rename the files, name one file, or put the texts of each label into a folder of its name"
         )
     for path in unread:
         if (split := _split_of(path)) is not None and split not in files:
@@ -103,26 +125,44 @@ def _open_folder(folder: Path) -> Source:
                 f"({'a folder' if path.is_dir() else 'its ending, or a broken link'}). Convert it to CSV or Parquet, or "
                 "move it away if it is not to be used"
             )
-    tables: dict[str | None, RawTable] = {split: _read_shards(split, paths) for split, paths in files.items()}
+    tables: dict[str | None, RawTable] = {split: _read_shards(split, paths, layout) for split, paths in files.items()}
     ignored = [path.name for path in unread if is_table_file(path) or _split_of(path) is not None]
     notes = (f"not read: {listing(ignored)}",) if ignored else ()
     return Source(folder.name, tables, notes=notes)
 
 
+def _label_folders(folder: Path) -> dict[str | None, RawTable]:
+    """The splits of a folder with a folder for each label; without splits one under the name `None`; empty if it is none."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and (split := _split_of(path)) is not None and has_label_folders(path):
+            found.setdefault(split, []).append(path)
+    for split, paths in found.items():
+        if len(paths) > 1:
+            raise DatasetError(
+                f"several folders could be the {split} split: {listing(path.name for path in paths)}. Keep one of them"
+            )
+    if found:
+        return {split: read_label_folders(paths[0]) for split, paths in found.items()}
+    return {None: read_label_folders(folder)} if has_label_folders(folder) else {}
+
+
 def _split_of(path: Path) -> str | None:
     """The split that a file holds by its name."""
-    return _SPLIT_STEMS.get(_SHARD.sub("", path.name.split(".")[0]).lower())
+    return SPLIT_STEMS.get(_SHARD.sub("", path.name.split(".")[0]).lower())
 
 
-def _read_shards(split: str, paths: list[Path]) -> RawTable:
+def _read_shards(split: str, paths: list[Path], layout: Layout) -> RawTable:
     _require_all_shards(split, paths)
     if len(paths) == 1:
-        return read_table(paths[0])
-    first = read_table(paths[0])
+        return read_table(paths[0], layout)
+    first = read_table(paths[0], layout)
     written = TableWriter(first.table.schema)
     digest = hashlib.sha256()
     notes: list[str] = []
-    for shard in itertools.chain([first], map(read_table, paths[1:])):
+    shards: list[tuple[int, RawTable]] = []
+    rows = 0
+    for shard in itertools.chain([first], (read_table(path, layout) for path in paths[1:])):
         if shard.class_names != first.class_names:
             raise DatasetError(
                 f"the shards of the {split} split declare different labels, or in another order. Write them again"
@@ -137,8 +177,12 @@ def _read_shards(split: str, paths: list[Path]) -> RawTable:
             written.write(part)
         digest.update(shard.sha256.encode())
         notes += shard.notes
+        shards.append((rows, shard.without_rows()))
+        rows += shard.table.num_rows
     name = f"{split} ({len(paths)} shards)"
-    return RawTable(written.table(), name, digest.hexdigest(), class_names=first.class_names, notes=tuple(notes))
+    return replace(
+        first, table=written.table(), name=name, sha256=digest.hexdigest(), notes=tuple(notes), shards=shards
+    )
 
 
 def _require_all_shards(split: str, paths: list[Path]) -> None:
@@ -182,6 +226,14 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
     try:
         resolved = _resolve_revision(dataset_id, revision)
         splits = datasets.load_dataset(dataset_id, config, revision=resolved)
+    except RuntimeError as err:
+        if "scripts are no longer supported" not in str(err):  # (the words of datasets 5, which has no class for it)
+            raise
+        raise DatasetError(
+            f"the data set {dataset_id!r} is a script ({_first_line(err).rpartition(' ')[2]}), and scripts from the Hub are not run. "
+            "Use a copy of it in Parquet: another data set of that name on the Hub, or the branch 'refs/convert/parquet' "
+            f"({dataset_id}@refs/convert/parquet)"
+        ) from err
     except (OSError, ValueError, HfHubHTTPError, datasets.exceptions.DatasetsError) as err:
         raise DatasetError(
             f"the data set {dataset_id!r}{f' (config {config!r})' if config else ''} cannot be loaded from the Hub: "
@@ -215,44 +267,21 @@ def _tables_of(splits: Any) -> tuple[dict[str | None, RawTable], tuple[str, ...]
 
     tables: dict[str | None, RawTable] = {}
     for name, split in splits.items():
-        if name not in _SPLIT_STEMS:
+        if name not in SPLIT_STEMS:
             continue
         classes = {
             column: tuple(feature.names)
             for column, feature in split.features.items()
             if isinstance(feature, datasets.ClassLabel)
         }
-        if _SPLIT_STEMS[name] in tables:
-            same = [other for other in splits if _SPLIT_STEMS.get(other) == _SPLIT_STEMS[name]]
+        if SPLIT_STEMS[name] in tables:
+            same = [other for other in splits if SPLIT_STEMS.get(other) == SPLIT_STEMS[name]]
             raise DatasetError(
-                f"several splits could be the {_SPLIT_STEMS[name]} split: {listing(same)}. Keep one of them"
+                f"several splits could be the {SPLIT_STEMS[name]} split: {listing(same)}. Keep one of them"
             )
         table = split.with_format("arrow")[:]
-        tables[_SPLIT_STEMS[name]] = RawTable(table, name, _parquet_sha256(table), class_names=classes)
+        tables[SPLIT_STEMS[name]] = RawTable(table, name, parquet_sha256(table), class_names=classes)
     if not tables:
         raise DatasetError(f"the data set has the splits {listing(splits)}, but none is called train or test")
-    ignored = [name for name in splits if name not in _SPLIT_STEMS]
+    ignored = [name for name in splits if name not in SPLIT_STEMS]
     return tables, (f"splits that are not used: {listing(ignored)}",) if ignored else ()
-
-
-def _parquet_sha256(table: pa.Table) -> str:
-    """Hash of the canonical Parquet form: no compression, no metadata, one row group for 65,536 rows."""
-    sink = _Hashed()
-    with pa.PythonFile(sink, mode="w") as file:
-        pq.write_table(table.replace_schema_metadata(None), file, compression="none", row_group_size=65_536)
-    return sink.digest.hexdigest()
-
-
-class _Hashed(io.RawIOBase):
-    """A file that is never written: only its hash is kept."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.digest = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.digest.update(data)
-        return len(data)

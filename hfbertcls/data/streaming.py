@@ -15,13 +15,17 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbertcls.data.columnar import parquet_parts, refuse_stated_bomb
+from hfbertcls.data.columns import looks_like_a_text
 from hfbertcls.data.delimited import (
-    delimited_records,
-    refuse_double_names,
+    COMMAS,
+    Form,
+    find_form,
+    header_and_rows,
     refuse_other_width,
-    separator_of,
 )
 from hfbertcls.data.encodings import find_encoding
+from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.records import json_lines
 from hfbertcls.data.tables import BYTES_OF_HEAD, open_stored, refuse_wrong_content, suffix_of
 from hfbertcls.errors import DatasetError, listing, shorten
@@ -31,7 +35,7 @@ ROWS_PER_CHUNK = 4_096
 _LETTERS_PER_CHUNK = 8_000_000
 _GUESSED_UP_TO = 1 << 28
 """Bytes up to which a file that is not UTF-8 is read whole to tell what else it may be."""
-_PROMISED = {".csv": ",", ".tsv": "\t"}
+_PROMISED = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -46,8 +50,9 @@ class TextFile:
         rows: how many there are.
         sha256: of the file's bytes.
         encoding: of a text file.
-        separator: of a delimited file.
+        form: of a delimited file.
         notes: what had to be guessed.
+        layout: what the user says of a delimited file.
     """
 
     path: Path
@@ -56,8 +61,9 @@ class TextFile:
     rows: int = 0
     sha256: str = ""
     encoding: str = "utf-8"
-    separator: str = ","
+    form: Form = COMMAS
     notes: tuple[str, ...] = ()
+    layout: Layout = AS_SEEN
 
 
 @dataclass(frozen=True)
@@ -77,20 +83,31 @@ class Chunk:
     kept: pa.Table
 
 
-def survey(path: Path) -> TextFile:
+def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
     """Read a file once from end to end, and learn what must be known to read it in parts.
+
+    Args:
+        path: where it is.
+        layout: what the user says of a delimited file.
 
     Raises:
         DatasetError: if it cannot be read, or any row of it cannot; naming the line.
     """
     suffix = suffix_of(path)
-    if suffix not in FORMATS or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
+    if suffix == ".txt" and layout.header:
+        raise DatasetError(
+            f"{path.name} has the ending .txt. Pass --no-header to read each of its lines as a text, or as fields that are "
+            "separated by tabs"
+        )
+    if suffix not in (*FORMATS, ".txt") or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
         raise DatasetError(
             f"{path.name} has an ending that cannot be read in parts. Expected {', '.join(FORMATS)} (but for Parquet also as .gz)"
         )
     try:
+        with open_stored(path):
+            pass  # (refuses a pipe before it is waited for)
         with path.open("rb") as stored:
-            file = TextFile(path, suffix, sha256=hashlib.file_digest(stored, "sha256").hexdigest())
+            file = TextFile(path, suffix, sha256=hashlib.file_digest(stored, "sha256").hexdigest(), layout=layout)
         if suffix == ".parquet":
             return _survey_parquet(file)
         opened = partial(open_stored, path)
@@ -100,7 +117,8 @@ def survey(path: Path) -> TextFile:
         encoding, notes = find_encoding(opened, path.name, _GUESSED_UP_TO)
         file = replace(file, encoding=encoding, notes=notes)
         if suffix in _PROMISED:
-            file = replace(file, separator=separator_of(opened, path.name, encoding, _PROMISED[suffix]))
+            form = find_form(opened, path.name, encoding, _PROMISED[suffix], layout, others=suffix != ".txt")
+            file = replace(file, form=form, notes=(*notes, *form.notes))
         columns: dict[str, None] = {}
         rows = 0
         for record in _records(file):
@@ -126,9 +144,8 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
     number = first_row = 0
     if file.suffix == ".parquet":
         wanted = list(dict.fromkeys([text_column, *kept]))
-        with pq.ParquetFile(file.path) as source:
-            for batch in source.iter_batches(ROWS_PER_CHUNK, columns=wanted):
-                table = pa.Table.from_batches([batch])
+        with file.path.open("rb") as source:
+            for table in parquet_parts(source, file.path.name, ROWS_PER_CHUNK, wanted):
                 yield Chunk(number, first_row, table.column(text_column).to_pylist(), table.select(kept))
                 number, first_row = number + 1, first_row + len(table)
         return
@@ -160,6 +177,7 @@ def _survey_parquet(file: TextFile) -> TextFile:
     try:
         with pq.ParquetFile(file.path) as source:
             schema, rows = source.schema_arrow, source.metadata.num_rows
+            refuse_stated_bomb(source.metadata, file.path.stat().st_size, file.path.name)
     except (pa.ArrowException, OSError) as err:
         raise DatasetError(
             f"{file.path.name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again"
@@ -177,11 +195,9 @@ def _records(file: TextFile) -> Iterator[dict[str, Any]]:
         limit = csv.field_size_limit(2**31 - 1)  # a text may be longer than the 131,072 characters that csv allows
         try:
             with io.TextIOWrapper(stream, file.encoding, newline="") as lines:
-                records = delimited_records(lines, name, file.separator)
-                _, header = next(records)
-                refuse_double_names(header, name)
+                header, records = header_and_rows(lines, name, file.form, file.layout)
                 for line, fields in records:
-                    refuse_other_width(fields, header, f"{name}, line {line:,}", file.separator)
+                    refuse_other_width(fields, header, f"{name}, line {line:,}", file.form)
                     yield dict(zip(header, fields, strict=True))
         finally:
             csv.field_size_limit(limit)
@@ -205,6 +221,11 @@ def text_column_of(file: TextFile, requested: str | None) -> str:
         if wanted in alike or len(alike) == 1:
             return wanted if wanted in alike else alike[0]
     if len(file.columns) == 1:
+        if file.suffix in _PROMISED and file.layout.header and looks_like_a_text(file.columns[0]):
+            raise DatasetError(
+                f"the first line of {file.path.name} ({shorten(file.columns[0])}) looks like a text, not like a header. Pass "
+                "--no-header if it is one, or name the column with --text-column"
+            )
         return file.columns[0]
     raise DatasetError(
         f"{file.path.name} has the columns {listing(file.columns)}, but a text column ('text') was expected. "

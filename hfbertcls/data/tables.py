@@ -2,50 +2,95 @@
 
 import gzip
 import hashlib
+import io
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from hfbertcls.data.columnar import read_arrow, read_parquet
 from hfbertcls.data.delimited import read_delimited
 from hfbertcls.data.encodings import Opened
+from hfbertcls.data.excel import read_excel
+from hfbertcls.data.expansion import refuse_bomb
 from hfbertcls.data.fasttext import read_fasttext
+from hfbertcls.data.layout import AS_SEEN, Layout
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.records import read_json, read_jsonl
-from hfbertcls.errors import DatasetError
+from hfbertcls.errors import DatasetError, MissingAssetError
 
 
 BYTES_OF_HEAD = 1 << 16
-_Reader = Callable[[Opened, str], RawTable]
+_Reader = Callable[[Opened, str, Layout], RawTable]
 
 
-def read_table(path: Path) -> RawTable:
-    """Read one file of labelled text: csv, tsv, json, jsonl, parquet, arrow or fastText txt, each also gzipped.
+def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
+    """Read one file of labelled text: csv, tsv, json, jsonl, parquet, arrow, xlsx or fastText txt, each also gzipped.
+
+    Args:
+        path: where it is.
+        layout: what the user says of a delimited file.
 
     Raises:
         DatasetError: if the file cannot be read, or its content is not what its ending promises.
+        MissingAssetError: if a package is missing that reads it.
     """
     suffix, reader = _reader_for(path)
     opened = partial(open_stored, path)
     try:
+        with open_stored(path):
+            pass  # (refuses a pipe before it is waited for)
         with path.open("rb") as stored:
             digest = hashlib.file_digest(stored, "sha256").hexdigest()
         with opened() as stream:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
-        raw = reader(opened, path.name)
+        raw = reader(opened, path.name, layout)
+    except MissingAssetError:  # (is an OSError, too)
+        raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
     except OSError as err:
         raise DatasetError(f"{path.name} cannot be read: {err.strerror}") from err
-    return RawTable(raw.table, path.name, digest, raw.lines, raw.class_names, raw.notes)
+    return replace(raw, name=path.name, sha256=digest)
 
 
 def open_stored(path: Path) -> BinaryIO:
-    """The bytes of a file, unpacked if its ending says that it is gzipped."""
-    return cast(BinaryIO, gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb"))
+    """The bytes of a file, unpacked if its ending says that it is gzipped.
+
+    Raises:
+        DatasetError: if it is no file; while it is read, if it unpacks to far more than any text does.
+    """
+    if path.exists() and not path.is_file():
+        raise DatasetError(f"{path.name} is not a file (a folder, a pipe or a device). Name a file")
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    return cast(BinaryIO, io.BufferedReader(_Unpacked(path), BYTES_OF_HEAD))
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes of a gzip file, as many as a text of its size can have."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._name, self._size = path.name, path.stat().st_size
+        self._stream = gzip.open(path, "rb")  # noqa: SIM115  (closed by `close`)
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stream.readinto(buffer)
+        self._count += count
+        refuse_bomb(self._count, self._size, self._name)
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def is_table_file(path: Path) -> bool:
@@ -64,7 +109,7 @@ def suffix_of(path: Path) -> str:
 def _reader_for(path: Path) -> tuple[str, _Reader]:
     suffix = suffix_of(path)
     if suffix not in _READERS:
-        hint = "Save the sheet as CSV" if suffix in {".xlsx", ".xls", ".ods"} else "Unpack or convert the file"
+        hint = "Save the sheet as .xlsx or CSV" if suffix in {".xls", ".ods"} else "Unpack or convert the file"
         raise DatasetError(
             f"{path.name} has the ending {path.suffix or 'of no format'!r}, which is not one of "
             f"{', '.join(sorted(_READERS))} (each also as .gz). {hint}"
@@ -75,7 +120,7 @@ def _reader_for(path: Path) -> tuple[str, _Reader]:
 _MAGIC: tuple[tuple[bytes, set[str], str, str | None], ...] = (
     (b"PAR1", {".parquet"}, "a Parquet file", ".parquet"),
     (b"ARROW1", {".arrow"}, "an Arrow file", ".arrow"),
-    (b"PK\x03\x04", set(), "a ZIP archive or a spreadsheet", None),
+    (b"PK\x03\x04", {".xlsx"}, "a ZIP archive or a spreadsheet", None),
     (b"\x1f\x8b", set(), "a gzip file", ".gz"),
     (b"\x28\xb5\x2f\xfd", set(), "a Zstandard file", None),
     (b"\xd0\xcf\x11\xe0", set(), "an old Office file (such as .xls)", None),
@@ -114,27 +159,41 @@ def refuse_wrong_content(data: bytes, name: str, suffix: str) -> None:
 
 
 def _delimited(separator: str) -> _Reader:
-    def read(opened: Opened, name: str) -> RawTable:
-        text = read_delimited(opened, name, separator)
-        return RawTable(text.table, name, "", text.lines, notes=text.notes)
+    def read(opened: Opened, name: str, layout: Layout) -> RawTable:
+        text = read_delimited(opened, name, separator, layout)
+        return RawTable(text.table, name, "", text.lines, notes=text.notes, has_header=layout.header)
 
     return read
 
 
+def _lines(opened: Opened, name: str, layout: Layout) -> RawTable:
+    """A .txt file: in fastText form, or without a header one row a line."""
+    if not layout.header:
+        text = read_delimited(opened, name, "\t", layout, others=False)
+        return RawTable(text.table, name, "", text.lines, notes=text.notes)
+    with opened() as stream:
+        return read_fasttext(stream.read(), name)
+
+
 def _whole(read: Callable[[bytes, str], RawTable]) -> _Reader:
-    def read_whole(opened: Opened, name: str) -> RawTable:
+    def read_whole(opened: Opened, name: str, _: Layout) -> RawTable:
         with opened() as stream:
             return read(stream.read(), name)
 
     return read_whole
 
 
+def _opened(read: Callable[[Opened, str], RawTable]) -> _Reader:
+    return lambda opened, name, _: read(opened, name)
+
+
 _READERS: dict[str, _Reader] = {
     ".arrow": _whole(read_arrow),
     ".csv": _delimited(","),
     ".json": _whole(read_json),
-    ".jsonl": read_jsonl,
-    ".parquet": read_parquet,
+    ".jsonl": _opened(read_jsonl),
+    ".parquet": _opened(read_parquet),
     ".tsv": _delimited("\t"),
-    ".txt": _whole(read_fasttext),
+    ".txt": _lines,
+    ".xlsx": _opened(read_excel),
 }

@@ -8,8 +8,9 @@ from typing import Any
 from hfbertcls.data.checks import refusals, similar_labels, unseen_labels
 from hfbertcls.data.dataset import Task, TextDataset
 from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.data.sources import Source, open_source
+from hfbertcls.data.sources import Data, open_source, source_name
 from hfbertcls.diagnosis.findings import Finding
 from hfbertcls.diagnosis.giveaways import giveaways
 from hfbertcls.diagnosis.labels import label_findings
@@ -76,24 +77,26 @@ class Diagnosis:
 
 
 def diagnose(
-    dataset: str | Source,
+    dataset: Data,
     model: ModelSource | None = None,
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
     task: Task | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
+    quoting: Quoting = "auto",
+    header: bool = True,
     max_length: int | None = None,
     seed: int = 42,
 ) -> Diagnosis:
     """Read a data set as `train` would and examine it; what makes it unreadable is a finding too.
 
     Args:
-        dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by` and
-            `seed`.
+        dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by`,
+            `quoting`, `header` and `seed`.
         model: whose tokenizer counts tokens; None estimates them.
         max_length: in tokens; None takes the model's limit, at most 512.
 
@@ -108,11 +111,11 @@ def diagnose(
     reading: dict[str, Any] = {
         "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column,
         "label_separator": label_separator, "task": task, "labels": labels,
+        "header": header,
     }  # fmt: skip
     refused: list[Finding] = []
-    source_name = dataset.name if isinstance(dataset, Source) else _public_name(dataset)
     try:
-        source = dataset if isinstance(dataset, Source) else open_source(dataset)
+        source = open_source(dataset, Layout(quoting, header))
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:
@@ -122,7 +125,7 @@ def diagnose(
             )  # (what cannot be cut can be examined whole)
     except DatasetError as err:
         refused = refused or [Finding("unusable", "refuses", str(err))]
-        return Diagnosis(source_name, findings=tuple(refused))
+        return Diagnosis(source_name(dataset), findings=tuple(refused))
     if "train" not in data.splits:
         only = next(iter(data.splits.values()))
         data = replace(data, splits={"train": replace(only, name="train")})
@@ -253,10 +256,3 @@ def _left_out(data: TextDataset) -> Iterator[Finding]:
 
 def _gravest_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity)))
-
-
-def _public_name(dataset: str) -> str:
-    """The base name of a path; a Hub id as it is."""
-    return (
-        dataset if dataset.count("/") == 1 and not dataset.startswith((".", "/", "~")) else dataset.rpartition("/")[2]
-    )

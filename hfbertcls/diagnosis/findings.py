@@ -32,8 +32,3 @@ class Finding:
 def share(count: int, total: int) -> str:
     """A share in percent: `"27.6 %"`."""
     return f"{100 * count / total:.1f} %" if total else "0.0 %"
-
-
-def place(row: int, split: str) -> str:
-    """Where a row stands in its source, in words."""
-    return f"row {row:,} of {split} (counted from 0)"

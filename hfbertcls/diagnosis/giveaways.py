@@ -40,7 +40,7 @@ def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Itera
                 "If a new text will not begin or end like this, remove it from the data",
             )
     raw = tables["train"] if "train" in tables else tables[None]
-    taken = {data.text_column, data.text_pair_column, data.label_column}
+    taken = {data.text_column, data.text_pair_column, data.label_column, *data.label_columns}
     for column in [name for name in raw.table.column_names if name not in taken]:
         values = raw.table.column(column)
         if pa.types.is_nested(values.type):

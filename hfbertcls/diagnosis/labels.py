@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sized
 
 from hfbertcls.data.checks import similar_labels
 from hfbertcls.data.dataset import LabelSchema, TextDataset
-from hfbertcls.diagnosis.findings import Finding, place, share
+from hfbertcls.diagnosis.findings import Finding, share
 from hfbertcls.errors import listing
 
 
@@ -38,7 +38,7 @@ def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> It
             "rare_labels",
             "warning",
             f"{_counted(few)} under {FEW_ROWS} rows in train: {named}{more}; the first row of {rarest!r} is "
-            f"{place(data.splits['train'].first_row_of(rarest), 'train')}",
+            f"{data.splits['train'].place(data.splits['train'].first_row_of(rarest))}",
             "Add rows, or join rare labels to others",
         )
     for name, split in counts.items():
@@ -76,7 +76,7 @@ def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> It
                     "no_label",
                     "note",
                     f"{len(empty):,} of the {len(rows):,} rows of {name} have an empty list, read as none of the labels; "
-                    f"the first is in {place(int(rows.rows[empty[0]]), name)}",
+                    f"the first is in {rows.place(int(rows.rows[empty[0]]))}",
                 )
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.on_disk import in_parts
-from hfbertcls.diagnosis.findings import Finding, place, share
+from hfbertcls.diagnosis.findings import Finding, share
 
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class TokenLengths:
                     "warning" if cut > 0.05 * len(counts) else "note",
                     f"{cut:,} of the {len(counts):,} texts of {name} ({share(cut, len(counts))}) are longer than "
                     f"{self.max_length:,} tokens and are cut there; the longest has {int(counts[longest]):,} "
-                    f"({place(int(data.splits[name].rows[longest]), name)})",
+                    f"({data.splits[name].place(int(data.splits[name].rows[longest]))})",
                 )
         if self.suggested <= self.max_length // 2:
             yield Finding(

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.on_disk import in_parts
-from hfbertcls.diagnosis.findings import Finding, place, share
+from hfbertcls.diagnosis.findings import Finding, share
 
 
 @dataclass(frozen=True)
@@ -139,5 +139,5 @@ def _counted(found: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what
         for name, count in counts.items()
     ]
     name = next(iter(counts))
-    first = place(int(data.splits[name].rows[int(found[name].argmax())]), name)
+    first = data.splits[name].place(int(data.splits[name].rows[int(found[name].argmax())]))
     return ", ".join(parts), f"the first is in {first}"

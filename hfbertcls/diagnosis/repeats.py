@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit
 from hfbertcls.data.duplicates import Duplicates, first_equal, folded, row_codes, text_codes
 from hfbertcls.data.on_disk import in_parts
-from hfbertcls.diagnosis.findings import Finding, place, share
+from hfbertcls.diagnosis.findings import Finding, share
 from hfbertcls.diagnosis.near_duplicates import Signatures, near_matches, signatures
 
 
@@ -173,7 +173,7 @@ def repeat_findings(
             "duplicate_rows",
             "warning" if count > LEAKAGE_LIMIT * sizes[name] else "note",
             f"{count:,} of the {sizes[name]:,} rows of {name} ({share(count, sizes[name])}) "
-            f"{'repeats' if count == 1 else 'repeat'} the text of an earlier one; the first is {place(int(data.splits[name].rows[repeated]), name)}",
+            f"{'repeats' if count == 1 else 'repeat'} the text of an earlier one; the first is {data.splits[name].place(int(data.splits[name].rows[repeated]))}",
         )
     if near is None:
         yield Finding(
@@ -191,7 +191,7 @@ def repeat_findings(
             "near_overlap",
             "warning" if is_leakage else "note",
             f"{count:,} of the {sizes[second]:,} {second} texts ({share(count, sizes[second])}) {_is(count)} nearly, not quite, equal "
-            f"to one in {first}, such as {place(other, second)} to row {one:,} of {first}",
+            f"to one in {first}, such as {data.splits[second].place(other)} to {data.splits[first].place(one)}",
         )
     for name, count in near.rows.items():
         one, other = near.examples[name]
@@ -199,7 +199,7 @@ def repeat_findings(
             "near_duplicate_rows",
             "note",
             f"{count:,} of the {sizes[name]:,} rows of {name} ({share(count, sizes[name])}) {_is(count)} nearly, not quite, equal to "
-            f"an earlier one, such as {place(other, name)} to row {one:,}",
+            f"an earlier one, such as {data.splits[name].place(other)} to {data.splits[name].place(one)}",
         )
     for name, count in near.conflicts.items():
         one, other = near.examples[f"{name} conflict"]
@@ -207,7 +207,7 @@ def repeat_findings(
             "near_conflicts",
             "note",
             f"{count:,} of the nearly equal rows of {name} {'has' if count == 1 else 'have'} another label than the row that "
-            f"{'it resembles' if count == 1 else 'they resemble'}, such as {place(other, name)} than row {one:,}",
+            f"{'it resembles' if count == 1 else 'they resemble'}, such as {data.splits[name].place(other)} than {data.splits[name].place(one)}",
         )
 
 
@@ -217,9 +217,9 @@ def _is(count: int) -> str:
 
 def _first_shared(data: TextDataset, codes: Mapping[str, Ids], first: str, second: str) -> str:
     position = int(np.isin(codes[second], codes[first]).argmax())
-    return place(int(data.splits[second].rows[position]), second)
+    return data.splits[second].place(int(data.splits[second].rows[position]))
 
 
 def _first_conflict(split: TextSplit, codes: Ids) -> str:
     labels = row_codes(split, ["label"])
-    return place(int(split.rows[int((labels != labels[first_equal(codes)]).argmax())]), split.name)
+    return split.place(int(split.rows[int((labels != labels[first_equal(codes)]).argmax())]))

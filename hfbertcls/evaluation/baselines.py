@@ -65,7 +65,7 @@ class TfidfBaseline:
             sublinear_tf=True,
             token_pattern=None if by_characters else r"(?u)\b\w+\b",
         )
-        self._model: Any = make_pipeline(vectorizer, _regression(several=self._several))
+        self._model: Any = make_pipeline(vectorizer, _regression(labels))
         self.thresholds: Thresholds | None = None
         """Where a text can have several labels, the scores from which each is given."""
         if self._several:
@@ -107,11 +107,14 @@ class TfidfBaseline:
         return np.asarray(self._model.predict(texts))
 
 
-def _regression(*, several: bool) -> Any:
+def _regression(labels: Ids) -> Any:
+    from sklearn.dummy import DummyClassifier  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.multiclass import OneVsRestClassifier  # noqa: PLC0415
 
-    if several:
+    if labels.ndim == 1 and len(np.unique(labels)) == 1:
+        return DummyClassifier()  # (rows of one label, from which no regression can be fitted)
+    if labels.ndim == 2:
         return OneVsRestClassifier(LogisticRegression(C=10.0, solver="liblinear"))
     return LogisticRegression(C=10.0, max_iter=1_000)
 

@@ -86,6 +86,7 @@ def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unk
         "rows_read": split.rows_read,
         "dropped": dict(split.dropped),
         "sha256": split.sha256,
+        "rows_sha256": split.rows_sha256,
         "label_counts": counts,
         "truncated_rows": truncated_rows,
         "unknown_token_share": unknown_share,

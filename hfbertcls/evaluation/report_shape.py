@@ -40,6 +40,11 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
+def _is_one_or_several_texts(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return value is None or all(isinstance(one, str) for one in values)
+
+
 NUMBER = Check("a number", _is_number)
 COUNT = Check("a count", _is_count)
 ROWS = Check("a count of at least 1", lambda value: _is_count(value) and value > 0)
@@ -79,6 +84,7 @@ _SPLIT = {
     "rows_read": COUNT,
     "dropped": {"*": COUNT},
     "sha256": Maybe(TEXT),
+    "rows_sha256?": Maybe(TEXT),
     "label_counts": {"*": COUNT},
     "truncated_rows": Maybe(COUNT),
     "unknown_token_share": Maybe(NUMBER),
@@ -141,7 +147,9 @@ REPORT = {
         "labels": [TEXT],
         "text_column": Maybe(TEXT),
         "text_pair_column": Maybe(TEXT),
-        "label_column": Maybe(TEXT),
+        "label_column": Check("a text, a list of texts or null", _is_one_or_several_texts),
+        "quoting?": TEXT,
+        "header?": FLAG,
         "max_length": COUNT,
         "slice_column?": Maybe(TEXT),
         "label_separator?": Maybe(TEXT),

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hfbertcls.data.description import Say, silent
+from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.streaming import TextFile, chunks, survey, text_column_of
 from hfbertcls.errors import ConfigurationError, OutputDirectoryError, listing
 from hfbertcls.inference.abstention import refuse_without_one_score
@@ -38,6 +39,7 @@ class BulkOptions:
         bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
         overwrite: replace the output, and what an earlier run left half done.
         abstain_below: the score below which no answer is given (0 to 1); only of models that give one label a text.
+        quoting, header: of csv and tsv, as `load_text_dataset` takes them.
     """
 
     text_column: str | None = None
@@ -45,6 +47,8 @@ class BulkOptions:
     bf16: bool = False
     overwrite: bool = False
     abstain_below: float = 0.0
+    quoting: Quoting = "auto"
+    header: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def predict_file(
     thresholds = thresholds_of(load_config(source))
     if options.abstain_below > 0:
         refuse_without_one_score(source, "--abstain-below")
-    file = survey(path)
+    file = survey(path, Layout(options.quoting, options.header))
     for note in file.notes:
         say(f"  note: {note}")
     text_column = text_column_of(file, options.text_column)

@@ -1,7 +1,8 @@
 """Which rows a model may be measured on: not those that it was trained on, whatever the file is called."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -38,9 +39,9 @@ def rows_to_measure(
     for source in sources:
         report = report_in(source)
         stated = {} if report is None else report.data.get("splits", {})
-        if rows.sha256 is None or stated.get("train", {}).get("sha256") != rows.sha256:
+        if not _is_of(rows, stated.get("train", {})):
             continue
-        held_out = [key for key in ("test", "validation") if stated.get(key, {}).get("sha256") == rows.sha256]
+        held_out = [key for key in ("test", "validation") if _is_of(rows, stated.get(key, {}))]
         if not held_out:
             say(f"  note: {source.public_name} was trained on these rows: their figures say little of other texts")
             name, rows = "train", replace(rows, name="train")
@@ -52,6 +53,12 @@ def rows_to_measure(
             f"cut from it as {name} split"
         )
     return name, rows
+
+
+def _is_of(rows: TextSplit, stated: Mapping[str, Any]) -> bool:
+    """Whether a split of a report comes from the rows: from the same file, or from the same rows in another form."""
+    hashes = ((rows.sha256, stated.get("sha256")), (rows.rows_sha256, stated.get("rows_sha256")))
+    return any(own is not None and own == other for own, other in hashes)
 
 
 def report_in(source: ModelSource) -> Report | None:

@@ -180,6 +180,26 @@ def split_card(text: str) -> tuple[str, str]:
     return (found["yaml"], text[found.end() :]) if found else ("", text)
 
 
+class PlainLoader(yaml.SafeLoader):
+    """Reads YAML without aliases: a few lines of them can stand for more values than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As the parent, for what is no alias."""
+        refuse_alias(self)
+        return super().compose_node(parent, index)
+
+
+def refuse_alias(loader: Any) -> None:
+    """Refuse an alias (`*name`) where a value is read next.
+
+    Raises:
+        yaml.YAMLError: naming its place.
+    """
+    if loader.check_event(yaml.AliasEvent):
+        mark = loader.peek_event().start_mark
+        raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read; write the value out", mark)
+
+
 def parse_front_matter(text: str) -> dict[str, Any]:
     """The keys of a front matter.
 
@@ -187,7 +207,9 @@ def parse_front_matter(text: str) -> dict[str, Any]:
         ConfigurationError: if it is no valid YAML, or no list of keys.
     """
     try:
-        values = yaml.safe_load(text) if text.strip() else {}
+        values = yaml.load(text, PlainLoader) if text.strip() else {}
+    except RecursionError as err:
+        raise ConfigurationError("the front matter of the card is nested too deeply. Correct README.md") from err
     except yaml.YAMLError as err:
         raise ConfigurationError(f"the front matter of the card is not valid YAML: {err}. Correct README.md") from err
     if not isinstance(values, dict):

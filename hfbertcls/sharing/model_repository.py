@@ -43,10 +43,12 @@ def task_facts(
         "labels": list(schema.names),
         "text_column": data.text_column,
         "text_pair_column": data.text_pair_column,
-        "label_column": data.label_column,
+        "label_column": list(data.label_columns) or data.label_column,
         "slice_column": data.slice_column,
         "max_length": max_length,
         **({} if data.label_separator is None else {"label_separator": data.label_separator}),
+        **({} if data.quoting == "auto" else {"quoting": data.quoting}),
+        **({} if data.header else {"header": False}),
         **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
     }
 

@@ -57,7 +57,9 @@ def test_an_unknown_column_gets_a_proposal_and_the_list(option, value):
     [("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence")],
 )
 def test_unnamed_pairs_are_refused_and_named_ones_read(first, second):
-    with pytest.raises(DatasetError, match=f"two text columns.*--text-column {first} --text-pair-column {second}"):
+    with pytest.raises(
+        DatasetError, match=f"two text columns.*Pass --text-column {first} to use the first text alone"
+    ):
         choose([first, second, "label"])
     assert choose([first, second, "label"], text=first, text_pair=second) == Columns(first, "label", second)
     assert choose([first, second, "label"], text=first) == Columns(first, "label")
@@ -79,8 +81,10 @@ def test_no_candidate_for_the_label_gives_a_placeholder():
 
 
 def test_a_header_that_is_a_row_is_recognised():
-    with pytest.raises(DatasetError, match="The first line looks like a row, not like a header: add a header line"):
-        choose(["x" * 61, "positive"])
+    for text, label in (("x" * 61, "positive"), ("I saw it and it was good", "positive"), ("so good", "a")):
+        table = pa.table({text: ["a"], label: ["a"]})
+        with pytest.raises(DatasetError, match="first line of x.csv looks like data, not like a header.*--no-header"):
+            choose_columns(RawTable(table, "x.csv", "", has_header=True), None, None, None)
 
 
 @pytest.mark.parametrize(

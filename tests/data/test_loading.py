@@ -248,7 +248,7 @@ def test_lists_are_not_separated(tmp_path):
     [
         (
             [[0, 1, 1], [1, 0, 0]],
-            r"look like one 0 or 1 for each of 3 labels.*Write the names of those labels that have a 1",
+            r"look like one 0 or 1 for each of 3 labels.*Name all labels in the order of the lists with --labels",
         ),
         ([[["a"], ["b"]], [["a"]]], "holds lists in lists.*Flatten it"),
         ([["a"], ["b", " "]], r"line 2: the list of labels in 'labels' holds a blank one"),

@@ -68,7 +68,9 @@ def test_usable_file_is_read_with_counts_and_notes(name):
 def test_a_label_that_only_the_test_file_has_is_refused(tmp_path):
     (tmp_path / "train.csv").write_bytes((MESSY / "16_train.csv").read_bytes())
     (tmp_path / "test.csv").write_bytes((MESSY / "16_eval_unseen_label.csv").read_bytes())
-    with pytest.raises(DatasetError, match=r"the test split has labels.*'neutral'.*the first is in row \d+.*Add rows"):
+    with pytest.raises(
+        DatasetError, match=r"the test split has labels.*'neutral'.*the first: test.csv, line \d+.*Add rows"
+    ):
         require_trainable(load_text_dataset(str(tmp_path)))
 
 

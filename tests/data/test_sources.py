@@ -59,7 +59,10 @@ def test_a_number_that_no_declared_label_has_is_refused(tmp_path):
     class_labels(tmp_path / "train.parquet", ["neg", "pos"])
     table = pq.read_table(tmp_path / "train.parquet")
     pq.write_table(table.set_column(1, table.schema.field(1), pa.array([0, 7])), tmp_path / "train.parquet")
-    with pytest.raises(DatasetError, match=r"train\.parquet, row 1: the label 7 in 'label' is none of the 2 declared"):
+    with pytest.raises(
+        DatasetError,
+        match=r"train\.parquet, row 1 \(counted from 0\): the label 7 in 'label' is none of the 2 declared",
+    ):
         load_text_dataset(str(tmp_path))
 
 
@@ -73,7 +76,7 @@ def test_a_test_split_that_cannot_be_read_is_not_passed_over(tmp_path, kind):
     elif kind == "pipe":
         os.mkfifo(tmp_path / "test.csv")
     else:
-        (tmp_path / {"spreadsheet": "test.xlsx", "bzip2": "test.csv.bz2"}[kind]).write_text("x")
+        (tmp_path / {"spreadsheet": "test.ods", "bzip2": "test.csv.bz2"}[kind]).write_text("x")
     with pytest.raises(DatasetError, match=r"is the test split by its name, but .*move it away"):
         open_source(str(tmp_path))
 
@@ -132,7 +135,7 @@ def test_decimal_labels_keep_their_digits(tmp_path):
 
 def test_an_infinite_label_is_refused(tmp_path):
     pq.write_table(pa.table({"text": ["a", "b"], "label": [0.5, float("inf")]}), tmp_path / "a.parquet")
-    with pytest.raises(DatasetError, match=r"a\.parquet, row 1: the label in 'label' is infinite"):
+    with pytest.raises(DatasetError, match=r"a\.parquet, row 1 \(counted from 0\): the label in 'label' is infinite"):
         load_text_dataset(str(tmp_path / "a.parquet"))
 
 
@@ -140,3 +143,15 @@ def test_thousands_of_labels_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"text {n},c{n % 1001}\n" for n in range(4004)))
     with pytest.raises(DatasetError, match="1,001 different labels, more than the 1,000"):
         load_text_dataset(str(tmp_path / "a.csv"))
+
+
+def test_rows_of_shards_are_named_by_their_file_and_line(tmp_path):
+    for number, text in enumerate(["text,label\na,x\nb,y\n", "text,label\nc,x\n,y\n"]):
+        (tmp_path / f"train-0000{number}-of-00002.csv").write_text(text)
+    split = load_text_dataset(str(tmp_path), make_splits=False).splits["train"]
+    assert [split.place(row) for row in range(3)] == [
+        "train-00000-of-00002.csv, line 2",
+        "train-00000-of-00002.csv, line 3",
+        "train-00001-of-00002.csv, line 2",
+    ]
+    assert split.first_dropped == {"empty_text": "train-00001-of-00002.csv, line 3"}

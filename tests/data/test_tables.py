@@ -92,7 +92,7 @@ def test_keys_that_only_some_records_have_are_null_elsewhere(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.xlsx", b"PK\x03\x04", r"ending '\.xlsx', which is not one of \.arrow, .*\. Save the sheet as CSV"),
+        ("a.xls", b"PK\x03\x04", r"ending '\.xls', which is not one of \.arrow, .*\. Save the sheet as .xlsx or CSV"),
         ("a.zip", b"PK\x03\x04", r"ending '\.zip'.*Unpack or convert the file"),
         ("noending", b"a", r"ending 'of no format'.*Unpack or convert"),
         ("a.csv", b"PK\x03\x04...", r"a\.csv is a ZIP archive or a spreadsheet.*'\.csv'.*Unpack it, or save"),
@@ -169,7 +169,7 @@ def test_files_that_are_not_what_they_seem_are_refused(tmp_path, name, content, 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(DatasetError, match=r"a\.csv cannot be read: Is a directory"):
+    with pytest.raises(DatasetError, match=r"a\.csv is not a file \(a folder"):
         read_table(tmp_path / "a.csv")
 
 

@@ -72,10 +72,10 @@ def test_the_json_of_the_contract(folder, capsys):
 
 def test_places_are_rows_of_the_source(folder):
     by_code = {finding.code: finding.message for finding in diagnose(folder).findings}
-    assert "the first is row 3 of train (counted from 0)" in by_code["duplicate_rows"]
-    assert "the first is in row 5 of train (counted from 0)" in by_code["conflicting_texts"]
-    assert "the first is in row 7 of test (counted from 0)" in by_code["overlap"]
-    assert "row 4 of validation (counted from 0) to row 11 of train" in by_code["near_overlap"]
+    assert "the first is train.csv, line 5" in by_code["duplicate_rows"]
+    assert "the first is in train.csv, line 7" in by_code["conflicting_texts"]
+    assert "the first is in test.csv, line 9" in by_code["overlap"]
+    assert "validation.csv, line 6 to train.csv, line 13" in by_code["near_overlap"]
     assert (
         by_code["empty_texts"]
         == "1 of the 50 rows read for test has no text and is left out; the first: test.csv, line 10"
@@ -139,7 +139,7 @@ def test_rare_absent_and_unbalanced_labels_are_told(tmp_path):
     diagnosis = diagnose(write(tmp_path / "set", train=train, validation=train[:1] * 2, test=train[1:2] * 30))
     messages = {finding.code: finding.message for finding in diagnosis.findings}
     assert (
-        "1 label has under 10 rows in train: 'rare' (7); the first row of 'rare' is row 100 of train"
+        "1 label has under 10 rows in train: 'rare' (7); the first row of 'rare' is train.csv, line 102"
         in messages["rare_labels"]
     )
     assert "1 label has no row in test" in messages["labels_not_in_split"]
@@ -166,7 +166,7 @@ def test_texts_that_are_no_plain_texts_are_counted_with_their_place(tmp_path, co
     odd = [finding for finding in diagnosis.findings if finding.code in ODD]
     assert [finding.code for finding in odd] == [code]
     assert odd[0].fact.startswith("1 of the 80 texts of train (1.2 %) ")
-    assert "row 17 of train" in odd[0].fact
+    assert "train.csv, line 19" in odd[0].fact
 
 
 def test_several_scripts_are_told_with_their_shares(tmp_path):

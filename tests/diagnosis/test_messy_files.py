@@ -33,11 +33,11 @@ NAMED = {
     "01_bom_utf8.csv": r"01_bom_utf8\.csv: read as UTF-8 with a byte order mark",
     "02_utf16_excel.csv": r"02_utf16_excel\.csv: read as UTF-16",
     "03_cp1252.csv": r"03_cp1252\.csv: not UTF-8 \(first at line 2\), read as Windows-1252",
-    "05_quotes_newlines.csv": r"8 of the 24 texts of train \(33\.3 %\).* hold line breaks.*the first is in row 3 of train",
+    "05_quotes_newlines.csv": r"8 of the 24 texts of train \(33\.3 %\).* hold line breaks.*the first is in 05_quotes_newlines\.csv, line 8",
     "09_empty_texts.csv": r"5 .*(?:no text|empty text).*first: 09_empty_texts\.csv, line 5",
     "10_missing_labels.csv": r"6 .*(?:no label|missing label).*first: 10_missing_labels\.csv, line 7",
     "11_float_int_labels.csv": r"labels are written as decimal numbers \('0\.0', '1\.0'\) and stay so",
-    "15_singleton_class.csv": r"1 label has under 10 rows in train: 'neutral' \(1\); the first row of 'neutral' is row 58",
+    "15_singleton_class.csv": r"1 label has under 10 rows in train: 'neutral' \(1\); the first row of 'neutral' is 15_singleton_class\.csv, line 60",
     "16_eval_unseen_label.csv": r"3 labels have under 10 rows in train: 'negative' \(6\), 'neutral' \(4\), 'positive' \(6\)",
     "16_train.csv": r"with 4 test rows, two models",
     "17_leak_test.csv": r"2 labels have under 10 rows in train: 'negative' \(8\), 'positive' \(8\)",
@@ -92,7 +92,7 @@ def test_a_huge_cell_is_read_counted_and_cut(capsys, tmp_path, tiny_model_dir):
     lines = "".join(f"film {'very ' * number}good,{'ab'[number % 2]}\n" for number in range(40))
     path = tmp_path / "21_huge_cell.csv"
     path.write_text(f'text,label\n"{"word, " * 400_000}",a\n{lines}')
-    expected = r"1 of the \d+ texts of (train|validation|test) .* longer than 512 tokens and .*; the longest has 800,002 \(row 0 of"
+    expected = r"1 of the \d+ texts of (train|validation|test) .* longer than 512 tokens and .*; the longest has 800,002 \(.*line 2\)"
     code, said = doctor(capsys, path)
     assert (code, bool(re.search(expected, said))) == (0, True)
     code, said = train(capsys, tmp_path, tiny_model_dir, path)
@@ -113,7 +113,7 @@ def test_leakage_refuses_training_unless_it_is_allowed_and_then_stands_on_the_ca
     leaking, capsys, tmp_path, tiny_model_dir
 ):
     expected = (
-        "12 of the 20 test texts (60.0 %) are in train too; the first is in row 0 of test (counted from 0): up to 60.0 points "
+        "12 of the 20 test texts (60.0 %) are in train too; the first is in test.csv, line 2: up to 60.0 points "
         "of the test accuracy may be memory (5 % is tolerated). Remove these rows from one of the two, or pass --allow-leakage"
     )
     code, said = doctor(capsys, leaking)
@@ -136,7 +136,9 @@ def test_a_label_that_only_the_test_file_has_is_refused_by_both(capsys, tmp_path
     folder.mkdir()
     shutil.copy(MESSY / "16_train.csv", folder / "train.csv")
     shutil.copy(MESSY / "16_eval_unseen_label.csv", folder / "test.csv")
-    expected = r"the test split has labels that the train split has not: 'neutral' \(4 rows\); the first is in row \d+"
+    expected = (
+        r"the test split has labels that the train split has not: 'neutral' \(4 rows\); the first: test.csv, line \d+"
+    )
     for code, said in (doctor(capsys, folder), train(capsys, tmp_path, tiny_model_dir, folder)):
         assert code == 1
         assert re.search(expected, said)

@@ -41,6 +41,18 @@ def test_a_data_set_that_is_not_there_is_told(hub, on_hub, name):
         load_text_dataset(name)
 
 
+def test_a_data_set_that_is_a_script_is_refused(hub, on_hub):
+    api = HfApi()
+    api.create_repo("alice/script", repo_type="dataset")
+    api.upload_file(
+        path_or_fileobj=b"import os\n", path_in_repo="script.py", repo_id="alice/script", repo_type="dataset"
+    )
+    with pytest.raises(
+        DatasetError, match=r"'alice/script' is a script \(script\.py\), and scripts.*are not run.*refs/convert"
+    ):
+        load_text_dataset("alice/script")
+
+
 def test_a_private_data_set_needs_the_token(hub, on_hub, monkeypatch, tmp_path):
     hub.store.repositories["datasets", "alice/reviews"].private = True
     monkeypatch.setenv("HF_TOKEN", "hf_bob")

@@ -148,6 +148,7 @@ def test_facts_of_a_split_count_every_label():
         "rows_read": 3,
         "dropped": {"empty_text": 1},
         "sha256": "hash",
+        "rows_sha256": None,
         "label_counts": {"a": 2, "b": 0},
         "truncated_rows": 1,
         "unknown_token_share": 0.25,

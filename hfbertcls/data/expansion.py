@@ -1,0 +1,40 @@
+"""How much a file from elsewhere may hold when it is unpacked: far more than texts ever do, far less than memory."""
+
+from hfbertcls.errors import DatasetError
+
+
+LARGEST_RATIO = 100
+"""Times its size that a file may hold. Text is packed to a third or a tenth, lines that repeat each other to a fiftieth."""
+ALWAYS_ALLOWED = 1 << 26
+"""Bytes that any file may hold."""
+MOST_COLUMNS = 100_000
+
+
+def refuse_bomb(unpacked: int, stored: int, name: str) -> None:
+    """Refuse a file that holds far more than its size lets expect.
+
+    Args:
+        unpacked: bytes that it holds, at least.
+        stored: bytes that it has on the disk.
+        name: of the file, for the message.
+
+    Raises:
+        DatasetError: saying so.
+    """
+    if unpacked > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
+        raise DatasetError(
+            f"{name} has {stored:,} bytes, but holds more than {max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):,} when it is unpacked. Data do "
+            "not pack that well, so it looks damaged, or made to fill the memory. If it is right, unpack it into a CSV file"
+        )
+
+
+def refuse_many_columns(count: int, name: str) -> None:
+    """Refuse a table that is wider than any table of texts.
+
+    Raises:
+        DatasetError: naming the number of columns.
+    """
+    if count > MOST_COLUMNS:
+        raise DatasetError(
+            f"{name} has {count:,} columns; at most {MOST_COLUMNS:,} are read. Keep those with texts and labels"
+        )

@@ -1,0 +1,154 @@
+"""The label column of a table: what its values say, as names of labels, lists of names, or numbers."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbertcls.data.columns import Columns
+from hfbertcls.data.list_cells import lists_of
+from hfbertcls.data.raw import RawTable
+from hfbertcls.errors import DatasetError, listing, shorten
+
+
+def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
+    """The label column of a table: strings, lists of strings, or decimal numbers (float64).
+
+    Raises:
+        DatasetError: if it holds something else, or lists that cannot be used; naming the line.
+    """
+    column, separator = columns.label, columns.label_separator
+    labels = _label(raw, column, columns)
+    if separator is None:
+        return labels
+    if not pa.types.is_string(labels.type):
+        raise DatasetError(
+            f"the column {column!r} of {raw.name} holds {shorten(str(labels.type), 60)}, which --label-separator cannot "
+            "separate. Leave it out"
+        )
+    # (a blank cell says "none of the labels")
+    names = [None if cell is None else cell.split(separator) for cell in labels.to_pylist()]
+    return _label_sets([None if cells is None else filter(None, map(str.strip, cells)) for cells in names])
+
+
+def _label(raw: RawTable, column: str, columns: Columns) -> pa.ChunkedArray:
+    values = raw.table.column(column)
+    kind = values.type
+    names = raw.class_names.get(column)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _sets(raw, column, values.to_pylist(), columns.names)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        lists = None if columns.is_one_label else lists_of(raw, column)
+        return values.cast(pa.string()) if lists is None else _sets(raw, column, lists, columns.names)
+    if pa.types.is_integer(kind):
+        if names is None:
+            return values.cast(pa.string())
+        return _class_names(raw, column, names)
+    if pa.types.is_boolean(kind):
+        return values.cast(pa.string())
+    if pa.types.is_floating(kind):
+        return _numbers(raw, column)
+    if pa.types.is_null(kind):
+        return values.cast(pa.string())
+    raise DatasetError(
+        f"the column {column!r} of {raw.name} holds {shorten(str(kind), 60)}, but labels (texts, numbers or lists of them) were "
+        "expected. Name the column of the labels with --label-column"
+    )
+
+
+def _sets(raw: RawTable, column: str, lists: Sequence[list[Any] | None], declared: Sequence[str]) -> pa.ChunkedArray:
+    """Lists of labels as lists of their names."""
+    for row, found in enumerate(lists):
+        for value in found or ():
+            if value is None or value != value:  # (NaN)
+                raise DatasetError(
+                    f"{raw.place(row)}: the list of labels in {column!r} holds a null. Remove it from the list"
+                )
+            if isinstance(value, list | tuple | dict | set):
+                raise DatasetError(
+                    f"{raw.place(row)}: the column {column!r} holds lists in lists, but one list of labels for each row was "
+                    "expected. Flatten it"
+                )
+            if not str(value).strip():
+                raise DatasetError(
+                    f"{raw.place(row)}: the list of labels in {column!r} holds a blank one. Name it, or remove it from the list"
+                )
+    named = _named(raw, column, lists, declared)
+    return _label_sets([None if found is None else map(_label_text, found) for found in named])
+
+
+def _named(
+    raw: RawTable, column: str, lists: Sequence[list[Any] | None], declared: Sequence[str]
+) -> Sequence[list[Any] | None]:
+    """The names of the labels that have a 1, where lists have a 0 or 1 for each declared label; other lists as they are.
+
+    Raises:
+        DatasetError: if there are such lists without names, or with another number of values than names.
+    """
+    values = {value for found in lists for value in found or ()}
+    if not values or not values <= {0, 1} or not {"0", "1"}.isdisjoint(declared):
+        return lists
+    sizes = {len(found) for found in lists if found is not None}
+    if not declared:
+        if len(sizes) == 1 and min(sizes) > 1 and len(values) == 2:
+            raise DatasetError(
+                f"the lists in {column!r} of {raw.name} look like one 0 or 1 for each of {min(sizes)} labels, but the names of a "
+                "row's labels were expected. Name all labels in the order of the lists with --labels"
+            )
+        return lists
+    for row, found in enumerate(lists):
+        if found is not None and len(found) != len(declared):
+            raise DatasetError(
+                f"{raw.place(row)}: the list in {column!r} has {len(found)} values, but --labels names {len(declared)} labels "
+                f"({listing(declared, 4)}). Give each label a 0 or 1 in each list"
+            )
+    return [None if found is None else list(itertools.compress(declared, found)) for found in lists]
+
+
+def _label_sets(lists: Sequence[Iterable[str] | None]) -> pa.ChunkedArray:
+    """Lists of labels; one that a row names twice is named once."""
+    return pa.chunked_array(
+        [pa.array([None if found is None else list(dict.fromkeys(found)) for found in lists], pa.list_(pa.string()))]
+    )
+
+
+def _label_text(value: object) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _class_names(raw: RawTable, column: str, names: Sequence[str]) -> pa.ChunkedArray:
+    """Declared labels for their numbers; -1 is the datasets library's mark for "no label"."""
+    values = raw.table.column(column).cast(pa.int64())
+    no_label = pc.equal(values, -1)
+    unknown = pc.invert(
+        pc.fill_null(pc.or_(no_label, pc.and_(pc.greater_equal(values, 0), pc.less(values, len(names)))), True)
+    )
+    row = pc.index(unknown, True).as_py()
+    if row >= 0:
+        raise DatasetError(
+            f"{raw.place(row)}: the label {values[row].as_py()} in {column!r} is none of the {len(names)} declared ones "
+            f"({listing(names, 4)}), which are numbered from 0. Correct it"
+        )
+    numbers = pc.if_else(no_label, None, values)
+    return pc.take(pa.array(names, pa.string()), numbers)
+
+
+def _numbers(raw: RawTable, column: str) -> pa.ChunkedArray:
+    """Decimal numbers as double precision, with the digits that a shorter format shows (0.1 stays 0.1)."""
+    values = raw.table.column(column)
+    infinite = np.flatnonzero(np.isinf(values.to_numpy(zero_copy_only=False).astype(np.float64)))
+    if len(infinite):
+        raise DatasetError(
+            f"{raw.place(int(infinite[0]))}: the label in {column!r} is infinite. Correct or remove the row"
+        )
+    if pa.types.is_float64(values.type):
+        return values
+    shown = [
+        None if value is None else float(str(kind(value)))
+        for kind in [values.type.to_pandas_dtype()]
+        for value in values.to_pylist()
+    ]
+    return pa.chunked_array([pa.array(shown, pa.float64())])
