@@ -69,7 +69,7 @@ def train_and_evaluate(
     with directory.claimed():
         if not options.resume:
             directory.clear()
-        trainer = _make_trainer(given, directory, options, say)
+        trainer, notes = _make_trainer(given, directory, options, say)
         checkpoint = _begin_or_go_on(trainer, _identity(given, trainer, options), directory, say)
         if directory.holds_a_model:
             say(f"The run in {directory.path.name!r} is complete: there is nothing to go on with")
@@ -83,7 +83,7 @@ def train_and_evaluate(
             directory,
             options,
             trainer.args.device,
-            lambda: training_facts(trainer, time.perf_counter() - began),
+            lambda: {**training_facts(trainer, time.perf_counter() - began), "notes": list(notes)},
             say,
         )
         write_report(directory.staging, report)
@@ -159,7 +159,8 @@ def _examined(data: TextDataset, options: TrainingOptions, say: Say) -> Diagnosi
 
 def _make_trainer(
     given: "RunInput", directory: OutputDirectory, options: TrainingOptions, say: Say
-) -> "TextClassificationTrainer":
+) -> "tuple[TextClassificationTrainer, tuple[str, ...]]":
+    """The trainer, and what was done to make its model."""
     from hfbertcls.training.callbacks.backup import BackupCallback
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
@@ -191,7 +192,7 @@ def _make_trainer(
         processing_class=given.tokenizer,
         callbacks=callbacks,
     )
-    return trainer
+    return trainer, loaded.notes
 
 
 def _shares(given: "RunInput") -> "npt.NDArray[np.float64]":
