@@ -296,7 +296,10 @@ def _describe_labels(config: "PreTrainedConfig", names: Sequence[str], *, severa
 def _with_rows_of(
     source: ModelSource, model: Any, match: HeadMatch, seed: int, shares: "npt.ArrayLike | None"
 ) -> "PreTrainedModel":
-    """A model with the body of `model`, and a new head into which the rows of the stored one are put that `match` keeps."""
+    """A model with the body of `model` and a new head, into which the rows of the stored one are put that `match` keeps.
+
+    The others begin as the mean of the stored rows, or as a new head does if no row is kept or a text can have several labels.
+    """
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers import set_seed  # noqa: PLC0415
 
@@ -315,6 +318,9 @@ def _with_rows_of(
     kept = [(label, row) for label, row in enumerate(match.rows) if row is not None]
     with torch.no_grad():
         for name, value in output_layer(fresh).named_parameters():
+            if kept and config.problem_type != MULTI_LABEL:
+                # The mean of scores is never above the highest: a label that was not learned yet takes no text from those that were.
+                value[:] = stored[name].mean(dim=0)
             for label, row in kept:
                 value[label] = stored[name][row]
     result: PreTrainedModel = fresh

@@ -63,9 +63,8 @@ def test_rows_and_biases_go_with_their_labels(name, tmp_path):
         torch.testing.assert_close(logits_of(load(tmp_path / "base", *labels).model), base[:, columns])
     more = load(tmp_path / "base", "anger", "disgust", "fear", "joy").model
     torch.testing.assert_close(logits_of(more)[:, [0, 2, 3]], base[:, [1, 2, 0]])
-    head = output_layer(more)
-    assert 0 < head.weight[1].abs().max() < 1
-    assert head.bias[1] == 0
+    # A label that it does not know scores the mean of the others: never most, so no text changes its label.
+    torch.testing.assert_close(logits_of(more)[:, 1], base.mean(dim=1), rtol=1e-4, atol=1e-5)
 
 
 def test_labels_in_common_are_none_and_the_head_is_a_new_one(tmp_path):
