@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hfbertcls.data.description import Say, silent
-from hfbertcls.data.streaming import TextFile, chunks, survey, text_column_of
-from hfbertcls.errors import ConfigurationError, OutputDirectoryError, listing
+from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
+from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
 from hfbertcls.inference.abstention import refuse_without_one_score
 from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
 from hfbertcls.inference.scorer import Scorer
@@ -112,7 +112,7 @@ def predict_file(
         on_progress: gets the number of rows that are done, and of all rows.
 
     Raises:
-        DatasetError: if a row of the input cannot be read; before anything is scored.
+        DatasetError: if a row of the input cannot be read, before anything is scored; or if the input became another one meanwhile.
         ModelError: if the model is no trained classifier of labels.
         ConfigurationError: if columns do not fit, or answers are to be left out where there is no one score to go by.
         OutputDirectoryError: if the output is there, or half done by another run.
@@ -162,10 +162,14 @@ def predict_file(
                 time.sleep(_POLL_SECONDS)
             result = _score_all(file, text_column, kept, folder, scorer, place, say, on_progress)
             if place.rank == 0:
-                unanswered = write_answers(_complete_parts(folder, result[2]), output, file.rows)
+                unanswered = write_answers(_complete_parts(result[2]), output, file.rows)
                 shutil.rmtree(folder)
             else:
                 unanswered = 0
+        except DatasetError:  # (the input became another one: its answers are of no use to any run)
+            if place.rank == 0:
+                shutil.rmtree(folder)
+            raise
         finally:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
@@ -234,8 +238,9 @@ def _write_atomically(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def _part(folder: Path, number: int) -> Path:
-    return folder / f"{number:08d}.parquet"
+def _part(folder: Path, chunk: Chunk) -> Path:
+    """Where the answers to a chunk are put: those to other texts, of a run that read another version, are never taken for them."""
+    return folder / f"{chunk.number:08d}-{chunk.sha256[:16]}.parquet"
 
 
 def _score_all(
@@ -247,12 +252,13 @@ def _score_all(
     place: _Place,
     say: Say,
     on_progress: Callable[[int, int], None] | None,
-) -> tuple[float, int, int]:
-    """Score what is this process's and not there yet; returns seconds, rows scored, and the number of chunks."""
-    seconds, scored, count, found = 0.0, 0, 0, 0
+) -> tuple[float, int, list[Path]]:
+    """Score what is this process's and not there yet; returns seconds, rows scored, and the parts of all processes."""
+    seconds, scored, found = 0.0, 0, 0
+    paths: list[Path] = []
     for chunk in chunks(file, text_column, kept):
-        count += 1
-        path = _part(folder, chunk.number)
+        path = _part(folder, chunk)
+        paths.append(path)
         if path.is_file():
             found += len(chunk.texts)
         elif chunk.number % place.of == place.rank:
@@ -266,12 +272,11 @@ def _score_all(
             scored += len(chunk.texts)
         if on_progress is not None:
             on_progress(chunk.first_row + len(chunk.texts), file.rows)
-    return seconds, scored, count
+    return seconds, scored, paths
 
 
-def _complete_parts(folder: Path, count: int) -> list[Path]:
+def _complete_parts(paths: list[Path]) -> list[Path]:
     """The parts in order; waits for those of other processes (torchrun ends all if one fails)."""
-    paths = [_part(folder, number) for number in range(count)]
     while not all(path.is_file() for path in paths):
         time.sleep(_POLL_SECONDS)
     return paths
