@@ -10,6 +10,7 @@ import pyarrow as pa
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.splits import rarest_labels
+from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.plots import data_curve_plot
 from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
@@ -50,7 +51,7 @@ def add_learning_curve(
         DatasetError: if an eighth of the rows has not every label.
     """
     options = options or TrainingOptions()
-    directory = Path(output_dir).expanduser()
+    directory = local_path(output_dir)
     split = shown_split(report)
     rows = len(data.splits["train"])
     points = []

@@ -13,7 +13,7 @@ from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.description import Say, describe_dataset, silent
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
-from hfbertcls.environment import describe_environment, public_command
+from hfbertcls.environment import describe_environment, local_path, public_command
 from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
@@ -79,7 +79,7 @@ def evaluate_model(
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     report = Report(
         task=task_facts(data, schema, tokenized.max_length, thresholds),
-        model=model_facts(source, loaded, Path(source.name).expanduser() / "model.safetensors"),
+        model=model_facts(source, loaded, source.path / "model.safetensors"),
         data=data_facts(data, {name: facts}),
         evaluation={name: split_figures(predictions, digest, baselines, temperature_of(loaded.config))},
         card={},
@@ -114,7 +114,7 @@ def rescore(directory: str, dataset: str, revision: str | None = None, say: Say 
         ModelError: if the model or its predictions cannot be read.
         DatasetError: if the data cannot be read.
     """
-    folder = Path(directory).expanduser()
+    folder = local_path(directory)
     if not folder.is_dir():
         from huggingface_hub import snapshot_download  # noqa: PLC0415
 

@@ -15,7 +15,6 @@ from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
 from hfbertcls.diagnosis.repeats import MOST_ROWS
-from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError, HfBertClsError, ModelError, TrainingError, shorten
 from hfbertcls.evaluation.report import Report
 from hfbertcls.modeling.loading import (
@@ -143,7 +142,7 @@ def finish(
         options.card,
         options.publish_examples,
         seed_of(options),
-        options.command or public_command(),
+        options.command,
     )
 
 

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
 from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
+from hfbertcls.environment import local_path
 from hfbertcls.inference.abstention import refuse_without_one_score
 from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
 from hfbertcls.inference.scorer import Scorer
@@ -119,13 +120,13 @@ def predict_file(
     """
     options = options or BulkOptions()
     source = model if isinstance(model, ModelSource) else ModelSource(model)
-    output = Path(output_file).expanduser()
+    output = local_path(output_file)
     format_of(output)
     if not 0 <= options.abstain_below <= 1:
         raise ConfigurationError(
             f"--abstain-below {options.abstain_below:g} is not possible. Expected a score from 0 to 1"
         )
-    path = Path(input_file).expanduser()
+    path = local_path(input_file)
     if output.exists() and path.exists() and output.samefile(path):
         raise ConfigurationError(f"{output.name} is the input, which would be lost. Name another file with --output")
     if output.exists() and not options.overwrite:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls.environment import directory_name, local_path
 from hfbertcls.errors import ConfigurationError, ModelError, did_you_mean, listing
 from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration, output_layer, output_layer_name
 from hfbertcls.modeling.label_matching import HeadMatch, nameless
@@ -37,10 +38,7 @@ class ModelSource:
     @property
     def path(self) -> Path:
         """Where the model lies if it is a directory here."""
-        try:
-            return Path(self.name).expanduser()
-        except RuntimeError:  # ("~somebody" who has no home)
-            return Path(self.name)
+        return local_path(self.name)
 
     @property
     def is_local(self) -> bool:
@@ -55,7 +53,7 @@ class ModelSource:
         """The Hub id, or the base name of the directory: nothing that tells where it lies."""
         if self.known_as is not None:
             return self.known_as
-        return self.path.resolve().name if self.is_local else self.name
+        return directory_name(self.path) if self.is_local else self.name
 
     @property
     def resolved(self) -> str:

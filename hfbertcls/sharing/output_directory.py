@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from hfbertcls.environment import local_path
 from hfbertcls.errors import HfBertClsError, OutputDirectoryError, shorten
 
 
@@ -30,7 +31,7 @@ class OutputDirectory:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = local_path(path)
 
     @property
     def checkpoints(self) -> Path:

@@ -19,6 +19,7 @@ from transformers.utils import logging
 
 from hfbertcls.errors import TrainingError
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
+from hfbertcls.environment import directory_name
 from hfbertcls.modeling.heads import MULTI_LABEL
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
@@ -232,7 +233,7 @@ class TextClassificationTrainer(
         """Nothing: what is shared is the chosen model, in one commit, not what training is at."""
 
     def _push_request(self, revision: str | None = None) -> PushRequest:
-        name = self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
+        name = self.args.hub_model_id or directory_name(Path(str(self.args.output_dir)))
         return PushRequest(name, public=self.args.hub_private_repo is False, revision=revision)
 
     def push_to_hub(
@@ -269,7 +270,7 @@ class TextClassificationTrainer(
         directory = Path(str(self.args.output_dir))
         check_metadata({key: kwargs[key] for key in ("license", "language") if kwargs.get(key)})
         self.save_model(str(directory), _internal_call=True)
-        title = kwargs.get("title") or kwargs.get("model_name") or directory.resolve().name
+        title = kwargs.get("title") or kwargs.get("model_name") or directory_name(directory)
         report_on_trainer(self, directory, {**kwargs, "title": title})
         request = self._push_request(revision)
         if private is not None:
