@@ -32,7 +32,7 @@ from hfbertcls.modeling.onnx_graph import (
     to_int8,
     to_onnx,
 )
-from hfbertcls.modeling.predictions import predict_labels
+from hfbertcls.modeling.predictions import predict_labels, require_finite
 from hfbertcls.sharing.model_repository import rewrite_report, sha256_of
 from hfbertcls.sharing.output_directory import OutputDirectory
 
@@ -218,6 +218,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         lambda: graph.score(tokenizer, rows.tokenized),
     )
     expected, found = results
+    require_finite(expected, rows.split or "the made-up texts")
     thresholds = thresholds_of(model.config)
     labels, labels_found = predict_labels(expected, thresholds), predict_labels(found, thresholds)
     scores: dict[str, float | None] = {}

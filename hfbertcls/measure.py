@@ -22,7 +22,7 @@ from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
-from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.verify import Verification
@@ -68,6 +68,7 @@ def evaluate_model(
     gold, thresholds = tokenized.gold, thresholds_of(loaded.config)
     slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
     logits = score(loaded, tokenizer, tokenized)
+    require_finite(logits, name, data.splits[name].rows)
     predictions = Predictions(
         data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices, thresholds
     )

@@ -46,6 +46,13 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="give no answer where the score is below P (of models that give one label a text)",
     )
     sure.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="the score from which a label is given: as --abstain-below, or of models that can give several labels for all of them "
+        "(default: the thresholds of the model)",
+    )
+    sure.add_argument(
         "--target-accuracy",
         type=float,
         metavar="A",
@@ -101,7 +108,12 @@ def run(options: argparse.Namespace) -> int:
             f"{found.coverage:.0%} of the texts were answered"
         )
     bulk = BulkOptions(
-        options.text_column, options.keep_columns, options.precision == "bf16", options.overwrite, least
+        options.text_column,
+        options.keep_columns,
+        options.precision == "bf16",
+        options.overwrite,
+        least,
+        options.threshold,
     )
     progress = _Progress()
     try:

@@ -7,18 +7,19 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
-from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
 from hfbertcls.environment import local_path
-from hfbertcls.inference.abstention import refuse_without_one_score
+from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
+from hfbertcls.inference.abstention import check_threshold, refuse_without_one_score
 from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
 from hfbertcls.inference.scorer import Scorer
 from hfbertcls.modeling.heads import thresholds_of
@@ -39,6 +40,8 @@ class BulkOptions:
         bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
         overwrite: replace the output, and what an earlier run left half done.
         abstain_below: the score below which no answer is given (0 to 1); only of models that give one label a text.
+        threshold: the score (0 to 1) from which a label is given. Of models that give one label a text it is `abstain_below`; of
+            others it takes the place of the thresholds of all labels.
     """
 
     text_column: str | None = None
@@ -46,6 +49,7 @@ class BulkOptions:
     bf16: bool = False
     overwrite: bool = False
     abstain_below: float = 0.0
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,14 @@ def predict_file(
     if output.exists() and not options.overwrite:
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
     thresholds = thresholds_of(load_config(source))
+    if options.threshold is not None:
+        check_threshold(options.threshold)
+        if options.abstain_below > 0:
+            raise ConfigurationError("--threshold and --abstain-below are both given. Leave one out")
+        if thresholds is None:
+            options = replace(options, threshold=None, abstain_below=options.threshold)
+        else:
+            thresholds = np.full(len(thresholds), options.threshold)
     if options.abstain_below > 0:
         refuse_without_one_score(source, "--abstain-below")
     file = survey(path)
@@ -146,7 +158,9 @@ def predict_file(
         )
     place = _Place.of_this_process()
     say(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
-    scorer = Scorer(source, place.device, bf16=options.bf16, abstain_below=options.abstain_below)
+    scorer = Scorer(
+        source, place.device, bf16=options.bf16, abstain_below=options.abstain_below, thresholds=thresholds
+    )
     identity = _identity(file, source, text_column, options, thresholds)
     with _disk_errors(output):
         folder = output.parent / f".{output.name}.parts"
@@ -206,7 +220,9 @@ def _identity(
         "thresholds": None if thresholds is None else thresholds.tolist(),
         "text_column": text_column,
         "options": {
-            name: value for name, value in asdict(options).items() if name not in ("overwrite", "text_column")
+            name: value
+            for name, value in asdict(options).items()
+            if name not in ("overwrite", "text_column", "threshold")  # (which `thresholds` holds)
         },
     }
     return json.dumps(values, sort_keys=True)

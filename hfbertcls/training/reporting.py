@@ -21,7 +21,7 @@ from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import in_bf16, score
 from hfbertcls.modeling.heads import MULTI_LABEL, temperature_of, write_thresholds
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
-from hfbertcls.modeling.predictions import Predictions, Thresholds, label_cells, predict_labels
+from hfbertcls.modeling.predictions import Predictions, Thresholds, label_cells, predict_labels, require_finite
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
 from hfbertcls.sharing.model_repository import (
     data_facts,
@@ -94,6 +94,7 @@ def report_on_training(
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         logits = score(model, tokenizer, tokenized[name])
+        require_finite(logits, name, data.splits[name].rows)
         if name == "validation" and schema.several:
             thresholds = _fitted_thresholds(staging, gold[name], logits)
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
@@ -159,6 +160,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])
     tokenized = TokenizedSplit(plain.add_column("length", lengths), lengths, max_length, 0)
     gold, logits = gold_of(validation), score(model, tokenizer, tokenized)
+    require_finite(logits, "validation")
     several = model.config.problem_type == MULTI_LABEL
     thresholds = _fitted_thresholds(staging, gold, logits) if several else None
     predictions = Predictions(np.arange(len(gold)), gold, logits, labels, lengths, thresholds=thresholds)
