@@ -34,7 +34,7 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
     reading_length,
 )
-from hfbertcls.modeling.predictions import label_cells
+from hfbertcls.modeling.predictions import label_cells, require_finite
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import sha256_of
 
@@ -168,6 +168,7 @@ def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -
     began = time.perf_counter()
     logits = score(model, tokenizer, tokenize_split(rows, tokenizer, max_length))
     seconds = time.perf_counter() - began
+    require_finite(logits, rows.name, rows.rows)
     speed = len(rows) / max(seconds, 1e-9)
     contestant = Contestant(source.public_name, source.revision, int(model.num_parameters()), speed)
     return contestant, Contender(logits, thresholds_of(model.config)), schema

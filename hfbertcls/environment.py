@@ -2,9 +2,10 @@
 
 import os
 import platform
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -48,24 +49,66 @@ def describe_environment() -> dict[str, str | int | None]:
     }
 
 
-def public_command(arguments: Sequence[str] | None = None) -> str:
-    """The command line as it may be published: of each path only the base name.
+_VERBATIM = {
+    "text_column", "text_pair_column", "label_column", "label_separator", "labels", "split_by", "slice_by", "split", "metric",
+    "callbacks", "report_to", "push_to_hub", "revision", "hub_revision",
+}  # fmt: skip
+"""Options whose values are names, which the report states anyway, or names on the Hub: never places on this machine."""
+_PLACES = {"", "model", "dataset", "output_dir", "config"}
+"""Options whose values are places, so that `~somebody` names a user; the first are words without an option."""
+_OURS = ("hfbertcls", "hf-bertcls", "__main__.py")
+_SEPARATORS = re.compile(r"[/\\]+")
+
+
+def public_command(arguments: Sequence[str] | None = None, hub_ids: Container[str] = ()) -> str:
+    """The command line as it may be published: of each path only the base name, of each address no credentials.
+
+    Words are taken as they stand. Nothing is looked up on this machine, so the same command gives the same text everywhere.
 
     Args:
-        arguments (`Sequence[str]`, *optional*): without the name of the program; defaults to those of this process.
+        arguments (`Sequence[str]`, *optional*): of `hfbertcls`; None takes the command line of this process, whatever its program.
+        hub_ids (`Container[str]`): words that are known to be ids on the Hub, which look like paths.
     """
-    words = sys.argv[1:] if arguments is None else arguments
-    return shlex.join(["hfbertcls", *(_without_path(word) for word in words)])
+    if arguments is not None:
+        program, words = ["hfbertcls"], list(arguments)
+    else:
+        name = public_word(sys.argv[0]) if sys.argv else ""
+        program, words = ["hfbertcls"] if name in _OURS else ["python", *([name] if name else [])], sys.argv[1:]
+    option, public = "", []
+    for word in words:
+        flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if word.startswith("--"):
+            option = flag.removeprefix("--").replace("-", "_")
+            flag, equals, value = (flag, equals, value) if equals else (word, "", "")
+        keeps = (option in _VERBATIM and "://" not in value) or value in hub_ids
+        value = value if keeps else public_word(value)
+        public.append(flag + equals + ("~" if option in _PLACES and value.startswith("~") else value))
+    return shlex.join([*program, *public])
 
 
-def _without_path(word: str) -> str:
-    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    path = Path(value).expanduser()
-    if (
-        path.is_absolute()
-        or value.startswith((".", "~"))
-        or value.count(os.sep) > 1
-        or (os.sep in value and path.exists())
-    ):
-        value = path.resolve().name or value
-    return f"{flag}{equals}{value}"
+def public_word(word: str) -> str:
+    """What of a word may be published: the base name of a path, an address without credentials and query, else all of it."""
+    scheme, colon, rest = word.partition("://")
+    if colon and scheme.lower() != "file":
+        host = rest.rpartition("@")[2]
+        return f"{scheme}://{re.split('[?#]', host)[0]}"
+    parts = [part for part in _SEPARATORS.split(word) if part]
+    if parts == [word] or not word:
+        return word
+    home = local_path("~")
+    return "." if not parts or Path(word) in (home, *home.parents) else parts[-1]
+
+
+def local_path(name: str | Path) -> Path:
+    """A path with `~` for the home directory; where nobody has that home, a name that begins with `~`."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  (`Path.expanduser` raises RuntimeError for "~somebody")
+
+
+def directory_name(path: Path) -> str:
+    """What to call a directory in public: its name, but not if that is the name of the user.
+
+    Args:
+        path: of the directory; it need not be there.
+    """
+    resolved, home = path.resolve(), local_path("~").resolve()
+    return "model" if resolved in (home, *home.parents) else resolved.name

@@ -17,6 +17,7 @@ from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import data_to_measure
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
+from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
 from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.scores import classification_scores, is_right
@@ -33,7 +34,7 @@ from hfbertcls.modeling.onnx_graph import (
     to_int8,
     to_onnx,
 )
-from hfbertcls.modeling.predictions import predict_labels
+from hfbertcls.modeling.predictions import predict_labels, require_finite
 from hfbertcls.sharing.model_repository import rewrite_report
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import (
@@ -148,7 +149,7 @@ def export_onnx(
     require_onnx()
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     config = load_config(source)
-    adds = output_dir is None or (source.is_local and Path(output_dir).expanduser().resolve() == source.path.resolve())
+    adds = output_dir is None or (source.is_local and local_path(output_dir).resolve() == source.path.resolve())
     if adds and not (source.is_local and (source.path / "report.json").is_file()):
         raise ConfigurationError(
             f"{source.public_name!r} is no directory that hfbertcls wrote, so the export needs a place of its own. Pass "
@@ -227,6 +228,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         lambda: graph.score(tokenizer, rows.tokenized),
     )
     expected, found = results
+    require_finite(expected, rows.split or "the made-up texts")
     thresholds = thresholds_of(model.config)
     labels, labels_found = predict_labels(expected, thresholds), predict_labels(found, thresholds)
     scores: dict[str, float | None] = {}

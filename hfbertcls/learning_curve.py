@@ -12,6 +12,7 @@ from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import rarest_labels
+from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.plots import data_curve_plot
 from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
@@ -55,7 +56,7 @@ def add_learning_curve(
     """
     options = options or TrainingOptions()
     data = data_to_train(data, seed_of(options))
-    directory = Path(output_dir).expanduser()
+    directory = local_path(output_dir)
     split = shown_split(report)
     rows = len(data.splits["train"])
     points = []

@@ -19,7 +19,7 @@ from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
-from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import REPORT, files_below, hashes_of, with_hashes
@@ -65,6 +65,7 @@ def evaluate_model(
     gold, thresholds = tokenized.gold, thresholds_of(loaded.config)
     slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
     logits = score(loaded, tokenizer, tokenized)
+    require_finite(logits, name, data.splits[name].rows)
     beside, fitted_on = {}, {}
     if name != "train" and "train" in data.splits:
         train = schema.encode_column(data.splits["train"].table.column("label"))
@@ -77,7 +78,7 @@ def evaluate_model(
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     report = Report(
         task=task_facts(data, schema, tokenized.max_length, thresholds),
-        model=model_facts(source, loaded, Path(source.name).expanduser() / "model.safetensors"),
+        model=model_facts(source, loaded, source.path / "model.safetensors"),
         data=data_facts(data, {name: facts}),
         evaluation={name: split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))},
         card={},

@@ -13,7 +13,7 @@ from hfbertcls.data.description import Say, silent
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
-from hfbertcls.environment import package_version
+from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts
@@ -57,7 +57,7 @@ def rescore(
         OutputDirectoryError, ModelError: if the model or its report cannot be read.
         DatasetError: if the data cannot be read.
     """
-    folder = Path(directory).expanduser()
+    folder = local_path(directory)
     if not folder.is_dir():
         from huggingface_hub import snapshot_download  # noqa: PLC0415
 

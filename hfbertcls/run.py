@@ -16,7 +16,6 @@ from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
 from hfbertcls.diagnosis.repeats import MOST_ROWS
-from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError, HfBertClsError, ModelError, TrainingError, shorten
 from hfbertcls.evaluation.report import Report
 from hfbertcls.modeling.loading import (
@@ -69,7 +68,7 @@ def train_and_evaluate(
     data = data_to_train(dataset, seed_of(options))
     given = prepare(source, data, options, say)
     with directory.claimed():
-        trainer = _make_trainer(given, directory, options, say)
+        trainer, notes = _make_trainer(given, directory, options, say)
         identity = _identity(given, trainer, options)
         checkpoint = _checkpoint_of(identity, directory, say) if options.resume else None
         if options.resume and directory.holds_a_model:
@@ -88,7 +87,7 @@ def train_and_evaluate(
             directory,
             options,
             trainer.args.device,
-            lambda: training_facts(trainer, time.perf_counter() - began),
+            lambda: {**training_facts(trainer, time.perf_counter() - began), "notes": list(notes)},
             say,
         )
         report = write_report(directory.staging, report)
@@ -148,7 +147,7 @@ def finish(
         options.card,
         options.publish_examples,
         seed_of(options),
-        options.command or public_command(),
+        options.command,
     )
 
 
@@ -164,7 +163,8 @@ def _examined(data: TextDataset, options: TrainingOptions, say: Say) -> Diagnosi
 
 def _make_trainer(
     given: "RunInput", directory: OutputDirectory, options: TrainingOptions, say: Say
-) -> "TextClassificationTrainer":
+) -> "tuple[TextClassificationTrainer, tuple[str, ...]]":
+    """The trainer, and what was done to make its model."""
     from hfbertcls.training.callbacks.backup import BackupCallback
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
@@ -196,7 +196,7 @@ def _make_trainer(
         processing_class=given.tokenizer,
         callbacks=callbacks,
     )
-    return trainer
+    return trainer, loaded.notes
 
 
 def _shares(given: "RunInput") -> "npt.NDArray[np.float64]":

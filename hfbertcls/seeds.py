@@ -10,6 +10,7 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
+from hfbertcls.environment import directory_name
 from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.repeats import AVERAGES, average_figures, best_seed, summary_of_runs
 from hfbertcls.evaluation.report import Report
@@ -238,7 +239,7 @@ def _with_seeds(report: Report, runs: _Runs, average: Mapping[str, Any] | None, 
         "summary": summary_of_runs(figures, runs.splits, runs.metrics),
         "average": average,
     }
-    name = runs.directory.path.resolve().name
+    name = directory_name(runs.directory.path)
     card = {**report.card, "title": title or name, "usage_model": name}
     return replace(report, training={**(report.training or {}), "seeds": seeds}, card=card)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.options import add_columns, add_model_options, columns_of, model_source, refuse_unknown, say
+from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, OutputDirectoryError, printable
 
 
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
     for path in (options.suspects, options.page):
         if path is not None:
-            _check_place(path.expanduser(), options.dataset, overwrite=options.overwrite)
+            _check_place(local_path(path), options.dataset, overwrite=options.overwrite)
     model = model_source(options) if options.model is not None else None
     dataset: str | Source = options.dataset
     if options.suspects is not None:
@@ -99,7 +100,7 @@ def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:
     Raises:
         OutputDirectoryError: before anything is examined.
     """
-    source = Path(dataset).expanduser()
+    source = local_path(dataset)
     if path.exists() and source.exists() and (path.samefile(source) or source in path.absolute().parents):
         raise OutputDirectoryError(f"{path.name} is part of the data that are examined. Name another file")
     if path.exists() and not overwrite:
@@ -115,7 +116,7 @@ def write(path: Path, text: str) -> None:
         OutputDirectoryError: if it cannot be written there.
     """
     try:
-        path.expanduser().write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        local_path(path).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
     except OSError as err:
         raise OutputDirectoryError(
             f"{path.name} cannot be written: {err.strerror}. Name a file in a folder that is there"

@@ -39,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
         make_splits=False,
     )
     source = model_source(options)
-    report = evaluate_model(source, data, options.split, options.output_dir, public_command(options.words), say)
+    ids = {options.model if not source.is_local else "", options.dataset if data.is_from_hub else ""}
+    command = public_command(options.words, ids)
+    report = evaluate_model(source, data, options.split, options.output_dir, command, say)
     print(report.to_json() if options.json else summary(report), end="" if options.json else "\n")
     return 0

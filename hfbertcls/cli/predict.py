@@ -47,6 +47,13 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         help="give no answer where the score is below P (of models that give one label a text)",
     )
     sure.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="the score from which a label is given: as --abstain-below, or of models that can give several labels for all of them "
+        "(default: the thresholds of the model)",
+    )
+    sure.add_argument(
         "--target-accuracy",
         type=float,
         metavar="A",
@@ -109,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
         least,
         options.quoting,
         options.header,
+        options.threshold,
     )
     progress = _Progress()
     try:

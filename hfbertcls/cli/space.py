@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirectoryError
 
 
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
 
     facts = _facts_of(options.model, options.hardware)
     if options.dry_run is not None:
-        _write(render_space(facts), Path(options.dry_run).expanduser())
+        _write(render_space(facts), local_path(options.dry_run))
         print(f"Written to {options.dry_run}. Nothing was sent")
         return 0
     if facts.model_id is None:
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         wait=not options.no_wait,
     )
-    deployed = deploy(facts, request, Path(options.model).expanduser())
+    deployed = deploy(facts, request, local_path(options.model))
     print(json.dumps(asdict(deployed), indent=2) if options.json else f"The Space: {deployed.url}")
     return 0
 
@@ -131,7 +132,7 @@ def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceF
 
     if not model:
         raise ConfigurationError("MODEL is empty. Name a directory that hfbertcls train wrote, or a model on the Hub")
-    directory = Path(model).expanduser()
+    directory = local_path(model)
     if directory.is_dir():
         return facts_in(directory, None, hardware, asks=asks)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
@@ -192,7 +193,7 @@ def _launch(options: argparse.Namespace) -> int:
 
     from hfbertcls.sharing.space import render_space
 
-    directory = Path(options.model).expanduser()
+    directory = local_path(options.model)
     facts = _facts_of(options.model, None, asks=False)
     model = str(directory.resolve()) if directory.is_dir() else options.model
     port = {} if options.port is None else {"GRADIO_SERVER_PORT": str(_free(options.port))}

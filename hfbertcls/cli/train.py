@@ -10,6 +10,7 @@ from hfbertcls.cli.options import add_data_options, add_model_options, columns_o
 from hfbertcls.cli.push import add_sharing_options, request_of
 from hfbertcls.cli.space import add_space_options
 from hfbertcls.cli.training_fields import training_fields
+from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError
 
 
@@ -145,7 +146,7 @@ def _backup(options: argparse.Namespace, repo_id: str) -> "CheckpointBranch":
     """The branch for the checkpoints of this run; with `--resume`, what is there is fetched first."""
     from hfbertcls.sharing.checkpoint_branch import BRANCH, CheckpointBranch, fetch_checkpoints
 
-    directory = Path(options.output_dir).expanduser()
+    directory = local_path(options.output_dir)
     has_begun = (directory / "checkpoints").exists() or (directory / "report.json").exists()
     if options.resume and not has_begun and fetch_checkpoints(repo_id, directory):
         say(f"Fetched the checkpoints of {repo_id} (branch {BRANCH})")
@@ -172,7 +173,7 @@ def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
     from hfbertcls.cli.space import deploy, facts_in
     from hfbertcls.sharing.space_destination import SpaceRequest
 
-    directory = Path(options.output_dir).expanduser()
+    directory = local_path(options.output_dir)
     request = SpaceRequest(repo_id, repo_id, hardware=options.hardware, with_token=options.with_token)
     say(f"The model is shared. Making the Space {repo_id} ...")
     return deploy(facts_in(directory, repo_id, options.hardware), request, directory)
@@ -207,7 +208,6 @@ def run(options: argparse.Namespace) -> int:
         card=card_facts(options.words),
         publish_examples=options.publish_examples,
         allow_leakage=options.allow_leakage,
-        command=public_command(options.words),
         calibrate=not options.no_calibration,
     )
     check_options(training)
@@ -225,11 +225,9 @@ def run(options: argparse.Namespace) -> int:
         )
     request = backup = None
     if options.push_to_hub is not None:
-        from hfbertcls.sharing.card_metadata import check_metadata
         from hfbertcls.sharing.push import check_destination
 
         request = request_of(options, options.push_to_hub)
-        check_metadata({key: value for key, value in training.card.items() if key in ("license", "language")})
         destination = check_destination(request)
         say(f"Will be shared as {destination.repo_id} ({'private' if destination.private else 'public'})")
         if options.space and destination.private and not options.with_token:
@@ -250,6 +248,8 @@ def run(options: argparse.Namespace) -> int:
     if options.learning_curve:
         parts_of(data.splits["train"], options.seed)
     source = model_source(options)
+    ids = {options.model if not source.is_local else "", options.dataset if data.is_from_hub else ""}
+    training = replace(training, command=public_command(options.words, ids))
     try:
         if options.seeds is None:
             report = train_and_evaluate(source, data, options.output_dir, training, say)

@@ -3,10 +3,10 @@
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from hfbertcls.cli.options import add_data_options, refuse_unknown, say
+from hfbertcls.environment import local_path
 
 
 def add_parser(verbs: Any) -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigurationError("--rescore needs --dataset D with the texts, and --dataset is for --rescore alone")
     if options.rescore and options.without_predictions:
         raise ConfigurationError("--rescore compares with the predictions. Leave out --without-predictions")
-    is_local = Path(options.model).expanduser().is_dir()
+    is_local = local_path(options.model).is_dir()
     if is_local and options.revision is not None:
         raise ConfigurationError(f"--revision {options.revision} has no meaning for a directory. Leave it out")
     predictions = not options.without_predictions

@@ -18,6 +18,7 @@ from hfbertcls.data.memory import name_of, tables_in_memory
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
+from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, MissingAssetError, did_you_mean, listing, shorten
 
 
@@ -63,7 +64,7 @@ def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
     if not dataset.strip():
         raise DatasetError("--dataset is empty. Expected a file, a folder or a Hub id such as 'user/name'")
     try:
-        path = Path(dataset).expanduser()
+        path = local_path(dataset)
         if path.is_dir():
             return _open_folder(path, layout)
         if path.is_file():

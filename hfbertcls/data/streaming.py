@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,6 +82,11 @@ class Chunk:
     texts: list[Any]
     kept: pa.Table
 
+    @property
+    def sha256(self) -> str:
+        """Of what it holds: two chunks of the same rows have the same."""
+        return hashlib.sha256(json.dumps([self.texts, self.kept.to_pydict()], default=str).encode()).hexdigest()
+
 
 def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
     """Read a file once from end to end, and learn what must be known to read it in parts.
@@ -121,7 +126,7 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
             file = replace(file, form=form, notes=(*notes, *form.notes))
         columns: dict[str, None] = {}
         rows = 0
-        for record in _records(file):
+        for record in _records(file, path.open("rb")):
             columns.update(dict.fromkeys(record))
             rows += 1
         if not rows:
@@ -129,6 +134,10 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
         return replace(file, columns=tuple(columns), rows=rows)
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
+    except UnicodeDecodeError as err:  # (its encoding was found by reading all of it)
+        raise DatasetError(
+            f"{path.name} changed while it was read. Repeat the command when nothing writes to it"
+        ) from err
     except OSError as err:
         raise DatasetError(f"{path.name} cannot be read: {err.strerror}. Check --input") from err
 
@@ -140,15 +149,59 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
         file: what `survey` found.
         text_column: with the texts.
         kept: columns to pass on.
+
+    Raises:
+        DatasetError: if what was read is not, to the bit, the file that `survey` read; after the last chunk at the latest.
     """
+    changed = (
+        f"{file.path.name} changed while it was read, so nothing is written: the answers would be of two versions. Repeat the "
+        "command when nothing writes to the file"
+    )
+    digest = hashlib.sha256()
+    with file.path.open("rb", buffering=0) as stored:
+        try:
+            if file.suffix == ".parquet":
+                yield from _chunks_of_columns(file, stored, text_column, kept)
+                stored.seek(0)
+            else:
+                yield from _chunks_of_records(file, _Hashed(stored, digest), text_column, kept)
+        except (csv.Error, zlib.error, EOFError, LookupError, OSError, ValueError, pa.ArrowException) as err:
+            stored.seek(0)
+            if hashlib.file_digest(stored, "sha256").hexdigest() != file.sha256:
+                raise DatasetError(changed) from err
+            raise DatasetError(f"{file.path.name} cannot be read ({shorten(str(err), 100)}). Write it again") from err
+        while block := stored.read(BYTES_OF_HEAD):
+            digest.update(block)
+    if digest.hexdigest() != file.sha256:
+        raise DatasetError(changed)
+
+
+class _Hashed(io.RawIOBase):
+    """The bytes of an open file, hashed as they are read; closing it leaves the file open."""
+
+    def __init__(self, stored: io.FileIO, digest: Any) -> None:
+        super().__init__()
+        self._stored, self._digest = stored, digest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._stored.readinto(buffer) or 0
+        self._digest.update(memoryview(buffer)[:count])
+        return count
+
+
+def _chunks_of_columns(file: TextFile, stored: io.FileIO, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
     number = first_row = 0
-    if file.suffix == ".parquet":
-        wanted = list(dict.fromkeys([text_column, *kept]))
-        with file.path.open("rb") as source:
-            for table in parquet_parts(source, file.path.name, ROWS_PER_CHUNK, wanted):
-                yield Chunk(number, first_row, table.column(text_column).to_pylist(), table.select(kept))
-                number, first_row = number + 1, first_row + len(table)
-        return
+    wanted = list(dict.fromkeys([text_column, *kept]))
+    for table in parquet_parts(stored, file.path.name, ROWS_PER_CHUNK, wanted):
+        yield Chunk(number, first_row, table.column(text_column).to_pylist(), table.select(kept))
+        number, first_row = number + 1, first_row + len(table)
+
+
+def _chunks_of_records(file: TextFile, stored: _Hashed, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
+    number = first_row = 0
     as_json = file.suffix == ".jsonl"
     texts: list[Any] = []
     columns: list[list[str | None]] = [[] for _ in kept]
@@ -159,7 +212,7 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
         fields = [pa.field(name, pa.string(), metadata={"json": "true"} if as_json else None) for name in kept]
         return Chunk(number, first_row, texts, pa.table(arrays, schema=pa.schema(fields)))
 
-    for record in _records(file):
+    for record in _records(file, io.BufferedReader(stored, BYTES_OF_HEAD)):
         text = record.get(text_column)
         texts.append(text)
         letters += len(text) if isinstance(text, str) else 0
@@ -185,9 +238,10 @@ def _survey_parquet(file: TextFile) -> TextFile:
     return replace(file, columns=tuple(schema.names), rows=rows)
 
 
-def _records(file: TextFile) -> Iterator[dict[str, Any]]:
+def _records(file: TextFile, stored: io.BufferedReader) -> Iterator[dict[str, Any]]:
     name = file.path.name
-    with open_stored(file.path) as stream:
+    packed = file.path.suffix.lower() == ".gz"
+    with stored, cast(BinaryIO, gzip.GzipFile(fileobj=stored, mode="rb")) if packed else stored as stream:
         if file.suffix == ".jsonl":
             with io.TextIOWrapper(stream, file.encoding, newline="\n") as lines:
                 yield from (record for _, record in json_lines(lines, name))

@@ -48,12 +48,16 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
         raw = reader(opened, path.name, layout)
+        with path.open("rb") as stored:
+            is_same = hashlib.file_digest(stored, "sha256").hexdigest() == digest
     except MissingAssetError:  # (is an OSError, too)
         raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
     except OSError as err:
         raise DatasetError(f"{path.name} cannot be read: {err.strerror}") from err
+    if not is_same:
+        raise DatasetError(f"{path.name} changed while it was read. Repeat the command when nothing writes to it")
     return replace(raw, name=path.name, sha256=digest)
 
 

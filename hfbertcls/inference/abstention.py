@@ -29,6 +29,16 @@ def refuse_without_one_score(source: ModelSource, option: str) -> None:
         )
 
 
+def check_threshold(threshold: float) -> None:
+    """Refuse what is no score.
+
+    Raises:
+        ConfigurationError: if it is not from 0 to 1.
+    """
+    if not 0 <= threshold <= 1:
+        raise ConfigurationError(f"threshold {threshold:g} is not possible. Expected a score from 0 to 1")
+
+
 def threshold_of(source: ModelSource, target: float) -> Threshold:
     """The least score with which a model's answers reach an accuracy on its validation split.
 

@@ -7,18 +7,20 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.layout import Layout, Quoting
-from hfbertcls.data.streaming import TextFile, chunks, survey, text_column_of
-from hfbertcls.errors import ConfigurationError, OutputDirectoryError, listing
-from hfbertcls.inference.abstention import refuse_without_one_score
+from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
+from hfbertcls.environment import local_path
+from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
+from hfbertcls.inference.abstention import check_threshold, refuse_without_one_score
 from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
 from hfbertcls.inference.scorer import Scorer
 from hfbertcls.modeling.heads import thresholds_of
@@ -40,6 +42,8 @@ class BulkOptions:
         overwrite: replace the output, and what an earlier run left half done.
         abstain_below: the score below which no answer is given (0 to 1); only of models that give one label a text.
         quoting, header: of csv and tsv, as `load_text_dataset` takes them.
+        threshold: the score (0 to 1) from which a label is given. Of models that give one label a text it is `abstain_below`; of
+            others it takes the place of the thresholds of all labels.
     """
 
     text_column: str | None = None
@@ -49,6 +53,7 @@ class BulkOptions:
     abstain_below: float = 0.0
     quoting: Quoting = "auto"
     header: bool = True
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,25 +121,33 @@ def predict_file(
         on_progress: gets the number of rows that are done, and of all rows.
 
     Raises:
-        DatasetError: if a row of the input cannot be read; before anything is scored.
+        DatasetError: if a row of the input cannot be read, before anything is scored; or if the input became another one meanwhile.
         ModelError: if the model is no trained classifier of labels.
         ConfigurationError: if columns do not fit, or answers are to be left out where there is no one score to go by.
         OutputDirectoryError: if the output is there, or half done by another run.
     """
     options = options or BulkOptions()
     source = model if isinstance(model, ModelSource) else ModelSource(model)
-    output = Path(output_file).expanduser()
+    output = local_path(output_file)
     format_of(output)
     if not 0 <= options.abstain_below <= 1:
         raise ConfigurationError(
             f"--abstain-below {options.abstain_below:g} is not possible. Expected a score from 0 to 1"
         )
-    path = Path(input_file).expanduser()
+    path = local_path(input_file)
     if output.exists() and path.exists() and output.samefile(path):
         raise ConfigurationError(f"{output.name} is the input, which would be lost. Name another file with --output")
     if output.exists() and not options.overwrite:
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
     thresholds = thresholds_of(load_config(source))
+    if options.threshold is not None:
+        check_threshold(options.threshold)
+        if options.abstain_below > 0:
+            raise ConfigurationError("--threshold and --abstain-below are both given. Leave one out")
+        if thresholds is None:
+            options = replace(options, threshold=None, abstain_below=options.threshold)
+        else:
+            thresholds = np.full(len(thresholds), options.threshold)
     if options.abstain_below > 0:
         refuse_without_one_score(source, "--abstain-below")
     file = survey(path, Layout(options.quoting, options.header))
@@ -149,7 +162,9 @@ def predict_file(
         )
     place = _Place.of_this_process()
     say(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
-    scorer = Scorer(source, place.device, bf16=options.bf16, abstain_below=options.abstain_below)
+    scorer = Scorer(
+        source, place.device, bf16=options.bf16, abstain_below=options.abstain_below, thresholds=thresholds
+    )
     identity = _identity(file, source, text_column, options, thresholds)
     with _disk_errors(output):
         folder = output.parent / f".{output.name}.parts"
@@ -166,10 +181,14 @@ def predict_file(
                 time.sleep(_POLL_SECONDS)
             result = _score_all(file, text_column, kept, folder, scorer, place, say, on_progress)
             if place.rank == 0:
-                unanswered = write_answers(_complete_parts(folder, result[2]), output, file.rows)
+                unanswered = write_answers(_complete_parts(result[2]), output, file.rows)
                 shutil.rmtree(folder)
             else:
                 unanswered = 0
+        except DatasetError:  # (the input became another one: its answers are of no use to any run)
+            if place.rank == 0:
+                shutil.rmtree(folder)
+            raise
         finally:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
@@ -205,7 +224,9 @@ def _identity(
         "thresholds": None if thresholds is None else thresholds.tolist(),
         "text_column": text_column,
         "options": {
-            name: value for name, value in asdict(options).items() if name not in ("overwrite", "text_column")
+            name: value
+            for name, value in asdict(options).items()
+            if name not in ("overwrite", "text_column", "threshold")  # (which `thresholds` holds)
         },
     }
     return json.dumps(values, sort_keys=True)
@@ -238,8 +259,9 @@ def _write_atomically(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def _part(folder: Path, number: int) -> Path:
-    return folder / f"{number:08d}.parquet"
+def _part(folder: Path, chunk: Chunk) -> Path:
+    """Where the answers to a chunk are put: those to other texts, of a run that read another version, are never taken for them."""
+    return folder / f"{chunk.number:08d}-{chunk.sha256[:16]}.parquet"
 
 
 def _score_all(
@@ -251,12 +273,13 @@ def _score_all(
     place: _Place,
     say: Say,
     on_progress: Callable[[int, int], None] | None,
-) -> tuple[float, int, int]:
-    """Score what is this process's and not there yet; returns seconds, rows scored, and the number of chunks."""
-    seconds, scored, count, found = 0.0, 0, 0, 0
+) -> tuple[float, int, list[Path]]:
+    """Score what is this process's and not there yet; returns seconds, rows scored, and the parts of all processes."""
+    seconds, scored, found = 0.0, 0, 0
+    paths: list[Path] = []
     for chunk in chunks(file, text_column, kept):
-        count += 1
-        path = _part(folder, chunk.number)
+        path = _part(folder, chunk)
+        paths.append(path)
         if path.is_file():
             found += len(chunk.texts)
         elif chunk.number % place.of == place.rank:
@@ -270,12 +293,11 @@ def _score_all(
             scored += len(chunk.texts)
         if on_progress is not None:
             on_progress(chunk.first_row + len(chunk.texts), file.rows)
-    return seconds, scored, count
+    return seconds, scored, paths
 
 
-def _complete_parts(folder: Path, count: int) -> list[Path]:
+def _complete_parts(paths: list[Path]) -> list[Path]:
     """The parts in order; waits for those of other processes (torchrun ends all if one fails)."""
-    paths = [_part(folder, number) for number in range(count)]
     while not all(path.is_file() for path in paths):
         time.sleep(_POLL_SECONDS)
     return paths

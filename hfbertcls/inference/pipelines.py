@@ -29,17 +29,30 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
 
     With `top_k`, here or in a call, it answers as transformers does, whatever the thresholds: `top_k=None` gives every label.
 
+    A text that is empty or none at all, and one for which the model computes no finite logits, is answered as `predict` does, in a
+    list of texts in its place:
+
+    ```python
+    >>> classifier(["Arrived late.", "", None])[1]
+    {'label': None, 'score': None, 'reason': 'the text is empty'}
+    ```
+
     Args:
         model (`str`): a directory or a Hub id.
         revision (`str`, *optional*): a branch, tag or commit on the Hub.
-        **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels).
+        **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels); and `threshold`, the score (0 to 1)
+            from which a label is given, here or in a call: below it a classifier that gives one label a text answers with the
+            label None, the score, and the reason; of one that can give several it takes the place of all its thresholds.
 
     Raises:
-        ModelError: if there is no such model, or its thresholds are not a number from 0 to 1 for each label.
+        ModelError: if there is no such model, if its thresholds are not a number from 0 to 1 for each label, or if it gives no
+            finite logits whatever the text.
+        ConfigurationError: if `threshold` is not from 0 to 1.
     """
     from transformers import TextClassificationPipeline, pipeline  # noqa: PLC0415  (takes seconds)
 
     from hfbertcls.inference.sorted_pipeline import SortedTextClassificationPipeline  # noqa: PLC0415
+    from hfbertcls.modeling.engine import require_working  # noqa: PLC0415
     from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
 
     source = ModelSource(model, revision)
@@ -48,5 +61,6 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     loaded = pipeline("text-classification", model=source.resolved, revision=revision, **arguments)
     if not isinstance(loaded, TextClassificationPipeline):
         raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
+    require_working(loaded.model, loaded.tokenizer)  # type: ignore[arg-type]  # (that of a text classifier is never None)
     enable_packing(loaded.model)
     return loaded

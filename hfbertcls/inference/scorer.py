@@ -13,9 +13,11 @@ from hfbertcls.errors import ModelError
 from hfbertcls.modeling.engine import in_bf16, score
 from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
-from hfbertcls.modeling.predictions import predict_labels, sigmoid
+from hfbertcls.modeling.predictions import Thresholds, finite_rows, predict_labels, sigmoid
 
 
+NOT_FINITE = "the model gives NaN or infinite logits for it"
+"""The reason of a row to which there is no answer although it is a text."""
 _AGREEMENT_TEXTS = 256
 
 
@@ -27,12 +29,21 @@ class Scorer:
         device: to compute on; None leaves the model where it is loaded.
         bf16: compute the matrix products in bf16; `agreement` then holds the share of the first texts that get the same answer.
         abstain_below: the score below which the one label of a text is left out.
+        thresholds: from which score on each label is given, of a model that can give several; None takes its own.
 
     Raises:
         ModelError: if the model is no trained classifier of labels, or its thresholds are no numbers from 0 to 1.
     """
 
-    def __init__(self, source: ModelSource, device: str | None, *, bf16: bool, abstain_below: float) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        device: str | None,
+        *,
+        bf16: bool,
+        abstain_below: float,
+        thresholds: Thresholds | None = None,
+    ) -> None:
         model: Any = load_for_inference(source)
         if model.config.problem_type == "regression" or model.config.num_labels < 2:
             kind = "regression" if model.config.problem_type == "regression" else "one output"
@@ -44,7 +55,7 @@ class Scorer:
         self.tokenizer = load_tokenizer(source)
         self.max_length = reading_length(self.tokenizer, model.config)
         self.labels = np.array([str(model.config.id2label[index]) for index in range(model.config.num_labels)])
-        self.thresholds = thresholds_of(model.config)
+        self.thresholds = thresholds_of(model.config) if thresholds is None else thresholds
         self.exact: Any = model if bf16 else None
         self.model = in_bf16(model) if bf16 else model
         self.abstain_below = abstain_below
@@ -53,10 +64,14 @@ class Scorer:
     def answers(self, chunk: Chunk) -> pa.Table:
         """The rows of the output for the rows of a chunk."""
         texts = [text if isinstance(text, str) else None for text in chunk.texts]
-        shown = np.asarray(not_blank(pa.chunked_array([pa.array(texts, pa.large_string())])))
-        reasons = [None if ok else _reason(text) for ok, text in zip(shown, chunk.texts, strict=True)]
+        shown = np.array(not_blank(pa.chunked_array([pa.array(texts, pa.large_string())])))
+        reasons = [None if ok else reason_of(text) for ok, text in zip(shown, chunk.texts, strict=True)]
         positions = np.flatnonzero(shown)
         logits = self._logits([str(texts[position]) for position in positions])
+        answered = finite_rows(logits)
+        for position in positions[~answered]:
+            shown[position], reasons[position] = False, NOT_FINITE
+        logits = logits[answered]
         columns = {
             "row": pa.array(np.arange(chunk.first_row, chunk.first_row + len(texts), dtype=np.int64)),
             **(self._one_label(logits, shown) if self.thresholds is None else self._several_labels(logits, shown)),
@@ -111,7 +126,8 @@ def _among(values: list[Any], shown: npt.NDArray[np.bool_]) -> list[Any]:
     return [next(rest) if ok else None for ok in shown]
 
 
-def _reason(text: Any) -> str:
+def reason_of(text: Any) -> str:
+    """Why there is no answer to what is blank, or no text."""
     if text is None or isinstance(text, str):
         return "the text is empty"
     return f"not a text ({type(text).__name__})"

@@ -5,40 +5,74 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 from transformers import TextClassificationPipeline
 
+from hfbertcls.data.reading import not_blank
+from hfbertcls.inference.abstention import check_threshold
+from hfbertcls.inference.scorer import NOT_FINITE, reason_of
 from hfbertcls.modeling.engine import batches_by_length
 from hfbertcls.modeling.heads import thresholds_of
-from hfbertcls.modeling.predictions import predict_labels
+from hfbertcls.modeling.predictions import finite_rows, predict_labels
 
 
 class SortedTextClassificationPipeline(TextClassificationPipeline):
     """`TextClassificationPipeline` with the same answers, in the order of the input; only lists are answered faster.
 
     Single texts, generators and data sets take their usual way (they are answered as they come), and so does a list with a
-    `batch_size` of its own. Only a classifier that can give several labels to a text answers otherwise, where no `top_k` is
-    asked for: with the list of the labels whose score reaches their threshold, where transformers gives the likeliest one.
+    `batch_size` of its own. Otherwise answers, where no `top_k` is asked for, a classifier that can give several labels to a text:
+    with the list of the labels whose score reaches their threshold, where transformers gives the likeliest one. And where there is
+    no answer, because a text is empty, none at all or beyond the model, or its score is below `threshold`, the label is None and
+    `reason` says why.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.thresholds = thresholds_of(cast(Any, self).model.config)
 
+    def _sanitize_parameters(self, threshold: float | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
+        """As the parent, with `threshold` among what `postprocess` is given."""
+        before, forward, after = cast(Any, super())._sanitize_parameters(**kwargs)
+        if threshold is not None:
+            check_threshold(threshold)
+            after["threshold"] = threshold
+        return before, forward, after
+
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """The answers of `TextClassificationPipeline`; of a single text with several labels, one list of them."""
+        in_lists = self.thresholds is not None or "top_k" in {**cast(Any, self)._postprocess_params, **kwargs}
+        if isinstance(inputs, list):
+            reasons = [_reason_against(one) for one in inputs]
+            texts = [one for one, reason in zip(inputs, reasons, strict=True) if reason is None]
+            answers = iter(super().__call__(texts, *args, **kwargs) if texts else ())
+            return [next(answers) if reason is None else _no_answer(reason, in_list=in_lists) for reason in reasons]
+        if (reason := _reason_against(inputs)) is not None and (inputs is None or isinstance(inputs, str)):
+            return _no_answer(reason, in_list=True)
         answer: Any = super().__call__(inputs, *args, **kwargs)
         asked = "top_k" in kwargs or "top_k" in cast(Any, self)._postprocess_params
         if self.thresholds is None or asked or not isinstance(inputs, str):
             return answer
         return answer[0]  # (transformers puts the answer to a single text into a list)
 
-    def postprocess(self, model_outputs: Any, **postprocess_parameters: Any) -> Any:  # type: ignore[override]  # (that of Pipeline)
+    def postprocess(  # type: ignore[override]  # (that of Pipeline)
+        self, model_outputs: Any, threshold: float | None = None, **postprocess_parameters: Any
+    ) -> Any:
         """The answer to one text, as transformers gives it; without a `top_k`, of several labels those that are given."""
         answer = cast(Any, super()).postprocess
-        if self.thresholds is None or "top_k" in postprocess_parameters:
+        logits = model_outputs["logits"].float().numpy()
+        asked = "top_k" in postprocess_parameters
+        if not finite_rows(logits)[0]:
+            return _no_answer(NOT_FINITE, in_list=asked or self.thresholds is not None)
+        if asked:
             return answer(model_outputs, **postprocess_parameters)
+        if self.thresholds is None:
+            likeliest = answer(model_outputs, **postprocess_parameters)
+            if threshold is not None and likeliest["score"] < threshold:
+                return {"label": None, "score": likeliest["score"], "reason": f"the score is below {threshold:g}"}
+            return likeliest
         every_label = answer(model_outputs, top_k=None, **postprocess_parameters)  # (in the order of their ids)
-        given = predict_labels(model_outputs["logits"].float().numpy(), self.thresholds)[0]
+        thresholds = self.thresholds if threshold is None else np.full_like(self.thresholds, threshold)
+        given = predict_labels(logits, thresholds)[0]
         return sorted(itertools.compress(every_label, given), key=lambda label: -label["score"])
 
     def get_iterator(
@@ -65,3 +99,16 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
             for position, row in zip(positions, logits, strict=True):
                 answers[position] = own.postprocess({"logits": row[None]}, **postprocess_params)
         return iter(answers)
+
+
+def _reason_against(one: Any) -> str | None:
+    """Why an input gets no answer, as `predict` says it; None if it may be one (a text, or a pair in a dict or a list)."""
+    if isinstance(one, dict | list | tuple):
+        return None
+    is_text = isinstance(one, str) and bool(not_blank(pa.array([one]))[0].as_py())
+    return None if is_text else reason_of(one)
+
+
+def _no_answer(reason: str, *, in_list: bool) -> Any:
+    answer = {"label": None, "score": None, "reason": reason}
+    return [answer] if in_list else answer

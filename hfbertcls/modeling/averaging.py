@@ -25,14 +25,22 @@ def average_models(sources: Sequence[ModelSource]) -> "PreTrainedModel":
         A model in fp32, in evaluation mode, that holds no temperature and states no thresholds.
 
     Raises:
-        ModelError: if one cannot be loaded, if they differ in the names or shapes of their weights, or in a buffer of
-            whole numbers, of which there is no mean.
+        ModelError: if one cannot be loaded, if they differ in their labels or the order of them, in the names or shapes of their
+            weights, or in a buffer of whole numbers, of which there is no mean.
     """
     import torch  # noqa: PLC0415  (takes seconds)
 
     sums: dict[str, Any] = {}
+    labels: dict[Any, str] = {}
     for source in sources:
         model = load_for_inference(source)
+        own: dict[Any, str] = {**(model.config.id2label or {})}
+        labels = labels or own
+        if own != labels:
+            raise ModelError(
+                f"{sources[0].public_name!r} and {source.public_name!r} cannot be averaged: their labels are {listing(labels.values(), 4)} "
+                f"and {listing(own.values(), 4)}, in this order. Average models of the same labels in the same order"
+            )
         undo_calibration(model)
         state = model.state_dict()
         if not sums:

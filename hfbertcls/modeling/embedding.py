@@ -9,6 +9,7 @@ from hfbertcls.data.dataset import LabelSchema, TextSplit
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.modeling.engine import batches_by_length
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_training, load_tokenizer
+from hfbertcls.modeling.predictions import require_finite
 
 
 if TYPE_CHECKING:
@@ -56,4 +57,5 @@ def embed(
             vectors[positions] = torch.nn.functional.normalize(mean, dim=1).float().cpu().numpy()
             if on_progress is not None:
                 on_progress(len(positions))
+    require_finite(vectors, split.name, split.rows, "vectors")
     return vectors

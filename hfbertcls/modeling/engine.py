@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from hfbertcls.errors import ModelError
+from hfbertcls.modeling.predictions import finite_rows
+
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,7 +40,11 @@ def score(
         tokens_per_batch (`int`): at most, with padding.
 
     Returns:
-        float32 of shape `(rows, num_labels)`, in the order of the rows.
+        float32 of shape `(rows, num_labels)`, in the order of the rows. A row that is NaN or infinite is no answer
+        (`predictions.finite_rows`).
+
+    Raises:
+        ModelError: if no row is finite, and not even a text without words gets finite logits: the weights are damaged.
     """
     import torch  # noqa: PLC0415  (takes seconds)
 
@@ -68,7 +75,27 @@ def score(
             fill(positions)
             if on_progress is not None:
                 on_progress(len(positions))
+    if len(logits) and not finite_rows(logits).any():
+        require_working(model, tokenizer)
     return logits
+
+
+def require_working(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Refuse a classifier that cannot answer even a text without words.
+
+    Raises:
+        ModelError: if its logits are NaN or infinite.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    batch = tokenizer("", return_tensors="pt").to(model.device)
+    with torch.inference_mode():
+        logits: Any = cast(Any, model)(**batch).logits
+    if not torch.isfinite(logits).all():
+        raise ModelError(
+            "the model gives NaN or infinite logits whatever the text: its weights are damaged. Train it again, with a lower "
+            "--learning-rate or --precision fp32, or fetch it again"
+        )
 
 
 def in_bf16(model: "PreTrainedModel") -> "PreTrainedModel":

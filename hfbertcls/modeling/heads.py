@@ -25,31 +25,38 @@ MULTI_LABEL: Final = "multi_label_classification"
 """The `problem_type` of a classifier whose labels do not exclude each other."""
 
 
-def output_layer(model: "PreTrainedModel") -> "torch.nn.Linear":
-    """The linear layer whose output are the logits.
+def output_layer_name(model: "PreTrainedModel") -> str | None:
+    """The name of the linear layer whose output are the logits; None if there is none.
 
     It is the last one outside of the encoder with one output for each label: `classifier` in BERT, DistilBERT, DeBERTa
     and ModernBERT, `classifier.out_proj` in RoBERTa, MPNet and ELECTRA.
-
-    Raises:
-        ModelError: if there is none.
     """
     import torch  # noqa: PLC0415  (takes seconds)
 
     encoder = f"{model.base_model_prefix}."
-    layers = [
-        module
+    names = [
+        name
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and module.out_features == model.config.num_labels
         and not name.startswith(encoder)
     ]
-    if not layers:
+    return names[-1] if names else None
+
+
+def output_layer(model: "PreTrainedModel") -> "torch.nn.Linear":
+    """The linear layer whose output are the logits.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    name = output_layer_name(model)
+    if name is None:
         raise ModelError(
             f"{type(model).__name__} has no linear layer with {model.config.num_labels} outputs at its end, so no temperature "
             "can be folded into it. Pass --no-calibration"
         )
-    return layers[-1]
+    return cast("torch.nn.Linear", model.get_submodule(name))
 
 
 def begin_with(model: "PreTrainedModel", shares: npt.ArrayLike) -> None:

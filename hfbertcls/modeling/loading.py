@@ -1,12 +1,15 @@
 """Loading encoders and tokenizers so that nothing of a checkpoint surprises later."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls.environment import directory_name, local_path
 from hfbertcls.errors import ConfigurationError, ModelError, did_you_mean, listing
-from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration
+from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration, output_layer, output_layer_name
+from hfbertcls.modeling.label_matching import HeadMatch, nameless
 
 
 if TYPE_CHECKING:
@@ -35,10 +38,7 @@ class ModelSource:
     @property
     def path(self) -> Path:
         """Where the model lies if it is a directory here."""
-        try:
-            return Path(self.name).expanduser()
-        except RuntimeError:  # ("~somebody" who has no home)
-            return Path(self.name)
+        return local_path(self.name)
 
     @property
     def is_local(self) -> bool:
@@ -53,7 +53,7 @@ class ModelSource:
         """The Hub id, or the base name of the directory: nothing that tells where it lies."""
         if self.known_as is not None:
             return self.known_as
-        return self.path.resolve().name if self.is_local else self.name
+        return directory_name(self.path) if self.is_local else self.name
 
     @property
     def resolved(self) -> str:
@@ -229,8 +229,9 @@ def load_for_training(
 ) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for the labels of `schema`.
 
-    The random generators are seeded before the head is made, so the same seed gives the same head. A head of the
-    right size is kept, one of another size is replaced.
+    The random generators are seeded before the head is made, so the same seed gives the same head. Of a base that is already a
+    classifier the rows of known labels are kept, found by name (`HeadMatch`), with the temperature that they contain; labels that
+    it does not know begin anew.
 
     Args:
         source: the encoder.
@@ -240,16 +241,15 @@ def load_for_training(
             new head begins with these scores (Lin et al., ICCV 2017, section 3.3), which it would need hundreds of steps to learn.
 
     Raises:
-        ModelError: if the model cannot be loaded, is no encoder that can classify, or exists only as a pickle.
+        ModelError: if the model cannot be loaded, is no encoder that can classify, exists only as a pickle, or has a trained head
+            for other labels whose rows cannot be told apart.
     """
     from transformers import set_seed  # noqa: PLC0415  (takes seconds)
 
     config = load_config(source)
-    earlier = dict(config.id2label or {})
-    config.id2label = schema.id2label
-    config.label2id = schema.label2id
-    config.problem_type = MULTI_LABEL if schema.several else "single_label_classification"
-    forget_calibration(config)
+    id2label: dict[Any, str] = {**(config.id2label or {})}
+    earlier = tuple(str(id2label.get(index, "")) for index in range(len(id2label)))
+    _describe_labels(config, schema.names, several=schema.several)
     set_seed(seed)
     model, info = _load(source, config=config, ignore_mismatched_sizes=True)
     new, replaced = _names(info["missing_keys"]), _names(info["mismatched_keys"])
@@ -265,19 +265,64 @@ def load_for_training(
             f"the weights of {source.public_name!r} do not fit its configuration: {what} ({listing(body or unused, 3)}). "
             "Check config.json and the files of the model"
         )
-    if shares is not None and schema.several and (new or replaced):
-        begin_with(model, shares)
-    notes = []
-    if replaced:
-        notes.append(
-            f"the head of {source.public_name} has another size and was replaced ({listing(sorted(replaced), 2)})"
-        )
-    elif not new and earlier != schema.id2label:
-        notes.append(
-            f"the trained head of {source.public_name} is kept; its labels were {listing(map(str, earlier.values()), 4)} and are "
-            f"now {listing(schema.names, 4)}, in this order"
-        )
-    return LoadedClassifier(model, tuple(notes))
+    head = output_layer_name(model)
+    if new | replaced if head is None else f"{head}.weight" in new:
+        if shares is not None and schema.several:
+            begin_with(model, shares)
+        return LoadedClassifier(model, ())
+    stored = {key: shape[0] for key, shape, _ in info["mismatched_keys"]}
+    count = stored.get(f"{head}.weight", len(schema))
+    match = HeadMatch.of(earlier if count == len(earlier) else nameless(count), schema.names)
+    if not match.keeps_all or count != len(schema):
+        if head is None:
+            raise ModelError(
+                f"{source.public_name!r} is a classifier for {listing(earlier, 4)}, and its head has no linear layer at its end whose "
+                f"rows could be matched with {listing(schema.names, 4)}. Name an encoder without a head, or data with these labels"
+            )
+        model = _with_rows_of(source, model, match, seed, shares if schema.several else None)
+    return LoadedClassifier(model, (match.note(source.public_name),))
+
+
+def _describe_labels(config: "PreTrainedConfig", names: Sequence[str], *, several: bool) -> None:
+    """Let a configuration be one of a classifier that is not calibrated, with these labels."""
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: index for index, name in enumerate(names)}
+    config.problem_type = MULTI_LABEL if several else "single_label_classification"
+    forget_calibration(config)
+
+
+def _with_rows_of(
+    source: ModelSource, model: Any, match: HeadMatch, seed: int, shares: "npt.ArrayLike | None"
+) -> "PreTrainedModel":
+    """A model with the body of `model` and a new head, into which the rows of the stored one are put that `match` keeps.
+
+    The others begin as the mean of the stored rows, or as a new head does if no row is kept or a text can have several labels.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+    from transformers import set_seed  # noqa: PLC0415
+
+    head, config = output_layer_name(model), model.config
+    if len(match.earlier) != len(match.labels):
+        own = load_config(source)
+        _describe_labels(own, match.earlier, several=False)
+        model, _ = _load(source, config=own)
+    stored = {name: value.detach().clone() for name, value in output_layer(model).named_parameters()}
+    body = {name: value for name, value in model.state_dict().items() if not name.startswith(f"{head}.")}
+    set_seed(seed)
+    fresh: Any = type(model).from_pretrained(None, config=config, state_dict=body, dtype=torch.float32)
+    fresh.config.name_or_path = fresh.name_or_path = source.resolved
+    if shares is not None:
+        begin_with(fresh, shares)
+    kept = [(label, row) for label, row in enumerate(match.rows) if row is not None]
+    with torch.no_grad():
+        for name, value in output_layer(fresh).named_parameters():
+            if kept and config.problem_type != MULTI_LABEL:
+                # The mean of scores is never above the highest: a label that was not learned yet takes no text from those that were.
+                value[:] = stored[name].mean(dim=0)
+            for label, row in kept:
+                value[label] = stored[name][row]
+    result: PreTrainedModel = fresh
+    return result
 
 
 def load_for_inference(source: ModelSource) -> "PreTrainedModel":

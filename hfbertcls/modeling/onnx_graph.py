@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hfbertcls.errors import MissingAssetError, ModelError, shorten
 from hfbertcls.modeling.engine import PaddedRows, batches_by_length
+from hfbertcls.modeling.predictions import require_finite
 
 
 if TYPE_CHECKING:
@@ -161,4 +162,5 @@ class OnnxClassifier:
         together = np.concatenate(logits)
         result = np.empty_like(together)
         result[np.concatenate(batches)] = together
+        require_finite(result, "the texts that the ONNX graph was given")
         return result

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbertcls.data.dataset import LabelSchema
-from hfbertcls.errors import DatasetError, listing
+from hfbertcls.errors import DatasetError, ModelError, listing
 
 
 Thresholds = npt.NDArray[np.float64]
@@ -41,6 +41,37 @@ def predict_labels(logits: npt.NDArray[np.float32], thresholds: Thresholds | Non
         return (sigmoid(logits) >= thresholds).astype(np.int8)
     ids: npt.NDArray[np.int64] = logits.argmax(axis=1).astype(np.int64)
     return ids
+
+
+def finite_rows(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
+    """Which rows of logits, of shape `(n, num_labels)`, are an answer: those without NaN and infinity."""
+    return np.asarray(np.isfinite(logits).all(axis=1))
+
+
+def require_finite(
+    logits: npt.NDArray[np.floating[Any]], split: str, rows: npt.NDArray[np.int64] | None = None, what: str = "logits"
+) -> None:
+    """Refuse to compute metrics from logits of which some are no answer.
+
+    Args:
+        logits: of shape `(n, num_labels)`.
+        split: what the rows are called.
+        rows: their 0-based positions in the source; None counts those that are here.
+        what: the name of the values.
+
+    Raises:
+        ModelError: saying how many and which.
+    """
+    broken = np.flatnonzero(~finite_rows(logits))
+    if not len(broken):
+        return
+    named = broken if rows is None else rows[broken]
+    more = f" and {len(named) - 10:,} more" if len(named) > 10 else ""
+    raise ModelError(
+        f"the model gives NaN or infinite {what} for {len(broken):,} of the {len(logits):,} rows of {split}: "
+        f"{', '.join(str(row) for row in named[:10])}{more}, counted from 0. Metrics of the others would not be those of {split}. "
+        "Leave these rows out, or train the model again"
+    )
 
 
 def label_names(answers: npt.NDArray[Any], names: Sequence[str]) -> list[Any]:

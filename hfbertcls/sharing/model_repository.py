@@ -55,7 +55,7 @@ def task_facts(
 
 def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
     """The `model` of a report; `weights` is the file that was scored, if it lies here."""
-    base = Path(source.name).expanduser() / weights.name
+    base = source.path / weights.name
     hashes = {path: sha256_of(path) for path in {base, weights} if path.is_file()}
     return {
         "base_model": source.public_name,

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from hfbertcls.data.description import Say, silent
+from hfbertcls.environment import local_path
 from hfbertcls.errors import HfBertClsError, OutputDirectoryError, shorten
 from hfbertcls.sharing.card import Fence, join_card, render_model_card
 from hfbertcls.sharing.checkpoint_files import is_of_a_run, remove_checkpoint
@@ -45,7 +46,7 @@ class OutputDirectory:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = local_path(path)
 
     @property
     def checkpoints(self) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 
-from hfbertcls.environment import package_version
+from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.sharing.account import NotThereError, asked, require_account, require_repo_name
@@ -145,7 +145,7 @@ def push_directory(
         SharingError: if something must not be shared, or the Hub refused or failed; the directory is complete then.
     """
     api = api or HfApi()
-    folder = Path(directory).expanduser()
+    folder = local_path(directory)
     repository_files(folder)
     try:
         destination = check_destination(request, api)

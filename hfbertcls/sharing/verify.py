@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from hfbertcls.environment import local_path
 from hfbertcls.errors import ModelError, OutputDirectoryError, SharingError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.sharing.card import Fence
@@ -91,7 +92,7 @@ def verify_directory(
     Raises:
         ModelError: if it has no report or no card of hfbertcls, or its report is damaged.
     """
-    folder = Path(directory).expanduser()
+    folder = local_path(directory)
     return _verified(folder, folder.resolve().name, names or names_in(folder), predictions=predictions)
 
 

@@ -4,11 +4,11 @@ import json
 import warnings
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
 
+from hfbertcls.environment import public_word
 from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
 from hfbertcls.training.precision import Precision, choose_precision
@@ -138,14 +138,10 @@ class TextClassificationTrainingArguments(TrainingArguments):
         return chosen
 
     def sanitised(self) -> dict[str, Any]:
-        """All arguments as plain values, without secrets and without local paths (their base names remain)."""
+        """All arguments as plain values, without secrets and without local paths (their base names remain); `public_word`."""
         fields: dict[str, Any] = self.to_dict()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         values = {name: _plain(value) for name, value in fields.items() if "token" not in name}
-        values = {name: value for name, value in values.items() if not isinstance(value, _Unprintable)}
-        for name, value in values.items():
-            if isinstance(value, str) and ("/" in value or "\\" in value):
-                values[name] = Path(value.replace("\\", "/")).name
-        return values
+        return {name: value for name, value in values.items() if not isinstance(value, _Unprintable)}
 
     def to_sanitised_json(self) -> str:
         """The text of `training_args.json`."""
@@ -190,7 +186,9 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else _Unprintable()
+    if isinstance(value, str):
+        return public_word(value)
+    return value if value is None or isinstance(value, bool | int | float) else _Unprintable()
 
 
 def _value(strategy: Any) -> str:

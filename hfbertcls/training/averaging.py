@@ -15,6 +15,7 @@ from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 from hfbertcls.modeling.memory import free_memory
+from hfbertcls.modeling.predictions import require_finite
 
 
 def greedy_members(
@@ -56,6 +57,7 @@ def value_of_average(
     model: Any = average_models(sources)
     model.to(device)
     logits = score(model, load_tokenizer(sources[0]), validation)
+    require_finite(logits, "validation")
     del model
     free_memory()
     gold = validation.gold

@@ -15,6 +15,7 @@ from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import fold_temperature
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.memory import free_memory
+from hfbertcls.modeling.predictions import require_finite
 
 
 _ROWS_CHECKED = 64
@@ -40,6 +41,7 @@ def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: 
     model.to(device)
     tokenizer = load_tokenizer(source)
     logits = score(model, tokenizer, validation)
+    require_finite(logits, "validation")
     temperature = fit_temperature(validation.gold, logits)
     if temperature is None:
         say(f"  note: the scores are not calibrated: that needs {FEWEST_ROWS} validation rows and logits that differ")

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing, shorten
 from hfbertcls.evaluation.scores import ALL_METRICS, metrics_for
 from hfbertcls.registry import CALLBACKS, register
 from hfbertcls.sharing.card import CARD_FACTS
+from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.output_directory import OutputDirectory
 
 
@@ -30,7 +32,7 @@ class TrainingOptions:
         report_to: trackers, by transformers' names.
         arguments: further fields of `TextClassificationTrainingArguments`.
         card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
-        command: what to print under "reproduce"; None takes the command line of this process.
+        command: what to print under "reproduce"; by default the command line of this process.
         publish_examples: how many rows of the evaluated split may stand on the card, with their texts.
         allow_leakage: train although more than 5 % of the validation or test texts are in train too.
         backup: is offered each checkpoint, such as a `CheckpointBranch`.
@@ -45,7 +47,7 @@ class TrainingOptions:
     report_to: Sequence[str] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
-    command: str | None = None
+    command: str = field(default_factory=public_command)
     publish_examples: int = 0
     allow_leakage: bool = False
     backup: "Backup | None" = None
@@ -101,6 +103,7 @@ def check_options(options: TrainingOptions) -> None:
             raise ConfigurationError(
                 "the fact 'widget' of the card must be a list of texts to try, none of them empty"
             )
+    check_metadata({key: value for key, value in options.card.items() if key in ("license", "language")})
     metric, known = metric_of(options), (*ALL_METRICS, "loss")
     if metric not in known:
         raise ConfigurationError(

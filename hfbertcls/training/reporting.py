@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.tokenization import TokenizedSplit, gold_of
-from hfbertcls.environment import describe_environment, public_command
+from hfbertcls.environment import describe_environment, directory_name, public_command, public_word
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.baselines import Baselines
@@ -21,7 +21,7 @@ from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import in_bf16, score
 from hfbertcls.modeling.heads import MULTI_LABEL, temperature_of, write_thresholds
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
-from hfbertcls.modeling.predictions import Predictions, Thresholds, label_cells, predict_labels
+from hfbertcls.modeling.predictions import Predictions, Thresholds, label_cells, predict_labels, require_finite
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
 from hfbertcls.sharing.model_repository import (
     data_facts,
@@ -94,6 +94,7 @@ def report_on_training(
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         logits = score(model, tokenizer, tokenized[name])
+        require_finite(logits, name, data.splits[name].rows)
         if name == "validation" and schema.several:
             thresholds = _fitted_thresholds(staging, gold[name], logits)
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
@@ -120,7 +121,7 @@ def report_on_training(
         data={**data_facts(data, facts), "doctor": given.doctor},
         evaluation=evaluation,
         training=facts_of_training,
-        card={**_card_facts(card, directory.path.resolve().name, staging), "examples": examples},
+        card={**_card_facts(card, directory_name(directory.path), staging), "examples": examples},
         environment=describe_environment(),
         command=command,
     )
@@ -161,20 +162,24 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])
     tokenized = TokenizedSplit(plain.add_column("length", lengths), lengths, max_length, 0)
     gold, logits = gold_of(validation), score(model, tokenizer, tokenized)
+    require_finite(logits, "validation")
     several = model.config.problem_type == MULTI_LABEL
     thresholds = _fitted_thresholds(staging, gold, logits) if several else None
     predictions = Predictions(np.arange(len(gold)), gold, logits, labels, lengths, thresholds=thresholds)
     source = str(card.get("dataset") or "data that the author did not name")
     splits = {name: _bare_facts(dataset, labels) for name, dataset in datasets_by_name.items()}
     base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")
-    is_hub_id = base.count("/") == 1 and not Path(base).expanduser().exists()
+    is_hub_id = base.count("/") == 1 and not base.startswith(("/", ".", "~")) and not ModelSource(base).is_local
+    origin = ModelSource(
+        base, known_as=None if is_hub_id else public_word(base)
+    )  # (a directory that may be elsewhere)
     report = Report(
         task={
             "type": "multi_label" if several else "single_label", "labels": list(labels), "text_column": None,
             "text_pair_column": None, "label_column": None, "max_length": max_length,
             **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
         },
-        model={**model_facts(ModelSource(base), model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
+        model={**model_facts(origin, model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
         data={
             "source": source, "is_hub_id": source.count("/") == 1, "config": card.get("dataset_config"), "revision": None,
             "split_method": "as given to the trainer", "notes": [], "splits": splits,

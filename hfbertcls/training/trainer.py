@@ -17,6 +17,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
+from hfbertcls.environment import directory_name
 from hfbertcls.errors import TrainingError
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
 from hfbertcls.modeling.heads import MULTI_LABEL
@@ -234,7 +235,7 @@ class TextClassificationTrainer(
         """Nothing: what is shared is the chosen model, in one commit, not what training is at."""
 
     def _push_request(self, revision: str | None = None) -> PushRequest:
-        name = self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
+        name = self.args.hub_model_id or directory_name(Path(str(self.args.output_dir)))
         return PushRequest(name, public=self.args.hub_private_repo is False, revision=revision)
 
     def push_to_hub(
@@ -270,7 +271,7 @@ class TextClassificationTrainer(
             return None
         directory = OutputDirectory(Path(str(self.args.output_dir)))
         check_metadata({key: kwargs[key] for key in ("license", "language") if kwargs.get(key)})
-        title = kwargs.get("title") or kwargs.get("model_name") or directory.path.resolve().name
+        title = kwargs.get("title") or kwargs.get("model_name") or directory_name(directory.path)
         with directory.claimed():
             self.save_model(str(directory.staging), _internal_call=True)
             saved = files_below(directory.staging)

@@ -30,7 +30,8 @@ def trained(tmp_path_factory, tiny_model_dir, reviews_dir):
         patch.setenv("HF_TOKEN", SECRET)
         patch.setenv("USER", "u-somebody-7391")
         words = ["train", "--config", str(config), "--model", str(tiny_model_dir), "--dataset", str(reviews_dir)]
-        assert main([*words, "--output-dir", str(output), "--epochs", "4", "--weight-decay", "0.05"]) == 0
+        odd = ["--run-name", "~exp"]
+        assert main([*words, "--output-dir", str(output), "--epochs", "4", "--weight-decay", "0.05", *odd]) == 0
     return output
 
 

@@ -395,3 +395,20 @@ def test_bf16_agrees_where_the_whole_set_of_labels_is_the_same(
     monkeypatch.setattr(scorer, "score", other_music)
     result = predict_file(str(several_labels_dir), several_texts, tmp_path / "a.csv", BulkOptions(bf16=True))
     assert result.bf16_agreement == pytest.approx(4 / 5)
+
+
+def test_a_threshold_is_that_of_abstaining_or_of_every_label(
+    finished_run, several_labels_dir, texts, several_texts, tmp_path, capsys
+):
+    words = ["predict", str(finished_run), "--input", str(texts), "--output"]
+    assert main([*words, str(tmp_path / "a.csv"), "--threshold", "0.7"]) == 0
+    assert main([*words, str(tmp_path / "b.csv"), "--abstain-below", "0.7"]) == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    predict_file(str(several_labels_dir), several_texts, tmp_path / "c.jsonl", BulkOptions(threshold=0.2))
+    for row in read(tmp_path / "c.jsonl"):
+        if row["scores"] is not None:
+            assert len(row["prediction"]) == sum(score >= 0.2 for score in row["scores"])
+    with pytest.raises(ConfigurationError, match="threshold 2 is not possible. Expected a score from 0 to 1"):
+        predict_file(str(finished_run), texts, tmp_path / "d.csv", BulkOptions(threshold=2))
+    with pytest.raises(ConfigurationError, match="--threshold and --abstain-below are both given. Leave one out"):
+        predict_file(str(finished_run), texts, tmp_path / "d.csv", BulkOptions(threshold=0.2, abstain_below=0.2))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from transformers import TextClassificationPipeline, pipeline
 
-from hfbertcls import ModelError, load_pipeline
+from hfbertcls import ConfigurationError, ModelError, load_pipeline
 from hfbertcls.modeling import engine
 from hfbertcls.modeling.heads import thresholds_of, write_thresholds
 from hfbertcls.modeling.packing import is_packed
@@ -126,3 +126,42 @@ def test_thresholds_are_those_of_the_configuration(several_labels_dir, tmp_path)
     (model / "config.json").write_text(json.dumps(config | {"hfbertcls_thresholds": [0.5]}))
     with pytest.raises(ModelError, match="Expected a list of 3 numbers from 0 to 1"):
         load_pipeline(str(model))
+
+
+EMPTY = {"label": None, "score": None, "reason": "the text is empty"}
+
+
+def test_what_is_no_text_is_answered_as_predict_does(pair, several, texts):
+    found = pair[0](["", None, texts[0], "\u200b ", 7])
+    assert found[0] == found[1] == found[3] == EMPTY
+    assert found[4] == {"label": None, "score": None, "reason": "not a text (int)"}
+    same(found[2], pair[1]([texts[0]])[0])
+    assert pair[0]("") == pair[0](None) == [EMPTY]
+    assert pair[0](["", None]) == [EMPTY, EMPTY]
+    assert pair[0]([""], top_k=None) == [[EMPTY]]
+    assert pair[0]([]) == []
+    assert several(["", None]) == [[EMPTY], [EMPTY]]
+    assert several("") == [EMPTY]
+
+
+def test_a_threshold_leaves_answers_out_below_it(pair, finished_run, texts):
+    scores = [one["score"] for one in pair[1](texts)]
+    threshold = float(np.median(scores))
+    classifier = load_pipeline(str(finished_run), threshold=threshold)
+    for found in (classifier(texts), pair[0](texts, threshold=threshold)):
+        assert [one["label"] is None for one in found] == [score < threshold for score in scores]
+        low = next(one for one in found if one["label"] is None)
+        assert low["score"] < threshold
+        assert low["reason"] == f"the score is below {threshold:g}"
+    same(classifier(texts, threshold=0.0), pair[1](texts))
+    same(classifier(texts, top_k=None), pair[1](texts, top_k=None))
+    with pytest.raises(ConfigurationError, match=r"threshold 1\.5 is not possible. Expected a score from 0 to 1"):
+        load_pipeline(str(finished_run), threshold=1.5)
+
+
+def test_of_several_labels_a_threshold_is_that_of_each(several_labels_dir, several):
+    every_label = several(SEVERAL, top_k=None)
+    found = load_pipeline(str(several_labels_dir), threshold=0.9)(SEVERAL)
+    assert found == several(SEVERAL, threshold=0.9)
+    same(found, [[one for one in row if one["score"] >= 0.9] for row in every_label])
+    assert several(SEVERAL, threshold=0.0)[1] != several(SEVERAL)[1]

@@ -70,3 +70,11 @@ def test_models_of_other_shapes_or_parts_are_refused(sources):
         average_models(sources(classifier(0), classifier(1, hidden_size=8)))
     with pytest.raises(ModelError, match="cannot be averaged: 'counts' is not in both"):
         average_models(sources(classifier(0, buffer=1), classifier(1)))
+
+
+def test_models_whose_labels_stand_in_another_order_are_refused(sources):
+    models = classifier(0), classifier(1)
+    for model, names in zip(models, (("a", "b"), ("b", "a")), strict=True):
+        model.config.id2label = dict(enumerate(names))
+    with pytest.raises(ModelError, match=r"cannot be averaged: their labels are 'a', 'b' and 'b', 'a', in this order"):
+        average_models(sources(*models))

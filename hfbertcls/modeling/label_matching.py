@@ -1,0 +1,90 @@
+"""A base that is already a classifier: which rows of its head go on, by the names of their labels."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hfbertcls.errors import listing
+
+
+@dataclass(frozen=True)
+class HeadMatch:
+    """Which rows of a trained head serve which labels.
+
+    Args:
+        earlier: the labels of the head, in the order of its rows.
+        labels: the labels that are wanted, in the order of their ids.
+        rows: for each wanted label the row of the head that it takes over; None where it begins anew.
+    """
+
+    earlier: tuple[str, ...]
+    labels: tuple[str, ...]
+    rows: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, earlier: Sequence[str], labels: Sequence[str]) -> "HeadMatch":
+        """Match by name, exactly or else without case; names that say nothing (`LABEL_0`, ...) by position.
+
+        Where several names differ only in case nothing is guessed: what has no exact match begins anew. Positions count only
+        if there are as many labels as rows.
+        """
+        times, folded = Counter(earlier), Counter(name.casefold() for name in earlier)
+        wanted = Counter(name.casefold() for name in labels)
+        exactly = {name: row for row, name in enumerate(earlier) if times[name] == 1}
+        alike = {
+            name.casefold(): row
+            for row, name in enumerate(earlier)
+            if folded[name.casefold()] == wanted[name.casefold()] == 1
+        }
+        rows = tuple(exactly.get(label, alike.get(label.casefold())) for label in labels)
+        if all(row is None for row in rows) and _is_nameless(earlier) and len(earlier) == len(labels):
+            rows = tuple(range(len(labels)))
+        return cls(tuple(earlier), tuple(labels), rows)
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether the head serves as it is."""
+        return self.rows == tuple(range(len(self.earlier)))
+
+    def note(self, name: str) -> str:
+        """What becomes of the head, for a person.
+
+        Args:
+            name: of the base.
+        """
+        head, labels = f"the trained head of {name}", listing(self.labels, 4)
+        kept = [label for label, row in zip(self.labels, self.rows, strict=True) if row is not None]
+        new = [label for label, row in zip(self.labels, self.rows, strict=True) if row is None]
+        if self.earlier == self.labels:
+            return f"{head} is kept: it has the same labels"
+        if not kept:
+            if _is_nameless(self.earlier):
+                rows = len(self.earlier)
+                return f"{head} has no label names, and rows for {rows} instead of {len(self.labels)} labels: it is replaced"
+            return f"{head} is replaced: it knows {listing(self.earlier, 4)}, and none of {labels}{self._doubts()}"
+        if _is_nameless(self.earlier) and kept[0] not in self.earlier and self.keeps_all:
+            return f"{head} does not name its labels: its rows are taken in their order, as {labels}"
+        gone = [label for row, label in enumerate(self.earlier) if row not in self.rows]
+        parts = [f"{listing(kept, 4)} kept"]
+        parts += [f"{listing(new, 4)} new"] if new else []
+        parts += [f"{listing(gone, 4)} left out"] if gone else []
+        return f"{head} is matched with the labels by name: {'; '.join(parts)}{self._doubts()}"
+
+    def _doubts(self) -> str:
+        """The labels that begin anew because several names differ only in case."""
+        known = {name.casefold() for name in self.earlier}
+        unclear = [
+            label
+            for label, row in zip(self.labels, self.rows, strict=True)
+            if row is None and label.casefold() in known
+        ]
+        return f". Several names differ only in case, so {listing(unclear, 4)} cannot be matched" if unclear else ""
+
+
+def nameless(count: int) -> tuple[str, ...]:
+    """The names that transformers gives to labels of which it knows none."""
+    return tuple(f"LABEL_{index}" for index in range(count))
+
+
+def _is_nameless(names: Sequence[str]) -> bool:
+    return tuple(names) == nameless(len(names))
