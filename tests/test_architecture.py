@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "hfbertcls"
 ROOMS = (
     {"errors"},
-    {"resources", "registry", "environment", "__init__"},
+    {"resources", "registry", "environment", "commands", "__init__"},
     {"data"},
     {"modeling"},
     {"evaluation"},

@@ -5,11 +5,12 @@ import json
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.commands import pip_install
 
 
 _OPTIONAL = {
-    "gradio": "demos (pip install 'hfbertcls[demo]')",
-    "onnxruntime": "export (pip install 'hfbertcls[onnx]')",
+    "gradio": f"demos ({pip_install('hfbertcls[demo]')})",
+    "onnxruntime": f"export ({pip_install('hfbertcls[onnx]')})",
     "tensorboard": "--report-to tensorboard",
     "trackio": "--report-to trackio",
     "wandb": "--report-to wandb",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.commands import command
 from hfbertcls.errors import MissingAssetError
 
 
@@ -58,5 +59,7 @@ def run(options: argparse.Namespace) -> int:
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"`hf bertcls ...` now calls {script.name} of this environment; `hfbertcls extension remove` undoes it")
+    print(
+        f"`hf bertcls ...` now calls {script.name} of this environment. To undo it: {command('extension', 'remove')}"
+    )
     return 0

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.configuration import card_facts
 from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, say
-from hfbertcls.cli.push import add_sharing_options, request_of
+from hfbertcls.cli.push import add_sharing_options, request_of, what_came_of
 from hfbertcls.cli.space import add_space_options
 from hfbertcls.cli.training_fields import training_fields
+from hfbertcls.commands import command
 from hfbertcls.errors import ConfigurationError
 
 
@@ -236,7 +237,8 @@ def run(options: argparse.Namespace) -> int:
         if options.space and destination.private and not options.with_token:
             raise ConfigurationError(
                 f"{destination.repo_id} is private, so its Space could not read it. Pass --public, or --with-token, which "
-                "stores your token as a secret of the Space; or make the Space later with hfbertcls space"
+                "stores your token as a secret of the Space; or leave --space out and make the Space later: "
+                f"{command('space', destination.repo_id, '--with-token')}"
             )
         if options.push_every_save:
             backup = _backup(options, destination.repo_id)
@@ -277,13 +279,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(summary(report))
     print(f"Written to {options.output_dir}: the model, README.md (the card), report.json, predictions, plots")
-    if pushed is not None:
-        print(f"Shared: {pushed.pr_url or pushed.url}")
+    if pushed is not None and request is not None:
         if options.space:
+            print(f"Shared: {pushed.url}")
             print(f"The Space: {_show(options, pushed.repo_id).url}")
         else:
-            print(f"Next: hfbertcls space {pushed.repo_id}")
+            print(what_came_of(pushed, request))
         return 0
-    print(f"Next: hfbertcls evaluate {options.output_dir} --dataset OTHER_TEXTS.csv")
-    print(f"      hfbertcls push {options.output_dir} USER/NAME")
+    print(f"Next: {command('evaluate', options.output_dir, '--dataset', 'OTHER_TEXTS.csv')}")
+    print(f"      {command('push', options.output_dir, 'USER/NAME')}")
+    print("OTHER_TEXTS.csv stands for labelled texts of yours, USER/NAME for a name on the Hub.")
     return 0

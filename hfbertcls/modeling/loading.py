@@ -292,7 +292,7 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
     if new:
         raise ModelError(
             f"{source.public_name!r} is no trained classifier: {listing(new, 3)} would be random. "
-            "Train it first (hfbertcls train --model ...), or name a trained model"
+            "Train it first with hfbertcls train, or name a trained model"
         )
     model.train(False)
     return model

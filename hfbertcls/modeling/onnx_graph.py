@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls.commands import pip_install
 from hfbertcls.errors import MissingAssetError, ModelError, shorten
 from hfbertcls.modeling.engine import PaddedRows, batches_by_length
 
@@ -39,13 +40,14 @@ def require_onnx() -> None:
         import onnxscript  # noqa: F401, PLC0415
     except ImportError as err:
         raise MissingAssetError(
-            f"an export to ONNX needs {err.name}, which is not installed. Run: pip install 'hfbertcls[onnx]'"
+            f"an export to ONNX needs {err.name}, which is not installed. Run: {pip_install('hfbertcls[onnx]')}"
         ) from err
     try:
         import transformers.exporters  # noqa: F401, PLC0415
     except ImportError as err:
         raise MissingAssetError(
-            "an export to ONNX needs a transformers with exporters (tested with 5.23). Run: pip install -U transformers"
+            "an export to ONNX needs a transformers with exporters (tested with 5.23). Run: "
+            f"{pip_install('-U', 'transformers')}"
         ) from err
 
 

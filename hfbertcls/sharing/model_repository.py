@@ -148,12 +148,12 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
     return [name for name in dict.fromkeys(names) if (directory / name).is_file()]
 
 
-def address(directory: Path, **facts: str) -> None:
+def address(directory: Path, **facts: str | None) -> None:
     """Write into report and card where the model and its Space are found; what people wrote into the card stays.
 
     Args:
         directory: a model repository that hfbertcls wrote.
-        facts: of the report's `card`: `repo_id`, `usage_model`, `space_id`.
+        facts: of the report's `card`: `repo_id`, `usage_model`, `usage_revision`, `space_id`.
     """
     report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
     rewrite_report(directory, replace(report, card={**report.card, **facts}))

@@ -1,6 +1,5 @@
 """One model repository, one commit: sharing a directory so that a reader never sees half of it."""
 
-import shlex
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
+from hfbertcls.commands import command
 from hfbertcls.environment import package_version
 from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError
 from hfbertcls.evaluation.report import Report
@@ -60,6 +60,17 @@ class PushRequest:
     tag: str | None = None
     predictions: bool = True
     card_of: str | None = None
+
+
+def command_of(directory: str | Path, request: PushRequest) -> str:
+    """The command that makes the request."""
+    words = ["push", str(directory), request.repo_id]
+    words += ["--public"] * request.public + ["--create-pr"] * request.create_pr
+    words += ["--no-predictions"] * (not request.predictions)
+    named = {"--hub-revision": request.revision, "--tag": request.tag, "--card": request.card_of}
+    for flag, value in named.items():
+        words += [] if value is None else [flag, value]
+    return command(*words)
 
 
 @dataclass(frozen=True)
@@ -144,12 +155,14 @@ def push_directory(
     try:
         destination = check_destination(request, api)
     except SharingError as err:
-        raise SharingError(
-            f"{err}. Nothing was sent; then repeat: hfbertcls push {folder.name} {request.repo_id}"
-        ) from err
+        raise SharingError(f"{err}. Nothing was sent; then repeat: {command_of(directory, request)}") from err
     repo_id = destination.repo_id
     address(
-        folder, repo_id=repo_id, usage_model=repo_id, **(_space_on_hub(repo_id, api) if destination.exists else {})
+        folder,
+        repo_id=repo_id,
+        usage_model=repo_id,
+        usage_revision=request.revision,
+        **(_space_on_hub(repo_id, api) if destination.exists else {}),
     )
     check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8-sig"))[0]))
     names = repository_files(folder, predictions=request.predictions)
@@ -158,7 +171,7 @@ def push_directory(
     if request.predictions and not destination.private:
         say(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
     name = folder.resolve().name
-    repeat = f"hfbertcls push {shlex.quote(name)} {repo_id}"
+    repeat = command_of(directory, request)
     again = f"Nothing was changed there; {name} is complete. Repeat: {repeat}"
     try:
         if not destination.exists:
@@ -179,7 +192,7 @@ def push_directory(
         except Exception as err:
             raise SharingError(
                 f"the model is shared ({pushed.url}), but the tag {tag!r} could not be set: {reason_of(err)}. Repeat: "
-                f"{repeat} --tag {tag}"
+                f"{repeat}"
             ) from err
     return pushed
 
