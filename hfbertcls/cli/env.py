@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
 from hfbertcls.commands import pip_install
 
 
@@ -18,9 +19,9 @@ _OPTIONAL = {
 }
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "env",
         help="versions and devices, for a bug report",
         description="Print versions, devices, and what is optional and missing.",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
 from hfbertcls.commands import command
 from hfbertcls.errors import MissingAssetError
 
@@ -18,9 +19,9 @@ _FOLDER = Path("~/.local/share/hf/extensions/hf-bertcls")
 _SCRIPT = "hf-bertcls"
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "extension",
         allow_abbrev=False,
         help="make `hf bertcls ...` call this installation",

@@ -5,7 +5,9 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
 from hfbertcls.commands import command
 
 
@@ -13,9 +15,9 @@ if TYPE_CHECKING:
     from hfbertcls.sharing.push import Pushed, PushRequest
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "push",
         allow_abbrev=False,
         help="share a trained directory on the Hub, in one commit",

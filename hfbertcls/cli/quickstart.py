@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
 from hfbertcls.commands import command, shown
 
 
@@ -20,9 +22,9 @@ _TEXTS = [
 ]
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "quickstart",
         allow_abbrev=False,
         help="the whole story, offline, on real text",

@@ -14,7 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
 from hfbertcls.commands import command, pip_install
 from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirectoryError
 
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
     from hfbertcls.sharing.space_destination import SpaceRequest
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "space",
         allow_abbrev=False,
         help="a demo of a model: a Gradio Space on the Hub, or the same app here",

@@ -15,6 +15,7 @@ from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
 from hfbertcls.errors import DatasetError, did_you_mean, listing, shorten
+from hfbertcls.offline import unreachable_hub
 
 
 _SPLIT_STEMS = {
@@ -182,7 +183,12 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
     try:
         resolved = _resolve_revision(dataset_id, revision)
         splits = datasets.load_dataset(dataset_id, config, revision=resolved)
-    except (OSError, ValueError, HfHubHTTPError, datasets.exceptions.DatasetsError) as err:
+    except Exception as err:  # (the client's transport is httpx or httpx2, by its version)
+        told = unreachable_hub(err, f"the data set {dataset_id!r}")
+        if told is not None:
+            raise DatasetError(f"{told}. It is not a file or folder here either") from err
+        if not isinstance(err, OSError | ValueError | HfHubHTTPError | datasets.exceptions.DatasetsError):
+            raise
         raise DatasetError(
             f"the data set {dataset_id!r}{f' (config {config!r})' if config else ''} cannot be loaded from the Hub: "
             f"{_first_line(err)}. It is not a file or folder here either. Check the name, the network and, for a "

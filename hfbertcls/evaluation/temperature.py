@@ -76,7 +76,7 @@ def _of_sigmoid(gold: Ids, logits: Floats) -> float:
 
 def _smallest(loss: Callable[[Any], float]) -> float:
     """The temperature, of five digits, with the smallest loss of logits that are multiplied by its inverse."""
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415  (takes a while; comes with scikit-learn)
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415  (takes a while)
 
     def of_logarithm(log_temperature: float) -> float:
         return loss(np.exp(-log_temperature))

@@ -1,5 +1,6 @@
 """The files of a model repository beside the model itself, and the facts that they state."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -163,12 +164,15 @@ def rewrite_report(directory: Path, report: Report) -> None:
     """Put another report into a finished directory, with its card; what people wrote into the card stays."""
     existing = (directory / "README.md").read_text(encoding="utf-8-sig")
     card, _ = join_card(render_model_card(report), existing)
-    _write(directory / "report.json", report.to_json())
-    _write(directory / "README.md", card)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    texts = {directory / "report.json": report.to_json(), directory / "README.md": card}
+    partials = {path: path.with_name(f".{path.name}.partial") for path in texts}
+    try:
+        for path, text in texts.items():
+            partials[path].write_text(text, encoding="utf-8")
+    except OSError:  # (a full or read-only disk: both files stay as they were)
+        with contextlib.suppress(OSError):
+            for partial in partials.values():
+                partial.unlink(missing_ok=True)
+        raise
+    for path, partial in partials.items():
+        partial.replace(path)

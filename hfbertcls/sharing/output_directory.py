@@ -141,8 +141,16 @@ class OutputDirectory:
         shutil.rmtree(self.staging, ignore_errors=True)  # (of a process that was killed)
         try:
             yield
-        except (OSError, SafetensorError) as err:
-            if isinstance(err, HfBertClsError) or not _says_full(err):
+        except Exception as err:
+            if not (self.path / _LOCK).exists():
+                raise OutputDirectoryError(
+                    f"the directory {self.path.name!r} was removed while the run wrote to it. Repeat the command"
+                ) from err
+            if (
+                isinstance(err, HfBertClsError)
+                or not isinstance(err, OSError | SafetensorError)
+                or not _says_full(err)
+            ):
                 raise
             raise OutputDirectoryError(
                 f"the disk of {self.path.name!r} is full ({_bytes(shutil.disk_usage(self.path).free)} free): "
@@ -178,6 +186,7 @@ class OutputDirectory:
 
     def publish(self) -> None:
         """Move the staged repository into place, the weights last: what loads as a model is complete."""
+        follow_umask(self.staging)
         staged = sorted(self.staging.iterdir(), key=lambda entry: entry.name == _WEIGHTS)
         for entry in staged:
             target = self.path / entry.name
@@ -185,6 +194,16 @@ class OutputDirectory:
                 shutil.rmtree(target)
             entry.replace(target)
         self.staging.rmdir()
+
+
+def follow_umask(directory: Path) -> None:
+    """Give weights the mode that a file made there now has; safetensors 0.8 writes them with mode 600."""
+    probe = directory / ".hfbertcls-mode"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for path in directory.glob("*.safetensors"):
+        path.chmod(mode)
 
 
 def _says_full(err: Exception) -> bool:

@@ -51,6 +51,7 @@ class PushRequest:
         tag: a name for the commit.
         predictions: whether the files with logits and gold labels are shared.
         card_of: `"hub"` or `"local"`: whose text counts where people wrote different text into both cards.
+        message: of the commit; None says what was shared.
     """
 
     repo_id: str
@@ -60,6 +61,7 @@ class PushRequest:
     tag: str | None = None
     predictions: bool = True
     card_of: str | None = None
+    message: str | None = None
 
 
 def command_of(directory: str | Path, request: PushRequest) -> str:
@@ -258,7 +260,7 @@ def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: s
             info = api.create_commit(
                 repo_id,
                 operations,
-                commit_message=f"Share {folder.resolve().name} with hfbertcls",
+                commit_message=request.message or f"Share {folder.resolve().name} with hfbertcls",
                 commit_description=f"hfbertcls {package_version('hfbertcls')}, push {push_id}",
                 parent_commit=None if request.create_pr else head,
                 revision=request.revision,
