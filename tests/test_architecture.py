@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hfbertcls"
 ROOMS = (
     {"option_names"},
     {"errors"},
-    {"resources", "registry", "environment", "commands", "offline", "__init__"},
+    {"resources", "registry", "environment", "commands", "offline", "progress", "__init__"},
     {"data"},
     {"modeling"},
     {"evaluation"},

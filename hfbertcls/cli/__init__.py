@@ -30,9 +30,11 @@ from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import keep_freed_memory, readers_may_leave, say, write_any_letter
 from hfbertcls.errors import HfBertClsError, shorten, trouble_with_the_disk
 from hfbertcls.option_names import command_line
+from hfbertcls.progress import shown
 
 
 _VERBS = (quickstart, doctor, train, evaluate, compare, predict, export, push, verify, space, extension, env)
+_LOADS_LIBRARIES = {"quickstart", "doctor", "train", "evaluate", "compare", "predict", "export", "verify"}
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
@@ -69,12 +71,14 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 2 wrong usage, 1 anything else."""
     words = list(sys.argv[1:] if argv is None else argv)
-    with command_line(), readers_may_leave():
+    with command_line(), shown(say), readers_may_leave():
         try:
             options, rest = make_parser().parse_known_args(expand_config(words))
             options.rest = rest
             options.words = words
             prepare_process()
+            if options.verb in _LOADS_LIBRARIES and "torch" not in sys.modules:
+                say("Loading the libraries ...")
             exit_code: int = options.run(options)
         except KeyboardInterrupt:
             say("hfbertcls: stopped")

@@ -10,6 +10,7 @@ from typing import Any
 from hfbertcls.cli.options import add_model_options, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import say
+from hfbertcls.progress import shown
 
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -107,7 +108,8 @@ def run(options: argparse.Namespace) -> int:
     )
     progress = _Progress()
     try:
-        result = predict_file(source, options.input, options.output, bulk, say, progress)
+        with shown(None):  # (the whole file is told about, not each part)
+            result = predict_file(source, options.input, options.output, bulk, say, progress)
     finally:
         progress.close()
     if options.json:

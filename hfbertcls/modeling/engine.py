@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
+from hfbertcls.progress import work
+
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -63,9 +65,10 @@ def score(
         for half in np.array_split(positions, 2):
             fill(half)
 
-    with torch.inference_mode():
+    with torch.inference_mode(), work("Scoring", len(rows.lengths)) as advance:
         for positions in batches_by_length(rows.lengths, tokens_per_batch):
             fill(positions)
+            advance(len(positions))
             if on_progress is not None:
                 on_progress(len(positions))
     return logits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.errors import ConfigurationError, ModelError, cut, did_you_mean, listing
 from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration
 from hfbertcls.offline import unreachable_hub
+from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ def _names(keys: Any) -> set[str]:
     return {key if isinstance(key, str) else key[0] for key in keys}
 
 
+@work("Loading the model")
 def _load(source: ModelSource, **arguments: Any) -> tuple[Any, dict[str, Any]]:
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers import AutoModelForSequenceClassification  # noqa: PLC0415

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hfbertcls.commands import pip_install
 from hfbertcls.errors import MissingAssetError, ModelError, shorten
 from hfbertcls.modeling.engine import PaddedRows, batches_by_length
+from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def require_onnx() -> None:
         ) from err
 
 
+@work("Exporting the graph")
 def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Any:
     """Turn a classifier into a graph for any number of texts of any length; logits come out, calibrated as in the model.
 
@@ -88,6 +90,7 @@ def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> A
         ) from err
 
 
+@work("Quantising")
 def to_int8(program: Any) -> Any:
     """The graph with 8-bit weights, one scale for each output; activations are rounded as they come.
 

@@ -16,6 +16,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import probabilities
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.modeling.predictions import Predictions, Thresholds
+from hfbertcls.progress import work
 from hfbertcls.sharing.card import join_card, render_model_card, shown_split
 
 
@@ -83,6 +84,7 @@ def write_predictions(directory: Path, name: str, predictions: Predictions) -> s
     return sha256_of(path)
 
 
+@work("Drawing the plots")
 def write_plots(directory: Path, report: Report, predictions: Predictions, more: Mapping[str, bytes]) -> None:
     """Write the pictures; `predictions` are those of the split that the card shows."""
     figures = report.evaluation[shown_split(report)]

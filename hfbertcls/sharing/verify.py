@@ -21,6 +21,7 @@ from hfbertcls.evaluation.temperature import FITTED_ON, Temperature, fit_tempera
 from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.heads import TEMPERATURE, THRESHOLDS
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.progress import work
 from hfbertcls.sharing.card import RENDERER, Fence, render_model_card, sha256_of_text
 from hfbertcls.sharing.card_metadata import OWNED_KEYS, TAG, parse_front_matter, split_card
 from hfbertcls.sharing.model_repository import sha256_of, stated_exports
@@ -40,6 +41,7 @@ class Verification:
     """What could not be derived, because the files for it are not there."""
 
 
+@work("Deriving the metrics again")
 def verify_directory(directory: str | Path) -> Verification:
     """Derive report and card of a model repository again, and compare all hashes. Nothing is run, nothing is fetched.
 
@@ -70,6 +72,7 @@ def verify_directory(directory: str | Path) -> Verification:
     return Verification(tuple(dict.fromkeys(differences)), tuple(notes))
 
 
+@work("Fetching the repository")
 def verify_repository(repo_id: str, revision: str | None = None) -> Verification:
     """Like `verify_directory`, for a repository on the Hub; only the files that it needs are fetched.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing, shorten
 from hfbertcls.evaluation.scores import ALL_METRICS, metrics_for
+from hfbertcls.progress import work
 from hfbertcls.registry import CALLBACKS, DEFAULT_TRAINER, TRAINERS, register
 from hfbertcls.sharing.card import CARD_FACTS
 from hfbertcls.sharing.output_directory import OutputDirectory
@@ -84,6 +85,7 @@ def check_for_task(options: TrainingOptions, num_labels: int, *, several: bool) 
         raise ConfigurationError(f"--label-smoothing-factor is not defined for {kind}. Leave it out")
 
 
+@work("Loading PyTorch and transformers")
 def check_options(options: TrainingOptions) -> None:
     """Find what is wrong with the options before anything is read.
 
