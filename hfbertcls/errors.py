@@ -14,14 +14,23 @@ HfBertClsError
 Each message says what happened, what was expected, and what to do next.
 """
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+
+from hfbertcls.option_names import as_callers_type_it
 
 
 class HfBertClsError(Exception):
     """Base class of all errors that hfbertcls raises on purpose."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message; its options are flags on the command line and keyword arguments in Python."""
+        return as_callers_type_it(super().__str__())
 
 
 class ConfigurationError(HfBertClsError, ValueError):
@@ -62,17 +71,42 @@ class MissingAssetError(HfBertClsError, FileNotFoundError):
     """Something that must be installed beside the package is not there, or is not what it should be."""
 
 
+def trouble_with_the_disk(err: BaseException) -> str | None:
+    """What to tell a person if `err` says that a file cannot be written or is gone; None if it says anything else."""
+    advice = _DISK.get(err.errno or 0) if isinstance(err, OSError) else None
+    if not isinstance(err, OSError) or advice is None:
+        return None
+    name = shorten(Path(os.fsdecode(err.filename)).name) if isinstance(err.filename, str | bytes) else "the output"
+    return f"{name} cannot be read or written: {err.strerror}. {advice}, then repeat the command"
+
+
+_DISK = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room on the disk, or name another place"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Allow it, or name another place"),
+    errno.ENOENT: "Find out whether it was moved or removed meanwhile",
+    errno.EIO: "Check the disk",
+}
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `" (did you mean 'x'?)"` for the closest known name, or an empty string if none is close."""
-    by_folded = {option.casefold(): option for option in known}
-    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    by_folded = {option.casefold().lstrip("-"): option for option in known}
+    close = get_close_matches(name.casefold().lstrip("-"), by_folded, n=1, cutoff=0.6)
     return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
 
 
 def shorten(text: str, limit: int = 60) -> str:
     """Quote `text` for a message: one line, at most `limit` characters."""
+    return repr(cut(text, limit))
+
+
+def cut(text: str, limit: int) -> str:
+    """One line of at most `limit` characters, which ends with a whole word where one ends behind its first third."""
     flat = " ".join(text.split())
-    return repr(flat if len(flat) <= limit else flat[: limit - 1] + "…")
+    if len(flat) <= limit:
+        return flat
+    end = flat.rfind(" ", limit // 3, limit)
+    return flat[: end if end > 0 else limit - 1].rstrip(" ,;:(") + "…"
 
 
 def printable(text: str, limit: int = 60) -> str:

@@ -35,6 +35,7 @@ from hfbertcls.modeling.onnx_graph import (
     to_onnx,
 )
 from hfbertcls.modeling.predictions import predict_labels, require_finite
+from hfbertcls.progress import work
 from hfbertcls.sharing.model_repository import rewrite_report
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import (
@@ -221,6 +222,7 @@ def _rows_of(
     return _Rows(tokenized, tokenized.gold, name)
 
 
+@work("Comparing with the original")
 def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows: _Rows) -> Agreement:
     graph = OnnxClassifier(path)
     results, seconds = _timed_in_turn(
@@ -256,6 +258,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
     )
 
 
+@work("Measuring the speed")
 def _timed_in_turn(
     *contenders: Callable[[], npt.NDArray[np.float32]],
 ) -> tuple[list[npt.NDArray[np.float32]], list[float]]:

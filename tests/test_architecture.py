@@ -8,8 +8,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "hfbertcls"
 ROOMS = (
+    {"option_names"},
     {"errors"},
-    {"resources", "registry", "environment", "__init__"},
+    {"resources", "registry", "environment", "commands", "offline", "progress", "__init__"},
     {"data"},
     {"modeling"},
     {"evaluation"},

@@ -11,7 +11,8 @@ from hfbertcls import TextClassificationTrainingArguments
 from hfbertcls.cli import main, make_parser
 
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 VERBS = sorted(next(action.choices for action in make_parser()._actions if action.dest == "verb"))
 
 
@@ -48,3 +49,33 @@ def test_the_scripts_of_the_readme_run(script, tmp_path, monkeypatch, tiny_model
 
 def test_there_are_two_scripts():
     assert len(scripts()) == 2
+
+
+def headings(text):
+    return re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+
+
+def test_every_section_that_is_cited_exists():
+    cited = {
+        (path.name, section)
+        for path in [*ROOT.rglob("hfbertcls/**/*.py"), *ROOT.glob("*.md"), *ROOT.glob("spaces/**/*.md")]
+        for section in re.findall(r'"([^"\n]+)"\s+(?:in|of)\s+the\s+README', path.read_text(encoding="utf-8"))
+    }
+    assert cited, "the pattern finds nothing any more"
+    assert {section for _, section in cited} <= set(headings(README))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/RESULTS.md"])
+def test_links_lead_somewhere_and_no_table_breaks_off(name):
+    path = ROOT / name
+    text = path.read_text(encoding="utf-8")
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings(text)}
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", text):
+        assert target[1:] in anchors if target.startswith("#") else (path.parent / target.partition("#")[0]).exists()
+    assert not re.search(r"^\|.*\n\n+\|(?!.*\n\|[ :|-]+$)", text, flags=re.MULTILINE), "a table breaks at a blank line"
+
+
+def test_files_that_the_code_cites_exist():
+    for path in ROOT.glob("hfbertcls/**/*.py"):
+        for cited in re.findall(r"`?((?:benchmarks|tests|docs)/[\w/]+\.\w+)`?", path.read_text(encoding="utf-8")):
+            assert (ROOT / cited).exists(), f"{path.name} cites {cited}"

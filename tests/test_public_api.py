@@ -46,3 +46,7 @@ def test_help_answers_in_under_a_second():
 def test_version_is_that_of_the_changelog():
     changelog = (SOURCE.parent.parent / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {hfbertcls.__version__}" in changelog
+
+
+def test_dir_shows_the_public_names_and_nothing_else():
+    assert {name for name in dir(hfbertcls) if not name.startswith("__")} == set(hfbertcls.__all__)

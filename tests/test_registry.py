@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+from hfbertcls import TextClassificationTrainer
+from hfbertcls.cli import main
 from hfbertcls.errors import RegistryError
 from hfbertcls.registry import CALLBACKS, TRAINERS, Registry, register
 
@@ -71,3 +73,24 @@ def test_another_package_adds_its_callback_by_entry_point(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['early-stopping', 'greeting', 'metric-logging'] Greeting Greeting"
+
+
+class ShoutingTrainer(TextClassificationTrainer):
+    def train(self, *args, **kwargs):
+        print("TRAINING!")
+        return super().train(*args, **kwargs)
+
+
+def test_a_registered_trainer_trains(tmp_path, tiny_model_dir, reviews_dir, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "a_package_of_mine", sys.modules[__name__])
+    monkeypatch.setitem(TRAINERS._targets, "shouting", "a_package_of_mine:ShoutingTrainer")
+    monkeypatch.setitem(TRAINERS._targets, "callback", "hfbertcls:MetricLoggingCallback")
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--max-steps", "2"]
+    assert main([*words, "--output-dir", str(tmp_path / "a"), "--trainer", "shouting"]) == 0
+    assert "TRAINING!" in capsys.readouterr().out
+    assert "--trainer shouting" in (tmp_path / "a" / "README.md").read_text()
+    assert main([*words, "--output-dir", str(tmp_path / "b"), "--trainer", "shoutin"]) == 2
+    assert "no trainer is called 'shoutin' (did you mean 'shouting'?)" in capsys.readouterr().err
+    assert main([*words, "--output-dir", str(tmp_path / "b"), "--trainer", "callback"]) == 2
+    assert "--trainer callback is no subclass of hfbertcls.TextClassificationTrainer" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()

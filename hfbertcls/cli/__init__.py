@@ -26,11 +26,15 @@ from hfbertcls.cli import (
     verify,
 )
 from hfbertcls.cli.configuration import expand_config
-from hfbertcls.cli.process import keep_freed_memory
-from hfbertcls.errors import HfBertClsError, shorten
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import keep_freed_memory, readers_may_leave, say, write_any_letter
+from hfbertcls.errors import HfBertClsError, shorten, trouble_with_the_disk
+from hfbertcls.option_names import command_line
+from hfbertcls.progress import shown
 
 
 _VERBS = (quickstart, doctor, train, evaluate, compare, predict, export, push, verify, space, extension, env)
+_LOADS_LIBRARIES = {"quickstart", "doctor", "train", "evaluate", "compare", "predict", "export", "verify"}
 _STORY = """\
 from labelled text to a classifier:
   hfbertcls quickstart                                          the whole story, offline, on real text
@@ -46,9 +50,9 @@ from labelled text to a classifier:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The parser of all verbs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="hfbertcls",
         description="Turn labelled text into a classifier whose figures can be re-derived.",
         epilog=_STORY,
@@ -60,24 +64,29 @@ def make_parser() -> argparse.ArgumentParser:
         verb = module.add_parser(verbs)
         verb.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
-        verb.set_defaults(run=module.run)
+        verb.set_defaults(run=module.run, parser=verb)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 2 wrong usage, 1 anything else."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        options, rest = make_parser().parse_known_args(expand_config(words))
-        options.rest = rest
-        options.words = words
-        prepare_process()
-        exit_code: int = options.run(options)
-    except KeyboardInterrupt:
-        print("hfbertcls: stopped", file=sys.stderr)
-        return 1
-    except Exception as err:  # noqa: BLE001  (what nobody foresaw: one line, and the way to the whole story)
-        return _fail(err, debug="--debug" in words)
+    with command_line(), shown(say), readers_may_leave():
+        try:
+            options, rest = make_parser().parse_known_args(expand_config(words))
+            options.rest = rest
+            options.words = words
+            prepare_process()
+            if options.verb in _LOADS_LIBRARIES and "torch" not in sys.modules:
+                say("Loading the libraries ...")
+            exit_code: int = options.run(options)
+        except KeyboardInterrupt:
+            say("hfbertcls: stopped")
+            return 1
+        except BrokenPipeError:
+            raise
+        except Exception as err:  # noqa: BLE001  (what nobody foresaw: one line, and the way to the whole story)
+            return _fail(err, debug="--debug" in words)
     return exit_code
 
 
@@ -86,17 +95,18 @@ def _fail(err: Exception, *, debug: bool) -> int:
         traceback.print_exception(err)
     message = str(err)
     if not isinstance(err, HfBertClsError):
-        message = (
+        message = trouble_with_the_disk(err) or (
             f"{type(err).__name__}: {shorten(str(err), 300)}. hfbertcls did not expect this: repeat the command with --debug "
             "to see where it comes from, and please report it"
         )
-    print(f"hfbertcls: error: {message}", file=sys.stderr)
+    say(f"hfbertcls: error: {message}")
     return err.exit_code if isinstance(err, HfBertClsError) else 1
 
 
 def prepare_process() -> None:
     """Keep freed memory, and leave the terminal to our own lines: what libraries want to say is said by us, or for a log."""
     keep_freed_memory()
+    write_any_letter()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

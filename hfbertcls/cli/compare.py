@@ -3,7 +3,9 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import add_data_options, add_permissions, columns_of, refuse_unknown, say
+from hfbertcls.cli.options import add_data_options, add_permissions, columns_of, refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
 from hfbertcls.errors import printable
 
 
@@ -11,9 +13,9 @@ if TYPE_CHECKING:
     from hfbertcls.comparison import ModelComparison
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "compare",
         allow_abbrev=False,
         help="compare two classifiers on the same text, with a test",

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import add_columns, add_model_options, columns_of, model_source, refuse_unknown, say
+from hfbertcls.cli.options import add_columns, add_model_options, columns_of, model_source, refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
 from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, OutputDirectoryError, printable
 
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 _TITLES = {"refuses": "Refuses training", "warning": "Warnings", "note": "Notes"}
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "doctor",
         allow_abbrev=False,
         help="say what is wrong with a data set",

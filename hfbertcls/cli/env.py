@@ -5,11 +5,13 @@ import json
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.commands import pip_install
 
 
 _OPTIONAL = {
-    "gradio": "demos (pip install 'hfbertcls[demo]')",
-    "onnxruntime": "export (pip install 'hfbertcls[onnx]')",
+    "gradio": f"demos ({pip_install('hfbertcls[demo]')})",
+    "onnxruntime": f"export ({pip_install('hfbertcls[onnx]')})",
     "tensorboard": "--report-to tensorboard",
     "trackio": "--report-to trackio",
     "wandb": "--report-to wandb",
@@ -17,9 +19,9 @@ _OPTIONAL = {
 }
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "env",
         help="versions and devices, for a bug report",
         description="Print versions, devices, and what is optional and missing.",

@@ -5,12 +5,14 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, refuse_unknown, say
+from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "export",
         allow_abbrev=False,
         help="write a classifier as ONNX, with the accuracy it costs",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.commands import command
 from hfbertcls.errors import ConfigurationError, MissingAssetError
 
 
@@ -18,9 +20,9 @@ _FOLDER = Path("~/.local/share/hf/extensions/hf-bertcls")
 _SCRIPT = "hf-bertcls"
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "extension",
         allow_abbrev=False,
         help="make `hf bertcls ...` call this installation",
@@ -66,7 +68,9 @@ def run(options: argparse.Namespace) -> int:
     }
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"`hf bertcls ...` now calls {script.name} of this environment; `hfbertcls extension remove` undoes it")
+    print(
+        f"`hf bertcls ...` now calls {script.name} of this environment. To undo it: {command('extension', 'remove')}"
+    )
     return 0
 
 

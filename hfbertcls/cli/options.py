@@ -1,10 +1,7 @@
 """Options that several verbs share."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
-
-from hfbertcls.errors import ConfigurationError
 
 
 if TYPE_CHECKING:
@@ -108,9 +105,4 @@ def refuse_unknown(options: argparse.Namespace) -> None:
         ConfigurationError: naming the first of them.
     """
     if options.rest:
-        raise ConfigurationError(f"there is no option {options.rest[0]!r}. See hfbertcls {options.verb} --help")
-
-
-def say(line: str) -> None:
-    """Tell a person what is going on; standard output is kept for the result."""
-    print(line, file=sys.stderr, flush=True)
+        options.parser.error(f"{options.rest[0]!r} belongs to no option")

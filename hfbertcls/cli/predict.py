@@ -7,15 +7,18 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from hfbertcls.cli.options import add_layout, add_model_options, model_source, refuse_unknown, say
+from hfbertcls.cli.options import add_layout, add_model_options, model_source, refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
+from hfbertcls.progress import shown
 
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "predict",
         allow_abbrev=False,
         help="score a file of any size, one output row for each input row",
@@ -120,7 +123,8 @@ def run(options: argparse.Namespace) -> int:
     )
     progress = _Progress()
     try:
-        result = predict_file(source, options.input, options.output, bulk, say, progress)
+        with shown(None):  # (the whole file is told about, not each part)
+            result = predict_file(source, options.input, options.output, bulk, say, progress)
     finally:
         progress.close()
     if options.json:

@@ -1,8 +1,13 @@
 """What a process of our own may do that a library must not: settings for the whole of it."""
 
+import contextlib
 import ctypes
+import io
+import os
 import platform
 import sys
+from collections.abc import Iterator
+from typing import TextIO
 
 
 def keep_freed_memory() -> None:
@@ -19,3 +24,52 @@ def keep_freed_memory() -> None:
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # (malloc.h)
+
+
+def write_any_letter() -> None:
+    """Let no letter end a command that the terminal's encoding lacks: it is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """End quietly, with exit code 1, where who reads standard output closes it, as `head` does.
+
+    Python would complain once more when it ends and flushes what is left; so it is flushed here, and what cannot be written
+    goes nowhere.
+    """
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere(sys.stdout)
+        raise SystemExit(1) from None
+    except OSError as err:
+        _to_nowhere(sys.stdout)
+        if sys.stderr is not None:
+            print(f"hfbertcls: error: standard output cannot be written: {err.strerror}", file=sys.stderr)
+        raise SystemExit(1) from err
+
+
+def say(line: str) -> None:
+    """Tell a person what is going on, on standard error; standard output is kept for the result.
+
+    Work goes on when nobody reads it any more.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _to_nowhere(sys.stderr)
+
+
+def _to_nowhere(stream: TextIO) -> None:
+    """Let what is written to a stream go nowhere from now on."""
+    with contextlib.suppress(OSError, ValueError):  # (a stream of somebody's own has no file)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -5,16 +5,19 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
+from hfbertcls.commands import command
 
 
 if TYPE_CHECKING:
-    from hfbertcls.sharing.push import PushRequest
+    from hfbertcls.sharing.push import Pushed, PushRequest
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "push",
         allow_abbrev=False,
         help="share a trained directory on the Hub, in one commit",
@@ -67,14 +70,25 @@ def run(options: argparse.Namespace) -> int:
 
     from hfbertcls.sharing.push import push_directory
 
-    pushed = push_directory(options.directory, request_of(options, options.repo_id), say)
+    request = request_of(options, options.repo_id)
+    pushed = push_directory(options.directory, request, say)
     if options.json:
         print(json.dumps(asdict(pushed), indent=2))
-    elif pushed.pr_url:
-        print(f"Proposed: {pushed.pr_url}")
     else:
-        print(f"Shared: {pushed.url}")
-        print(f'Use it: pipeline("text-classification", model="{pushed.repo_id}", truncation=True)')
-        print(f"Check it: hfbertcls verify {pushed.repo_id} --revision {pushed.oid}")
-        print(f"Show it: hfbertcls space {pushed.repo_id}")
+        print(what_came_of(pushed, request))
     return 0
+
+
+def what_came_of(pushed: "Pushed", request: "PushRequest") -> str:
+    """Where the model is now, and what to do with it there: a call of Python and commands that run as they are."""
+    if pushed.pr_url is not None:
+        return f"Proposed: {pushed.pr_url}"
+    where = "".join([f'"{pushed.repo_id}"', f', revision="{request.revision}"' if request.revision else ""])
+    lines = [
+        f"Shared: {pushed.url}",
+        f"Use it: from hfbertcls import load_pipeline; print(load_pipeline({where})('some text'))",
+        f"Check it: {command('verify', pushed.repo_id, '--revision', pushed.oid)}",
+    ]
+    if request.revision is None:  # (a Space reads the main branch)
+        lines.append(f"Show it: {command('space', pushed.repo_id)}")
+    return "\n".join(lines)

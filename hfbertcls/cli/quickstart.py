@@ -4,7 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
+from hfbertcls.commands import command, shown
 
 
 _STORY = """\
@@ -19,9 +22,9 @@ _TEXTS = [
 ]
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "quickstart",
         allow_abbrev=False,
         help="the whole story, offline, on real text",
@@ -75,11 +78,21 @@ def run(options: argparse.Namespace) -> int:
         answer: Any = classifier(text)
         print(f"  {text!r} -> {answer[0]['label']} ({answer[0]['score']:.2f})")
     print(f"\n{options.output_dir}/ is a complete model repository; README.md in it is the card.")
-    print("Next, on text of your own (a CSV with the columns text and label):")
-    print("  hfbertcls train --model M --dataset reviews.csv --output-dir my-model")
-    print(f"  hfbertcls evaluate {options.output_dir} --dataset reviews.csv")
-    print("To try it in the browser, to check it and to share it:")
-    print(f"  hfbertcls space {options.output_dir} --launch")
-    print(f"  hfbertcls verify {options.output_dir}")
-    print(f"  hfbertcls push {options.output_dir} USER/NAME && hfbertcls space USER/NAME")
+    print(next_steps(options.output_dir, model))
     return 0
+
+
+def next_steps(directory: str, encoder: Path) -> str:
+    """What to do next: commands that run as they are, and what their placeholders stand for."""
+    train = command("train", "--model", shown(encoder), "--dataset", "reviews.csv", "--output-dir", "my-model")
+    share = f"{command('push', directory, 'USER/NAME')} && {command('space', 'USER/NAME')}"
+    return f"""To check it and to try it in the browser:
+  {command("verify", directory)}
+  {command("space", directory, "--launch")}
+To train on text of your own:
+  {train}
+  reviews.csv stands for your file, with the columns text and label. --model names the encoder of this quickstart; any
+  other of the Hub does as well, such as google-bert/bert-base-uncased.
+To share it on the Hub:
+  {share}
+  USER/NAME stands for your account and a name for the model."""

@@ -14,7 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.cli.options import refuse_unknown, say
+from hfbertcls.cli.options import refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
+from hfbertcls.commands import command, pip_install
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirectoryError
 
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
     from hfbertcls.sharing.space_destination import SpaceRequest
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "space",
         allow_abbrev=False,
         help="a demo of a model: a Gradio Space on the Hub, or the same app here",
@@ -83,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     if facts.model_id is None:
         raise ConfigurationError(
             f"{Path(options.model).name!r} is not on the Hub yet, so a Space could not read it. Share it first: "
-            f"hfbertcls push {options.model} USER/NAME; or see it here: hfbertcls space {options.model} --launch"
+            f"{command('push', options.model, 'USER/NAME')}; or see it here: {command('space', options.model, '--launch')}"
         )
 
     from hfbertcls.sharing.space_destination import SpaceRequest
@@ -189,7 +192,7 @@ def _write(files: Mapping[str, bytes], directory: Path) -> None:
 def _launch(options: argparse.Namespace) -> int:
     """Run the app in a process of its own until it is stopped."""
     if find_spec("gradio") is None:
-        raise MissingAssetError("gradio is not installed. Install it with: pip install 'hfbertcls[demo]'")
+        raise MissingAssetError(f"gradio is not installed. Install it with: {pip_install('hfbertcls[demo]')}")
 
     from hfbertcls.sharing.space import render_space
 

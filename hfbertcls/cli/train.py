@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.configuration import card_facts
-from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, say
-from hfbertcls.cli.push import add_sharing_options, request_of
+from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
+from hfbertcls.cli.push import add_sharing_options, request_of, what_came_of
 from hfbertcls.cli.space import add_space_options
 from hfbertcls.cli.training_fields import training_fields
+from hfbertcls.commands import command
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError
+from hfbertcls.registry import DEFAULT_TRAINER
 
 
 if TYPE_CHECKING:
@@ -25,9 +29,9 @@ _FIELDS = {
 }  # fmt: skip
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "train",
         allow_abbrev=False,
         help="fine-tune an encoder on labelled text",
@@ -35,6 +39,7 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
         epilog="Every other field of transformers' TrainingArguments is accepted under its own name, such as "
         "--weight-decay 0.05 or --gradient-accumulation-steps 4.",
     )
+    parser.takes_fields = True
     parser.add_argument("--config", metavar="FILE.yaml", help="defaults for all options by their names; flags win")
     parser.add_argument("--model", required=True, metavar="M", help="Hub id or directory of an encoder")
     add_model_options(parser)
@@ -94,6 +99,12 @@ def add_parser(verbs: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--no-calibration", action="store_true", help="leave the scores as training made them (default: a temperature)"
+    )
+    parser.add_argument(
+        "--trainer",
+        default=DEFAULT_TRAINER,
+        metavar="NAME",
+        help="a registered subclass of TextClassificationTrainer (default: that class)",
     )
     parser.add_argument("--callbacks", nargs="+", default=[], metavar="NAME", help="further registered callbacks")
     parser.add_argument(
@@ -181,8 +192,7 @@ def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
 
 def run(options: argparse.Namespace) -> int:
     """Train."""
-    known = [f"--{name.replace('_', '-')}" for name in vars(options)]
-    fields = training_fields(options.rest, known)
+    fields = training_fields(options.rest, options.parser)
     fields |= _batch_size(options.batch_size)
     _refuse_zero(options)
     fields |= {field: getattr(options, flag) for flag, field in _FIELDS.items() if getattr(options, flag) is not None}
@@ -203,6 +213,7 @@ def run(options: argparse.Namespace) -> int:
         resume=options.resume,
         early_stopping=options.early_stopping,
         callbacks=options.callbacks,
+        trainer=options.trainer,
         report_to=options.report_to,
         arguments=fields,
         card=card_facts(options.words),
@@ -233,7 +244,8 @@ def run(options: argparse.Namespace) -> int:
         if options.space and destination.private and not options.with_token:
             raise ConfigurationError(
                 f"{destination.repo_id} is private, so its Space could not read it. Pass --public, or --with-token, which "
-                "stores your token as a secret of the Space; or make the Space later with hfbertcls space"
+                "stores your token as a secret of the Space; or leave --space out and make the Space later: "
+                f"{command('space', destination.repo_id, '--with-token')}"
             )
         if options.push_every_save:
             backup = _backup(options, destination.repo_id)
@@ -275,13 +287,14 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(summary(report))
     print(f"Written to {options.output_dir}: the model, README.md (the card), report.json, predictions, plots")
-    if pushed is not None:
-        print(f"Shared: {pushed.pr_url or pushed.url}")
+    if pushed is not None and request is not None:
         if options.space:
+            print(f"Shared: {pushed.url}")
             print(f"The Space: {_show(options, pushed.repo_id).url}")
         else:
-            print(f"Next: hfbertcls space {pushed.repo_id}")
+            print(what_came_of(pushed, request))
         return 0
-    print(f"Next: hfbertcls evaluate {options.output_dir} --dataset OTHER_TEXTS.csv")
-    print(f"      hfbertcls push {options.output_dir} USER/NAME")
+    print(f"Next: {command('evaluate', options.output_dir, '--dataset', 'OTHER_TEXTS.csv')}")
+    print(f"      {command('push', options.output_dir, 'USER/NAME')}")
+    print("OTHER_TEXTS.csv stands for labelled texts of yours, USER/NAME for a name on the Hub.")
     return 0

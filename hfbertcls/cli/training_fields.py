@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from hfbertcls.errors import ConfigurationError, did_you_mean
+from hfbertcls.cli.parser import Parser
+from hfbertcls.errors import ConfigurationError
 
 
 _OURS_INSTEAD = {
@@ -21,18 +22,18 @@ _NOT_SUPPORTED = {
 }  # fmt: skip
 
 
-def training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[str, Any]:
+def training_fields(rest: Sequence[str], ours: Parser) -> dict[str, Any]:
     """Read the words that are no options of ours as fields of the training arguments."""
     from transformers import HfArgumentParser
 
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
 
-    class Parser(HfArgumentParser):
+    class FieldParser(HfArgumentParser):
         def error(self, message: str) -> NoReturn:
-            raise ConfigurationError(f"{message.removeprefix('argument ')}. See hfbertcls train --help")
+            ours.error(message)
 
     kind: Any = TextClassificationTrainingArguments
-    parser = Parser(kind, allow_abbrev=False)
+    parser = FieldParser(kind, allow_abbrev=False)
     fields = {action.dest for action in parser._actions}
     given = []
     for word in rest:
@@ -55,14 +56,11 @@ def training_fields(rest: Sequence[str], known_flags: Sequence[str]) -> dict[str
         if name in _OURS_INSTEAD:
             raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
         if name not in fields:
-            flags = [*known_flags, *(f"--{field.replace('_', '-')}" for field in fields)]
-            raise ConfigurationError(
-                f"there is no option {word}{did_you_mean(word, flags)}. See hfbertcls train --help"
-            )
+            ours.refuse_option(word, [f"--{field.replace('_', '-')}" for field in fields])
         given.append(name)
     if rest and not given:
-        raise ConfigurationError(f"{rest[0]!r} belongs to no option. See hfbertcls train --help")
+        ours.error(f"{rest[0]!r} belongs to no option")
     values, extra = parser.parse_known_args([*rest, "--output_dir", "unused"])
     if extra:
-        raise ConfigurationError(f"{extra[0]!r} belongs to no option. See hfbertcls train --help")
+        ours.error(f"{extra[0]!r} belongs to no option")
     return {name: getattr(values, name) for name in given}

@@ -5,13 +5,15 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from hfbertcls.cli.options import add_data_options, refuse_unknown, say
+from hfbertcls.cli.options import add_data_options, refuse_unknown
+from hfbertcls.cli.parser import Parser
+from hfbertcls.cli.process import say
 from hfbertcls.environment import local_path
 
 
-def add_parser(verbs: Any) -> argparse.ArgumentParser:
+def add_parser(verbs: Any) -> Parser:
     """Declare the verb."""
-    parser: argparse.ArgumentParser = verbs.add_parser(
+    parser: Parser = verbs.add_parser(
         "verify",
         allow_abbrev=False,
         help="derive every figure on a card again from the files beside it",

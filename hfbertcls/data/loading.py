@@ -16,12 +16,14 @@ from hfbertcls.data.reading import infer_task, labels_for_task, read_split
 from hfbertcls.data.sources import Data, Source, open_source
 from hfbertcls.data.splits import complete_splits
 from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
+from hfbertcls.progress import work
 
 
 MOST_LABELS = 1_000
 MOST_SLICES = 50
 
 
+@work("Reading the data")
 def load_text_dataset(
     dataset: Data,
     *,

@@ -20,6 +20,7 @@ from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
 from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, MissingAssetError, did_you_mean, listing, shorten
+from hfbertcls.offline import unreachable_hub
 
 
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
@@ -227,15 +228,18 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
     try:
         resolved = _resolve_revision(dataset_id, revision)
         splits = datasets.load_dataset(dataset_id, config, revision=resolved)
-    except RuntimeError as err:
-        if "scripts are no longer supported" not in str(err):  # (the words of datasets 5, which has no class for it)
+    except Exception as err:  # (the client's transport is httpx or httpx2, by its version)
+        told = unreachable_hub(err, f"the data set {dataset_id!r}")
+        if told is not None:
+            raise DatasetError(f"{told}. It is not a file or folder here either") from err
+        if isinstance(err, RuntimeError) and "scripts are no longer supported" in str(err):  # (datasets 5 has no class for it)
+            raise DatasetError(
+                f"the data set {dataset_id!r} is a script ({_first_line(err).rpartition(' ')[2]}), and scripts from the Hub are not "
+                "run. Use a copy of it in Parquet: another data set of that name on the Hub, or the branch "
+                f"'refs/convert/parquet' ({dataset_id}@refs/convert/parquet)"
+            ) from err
+        if not isinstance(err, OSError | ValueError | HfHubHTTPError | datasets.exceptions.DatasetsError):
             raise
-        raise DatasetError(
-            f"the data set {dataset_id!r} is a script ({_first_line(err).rpartition(' ')[2]}), and scripts from the Hub are not run. "
-            "Use a copy of it in Parquet: another data set of that name on the Hub, or the branch 'refs/convert/parquet' "
-            f"({dataset_id}@refs/convert/parquet)"
-        ) from err
-    except (OSError, ValueError, HfHubHTTPError, datasets.exceptions.DatasetsError) as err:
         raise DatasetError(
             f"the data set {dataset_id!r}{f' (config {config!r})' if config else ''} cannot be loaded from the Hub: "
             f"{_first_line(err)}. It is not a file or folder here either. Check the name, the network and, for a "

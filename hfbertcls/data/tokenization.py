@@ -1,6 +1,6 @@
 """From texts to token ids, with a count of the texts that had to be cut."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import LabelSchema, TextSplit
 from hfbertcls.data.on_disk import TableWriter, in_parts
+from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def tokenize_split(
     names = ["text"] if schema is None else ["text", "label"]
     parts = in_parts(split.table.select(names), _TEXTS_PER_BATCH)
     return _tokenize(
+        len(split),
         (
             (
                 part.column(0).to_pylist(),
@@ -113,13 +115,26 @@ def tokenize_split(
 def tokenize_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> TokenizedSplit:
     """Like `tokenize_split`, for bare texts."""
     batches = (list(texts[start : start + _TEXTS_PER_BATCH]) for start in range(0, len(texts), _TEXTS_PER_BATCH))
-    return _tokenize(((batch, None) for batch in batches), tokenizer, max_length)
+    return _tokenize(len(texts), ((batch, None) for batch in batches), tokenizer, max_length)
 
 
 def _tokenize(
-    batches: Iterable[tuple[list[str], pa.Array | None]], tokenizer: "PreTrainedTokenizerBase", max_length: int
+    rows: int,
+    batches: Iterable[tuple[list[str], pa.Array | None]],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
 ) -> TokenizedSplit:
-    """Tokenise texts, of which some come with their label ids."""
+    """Tokenise so many texts, of which some come with their label ids."""
+    with work("Tokenising", rows) as advance:
+        return _tokenized(batches, tokenizer, max_length, advance)
+
+
+def _tokenized(
+    batches: Iterable[tuple[list[str], pa.Array | None]],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    advance: Callable[[int], None],
+) -> TokenizedSplit:
     written = TableWriter()
     counts: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
     unknown = 0
@@ -130,6 +145,7 @@ def _tokenize(
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"])
         arrays = {name: pa.array(rows, _type_of(name)) for name, rows in columns.items()}
         arrays["length"] = pa.array(np.minimum(num_tokens, max_length))
+        advance(len(texts))
         written.write(pa.record_batch(arrays if labels is None else arrays | {"labels": labels}))
     if len(counts) == 1:
         written.write(

@@ -19,6 +19,7 @@ from hfbertcls.diagnosis.odd_texts import odd_texts
 from hfbertcls.diagnosis.repeats import find_near_duplicates, repeat_findings
 from hfbertcls.errors import DatasetError
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_config, load_tokenizer
+from hfbertcls.progress import work
 
 
 ASSUMED_ACCURACY = 0.9
@@ -137,6 +138,7 @@ def diagnose(
     return replace(found, findings=_gravest_first([*refused, *found.findings]))
 
 
+@work("Examining the data")
 def examine(
     data: TextDataset,
     lengths: TokenLengths | None = None,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls.progress import work
+
 
 SIMILARITY = 0.8
 """From this Jaccard similarity of their runs of four letters on, two texts are nearly equal; from 0.6 on if they differ in one
@@ -35,8 +37,10 @@ def signatures(texts: Sequence[str]) -> Signatures:
     found = np.empty((len(texts), _BANDS * _ROWS), dtype=np.uint16)
     runs = (_runs(text).tolist() for text in texts)
     sketches = MinHash.generator(runs, num_perm=_BANDS * _ROWS, seed=1, hashfunc=int, scheme="affine32")
-    for position, sketch in enumerate(sketches):
-        found[position] = sketch.hashvalues & 0xFFFF
+    with work("Looking for near-duplicates", len(texts), "texts") as advance:
+        for position, sketch in enumerate(sketches):
+            found[position] = sketch.hashvalues & 0xFFFF
+            advance(1)
     return found
 
 

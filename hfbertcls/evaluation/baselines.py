@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hfbertcls.evaluation.scores import Ids
 from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.predictions import Thresholds, predict_labels
+from hfbertcls.progress import work
 
 
 MAX_TRAIN_ROWS = 100_000
@@ -127,6 +128,7 @@ class Baselines:
         labels: their labels.
     """
 
+    @work("Fitting the baselines")
     def __init__(self, texts: Sequence[str], labels: Ids) -> None:
         self._majority = majority_label(labels)
         self._tfidf = TfidfBaseline(texts, labels)

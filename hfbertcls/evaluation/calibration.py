@@ -98,7 +98,7 @@ class _Gaps:
 
         A bin whose true gap is t shows |N(t, s)|; see "folded normal distribution" for its moments.
         """
-        from scipy.special import erf  # noqa: PLC0415  (takes a while; comes with scikit-learn)
+        from scipy.special import erf  # noqa: PLC0415  (takes a while)
 
         s = np.sqrt(self.variance)
         apart = erf(true_gap / (s * sqrt(2)))  # from 0 where chance decides on the sign to 1 where it is sure

@@ -125,7 +125,7 @@ def compare_predictions(
 
 def mcnemar_exact(only_a_right: int, only_b_right: int) -> float:
     """Two-sided p-value of McNemar's exact test: the rows on which one alone is right fall to either by a fair coin."""
-    from scipy.stats import binom  # noqa: PLC0415  (takes a second; comes with scikit-learn)
+    from scipy.stats import binom  # noqa: PLC0415  (takes a second)
 
     fewer = min(only_a_right, only_b_right)
     return min(1.0, 2 * float(binom.cdf(fewer, only_a_right + only_b_right, 0.5)))

@@ -16,6 +16,7 @@ from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, prob
 from hfbertcls.evaluation.slices import slices_of
 from hfbertcls.evaluation.temperature import Temperature, calibration_figures
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.progress import work
 
 
 SCHEMA_VERSION = 1
@@ -93,6 +94,7 @@ def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unk
     }
 
 
+@work("Computing metrics and intervals")
 def split_figures(
     predictions: Predictions,
     predictions_sha256: str,

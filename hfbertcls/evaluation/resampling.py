@@ -188,7 +188,7 @@ def bca(value: float, draws: Floats, left_out: Floats, weights: Counts, level: f
         weights: how many rows are of each kind.
         level: of confidence.
     """
-    from scipy.special import ndtr, ndtri  # noqa: PLC0415  (takes a while; comes with scikit-learn)
+    from scipy.special import ndtr, ndtri  # noqa: PLC0415  (takes a while)
 
     below = float(((draws < value) + 0.5 * (draws == value)).mean())
     bias = float(ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws))))

@@ -83,7 +83,7 @@ def _figures(gold: Ids, predicted: Ids) -> dict[str, Any]:
 
 def _chi_square(entries: Sequence[dict[str, Any]]) -> float:
     """P-value of Pearson's test that the slices have the same accuracy."""
-    from scipy.stats import chi2  # noqa: PLC0415  (takes a second; comes with scikit-learn)
+    from scipy.stats import chi2  # noqa: PLC0415  (takes a second)
 
     rows = np.array([entry["rows"] for entry in entries], dtype=np.float64)
     right = np.array([entry["accuracy"]["value"] for entry in entries]) * rows

@@ -7,6 +7,7 @@ import numpy as np
 
 from hfbertcls.evaluation.calibration import expected_calibration_error
 from hfbertcls.evaluation.scores import Floats, Ids, Logits, probabilities, row_log_losses
+from hfbertcls.progress import work
 
 
 FITTED_ON = "validation"
@@ -17,6 +18,7 @@ Temperature = float | list[float]
 """One for all labels; one for each, in label order, where a text can have several labels."""
 
 
+@work("Calibrating")
 def fit_temperature(gold: Ids, logits: Logits) -> Temperature | None:
     """The temperature T for which the scores of `logits / T` have the smallest log loss (Guo et al., ICML 2017).
 
@@ -76,7 +78,7 @@ def _of_sigmoid(gold: Ids, logits: Floats) -> float:
 
 def _smallest(loss: Callable[[Any], float]) -> float:
     """The temperature, of five digits, with the smallest loss of logits that are multiplied by its inverse."""
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415  (takes a while; comes with scikit-learn)
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415  (takes a while)
 
     def of_logarithm(log_temperature: float) -> float:
         return loss(np.exp(-log_temperature))

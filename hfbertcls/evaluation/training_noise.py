@@ -49,7 +49,7 @@ def sentence_on_training(
     known = [found for report in (a, b) if report is not None and (found := _deviation(report, metric)) is not None]
     if not known or difference is None:
         return None
-    from scipy.stats import t  # noqa: PLC0415  (takes a second; comes with scikit-learn)
+    from scipy.stats import t  # noqa: PLC0415  (takes a second)
 
     variances = [sd**2 for sd, _ in known]
     spread = sqrt(sum(variances) * 2 / len(known))

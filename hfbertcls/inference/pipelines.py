@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.modeling.loading import ModelSource, load_config
+from hfbertcls.errors import ModelError
+from hfbertcls.modeling.loading import ModelSource, load_config, reason_of, refuse_with_remedy
 
 
 if TYPE_CHECKING:
@@ -55,10 +56,14 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     from hfbertcls.modeling.engine import require_working  # noqa: PLC0415
     from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
 
-    source = ModelSource(model, revision)
+    source = ModelSource(model, revision, trust_remote_code=bool(kwargs.get("trust_remote_code")))
     load_config(source)
     arguments: dict[str, Any] = {"truncation": True, "pipeline_class": SortedTextClassificationPipeline, **kwargs}
-    loaded = pipeline("text-classification", model=source.resolved, revision=revision, **arguments)
+    try:
+        loaded = pipeline("text-classification", model=source.resolved, revision=revision, **arguments)
+    except Exception as err:
+        refuse_with_remedy(err, source)
+        raise ModelError(f"the model {source.public_name!r} cannot be loaded: {reason_of(err, source)}") from err
     if not isinstance(loaded, TextClassificationPipeline):
         raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
     require_working(loaded.model, loaded.tokenizer)  # type: ignore[arg-type]  # (that of a text classifier is never None)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling.predictions import finite_rows
+from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def score(
         for half in np.array_split(positions, 2):
             fill(half)
 
-    with torch.inference_mode():
+    with torch.inference_mode(), work("Scoring", len(rows.lengths)) as advance:
         for positions in batches_by_length(rows.lengths, tokens_per_batch):
             fill(positions)
+            advance(len(positions))
             if on_progress is not None:
                 on_progress(len(positions))
     if len(logits) and not finite_rows(logits).any():

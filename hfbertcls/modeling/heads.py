@@ -70,10 +70,20 @@ def begin_with(model: "PreTrainedModel", shares: npt.ArrayLike) -> None:
 
 
 def temperature_of(config: Any) -> float | list[float] | None:
-    """The temperature that the weights of a configuration contain, or that of each label; None if they contain none."""
+    """The temperature that the weights of a configuration contain, or that of each label; None if they contain none.
+
+    Raises:
+        ModelError: if the configuration states anything else.
+    """
     value = vars(config).get(TEMPERATURE)
     if value is None:
         return None
+    stated = value if isinstance(value, list) else [value]
+    if not stated or not all(type(one) in (float, int) and 0 < one < np.inf for one in stated):
+        raise ModelError(
+            f"{TEMPERATURE} in config.json is {value!r}. Expected a number above 0, or one for each label; correct it, or train "
+            "the model again"
+        )
     return [float(one) for one in value] if isinstance(value, list) else float(value)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.environment import directory_name, local_path
-from hfbertcls.errors import ConfigurationError, ModelError, did_you_mean, listing
+from hfbertcls.errors import ConfigurationError, ModelError, cut, did_you_mean, listing
 from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration, output_layer, output_layer_name
 from hfbertcls.modeling.label_matching import HeadMatch, nameless
+from hfbertcls.offline import unreachable_hub
+from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
@@ -61,10 +63,26 @@ class ModelSource:
         return str(self.path) if self.is_local else self.name
 
 
-def _explain(err: BaseException, source: ModelSource) -> str:
+def reason_of(err: BaseException, source: ModelSource) -> str:
     """The reason in one line, without the place where the model lies."""
     text = " ".join(str(err).split()).replace(str(source.path), source.public_name)
-    return f"{text[:200].rstrip('.') or type(err).__name__}."
+    return f"{cut(text, 200).rstrip('.') or type(err).__name__}."
+
+
+def refuse_with_remedy(err: BaseException, source: ModelSource) -> None:
+    """Say so where a model was not loaded because the Hub was not reached, or because its code was not allowed to run.
+
+    Raises:
+        ModelError: in these cases.
+    """
+    told = unreachable_hub(err, f"the model {source.public_name!r}")
+    if told is not None:
+        raise ModelError(told) from err
+    if "trust_remote_code" in str(err):
+        raise ModelError(
+            f"the model {source.public_name!r} brings its own code, which would run on this machine. "
+            "Read that code, then pass --trust-remote-code"
+        ) from err
 
 
 def load_config(source: ModelSource) -> "PreTrainedConfig":
@@ -100,13 +118,9 @@ def load_config(source: ModelSource) -> "PreTrainedConfig":
             source.resolved, revision=source.revision, trust_remote_code=source.trust_remote_code
         )
     except Exception as err:
-        if "trust_remote_code" in str(err):
-            raise ModelError(
-                f"the model {source.public_name!r} brings its own code, which would run on this machine. "
-                "Read that code, then pass --trust-remote-code"
-            ) from err
+        refuse_with_remedy(err, source)
         raise ModelError(
-            f"the model {source.public_name!r} cannot be loaded: {_explain(err, source)} "
+            f"the model {source.public_name!r} cannot be loaded: {reason_of(err, source)} "
             "Expected a directory with config.json, or a Hub id such as 'google-bert/bert-base-uncased'"
         ) from err
     return config
@@ -125,8 +139,9 @@ def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
             source.resolved, revision=source.revision, trust_remote_code=source.trust_remote_code
         )
     except Exception as err:
+        refuse_with_remedy(err, source)
         raise ModelError(
-            f"the tokenizer of {source.public_name!r} cannot be loaded: {_explain(err, source)} "
+            f"the tokenizer of {source.public_name!r} cannot be loaded: {reason_of(err, source)} "
             "Check tokenizer.json and tokenizer_config.json"
         ) from err
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -337,7 +352,7 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
     if new:
         raise ModelError(
             f"{source.public_name!r} is no trained classifier: {listing(new, 3)} would be random. "
-            "Train it first (hfbertcls train --model ...), or name a trained model"
+            "Train it first with hfbertcls train, or name a trained model"
         )
     model.train(False)
     return model
@@ -348,6 +363,7 @@ def _names(keys: Any) -> set[str]:
     return {key if isinstance(key, str) else key[0] for key in keys}
 
 
+@work("Loading the model")
 def _load(source: ModelSource, **arguments: Any) -> tuple[Any, dict[str, Any]]:
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers import AutoModelForSequenceClassification  # noqa: PLC0415
@@ -363,12 +379,13 @@ def _load(source: ModelSource, **arguments: Any) -> tuple[Any, dict[str, Any]]:
             **arguments,
         )
     except Exception as err:
+        refuse_with_remedy(err, source)
         if isinstance(err, OSError) and "safetensors" in str(err) and not source.allow_pickle:
             raise ModelError(
                 f"{source.public_name!r} has no weights in safetensors form. Weights in a pickle can run any code "
                 "when they are loaded: convert them, or pass --allow-pickle if you trust who made them"
             ) from err
         raise ModelError(
-            f"the weights of {source.public_name!r} cannot be loaded: {_explain(err, source)} Fetch or save the model again"
+            f"the weights of {source.public_name!r} cannot be loaded: {reason_of(err, source)} Fetch or save the model again"
         ) from err
     return model, info

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls.commands import pip_install
 from hfbertcls.errors import MissingAssetError, ModelError, shorten
 from hfbertcls.modeling.engine import PaddedRows, batches_by_length
 from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
@@ -40,16 +42,18 @@ def require_onnx() -> None:
         import onnxscript  # noqa: F401, PLC0415
     except ImportError as err:
         raise MissingAssetError(
-            f"an export to ONNX needs {err.name}, which is not installed. Run: pip install 'hfbertcls[onnx]'"
+            f"an export to ONNX needs {err.name}, which is not installed. Run: {pip_install('hfbertcls[onnx]')}"
         ) from err
     try:
         import transformers.exporters  # noqa: F401, PLC0415
     except ImportError as err:
         raise MissingAssetError(
-            "an export to ONNX needs a transformers with exporters (tested with 5.23). Run: pip install -U transformers"
+            "an export to ONNX needs a transformers with exporters (tested with 5.23). Run: "
+            f"{pip_install('-U', 'transformers')}"
         ) from err
 
 
+@work("Exporting the graph")
 def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Any:
     """Turn a classifier into a graph for any number of texts of any length; logits come out, calibrated as in the model.
 
@@ -87,6 +91,7 @@ def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> A
         ) from err
 
 
+@work("Quantising")
 def to_int8(program: Any) -> Any:
     """The graph with 8-bit weights, one scale for each output; activations are rounded as they come.
 

@@ -1,5 +1,6 @@
 """The files of a model repository beside the model itself, and the facts that they state."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import probabilities
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.modeling.predictions import Predictions, Thresholds
+from hfbertcls.progress import work
 from hfbertcls.sharing.card import join_card, render_model_card, shown_split
 from hfbertcls.sharing.stated_files import (
     CARD,
@@ -93,6 +95,7 @@ def write_predictions(directory: Path, name: str, predictions: Predictions) -> s
     return sha256_of(path)
 
 
+@work("Drawing the plots")
 def write_plots(directory: Path, report: Report, predictions: Predictions, more: Mapping[str, bytes]) -> None:
     """Write the pictures; `predictions` are those of the split that the card shows."""
     figures = report.evaluation[shown_split(report)]
@@ -151,12 +154,12 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
     return there
 
 
-def address(directory: Path, **facts: str) -> None:
+def address(directory: Path, **facts: str | None) -> None:
     """Write into report and card where the model and its Space are found; what people wrote into the card stays.
 
     Args:
         directory: a model repository that hfbertcls wrote.
-        facts: of the report's `card`: `repo_id`, `usage_model`, `space_id`.
+        facts: of the report's `card`: `repo_id`, `usage_model`, `usage_revision`, `space_id`.
     """
     report = read_report(directory)
     rewrite_report(directory, replace(report, card={**report.card, **facts}))
@@ -178,13 +181,16 @@ def rewrite_report(
     report = with_hashes(report, kept | hashes_of(directory, added))
     existing = (directory / CARD).read_text(encoding="utf-8-sig")
     card, _ = join_card(render_model_card(report), existing)
-    _write(directory / REPORT, report.to_json())
-    _write(directory / CARD, card)
+    texts = {directory / REPORT: report.to_json(), directory / CARD: card}
+    partials = {path: path.with_name(f".{path.name}.partial") for path in texts}
+    try:
+        for path, text in texts.items():
+            partials[path].write_text(text, encoding="utf-8")
+    except OSError:  # (a full or read-only disk: both files stay as they were)
+        with contextlib.suppress(OSError):
+            for partial in partials.values():
+                partial.unlink(missing_ok=True)
+        raise
+    for path, partial in partials.items():
+        partial.replace(path)
     return report
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

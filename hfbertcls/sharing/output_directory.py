@@ -168,8 +168,16 @@ class OutputDirectory:
         shutil.rmtree(self.staging, ignore_errors=True)  # (of a process that was killed)
         try:
             yield
-        except (OSError, SafetensorError) as err:
-            if isinstance(err, HfBertClsError) or not _says_full(err):
+        except Exception as err:
+            if not (self.path / _LOCK).exists():
+                raise OutputDirectoryError(
+                    f"the directory {self.path.name!r} was removed while the run wrote to it. Repeat the command"
+                ) from err
+            if (
+                isinstance(err, HfBertClsError)
+                or not isinstance(err, OSError | SafetensorError)
+                or not _says_full(err)
+            ):
                 raise
             raise OutputDirectoryError(
                 f"the disk of {self.path.name!r} is full ({_bytes(shutil.disk_usage(self.path).free)} free): "
@@ -270,6 +278,7 @@ class OutputDirectory:
             say: gets a line for each file that is kept.
             replacing: names that may be replaced whatever they hold.
         """
+        follow_umask(self.staging)
         stated = earlier_files(self.path)
         staged = sorted(files_below(self.staging), key=lambda name: (name == WEIGHTS, name != REPORT))
         for name in staged:
@@ -299,6 +308,16 @@ class OutputDirectory:
         text = existing.read_text(encoding="utf-8-sig", errors="replace")
         card, _ = join_card(rendered.read_text(encoding="utf-8"), text)
         rendered.write_text(card, encoding="utf-8")
+
+
+def follow_umask(directory: Path) -> None:
+    """Give weights the mode that a file made there now has; safetensors 0.8 writes them with mode 600."""
+    probe = directory / ".hfbertcls-mode"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for path in directory.glob("*.safetensors"):
+        path.chmod(mode)
 
 
 def _says_full(err: Exception) -> bool:

@@ -1,6 +1,5 @@
 """One model repository, one commit: sharing a directory so that a reader never sees half of it."""
 
-import shlex
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 
+from hfbertcls.commands import command
 from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError, listing
 from hfbertcls.evaluation.report import Report
@@ -40,6 +40,7 @@ class PushRequest:
         predictions: whether the files with logits and gold labels are shared.
         card_of: `"hub"` or `"local"`: whose text counts where people wrote different text into both cards.
         overwrite: whether files of these names that no push of ours wrote are replaced; else the push is refused.
+        message: of the commit; None says what was shared.
     """
 
     repo_id: str
@@ -50,6 +51,18 @@ class PushRequest:
     predictions: bool = True
     card_of: str | None = None
     overwrite: bool = False
+    message: str | None = None
+
+
+def command_of(directory: str | Path, request: PushRequest) -> str:
+    """The command that makes the request."""
+    words = ["push", str(directory), request.repo_id]
+    words += ["--public"] * request.public + ["--create-pr"] * request.create_pr
+    words += ["--no-predictions"] * (not request.predictions) + ["--overwrite-hub"] * request.overwrite
+    named = {"--hub-revision": request.revision, "--tag": request.tag, "--card": request.card_of}
+    for flag, value in named.items():
+        words += [] if value is None else [flag, value]
+    return command(*words)
 
 
 @dataclass(frozen=True)
@@ -150,12 +163,14 @@ def push_directory(
     try:
         destination = check_destination(request, api)
     except SharingError as err:
-        raise SharingError(
-            f"{err}. Nothing was sent; then repeat: hfbertcls push {folder.name} {request.repo_id}"
-        ) from err
+        raise SharingError(f"{err}. Nothing was sent; then repeat: {command_of(directory, request)}") from err
     repo_id = destination.repo_id
     address(
-        folder, repo_id=repo_id, usage_model=repo_id, **(_space_on_hub(repo_id, api) if destination.exists else {})
+        folder,
+        repo_id=repo_id,
+        usage_model=repo_id,
+        usage_revision=request.revision,
+        **(_space_on_hub(repo_id, api) if destination.exists else {}),
     )
     check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8-sig"))[0]))
     names = repository_files(folder, predictions=request.predictions)
@@ -167,7 +182,7 @@ def push_directory(
     if request.predictions and not destination.private:
         say(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
     name = folder.resolve().name
-    repeat = f"hfbertcls push {shlex.quote(name)} {repo_id}"
+    repeat = command_of(directory, request)
     again = f"Nothing was changed there; {name} is complete. Repeat: {repeat}"
     try:
         if not destination.exists:
@@ -188,7 +203,7 @@ def push_directory(
         except Exception as err:
             raise SharingError(
                 f"the model is shared ({pushed.url}), but the tag {tag!r} could not be set: {reason_of(err)}. Repeat: "
-                f"{repeat} --tag {tag}"
+                f"{repeat}"
             ) from err
     return pushed
 
@@ -255,7 +270,7 @@ def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: s
             info = api.create_commit(
                 repo_id,
                 operations,
-                commit_message=f"Share {folder.resolve().name} with hfbertcls",
+                commit_message=request.message or f"Share {folder.resolve().name} with hfbertcls",
                 commit_description=f"hfbertcls {package_version('hfbertcls')}, push {push_id}",
                 parent_commit=None if request.create_pr else head,
                 revision=request.revision,

@@ -1,10 +1,10 @@
 """The Space in which a model is to be shown: what is wished, and whether it can be done."""
 
-import shlex
 from dataclasses import dataclass
 
 from huggingface_hub import HfApi, SpaceHardware
 
+from hfbertcls.commands import command
 from hfbertcls.errors import ConfigurationError, SharingError, did_you_mean
 from hfbertcls.sharing.account import NotThereError, asked, require_account, require_repo_name
 
@@ -80,8 +80,8 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
         model = asked(lambda: api.model_info(request.model_id), f"the model {request.model_id} cannot be looked at")
     except NotThereError as err:
         raise SharingError(
-            f"there is no model {request.model_id} on the Hub, or {account.name} may not see it. Share it first: hfbertcls "
-            f"push DIR {request.model_id}"
+            f"there is no model {request.model_id} on the Hub, or {account.name} may not see it. Share it first: "
+            f"{command('push', 'DIR', request.model_id)}"
         ) from err
     needs_token = bool(model.private or model.gated)
     try:
@@ -153,10 +153,10 @@ def _token_choices(request: SpaceRequest, space_id: str, api: HfApi, how: str) -
 
 def command_of(request: SpaceRequest) -> str:
     """The command to repeat."""
-    words = ["hfbertcls", "space", request.model_id, "--space-id", request.space_id]
+    words = ["space", request.model_id, "--space-id", request.space_id]
     if request.public is not None:
         words.append("--public" if request.public else "--private")
     if request.hardware is not None:
         words += ["--hardware", request.hardware]
     words += ["--with-token"] * request.with_token + ["--no-wait"] * (not request.wait)
-    return shlex.join(words)
+    return command(*words)

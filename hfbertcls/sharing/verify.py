@@ -9,6 +9,7 @@ from typing import Any
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ModelError, OutputDirectoryError, SharingError, listing
 from hfbertcls.evaluation.report import Report
+from hfbertcls.progress import work
 from hfbertcls.sharing.card import Fence
 from hfbertcls.sharing.card_metadata import split_card
 from hfbertcls.sharing.retrying import reason_of, tried
@@ -77,6 +78,7 @@ class Verification:
         return "\n".join(lines)
 
 
+@work("Deriving the metrics again")
 def verify_directory(
     directory: str | Path, *, predictions: bool = True, names: Sequence[str] | None = None
 ) -> Verification:
@@ -96,6 +98,7 @@ def verify_directory(
     return _verified(folder, folder.resolve().name, names or names_in(folder), predictions=predictions)
 
 
+@work("Fetching the repository")
 def verify_repository(repo_id: str, revision: str | None = None, *, predictions: bool = True) -> Verification:
     """Like `verify_directory`, for a repository on the Hub; only the files that its report states are fetched.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing, shorten
 from hfbertcls.evaluation.scores import ALL_METRICS, metrics_for
-from hfbertcls.registry import CALLBACKS, register
+from hfbertcls.progress import work
+from hfbertcls.registry import CALLBACKS, DEFAULT_TRAINER, TRAINERS, register
 from hfbertcls.sharing.card import CARD_FACTS
 from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.output_directory import OutputDirectory
@@ -17,6 +18,7 @@ from hfbertcls.sharing.output_directory import OutputDirectory
 if TYPE_CHECKING:
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.backup import Backup
+    from hfbertcls.training.trainer import TextClassificationTrainer
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class TrainingOptions:
         resume: go on with the run that was stopped there; begin if there is none.
         early_stopping: evaluations without improvement after which to stop; None never stops early.
         callbacks: registered names of further callbacks.
+        trainer: registered name of the trainer, a subclass of `TextClassificationTrainer`.
         report_to: trackers, by transformers' names.
         arguments: further fields of `TextClassificationTrainingArguments`.
         card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
@@ -44,6 +47,7 @@ class TrainingOptions:
     resume: bool = False
     early_stopping: int | None = None
     callbacks: Sequence[str] = ()
+    trainer: str = DEFAULT_TRAINER
     report_to: Sequence[str] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +87,7 @@ def check_for_task(options: TrainingOptions, num_labels: int, *, several: bool) 
         raise ConfigurationError(f"--label-smoothing-factor is not defined for {kind}. Leave it out")
 
 
+@work("Loading PyTorch and transformers")
 def check_options(options: TrainingOptions) -> None:
     """Find what is wrong with the options before anything is read.
 
@@ -115,6 +120,7 @@ def check_options(options: TrainingOptions) -> None:
         )
     for name in options.callbacks:
         CALLBACKS.get(name)
+    trainer_class(options)
     args = training_arguments(OutputDirectory(Path("unused")), options)
     if options.early_stopping is not None:
         from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback  # noqa: PLC0415  (takes seconds)
@@ -124,6 +130,24 @@ def check_options(options: TrainingOptions) -> None:
             raise ConfigurationError(
                 "--early-stopping needs evaluations, and --eval-every no makes none. Leave one out"
             )
+
+
+def trainer_class(options: TrainingOptions) -> "type[TextClassificationTrainer]":
+    """The class that trains.
+
+    Raises:
+        RegistryError: if no trainer has that name.
+        ConfigurationError: if it is no subclass of ours, whose record of the run the report is made of.
+    """
+    from hfbertcls.training.trainer import TextClassificationTrainer  # noqa: PLC0415  (takes seconds)
+
+    found = TRAINERS.get(options.trainer)
+    if not (isinstance(found, type) and issubclass(found, TextClassificationTrainer)):
+        raise ConfigurationError(
+            f"--trainer {options.trainer} is no subclass of hfbertcls.TextClassificationTrainer, which the report needs. "
+            "Derive it from that class"
+        )
+    return found
 
 
 def training_arguments(directory: OutputDirectory, options: TrainingOptions) -> "TextClassificationTrainingArguments":

@@ -23,7 +23,7 @@ from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
 from hfbertcls.modeling.heads import MULTI_LABEL
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
-from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.sharing.output_directory import OutputDirectory, follow_umask
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
 from hfbertcls.sharing.stated_files import files_below
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
@@ -41,6 +41,8 @@ from hfbertcls.training.splitting import SplittingTrainer
 
 
 logger = logging.get_logger(__name__)
+
+_END_OF_TRAINING = "End of training"  # (transformers' default, which says nothing)
 
 
 class TextClassificationTrainer(
@@ -240,7 +242,7 @@ class TextClassificationTrainer(
 
     def push_to_hub(
         self,
-        commit_message: str | None = "End of training",
+        commit_message: str | None = _END_OF_TRAINING,
         blocking: bool = True,
         token: str | None = None,
         revision: str | None = None,
@@ -253,8 +255,8 @@ class TextClassificationTrainer(
         `hub_private_repo=False`.
 
         Args:
-            commit_message: not used: the commit says what made it.
-            blocking: not used: the push has ended when this returns.
+            commit_message: of the commit; the default says what was shared.
+            blocking: False uploads in the background, once the repository is complete here.
             token: of the Hub; None takes that of the login.
             revision: a branch.
             private: False makes a new repository public; None asks `hub_private_repo`.
@@ -262,7 +264,7 @@ class TextClassificationTrainer(
                 `intended_use`, `limitations`, `contact`, `citation`.
 
         Returns:
-            `Pushed`: with the address of the commit.
+            `Pushed`: with the address of the commit; a `Future` of it if `blocking` is False.
 
         Raises:
             SharingError, ConfigurationError: if it cannot be shared; the directory is complete then.
@@ -280,13 +282,19 @@ class TextClassificationTrainer(
         request = self._push_request(revision)
         if private is not None:
             request = replace(request, public=not private)
-        return push_directory(directory.path, request, logger.info, HfApi(token=token))
+        if commit_message != _END_OF_TRAINING:
+            request = replace(request, message=commit_message)
+        api = HfApi(token=token)
+        if not blocking:
+            return api.run_as_future(push_directory, directory.path, request, logger.info, api)
+        return push_directory(directory.path, request, logger.info, api)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""
         super()._save(output_dir, state_dict)
         directory = Path(output_dir if output_dir is not None else str(self.args.output_dir))
         (directory / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        follow_umask(directory)
         if isinstance(self.args, TextClassificationTrainingArguments):
             (directory / "training_args.json").write_text(self.args.to_sanitised_json(), encoding="utf-8")
 

@@ -174,9 +174,9 @@ def test_a_directory_of_something_else_is_refused(tmp_path, words, capsys):
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter-1.txt"]
 
 
-def test_resume_and_overwrite_exclude_each_other(tmp_path, words):
-    with pytest.raises(SystemExit, match="2"):
-        main([*words, "--output-dir", str(tmp_path / "run"), "--resume", "--overwrite"])
+def test_resume_and_overwrite_exclude_each_other(tmp_path, words, capsys):
+    assert main([*words, "--output-dir", str(tmp_path / "run"), "--resume", "--overwrite"]) == 2
+    assert "--overwrite: not allowed with argument --resume" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -1,6 +1,12 @@
 """A Hub on this machine to try sharing without an account: `make demo-hub`."""
 
+import shlex
+import sys
+from pathlib import Path
+
 from server import Hub
+
+from hfbertcls.commands import shown
 
 
 def main() -> None:
@@ -9,7 +15,7 @@ def main() -> None:
     hub.store.add_account("demo", "hf_demo")
     print(
         f"A Hub that keeps everything in memory listens on {hub.url}. In another terminal:\n\n"
-        "  . .venv/bin/activate\n"
+        f"  . {shlex.quote(shown(Path(sys.prefix) / 'bin' / 'activate'))}\n"
         f"  export HF_ENDPOINT={hub.url} HF_TOKEN=hf_demo HF_HOME=$(mktemp -d)\n"
         "  hfbertcls push quickstart-model demo/films\n"
         "  hfbertcls verify demo/films\n\n"

@@ -9,7 +9,9 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from hfbertcls import ConfigurationError, OutputDirectoryError, SharingError
-from hfbertcls.cli import main
+from hfbertcls.cli import main, make_parser
+from hfbertcls.cli.push import request_of
+from hfbertcls.commands import command
 from hfbertcls.sharing import retrying
 from hfbertcls.sharing.model_repository import rewrite_report
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
@@ -215,7 +217,7 @@ def test_public_is_said_and_kept(hub, model_dir, capsys):
     captured = capsys.readouterr()
     assert not repository(hub).private
     assert "is public, and the gold labels of validation and test are in predictions/" in captured.err
-    assert f'pipeline("text-classification", model="{REPO}", truncation=True)' in captured.out
+    assert f'load_pipeline("{REPO}")' in captured.out
     repository(hub).private = True
     with pytest.raises(ConfigurationError, match="exists and is private; --public does not change that"):
         check_destination(PushRequest(REPO, public=True))
@@ -406,7 +408,7 @@ def test_a_fault_that_stays_is_told_and_repeating_completes_with_one_commit(
     message = capsys.readouterr().err.splitlines()[-1]
     assert f"the Hub answered {status}" in message
     assert meaning in message
-    assert f"Repeat: hfbertcls push film-reviews {REPO}" in message
+    assert f"Repeat: {command('push', model_dir, REPO)}" in message
     assert ("models", REPO) not in hub.store.repositories or commits(hub) == []
     hub.faults.clear()
     assert main(["push", str(model_dir), REPO]) == 0
@@ -417,9 +419,8 @@ def test_a_fault_that_stays_is_told_and_repeating_completes_with_one_commit(
 
 def test_a_dead_hub_is_told(model_dir, no_waiting, monkeypatch, outcome):
     api = HfApi(endpoint="http://127.0.0.1:9")
-    expected = (
-        rf"the Hub cannot be asked who you are: ConnectError.*reachable.*repeat: hfbertcls push film-reviews {REPO}"
-    )
+    repeat = re.escape(command("push", model_dir, REPO))
+    expected = rf"the Hub cannot be asked who you are: ConnectError.*reachable.*repeat: {repeat}"
     with pytest.raises(SharingError, match=expected):
         push_directory(model_dir, PushRequest(REPO), api=api)
     outcome("dead Hub", "exit 1: the Hub cannot be asked; the command to repeat")
@@ -551,11 +552,15 @@ def test_a_card_that_is_no_text_is_told(hub, model_dir):
 def test_the_command_to_repeat_is_quoted(hub, model_dir, no_waiting, monkeypatch):
     odd = model_dir.rename(model_dir.parent / "my films é")
     hub.fail("/commit/", status=403, times=9)
-    with pytest.raises(SharingError, match=rf"Repeat: hfbertcls push 'my films é' {REPO}"):
+    with pytest.raises(SharingError, match=rf"Repeat: .*hfbertcls push '{re.escape(str(odd))}' film-reviews$"):
         push_directory(odd, PushRequest("film-reviews"))
-    monkeypatch.chdir(odd)
-    with pytest.raises(SharingError, match=rf"my films é is complete\. Repeat: hfbertcls push 'my films é' {REPO}"):
-        push_directory(".", PushRequest(REPO))
+    monkeypatch.chdir(odd.parent)
+    other = "alice/other"
+    flags = "--public --no-predictions --hub-revision next --tag v1 --card local"
+    request = PushRequest(other, True, revision="next", tag="v1", predictions=False, card_of="local")
+    with pytest.raises(SharingError, match=rf"é is complete\. Repeat: .*push 'my films é' {other} {flags}$"):
+        push_directory("my films é", request)
+    assert request_of(make_parser().parse_args(["push", "my films é", other, *flags.split()]), other) == request
 
 
 # ---- train --push-to-hub

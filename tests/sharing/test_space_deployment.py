@@ -469,7 +469,7 @@ def test_a_secret_in_a_file_stops_the_deployment_and_is_not_repeated(hub, model)
 
 def test_what_the_hub_finds_wrong_with_the_readme_is_told(hub, model):
     with pytest.raises(
-        SharingError, match=r"ValueError.*\"short_description\" length must be less.*Repeat: hfbertcls space"
+        SharingError, match=r"ValueError.*\"short_description\" length must be less.*Repeat: .*hfbertcls space"
     ) as e:
         deploy_space(
             {**FILES, "README.md": b"---\nsdk: gradio\nshort_description: " + b"x" * 61 + b"\n---\n"}, request()

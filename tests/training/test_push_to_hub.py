@@ -1,5 +1,7 @@
 """`trainer.push_to_hub()` in anybody's script: a complete repository, with figures that can be derived again."""
 
+import os
+
 import pytest
 from transformers import pipeline
 
@@ -112,3 +114,25 @@ def test_a_licence_that_the_hub_does_not_know_is_refused(hub, make):
     trainer = make()
     with pytest.raises(ConfigurationError, match=r"no licence 'MIT' \(did you mean 'mit'\?\)"):
         trainer.push_to_hub(license="MIT")
+
+
+def test_a_message_and_a_push_in_the_background(hub, make, tmp_path):
+    trainer = make()
+    trainer.train()
+    waiting = trainer.push_to_hub(commit_message="After cleaning the labels", blocking=False)
+    pushed = waiting.result(timeout=120)
+    head = hub.store.repositories["models", "alice/films"].head
+    assert (head.oid, head.title) == (pushed.oid, "After cleaning the labels")
+
+
+def test_all_files_of_a_run_have_the_mode_that_the_umask_gives(make, tmp_path):
+    trainer = make()
+    before = os.umask(0o027)
+    try:
+        trainer.train()
+        trainer.save_model(str(tmp_path / "saved"))
+    finally:
+        os.umask(before)
+    for folder in ("saved", "films"):
+        modes = {path.stat().st_mode & 0o777 for path in (tmp_path / folder).rglob("*") if path.is_file()}
+        assert modes == {0o640}

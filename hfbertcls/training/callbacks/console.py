@@ -7,9 +7,10 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hfbertcls.progress import FIRST_SECONDS, SECONDS_BETWEEN, time_left
 
-_SECONDS_TO_KNOW = 10
-_STEPS_TO_KNOW = 10
+
+_STEPS_TO_KNOW = 1  # (the first step prepares what the others find ready, so it is not counted)
 
 
 class ConsoleCallback(TrainerCallback):
@@ -18,29 +19,37 @@ class ConsoleCallback(TrainerCallback):
     def __init__(self) -> None:
         self.bar_: Any = None
         self.loss_: float | None = None
-        self._began: tuple[float, int] | None = None
+        self._began: tuple[float, int] = (0.0, 0)
+        self._told = 0.0
+        self._is_running = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the bar, if a terminal is attached."""
         self._began = (time.monotonic(), state.global_step)
+        self._is_running = False
+        self._told = self._began[0] - SECONDS_BETWEEN + FIRST_SECONDS
         if state.is_world_process_zero and sys.stderr.isatty():
             self.bar_ = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Move the bar; once, when the pace is known, say how long a long run will take."""
-        if self._began is not None and state.is_world_process_zero:
-            seconds, steps = time.monotonic() - self._began[0], state.global_step - self._began[1]
-            if seconds >= _SECONDS_TO_KNOW and steps >= _STEPS_TO_KNOW:
-                self._began = None
-                left = (state.max_steps - state.global_step) * seconds / steps
-                if left >= 60:
-                    tqdm.write(f"  about {_duration(left)} of training left, evaluations apart", file=sys.stderr)
+        """Move the bar; without one, tell now and then how long training will still take."""
         if self.bar_ is not None:
             self.bar_.update(state.global_step - self.bar_.n)
+            return
+        if not self._is_running:
+            self._is_running, self._began = True, (time.monotonic(), state.global_step)
+        now, steps = time.monotonic(), state.global_step - self._began[1]
+        if state.is_world_process_zero and steps >= _STEPS_TO_KNOW and now - self._told >= SECONDS_BETWEEN:
+            self._told = now
+            left = (state.max_steps - state.global_step) * (now - self._began[0]) / steps
+            tqdm.write(
+                f"  step {state.global_step:,} of {state.max_steps:,}: about {time_left(left)} of training left",
+                file=sys.stderr,
+            )
 
     def on_log(
         self,
@@ -83,7 +92,3 @@ class ConsoleCallback(TrainerCallback):
         if self.bar_ is not None:
             self.bar_.close()
             self.bar_ = None
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,87 @@
+"""The parser of the command line: errors in two lines, and options that people know from other tools."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from hfbertcls.cli.other_tools import OPTIONS, VERBS
+from hfbertcls.commands import command
+from hfbertcls.errors import ConfigurationError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """Like argparse's, but a mistake is a `ConfigurationError`, and `--max_length` is `--max-length`."""
+
+    takes_fields = False
+    """Whether words that are no options of ours may be fields of transformers' training arguments."""
+
+    @property
+    def flags(self) -> list[str]:
+        """All options, without those of one letter."""
+        return [flag for flag in self._option_string_actions if flag.startswith("--")]
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse what was typed.
+
+        Raises:
+            ConfigurationError: with the message and where to read on.
+        """
+        message = message.removeprefix("argument ").replace("the following arguments are required:", "missing:")
+        raise ConfigurationError(f"{message}\nSee: {command(*self.prog.split()[1:], '--help')}")
+
+    def refuse_option(self, word: str, known: Sequence[str] = ()) -> NoReturn:
+        """Refuse an option that there is not, with the one that was probably meant.
+
+        Args:
+            word: as it was typed, such as `--lr`.
+            known: further options that could have been meant.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        name = word.partition("=")[0]
+        hint = self._meant(name) or did_you_mean(name, [*self.flags, *known])
+        self.error(f"there is no option {name}{hint}")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; what cannot be an option is refused before anything is missed."""
+        words = [self._with_dashes(word) for word in args or ()]
+        for word in words:
+            name = word.partition("=")[0]
+            if self._subparsers is not None and not name.startswith("-"):
+                break  # (the verb; its own parser looks at the rest)
+            if not name.startswith("--") or name == "--" or name in self._option_string_actions:
+                continue
+            if not self.takes_fields or self._meant(name) or did_you_mean(name, self._missing(words)):
+                self.refuse_option(name)
+        return super().parse_known_args(words, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            verb = VERBS.get(str(value).replace("_", "-"))
+            hint = f". Use {verb}" if verb else did_you_mean(str(value), action.choices)
+            self.error(f"there is no command {value!r}{hint}")
+        super()._check_value(action, value)
+
+    def _with_dashes(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        dashed = name.replace("_", "-")
+        return f"{dashed}{equals}{value}" if name.startswith("--") and dashed in self._option_string_actions else word
+
+    def _missing(self, words: Sequence[str]) -> set[str]:
+        """Flags that must be there and are not."""
+        needed = {flag for action in self._actions if action.required for flag in action.option_strings}
+        return needed - {word.partition("=")[0] for word in words}
+
+    def _meant(self, flag: str) -> str:
+        """What somebody means who types an option of another tool; empty if that is not known."""
+        name = flag.removeprefix("--").replace("-", "_")
+        for action in self._actions:
+            if not action.option_strings and name == action.dest:
+                return f". Its value stands without a flag: {self.prog} {action.metavar}"
+        for option in OPTIONS.get(name, ()):
+            if option in self._option_string_actions:
+                return f". Use {option}"
+        return ""

@@ -1,0 +1,58 @@
+"""One option, two spellings: messages are written with flags, and who calls from Python reads keyword arguments.
+
+`Pass --label-column NAME` is what the command line prints; raised into a Python program it reads `Pass label_column='NAME'`.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+
+_typed_flags = ContextVar("_typed_flags", default=False)
+
+_SWITCHES = {
+    "allow-leakage", "allow-pickle", "create-pr", "keep-columns", "overwrite", "public", "resume", "trust-remote-code",
+    "with-token", "gradient-checkpointing",
+}  # fmt: skip
+_OTHER_NAMES = {
+    "batch-size": "per_device_train_batch_size", "card": "card_of", "epochs": "num_train_epochs", "hub-revision": "revision",
+    "input": "input_file", "metric": "metric_for_best_model", "no-calibration": "calibrate=False",
+    "no-packing": "packing=False", "no-predictions": "predictions=False", "no-wait": "wait=False", "output": "output_file",
+    "precision": "precision", "quantize": "int8",
+}  # fmt: skip
+# A command that is quoted in a message stays one: `hfbertcls push 'my model' me/x --public`, `pip install --no-deps x`.
+_COMMAND = r"(?:\bhfbertcls'? [a-z]+|-m pip install)(?: (?:'[^']*'|[^\s,;']+(?=[\s;,]|$)))*"
+_FLAG = r"(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])(?:[ =](?P<value>'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?\b|[A-Z][A-Z_]*\b))?"
+_PATTERN = re.compile(f"{_COMMAND}|{_FLAG}")
+_SIDE_BY_SIDE = re.compile(r"""(\b[a-z_]+=(?:'[^']*'|"[^"]*"|\d+)) (?=[a-z_]+=)""")
+
+
+@contextmanager
+def command_line(*, flags: bool = True) -> Iterator[None]:
+    """Inside, messages are for somebody who types flags (or, if `flags` is False, for a Python program after all)."""
+    token = _typed_flags.set(flags)
+    try:
+        yield
+    finally:
+        _typed_flags.reset(token)
+
+
+def as_callers_type_it(message: str) -> str:
+    """The message with its options as its reader can type them."""
+    return message if _typed_flags.get() else _SIDE_BY_SIDE.sub(r"\1, ", _PATTERN.sub(_keyword, message))
+
+
+def _keyword(found: re.Match[str]) -> str:
+    name, value = found["name"], found["value"]
+    if name is None:
+        return found[0]
+    keyword = _OTHER_NAMES.get(name, name.replace("-", "_"))
+    if name in _SWITCHES:
+        keyword += "=True"
+    if value is None:
+        return keyword
+    if name in _SWITCHES or "=" in keyword:
+        return f"{keyword} {value}"
+    is_literal = value[0] in "'\"" or value[0].isdigit()
+    return f"{keyword}={value if is_literal else repr(value)}"

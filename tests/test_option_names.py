@@ -1,0 +1,63 @@
+"""Messages name what their reader can type: flags on the command line, keyword arguments in Python."""
+
+import pytest
+
+from hfbertcls import ConfigurationError, DatasetError, ModelError, load_pipeline, load_text_dataset
+from hfbertcls.errors import HfBertClsError, cut, shorten
+from hfbertcls.option_names import command_line
+
+
+@pytest.fixture(autouse=True)
+def in_python(flags_in_messages):
+    with command_line(flags=False):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("flags", "keywords"),
+    [
+        ("Name it with --label-column NAME, or", "Name it with label_column='NAME', or"),
+        ("Pass --text-column 'my text' or --text-column=\"x\"", "Pass text_column='my text' or text_column=\"x\""),
+        ("Pass --text-column 'my text' --label-column NAME", "Pass text_column='my text', label_column='NAME'"),
+        ("--max-length 999 is not possible: 3 to 32.", "max_length=999 is not possible: 3 to 32."),
+        ("--learning-rate 0.5. Leave it out", "learning_rate=0.5. Leave it out"),
+        ("--metric acuracy is not known", "metric_for_best_model acuracy is not known"),
+        ("Pass --overwrite to replace it", "Pass overwrite=True to replace it"),
+        ("Pass --no-calibration", "Pass calibrate=False"),
+        ("--create-pr and --hub-revision exclude each other", "create_pr=True and revision exclude each other"),
+        ("Repeat: /x/hfbertcls push 'my m' a/b --public --tag v1", "Repeat: /x/hfbertcls push 'my m' a/b --public --tag v1"),
+        ("one that hfbertcls train wrote, or pass --abstain-below P", "one that hfbertcls train wrote, or pass abstain_below='P'"),
+        ("Run: python -m pip install --no-deps x", "Run: python -m pip install --no-deps x"),
+        ("a--b and x --- y", "a--b and x --- y"),
+    ],
+)  # fmt: skip
+def test_options_are_spelled_for_who_reads_them(flags, keywords):
+    error = ConfigurationError(flags)
+    assert str(error) == keywords
+    assert str(ConfigurationError(str(error))) == keywords
+    with command_line():
+        assert str(error) == flags
+
+
+def test_python_callers_read_what_they_can_type(tmp_path, tiny_model_dir, monkeypatch):
+    (tmp_path / "a.csv").write_text("words,kind\nfine,a\npoor,b\n")
+    with pytest.raises(DatasetError, match="label_column") as caught:
+        load_text_dataset(str(tmp_path / "a.csv"))
+    assert "--" not in str(caught.value)
+    with pytest.raises(ModelError, match=r"^revision v1 has no meaning"):
+        load_pipeline(str(tiny_model_dir), revision="v1")
+
+
+def test_all_our_errors_can_be_printed():
+    def kinds(kind):
+        return [kind, *(one for sub in kind.__subclasses__() for one in kinds(sub))]
+
+    assert all(str(kind("Pass --resume")) == "Pass resume=True" for kind in kinds(HfBertClsError))
+
+
+def test_what_libraries_say_is_cut_at_a_word():
+    text = "could not load it, see 'https://huggingface.co/docs/transformers/installation#offline-mode' for more"
+    assert cut(text, 60) == "could not load it, see…"
+    assert cut("short", 60) == "short"
+    assert cut("x" * 80, 60) == "x" * 59 + "…"
+    assert shorten("a" * 40 + " " + "b" * 40, 60) == repr("a" * 40 + "…")

@@ -1,0 +1,73 @@
+"""Work that takes a while is told about: in lines, with the time left; short work is not."""
+
+import threading
+import time
+
+import pytest
+
+from hfbertcls import progress
+from hfbertcls.progress import shown, time_left, work
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """What is told, soon: the first line after a hundredth of a second."""
+    monkeypatch.setattr(progress, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN", 0.01)
+    monkeypatch.setattr("sys.stderr", None)
+    found = Told()
+    with shown(found):
+        yield found
+
+
+class Told(list):
+    def __init__(self):
+        self.more = threading.Condition()
+
+    def __call__(self, line):
+        with self.more:
+            self.append(line)
+            self.more.notify_all()
+
+    def wait_for(self, text):
+        with self.more:
+            assert self.more.wait_for(lambda: any(text in line for line in self), timeout=30), self
+
+
+def test_counted_work_tells_how_much_is_left(lines):
+    with work("Scoring", 400) as advance:
+        lines.wait_for("Scoring: 0 s so far")
+        advance(100)
+        lines.wait_for("Scoring: 100 of 400 rows, about ")
+    count = len(lines)
+    time.sleep(0.05)
+    assert len(lines) == count, "it is told about although it has ended"
+
+
+def test_of_nested_work_the_innermost_speaks_and_errors_end_it(lines):
+    @work("Evaluating")
+    def evaluate():
+        lines.wait_for("Evaluating: ")
+        with work("Scoring", 2, "texts"):
+            del lines[:]
+            lines.wait_for("Scoring")
+            lines.wait_for("Scoring")
+            assert not [line for line in lines[1:] if "Evaluating" in line]
+        raise ZeroDivisionError("x")
+
+    with pytest.raises(ZeroDivisionError, match="x"):
+        evaluate()
+    assert not [thread for thread in threading.enumerate() if thread.name.endswith("(_tell)")]
+
+
+def test_short_work_and_work_that_nobody_watches_are_silent(monkeypatch):
+    found = []
+    with shown(found.append), work("Scoring", 4) as advance:
+        advance(4)
+    with work("Scoring"):
+        assert not [thread for thread in threading.enumerate() if thread.name.endswith("(_tell)")]
+    assert found == []
+
+
+def test_durations():
+    assert [time_left(seconds) for seconds in (3.2, 89, 200, 9000)] == ["3 s", "89 s", "3 min", "2.5 h"]
