@@ -24,6 +24,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import is_right, probabilities
 from hfbertcls.evaluation.training_noise import sentence_on_training
 from hfbertcls.inference.held_out import report_in, rows_to_measure
+from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import thresholds_of
@@ -52,6 +53,8 @@ class Contestant:
     num_parameters: int
     rows_per_second: float
     """From texts to scores on this machine, tokenising included, loading apart."""
+    trained_on: int | None = None
+    """How many of the compared rows have a text that it was trained on; None where that cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -
     seconds = time.perf_counter() - began
     require_finite(logits, rows.name, rows.rows)
     speed = len(rows) / max(seconds, 1e-9)
-    contestant = Contestant(source.public_name, source.revision, int(model.num_parameters()), speed)
+    trained_on = count_training_texts(source, rows, say)
+    contestant = Contestant(source.public_name, source.revision, int(model.num_parameters()), speed, trained_on)
     return contestant, Contender(logits, thresholds_of(model.config)), schema
 
 

@@ -22,6 +22,7 @@ from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryErro
 from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.scores import classification_scores, is_right
 from hfbertcls.inference.held_out import rows_to_measure
+from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import thresholds_of
@@ -217,6 +218,7 @@ def _rows_of(
         return _Rows(tokenize_texts([str(tokenizer.decode(row)) for row in ids], tokenizer, max_length), None, None)
     require_labelled_texts(data)
     name, chosen = rows_to_measure(data, split, [source], say)
+    count_training_texts(source, chosen, say)
     schema = schema_of(model, source, data)
     tokenized = tokenize_split(chosen, tokenizer, max_length, schema)
     return _Rows(tokenized, tokenized.gold, name)

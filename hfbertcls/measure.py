@@ -16,6 +16,7 @@ from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
+from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
@@ -55,6 +56,7 @@ def evaluate_model(
     data = data_to_measure(dataset, split)
     require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, [source], say)
+    trained_on = count_training_texts(source, rows, say)
     tokenizer = load_tokenizer(source)
     loaded = load_for_inference(source)
     schema = schema_of(loaded, source, data)
@@ -76,11 +78,12 @@ def evaluate_model(
     )
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
+    figures = split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))
     report = Report(
         task=task_facts(data, schema, tokenized.max_length, thresholds),
         model=model_facts(source, loaded, source.path / "model.safetensors"),
         data=data_facts(data, {name: facts}),
-        evaluation={name: split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))},
+        evaluation={name: {**figures, "trained_on": trained_on}},
         card={},
         environment=describe_environment(),
         command=command or public_command(),

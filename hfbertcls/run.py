@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, describe_dataset, describe_tokens, silent
+from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
@@ -85,6 +86,7 @@ def train_and_evaluate(
         if not options.resume:
             directory.clear(say)
         identity.write(directory.checkpoints)
+        write_fingerprints(directory.checkpoints / FINGERPRINTS, given.data.splits["train"])
         _train(trainer, checkpoint, say)
         trainer.save_model(str(directory.staging))
         from hfbertcls.training.reporting import training_facts

@@ -8,6 +8,7 @@ from typing import Any
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
+from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.environment import directory_name
@@ -74,6 +75,8 @@ def train_with_seeds(
             own = replace(options, arguments={**options.arguments, "seed": seed}, resume=place.exists())
             reports[seed] = train_and_evaluate(source, data, place, own, say)
             _forget_checkpoints(place)
+        directory.checkpoints.mkdir(exist_ok=True)
+        write_fingerprints(directory.checkpoints / FINGERPRINTS, data.splits["train"])
         runs = _Runs(directory, reports, _selection_metric(options))
         say(f"Seed {runs.best} is the best by {runs.metric} on validation")
         shutil.copyfile(runs.place(runs.best) / "metrics.jsonl", directory.path / "metrics.jsonl")

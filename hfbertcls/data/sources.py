@@ -232,7 +232,9 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
         told = unreachable_hub(err, f"the data set {dataset_id!r}")
         if told is not None:
             raise DatasetError(f"{told}. It is not a file or folder here either") from err
-        if isinstance(err, RuntimeError) and "scripts are no longer supported" in str(err):  # (datasets 5 has no class for it)
+        if isinstance(err, RuntimeError) and "scripts are no longer supported" in str(
+            err
+        ):  # (datasets 5 has no class for it)
             raise DatasetError(
                 f"the data set {dataset_id!r} is a script ({_first_line(err).rpartition(' ')[2]}), and scripts from the Hub are not "
                 "run. Use a copy of it in Parquet: another data set of that name on the Hub, or the branch "

@@ -78,6 +78,7 @@ _EVALUATION = {
     "baselines": Maybe({"*": _BASELINE}),
     "verdict?": Maybe({"code": TEXT, "sentence": TEXT}),
     "bf16_agreement?": NUMBER,
+    "trained_on?": Maybe(COUNT),
 }
 _SPLIT = {
     "rows": ROWS,

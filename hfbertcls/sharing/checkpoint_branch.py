@@ -13,6 +13,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, sn
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
+from hfbertcls.data.fingerprints import FINGERPRINTS
 from hfbertcls.errors import SharingError
 from hfbertcls.sharing.checkpoint_files import MANIFEST
 from hfbertcls.sharing.retrying import Say, reason_of, tried
@@ -62,7 +63,10 @@ class CheckpointBranch:
         folder = self.directory / BACKUP / name
         try:
             shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(self.directory / _CHECKPOINTS, folder / _CHECKPOINTS, copy_function=os.link)
+            private = shutil.ignore_patterns(FINGERPRINTS)
+            shutil.copytree(
+                self.directory / _CHECKPOINTS, folder / _CHECKPOINTS, copy_function=os.link, ignore=private
+            )
             shutil.copy2(self.directory / _RECORD, folder / _RECORD)
         except OSError as err:
             self._fail(name, f"it could not be put aside: {err}")

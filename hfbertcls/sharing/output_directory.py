@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from hfbertcls.data.description import Say, silent
+from hfbertcls.data.fingerprints import FINGERPRINTS
 from hfbertcls.environment import local_path
 from hfbertcls.errors import HfBertClsError, OutputDirectoryError, shorten
 from hfbertcls.sharing.card import Fence, join_card, render_model_card
@@ -208,7 +209,7 @@ class OutputDirectory:
         if not self.is_of_a_run:
             return
         self._clear_stated(say)
-        for name in (_RECORD, "checkpoints/run.json"):
+        for name in (_RECORD, "checkpoints/run.json", f"checkpoints/{FINGERPRINTS}"):
             if (path := regular_file(self.path, name)) is not None:
                 path.unlink()
         for place in self._folders(self.checkpoints):

@@ -1,0 +1,57 @@
+"""Which texts a model was trained on, without the texts: salted hashes in the directory of its run."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.dataset import TextSplit
+from hfbertcls.data.duplicates import row_codes
+
+
+FINGERPRINTS = "training_texts.bin"
+"""In `checkpoints/`: a random salt, then a number for each different text, in ascending order. It is never uploaded."""
+_SALT_BYTES = 16
+
+
+def write_fingerprints(path: Path, train: TextSplit) -> None:
+    """Write the fingerprints of the texts of a split, readable by their owner alone.
+
+    Capitals, blanks and Unicode forms make no difference between two texts.
+
+    Args:
+        path: of the file, whose folder is there.
+        train: the rows that a model is trained on.
+    """
+    salt = os.urandom(_SALT_BYTES)
+    partial = path.with_name(f"{path.name}.partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(salt + np.unique(_salted(train, salt)).tobytes())
+    partial.replace(path)
+
+
+def known_texts(path: Path, rows: TextSplit) -> int | None:
+    """How many rows have a text whose fingerprint is in a file; None if there is no such file.
+
+    Args:
+        path: that `write_fingerprints` wrote.
+        rows: to look for.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if len(data) < _SALT_BYTES or len(data) % 8:
+        return None
+    known = np.frombuffer(data, dtype=np.int64, offset=_SALT_BYTES)
+    return int(np.isin(_salted(rows, data[:_SALT_BYTES]), known).sum())
+
+
+def _salted(split: TextSplit, salt: bytes) -> npt.NDArray[np.int64]:
+    """A number of 64 bits for each text (pair of texts), of shape `(rows,)`, that says nothing without the salt."""
+    columns = [name for name in ("text", "text_pair") if name in split.table.column_names]
+    codes = row_codes(split, columns)
+    hashed = (hashlib.blake2b(code.tobytes(), digest_size=8, key=salt).digest() for code in codes)
+    return np.frombuffer(b"".join(hashed), dtype=np.int64)
