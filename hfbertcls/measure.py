@@ -80,7 +80,7 @@ def evaluate_model(
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     figures = split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))
     report = Report(
-        task=task_facts(data, schema, tokenized.max_length, thresholds),
+        task=task_facts(data, schema, tokenized.max_length, thresholds, str(tokenizer.truncation_side)),
         model=model_facts(source, loaded, source.path / "model.safetensors"),
         data=data_facts(data, {name: facts}),
         evaluation={name: {**figures, "trained_on": trained_on}},

@@ -26,7 +26,7 @@ from hfbertcls.modeling.loading import (
     load_for_training,
     load_tokenizer,
 )
-from hfbertcls.registry import CALLBACKS, DEFAULT_TRAINER
+from hfbertcls.registry import CALLBACKS
 from hfbertcls.sharing.model_repository import write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import read_report
@@ -34,6 +34,7 @@ from hfbertcls.training.options import (
     TrainingOptions,
     check_for_task,
     check_options,
+    determining_options,
     seed_of,
     trainer_class,
     training_arguments,
@@ -96,7 +97,11 @@ def train_and_evaluate(
             directory,
             options,
             trainer.args.device,
-            lambda: {**training_facts(trainer, time.perf_counter() - began), "notes": list(notes)},
+            lambda: {
+                **training_facts(trainer, time.perf_counter() - began),
+                "options": determining_options(options),
+                "notes": list(notes),
+            },
             say,
         )
         report = write_report(directory.staging, report)
@@ -229,18 +234,14 @@ def _identity(given: "RunInput", trainer: "TextClassificationTrainer", options: 
 
     args = trainer.args
     rows_per_update = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    further = {
-        "early_stopping": options.early_stopping,
-        "callbacks": list(options.callbacks),
-        "calibrate": options.calibrate,
-        **({} if options.trainer == DEFAULT_TRAINER else {"trainer": options.trainer}),
-    }
     return RunIdentity(
         model="@".join(filter(None, (given.source.public_name, given.source.revision))),
         max_length=given.tokenized["train"].max_length,
         labels=list(given.schema.names),
         rows={name: digest_of(split) for name, split in given.tokenized.items()},
-        arguments=determining(cast(Any, args).sanitised() | further, rows_per_update=rows_per_update),
+        arguments=determining(
+            cast(Any, args).sanitised() | determining_options(options), rows_per_update=rows_per_update
+        ),
     )
 
 
@@ -290,7 +291,7 @@ def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: S
     model: Any = trainer.model
     say(
         f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
-        f"{args.num_train_epochs:g} epochs, batches of {args.train_batch_size} x "
+        f"{f'{args.max_steps:,} steps' if args.max_steps > 0 else f'{args.num_train_epochs:g} epochs'}, batches of {args.train_batch_size} x "
         f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
     )
     say(f"Batches: {trainer.padding_}")

@@ -88,6 +88,7 @@ _SPLIT = {
     "rows_sha256?": Maybe(TEXT),
     "label_counts": {"*": COUNT},
     "truncated_rows": Maybe(COUNT),
+    "longest_tokens?": COUNT,
     "unknown_token_share": Maybe(NUMBER),
 }
 _EXPORT = {
@@ -152,6 +153,7 @@ REPORT = {
         "quoting?": TEXT,
         "header?": FLAG,
         "max_length": COUNT,
+        "truncation_side?": TEXT,
         "slice_column?": Maybe(TEXT),
         "label_separator?": Maybe(TEXT),
         "thresholds?": Maybe([NUMBER]),

@@ -58,14 +58,14 @@ def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids)
         members: the slice of each row, of shape `(n,)`.
 
     Returns:
-        `slices` (one entry each: name, rows, and the figures, None under 30 rows), `worst` (the name of that with the
+        `slices` (one entry each: name, rows, and the figures, None under 30 rows; no macro F1 where a slice lacks a label), `worst` (the name of that with the
         lowest accuracy) and `p_value` (of the chi-square test that all have the same accuracy); the last two are None
         where there are not two slices with figures, or all have the same accuracy.
     """
     entries = []
     for index, name in enumerate(names):
         rows = members == index
-        entries.append({"name": name, "rows": int(rows.sum()), **_figures(gold[rows], predicted[rows])})
+        entries.append({"name": name, "rows": int(rows.sum()), **_figures(gold, predicted, rows)})
     measured = [entry for entry in entries if entry["accuracy"] is not None]
     if len({entry["accuracy"]["value"] for entry in measured}) < 2:
         return {"slices": entries, "worst": None, "p_value": None}
@@ -73,12 +73,20 @@ def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids)
     return {"slices": entries, "worst": worst["name"], "p_value": _chi_square(measured)}
 
 
-def _figures(gold: Ids, predicted: Ids) -> dict[str, Any]:
-    if len(gold) < FEWEST_ROWS:
+def _figures(gold: Ids, predicted: Ids, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Accuracy and macro F1 of some rows; no macro F1 where they lack a label of the split, whose F1 would count as 0."""
+    labels, inside, answers = _labels_of(gold), gold[rows], predicted[rows]
+    if len(inside) < FEWEST_ROWS:
         return {"accuracy": None, "f1_macro": None}
-    values = label_scores(gold, predicted)
-    bounds = label_intervals(values, gold, predicted, int(max(gold.max(), predicted.max())) + 1)
-    return {name: asdict(Interval(values[name], *bounds[name])) for name in ("accuracy", "f1_macro")}
+    values = label_scores(inside, answers)
+    bounds = label_intervals(values, inside, answers, int(max(inside.max(), answers.max())) + 1)
+    names = ("accuracy", "f1_macro") if _labels_of(inside) == labels else ("accuracy",)
+    found = {name: asdict(Interval(values[name], *bounds[name])) for name in names}
+    return {"f1_macro": None, **found}
+
+
+def _labels_of(gold: Ids) -> set[int]:
+    return set(np.flatnonzero(gold.any(axis=0)) if gold.ndim == 2 else np.unique(gold))
 
 
 def _chi_square(entries: Sequence[dict[str, Any]]) -> float:

@@ -24,7 +24,7 @@ def _recipe(report: Report) -> Any:
         {key: value for key, value in (training.get(name) or {}).items() if key != "seed"}
         for name in ("hyperparameters", "arguments")
     ]
-    return report.task, base, report.data["split_method"], rows, settings
+    return report.task, base, report.data["split_method"], rows, settings, training.get("options")
 
 
 def sentence_on_training(

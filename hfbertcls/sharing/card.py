@@ -238,7 +238,14 @@ def _limits(report: Report) -> list[str]:
         if facts["truncated_rows"]  # (None where only token ids are known)
     ]
     if cut:
-        limits.append(f"Only the first {max_length:,} tokens of a text are read; longer are {', '.join(cut)}.")
+        end = "last" if report.task.get("truncation_side") == "left" else "first"
+        limits.append(f"Only the {end} {max_length:,} tokens of a text are read; longer are {', '.join(cut)}.")
+    longest = report.data["splits"][split].get("longest_tokens")
+    if longest is not None and longest < max_length:
+        limits.append(
+            f"The longest text of the {split} split has {longest:,} tokens: the metrics say nothing of longer ones, of which up to "
+            f"{max_length:,} are read."
+        )
     few = {name: row["support"] for name, row in figures["per_label"].items() if row["support"] < _FEW_ROWS}
     if few:
         shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
@@ -253,6 +260,11 @@ def _limits(report: Report) -> list[str]:
             "interval of macro F1 is too narrow."
         )
     ece = figures["metrics"]["ece"]
+    if ece["value"] == 0 and ece["high"]:
+        limits.append(
+            f"With {figures['rows']:,} rows, what the plot of the calibration shows may be chance; the expected calibration error may "
+            f"be up to {format_number(ece['high'])}."
+        )
     if ece["low"] is not None and ece["low"] > 0.02:
         limits.append(
             f"The scores are {'still off after calibration' if figures.get('calibration') else 'not calibrated'}: on average they "

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 
 
 def task_facts(
-    data: TextDataset, schema: LabelSchema, max_length: int, thresholds: Thresholds | None = None
+    data: TextDataset,
+    schema: LabelSchema,
+    max_length: int,
+    thresholds: Thresholds | None = None,
+    truncation_side: str = "right",
 ) -> dict[str, Any]:
     """The `task` of a report."""
     return {
@@ -48,6 +52,7 @@ def task_facts(
         "label_column": list(data.label_columns) or data.label_column,
         "slice_column": data.slice_column,
         "max_length": max_length,
+        **({} if truncation_side == "right" else {"truncation_side": truncation_side}),
         **({} if data.label_separator is None else {"label_separator": data.label_separator}),
         **({} if data.quoting == "auto" else {"quoting": data.quoting}),
         **({} if data.header else {"header": False}),

@@ -68,6 +68,16 @@ def metric_of(options: TrainingOptions) -> str:
     return str(options.arguments.get("metric_for_best_model", "f1_macro")).removeprefix("eval_")
 
 
+def determining_options(options: TrainingOptions) -> dict[str, Any]:
+    """Those of the options that decide which weights a run ends with, beside the arguments of the trainer."""
+    return {
+        "early_stopping": options.early_stopping,
+        "callbacks": list(options.callbacks),
+        "calibrate": options.calibrate,
+        **({} if options.trainer == DEFAULT_TRAINER else {"trainer": options.trainer}),
+    }
+
+
 def check_for_task(options: TrainingOptions, num_labels: int, *, several: bool) -> None:
     """Find which options do not fit the labels of the data.
 

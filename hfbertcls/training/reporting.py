@@ -116,7 +116,7 @@ def report_on_training(
     facts_of_training = training()
     examples = _examples(data.splits[name], predictions, publish_examples, seed)
     report = Report(
-        task=task_facts(data, schema, tokenized["train"].max_length, thresholds),
+        task=task_facts(data, schema, tokenized["train"].max_length, thresholds, str(tokenizer.truncation_side)),
         model=model_facts(given.source, model, staging / "model.safetensors"),
         data={**data_facts(data, facts), "doctor": given.doctor},
         evaluation=evaluation,
@@ -177,6 +177,7 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
         task={
             "type": "multi_label" if several else "single_label", "labels": list(labels), "text_column": None,
             "text_pair_column": None, "label_column": None, "max_length": max_length,
+            **({} if tokenizer.truncation_side == "right" else {"truncation_side": tokenizer.truncation_side}),
             **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
         },
         model={**model_facts(origin, model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
@@ -217,6 +218,7 @@ def _bare_facts(dataset: Any, labels: Sequence[str]) -> dict[str, Any]:
     return {
         "rows": len(dataset), "rows_read": len(dataset), "dropped": {}, "sha256": None,
         "label_counts": dict(zip(labels, map(int, counts), strict=True)), "truncated_rows": None,
+        "longest_tokens": max(map(len, dataset["input_ids"])),
         "unknown_token_share": None,
     }  # fmt: skip
 
@@ -248,6 +250,8 @@ def training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) ->
         "train_sampling_strategy", "precision", "eval_every", "seed",
     )  # fmt: skip
     values = args.sanitised()
+    if args.max_steps > 0:  # (transformers does not look at the epochs then)
+        values.pop("num_train_epochs", None)
     return {
         "best_step": state.best_global_step or state.global_step,
         "steps": state.global_step,

@@ -102,3 +102,14 @@ def test_where_all_slices_have_the_same_accuracy_none_is_the_worst():
     found = slice_figures(gold, gold, ("a", "b"), np.repeat([0, 1], 40))
     assert (found["worst"], found["p_value"]) == (None, None)
     assert [entry["accuracy"]["value"] for entry in found["slices"]] == [1.0, 1.0]
+
+
+def test_macro_f1_is_not_taken_over_labels_that_a_slice_does_not_have():
+    gold = np.array([0, 1] * 50)
+    members = np.where(gold == 0, 0, 1)
+    members[:40] = 2
+    predicted = gold.copy()
+    predicted[60:70] = 1 - gold[60:70]
+    found = slice_figures(gold, predicted, ("only the first", "only the second", "both"), members)["slices"]
+    assert [entry["f1_macro"] is None for entry in found] == [True, True, False]
+    assert all(entry["accuracy"] is not None for entry in found)

@@ -236,3 +236,46 @@ def test_a_missing_fact_is_an_error_and_not_a_gap():
 @pytest.mark.parametrize(("text", "shown"), [("a|b", "a\\|b"), ("a\nb", "a b"), ("<b>", "&lt;b&gt;"), ("", " ")])
 def test_escape_keeps_text_literal(text, shown):
     assert escape(text) == shown
+
+
+def test_what_the_tokenizer_cuts_is_what_the_card_says():
+    changed = values()
+    changed["task"]["truncation_side"] = "left"
+    changed["data"]["splits"]["test"]["truncated_rows"] = 3
+    card = card_of(changed)
+    assert "| Reads | the last 128 tokens of a text |" in card
+    assert "Only the last 128 tokens of a text are read; longer are 3 of" in card
+    assert "| Reads | the first 128 tokens of a text |" in card_of(values())
+
+
+def test_lengths_that_were_not_measured_are_told():
+    changed = values()
+    changed["data"]["splits"]["test"]["longest_tokens"] = 60
+    assert "The longest text of the test split has 60 tokens: the metrics say nothing of longer ones" in card_of(
+        changed
+    )
+    changed["data"]["splits"]["test"]["longest_tokens"] = 128
+    assert "The longest text of the test split" not in card_of(changed)
+
+
+def test_a_calibration_error_of_0_says_how_large_it_may_be():
+    changed = values()
+    changed["evaluation"]["test"]["metrics"]["ece"] = {"value": 0.0, "low": 0.0, "high": 0.041}
+    assert "the expected calibration error may be up to 0.041" in card_of(changed)
+
+
+def test_a_slice_that_lacks_a_label_has_no_macro_f1():
+    changed = values()
+    changed["evaluation"]["test"]["slices"]["by_length"]["slices"][0]["f1_macro"] = None
+    assert "| a label is missing | - |" in card_of(changed)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["Better than TF-IDF by 2.0 points", "Every text gets the label '<b>|x'. Worse than TF-IDF by 2.0 points"],
+)
+def test_the_verdict_against_the_baselines_stands_at_a_glance(sentence):
+    changed = values()
+    changed["evaluation"]["test"]["verdict"] = {"code": "better", "sentence": sentence}
+    card = card_of(changed)
+    assert f"{escape(sentence)}." in card[: card.index("## How to use")]
