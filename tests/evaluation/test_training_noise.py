@@ -32,6 +32,8 @@ def test_only_the_seed_may_differ():
     assert not same_recipe(trained(1), replace(trained(2), model={**GOLDEN.model, "base_model": "another"}))
     assert not same_recipe(trained(1), replace(trained(2), data={**GOLDEN.data, "split_method": "seed 2"}))
     assert not same_recipe(trained(1), replace(trained(2), training=None))
+    stopping = {**trained(2).training, "options": {"early_stopping": 2, "callbacks": [], "calibrate": True}}
+    assert not same_recipe(trained(1), replace(trained(2), training=stopping))
 
 
 def test_one_recipe_is_not_better_than_itself():
