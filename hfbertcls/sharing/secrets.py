@@ -50,7 +50,7 @@ _KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     ),
     "an OpenAI or Anthropic key": (
         (b"sk-",),
-        rb"sk-(?:ant-|proj-|svcacct-|admin-|or-)?(?=[a-z_-]{0,60}[A-Z0-9])[\w-]{32,}",
+        rb"sk-(?:(?:ant|proj|svcacct|admin|or)-|(?=[a-z_-]{0,60}[A-Z0-9]))[\w-]{32,}",
     ),
     "a Stripe key": (
         (b"sk_live_", b"rk_live_", b"sk_test_", b"rk_test_", b"whsec_"),

@@ -40,7 +40,11 @@ SECRETS = {
         "xoxb" + "-123456789012-" + LETTERS[:24],
         "https://hooks.slack.com/services/T0000AAAA/B0000AAAA/" + LETTERS[:24],
     ],
-    "an OpenAI or Anthropic key": ["sk" + "-" + LETTERS[:48], "sk" + "-ant-api03-" + LETTERS[:60]],
+    "an OpenAI or Anthropic key": [
+        "sk" + "-" + LETTERS[:48],
+        "sk" + "-ant-api03-" + LETTERS[:60],
+        "sk" + "-ant-" + "x" * 40,
+    ],
     "a Stripe key": ["sk" + "_live_" + LETTERS[:24], "rk" + "_test_" + LETTERS[:24]],
     "an npm token": [
         "npm" + "_" + LETTERS[:36],
