@@ -1,6 +1,9 @@
 """No network, no token, no state of the user's: what every test starts from; and tiny models made in memory."""
 
+import atexit
 import os
+import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -15,9 +18,21 @@ from server import Hub
 
 _HUB = Hub()
 _HOME = tempfile.mkdtemp(prefix="hfbertcls-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+# What started the tests may ignore or block signals (`nohup make test &`, some CI). Processes that tests start inherit that,
+# and could then not be stopped; where this process has a handler of its own, they have the default.
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+    (signal.SIGCHLD, signal.SIG_DFL),
+):
+    if signal.getsignal(_signal) == signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 if "PYTEST_XDIST_WORKER" in os.environ:  # each of several processes has a core; torch would take all for each
     os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.update(
+    GRADIO_TEMP_DIR=f"{_HOME}/gradio",  # (its own is shared by all users of the machine)
     HF_ENDPOINT=_HUB.url,
     HF_HOME=_HOME,
     HF_HUB_DISABLE_TELEMETRY="1",

@@ -200,14 +200,14 @@ def _launch(options: argparse.Namespace) -> int:
     facts = _facts_of(options.model, None, asks=False)
     model = str(directory.resolve()) if directory.is_dir() else options.model
     port = {} if options.port is None else {"GRADIO_SERVER_PORT": str(_free(options.port))}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as files:
         _write(render_space(facts), Path(folder))
         for end in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(end, signal.default_int_handler)
         app = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=folder,
-            env={**os.environ, "MODEL_ID": model, "PYTHONUNBUFFERED": "1"} | port,
+            env={"GRADIO_TEMP_DIR": files, **os.environ, "MODEL_ID": model, "PYTHONUNBUFFERED": "1"} | port,
             stdin=subprocess.DEVNULL,
         )
         try:

@@ -1,25 +1,85 @@
 """Finding tokens and keys in files that are about to be shared."""
 
+import base64
+import binascii
+import itertools
 import mmap
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from huggingface_hub import get_token
 
 
-_PATTERNS: dict[str, bytes] = {
-    "a Hugging Face token": rb"\b(?:hf|api_org)_[A-Za-z0-9]{30,}",
-    "an AWS access key": rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "a Google API key": rb"\bAIza[0-9A-Za-z_-]{35}",
-    "a GitHub token": rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22,})",
-    "a GitLab token": rb"\bglpat-[A-Za-z0-9_-]{20}",
-    "a Slack token": rb"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
-    "an OpenAI or Anthropic key": rb"\bsk-(?:ant-|proj-|svcacct-)?[A-Za-z0-9_-]{32,}",
-    "an Azure storage key": rb"\bAccountKey=[A-Za-z0-9+/]{86}==",
-    "a private key": rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY",
+# Kind: what its secrets begin with, which is looked for first because that is fast, and what follows. The kinds are those of
+# detect-secrets that can be told by their form, and the Hub's; guesses by entropy or by words such as "password" are not made,
+# because vocabularies and hashes are full of both. (detect-secrets itself reads lines of text: neither weights nor Parquet.)
+_KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
+    "a Hugging Face token": (
+        (b"hf_", b"api_org_"),
+        rb"(?:hf|api_org)_(?:[A-Za-z0-9]{30,}|(?:oauth|jwt)_[A-Za-z0-9._-]{20,})",
+    ),
+    "an AWS access key": ((b"AKIA", b"ASIA", b"ABIA", b"ACCA"), rb"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
+    "an AWS secret key": (
+        (b"aws_secret", b"AWS_SECRET", b"secretAccessKey", b"SecretAccessKey"),
+        rb"(?i:aws_secret(?:_access)?_key|secretaccesskey)[\"']?\s{0,4}[:=]{1,2}\s{0,4}[\"']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])",
+    ),
+    "a Google API key": ((b"AIza", b"ya29.", b"GOCSPX-"), rb"(?:AIza[\w-]{35}|ya29\.[\w-]{30,}|GOCSPX-[\w-]{28})"),
+    "a GitHub token": (
+        (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_"),
+        rb"gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22,}",
+    ),
+    "a GitLab token": ((b"glpat-", b"gldt-", b"glrt-", b"glcbt-", b"glptt-"), rb"gl(?:pat|dt|rt|cbt|ptt)-[\w-]{20,}"),
+    "a Slack token": (
+        (
+            b"xoxa-",
+            b"xoxb-",
+            b"xoxe-",
+            b"xoxp-",
+            b"xoxr-",
+            b"xoxs-",
+            b"xoxc-",
+            b"xoxd-",
+            b"xapp-",
+            b"hooks.slack.com/services/",
+        ),
+        rb"xox[abcdeprs]-[A-Za-z0-9%-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}|hooks\.slack\.com/services/T\w{6,}/B\w{6,}/\w{16,}",
+    ),
+    "an OpenAI or Anthropic key": (
+        (b"sk-",),
+        rb"sk-(?:(?:ant|proj|svcacct|admin|or)-|(?=[a-z_-]{0,60}[A-Z0-9]))[\w-]{32,}",
+    ),
+    "a Stripe key": (
+        (b"sk_live_", b"rk_live_", b"sk_test_", b"rk_test_", b"whsec_"),
+        rb"[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/]{24,}",
+    ),
+    "an npm token": ((b"npm_", b"_authToken"), rb"npm_[A-Za-z0-9]{36}|_authToken\s{0,4}=\s{0,4}[A-Za-z0-9-]{20,}"),
+    "a PyPI token": ((b"pypi-",), rb"pypi-AgE[\w-]{50,}"),
+    "a SendGrid or Mailchimp key": (
+        (b"SG.", b"-us"),
+        rb"SG\.[\w-]{22}\.[\w-]{43}|(?<![0-9a-f])[0-9a-f]{32}-us[0-9]{1,2}(?![0-9])",
+    ),
+    "a Telegram token": ((b":AA",), rb"(?<!\d)\d{8,10}:AA[\w-]{33}(?!\w)"),
+    "an Azure storage key": ((b"AccountKey=",), rb"AccountKey=[A-Za-z0-9+/]{86}=="),
+    "a JSON web token": ((b"eyJ",), rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
+    "a password in an address": (
+        (b"://",),
+        rb"[a-z][a-z0-9+]{1,15}://[^\s:/?#@\"'<>\[\]{}()\\`|]{0,80}:[^\s:/?#@\"'<>\[\]{}()\\`|*$]{3,100}@[A-Za-z0-9]",
+    ),
+    "a private key": ((b"PRIVATE KEY",), rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY"),
 }
-_SECRETS = re.compile(b"|".join(b"(%b)" % pattern for pattern in _PATTERNS.values()))
+_LIVE = "your own access token"
+_PATTERNS = {kind: re.compile(pattern) for kind, (_, pattern) in _KINDS.items()}
+_BEFORE, _AFTER = 120, 400  # bytes around the beginning that a pattern sees
+_READ_CLOSELY = 16 * 2**20  # bytes in which escapes and base64 are resolved
+_TEXT = re.compile(rb"[\t\n\r -~\0]{20,}")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{40,}")
+_ESCAPE = re.compile(
+    rb"\\u00([2-7][0-9A-Fa-f])|%([2-7][0-9A-Fa-f])|\\x([2-7][0-9A-Fa-f])|&#x([2-7][0-9A-Fa-f]);|\\+(?=[_.-])"
+)
 
 
 def find_secrets(path: Path) -> list[str]:
@@ -34,14 +94,76 @@ def find_secrets(path: Path) -> list[str]:
         found = secrets_in(data)
     if path.suffix == ".parquet":
         found += secrets_in("\n".join(_texts_of(pq.read_table(path))).encode())
-    return [kind for kind in _PATTERNS if kind in found]
+    return [kind for kind in (*_KINDS, _LIVE) if kind in found]
 
 
 def secrets_in(data: "bytes | mmap.mmap") -> list[str]:
-    """The kinds of secrets that bytes hold, never the secrets."""
-    names = list(_PATTERNS)
-    found = {names[(match.lastindex or 1) - 1] for match in _SECRETS.finditer(data)}
-    return [kind for kind in names if kind in found]
+    """The kinds of secrets that bytes hold, never the secrets; the token in use is looked for whatever its form.
+
+    Text may be in UTF-8 or UTF-16, escaped as JSON, Markdown, HTML and addresses do it, or in base64.
+    """
+    if (
+        len(data) > _READ_CLOSELY
+    ):  # weights: one pass takes what can be text out of them, and the rest looks only at that
+        data = b"\n".join(run[0] for run in _TEXT.finditer(data))
+    start = data[:_READ_CLOSELY]
+    found = _as_written(data)
+    if (unescaped := _ESCAPE.sub(_character, start)) != start:
+        found |= _as_written(unescaped)
+    for text in _decoded(start):
+        found |= _as_written(text)
+    return [kind for kind in (*_KINDS, _LIVE) if kind in found]
+
+
+def _as_written(data: "bytes | mmap.mmap") -> set[str]:
+    """The kinds of secrets in bytes, as they are and as UTF-16."""
+    found = {kind for kind, pattern in _PATTERNS.items() if any(map(pattern.search, _windows(data, _KINDS[kind][0])))}
+    return found | ({_LIVE} if any(data.find(form) >= 0 for form in _forms_of_the_token()) else set())
+
+
+def _windows(data: "bytes | mmap.mmap", beginnings: tuple[bytes, ...]) -> Iterator[bytes]:
+    """What stands around each place at which a secret may begin."""
+    for beginning in beginnings:
+        wide = beginning.decode("ascii").encode("utf-16-le")
+        for form, width in ((beginning, 1), (wide, 2)):
+            place = data.find(form)
+            while place >= 0:
+                window = data[max(0, place - width * _BEFORE) : place + width * _AFTER]
+                yield window if width == 1 else window.replace(b"\0", b"")
+                place = data.find(form, place + len(form))
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    """What an escape stands for; a backslash before punctuation stands for nothing."""
+    digits = next(filter(None, found.groups()), None)
+    return bytes.fromhex(digits.decode()) if digits else b""
+
+
+def _decoded(data: bytes) -> Iterator[bytes]:
+    """What each run of base64 says, wherever in it the encoding begins."""
+    for run in _BASE64.finditer(data):
+        text = run[0].translate(bytes.maketrans(b"-_", b"+/"))
+        for offset in range(4):
+            part = text[offset:]
+            yield binascii.a2b_base64(part[:-1] if len(part) % 4 == 1 else part + b"A" * (-len(part) % 4))
+
+
+def _forms_of_the_token() -> list[bytes]:
+    """The token in use, in each form that a search can find."""
+    tokens = {get_token(), os.environ.get("HF_TOKEN"), os.environ.get("HUGGING_FACE_HUB_TOKEN")}
+    written = [token.strip().encode() for token in tokens if token and len(token.strip()) >= 8]
+    wide = [token.decode().encode("utf-16-le") for token in written]
+    encoded = [
+        form for token, offset in itertools.product([*written, *wide], range(3)) for form in _in_base64(token, offset)
+    ]
+    return [*written, *wide, *encoded]
+
+
+def _in_base64(token: bytes, offset: int) -> set[bytes]:
+    """The characters of base64 that a token alone decides where it stands behind so many bytes (modulo 3)."""
+    filled = bytes(offset) + token
+    kept = slice((0, 2, 3)[offset], len(filled) * 8 // 6)
+    return {base64.b64encode(filled)[kept], base64.urlsafe_b64encode(filled)[kept]}
 
 
 def _texts_of(table: pa.Table) -> list[str]:

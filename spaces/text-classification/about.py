@@ -69,6 +69,7 @@ def about() -> str:
             f"{WHAT_IT_DOES}; fine-tuned from {plain(report['model']['base_model'])} on "
             f"{plain(report['data']['source'])}. It reads the first {LIMIT:,} tokens of a text. {card}",
             f"### How good it is ({plain(split)} split, {figures['rows']:,} rows)\n",
+            *verdict(figures),
             *headline(figures),
             "\n### Per label\n",
             *per_label(figures["per_label"]),
@@ -77,6 +78,12 @@ def about() -> str:
             limits(),
         ]
     )
+
+
+def verdict(figures: dict[str, Any]) -> list[str]:
+    """Whether the model is better than the baselines, in the words of its report; nothing where that does not say it."""
+    stated = figures.get("verdict") or {}
+    return [f"{plain(stated['sentence'])}\n"] if stated.get("sentence") else []
 
 
 def headline(figures: dict[str, Any]) -> list[str]:
@@ -88,7 +95,7 @@ def headline(figures: dict[str, Any]) -> list[str]:
             ends = f"{entry['low']:.3f} to {entry['high']:.3f}" if entry.get("low") is not None else ""
             lines.append(f"| {name} | {entry['value']:.3f} | {ends} |")
     for key, name in _BASELINES.items():
-        if key in (figures["baselines"] or {}):
+        if key in (figures.get("baselines") or {}):
             lines.append(f"| {name}, accuracy | {figures['baselines'][key]['accuracy']:.3f} | |")
     return lines
 

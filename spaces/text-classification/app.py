@@ -8,9 +8,14 @@ there is one, holds an example a line.
 import json
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 
+_files = tempfile.TemporaryDirectory(
+    prefix="space-"
+)  # what is uploaded and made; gradio's own folder is shared by all users
+os.environ.setdefault("GRADIO_TEMP_DIR", _files.name)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio and the Hub's client are imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():

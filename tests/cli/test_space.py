@@ -188,12 +188,22 @@ def test_without_gradio_launch_says_what_to_install(model_dir, capsys, monkeypat
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_launch_runs_the_app_until_it_is_stopped(model_dir, stop):
+def test_launch_runs_the_app_until_it_is_stopped(model_dir, tmp_path, stop):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "hfbertcls", "space", str(model_dir), "--launch", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (temporary / "gradio").touch()  # as the folder that gradio takes, where it is of another user
+    environment = {key: value for key, value in os.environ.items() if key != "GRADIO_TEMP_DIR"}
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**environment, "TMPDIR": str(temporary)},
+    )
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -205,6 +215,7 @@ def test_launch_runs_the_app_until_it_is_stopped(model_dir, stop):
     process.send_signal(stop)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 0, said
+    assert [path.name for path in temporary.iterdir()] == ["gradio"]
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5)
 

@@ -99,12 +99,12 @@ def environment_of_the_app(folder: Path) -> dict[str, str]:
     (guard / "sitecustomize.py").write_text(_GUARD)
     (folder / "asked.txt").touch()
     (folder / "temporary").mkdir()
+    (folder / "temporary" / "gradio").touch()  # as the folder that gradio takes, where it is of another user
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GRADIO_"))}
     return kept | {
         "PYTHONPATH": str(guard),
         "GUARD_LOG": str(folder / "asked.txt"),
         "HF_HOME": str(folder / "home"),
-        "GRADIO_TEMP_DIR": str(folder / "uploads"),
         "TMPDIR": str(folder / "temporary"),
         "PYTHONUNBUFFERED": "1",
     }

@@ -199,6 +199,20 @@ def test_about_states_the_figures_of_the_report(app):
     assert "The figures hold for texts like those" in done.stdout
 
 
+def test_about_gives_the_verdict_of_a_report_and_passes_over_what_it_does_not_know(app, model_dir):
+    report = json.loads((model_dir / "report.json").read_text())
+    test = report["evaluation"]["test"]
+    test |= {"verdict": {"code": "better", "sentence": "Better than <b>TF-IDF</b> by 3.1 points"}, "new": [1]}
+    test["metrics"]["new"] = {"value": 0.5}
+    report["new"] = {"a": 1}
+    (model_dir / "report.json").write_text(json.dumps(report))
+    told = about_of(app, model_dir)
+    assert "Better than &lt;b&gt;TF-IDF&lt;/b&gt; by 3.1 points" in told
+    test["verdict"] = None
+    (model_dir / "report.json").write_text(json.dumps(report))
+    assert "| Accuracy |" in about_of(app, model_dir)
+
+
 def test_nothing_that_was_uploaded_stays_when_the_app_ends(start, finished_run, tmp_path):
     application, process = start(finished_run, tmp_path / "app")
     texts = tmp_path / "texts.csv"
