@@ -26,8 +26,8 @@ def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
         return labels
     if not pa.types.is_string(labels.type):
         raise DatasetError(
-            f"the column {column!r} of {raw.name} holds {shorten(str(labels.type), 60)}, which --label-separator cannot "
-            "separate. Leave it out"
+            f"the column {column!r} of {raw.name} holds {'lists' if pa.types.is_list(labels.type) else 'numbers'}, which "
+            "--label-separator cannot separate. Leave it out"
         )
     # (a blank cell says "none of the labels")
     names = [None if cell is None else cell.split(separator) for cell in labels.to_pylist()]

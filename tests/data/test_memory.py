@@ -104,7 +104,10 @@ def test_names_of_classes_missing_values_and_vectors_are_kept():
     assert (split.labels, split.dropped) == (["yes", "no"], {"missing_label": 1})
     split = load_text_dataset((["a", None, "c"], ["x", "y", float("nan")]), make_splits=False).splits["test"]
     assert split.dropped == {"empty_text": 1, "missing_label": 1}
-    assert split.first_dropped == {"empty_text": "tuple in memory, row 1", "missing_label": "tuple in memory, row 2"}
+    assert split.first_dropped == {
+        "empty_text": "tuple in memory, row 1 (counted from 0)",
+        "missing_label": "tuple in memory, row 2 (counted from 0)",
+    }
     data = load_text_dataset((["a", "b"], np.array([[1, 0], [1, 1]])), labels=["x", "y"], make_splits=False)
     assert data.splits["test"].labels == [["x"], ["x", "y"]]
 
