@@ -4,7 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -180,10 +180,15 @@ def _declared_classes(table: pa.Table, name: str) -> dict[str, tuple[str, ...]]:
         return {}
     try:
         features = json.loads(metadata)["info"]["features"]
+        inner: dict[str, Any] = {
+            column: feature.get("feature") if isinstance(feature.get("feature"), dict) else feature
+            for column, feature in features.items()
+            if isinstance(feature, dict)
+        }  # (of lists, what they hold)
         classes = {
             column: tuple(feature["names"])
-            for column, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+            for column, feature in inner.items()
+            if feature.get("_type") == "ClassLabel"
         }
     except (ValueError, LookupError, TypeError, AttributeError) as err:
         raise DatasetError(
