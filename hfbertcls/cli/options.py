@@ -41,6 +41,7 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label-column",
         nargs="+",
+        action="extend",
         metavar="NAME",
         help="column of the labels (default: label), or one column of 0 and 1 for each label",
     )

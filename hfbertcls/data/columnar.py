@@ -4,7 +4,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbertcls.data.encodings import Opened
-from hfbertcls.data.expansion import refuse_bomb, refuse_many_columns
+from hfbertcls.data.expansion import most_bytes, refuse_bomb, refuse_many_columns
 from hfbertcls.data.on_disk import ROWS_PER_PART, TableWriter
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
@@ -44,7 +44,9 @@ def parquet_parts(source: BinaryIO, name: str, rows: int, columns: Sequence[str]
     try:
         metadata = pq.read_metadata(source)
         refuse_stated_bomb(metadata, size, name)
-        with pq.ParquetFile(source, metadata=metadata, read_dictionary=_texts_in(metadata)) as file:
+        with pq.ParquetFile(
+            source, metadata=metadata, read_dictionary=_doubtful_texts(source, metadata, size)
+        ) as file:
             refuse_double_columns(file.schema_arrow, name)
             for batch in file.iter_batches(rows, columns=columns):
                 table = pa.Table.from_batches([batch])
@@ -71,16 +73,30 @@ def refuse_stated_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None:
     refuse_bomb(sum(chunk.num_values for chunk in chunks), size, name)
 
 
-def _texts_in(metadata: pq.FileMetaData) -> list[str]:
-    """The columns of texts; a text that many rows share is kept once until it is known how many bytes that makes."""
-    columns = (metadata.schema.column(index) for index in range(metadata.num_columns))
-    return [
-        column.path
-        for column in columns
-        if column.physical_type == "BYTE_ARRAY"
-        and column.max_repetition_level == 0
-        and column.logical_type.type in ("STRING", "NONE")
-    ]
+def _doubtful_texts(source: BinaryIO, metadata: pq.FileMetaData, size: int) -> list[str]:
+    """Columns of texts that might hold far more than their bytes, because rows share a long text that is stored once.
+
+    They are read with each text kept once, until it is known how many bytes that makes; it takes more memory than reading
+    ordinary columns.
+    """
+    doubtful: dict[str, None] = {}
+    for index in range(metadata.num_columns):
+        column = metadata.schema.column(index)
+        is_text = column.physical_type == "BYTE_ARRAY" and column.logical_type.type in ("STRING", "NONE")
+        if not is_text or column.max_repetition_level > 0:
+            continue
+        for group in range(metadata.num_row_groups):
+            chunk = metadata.row_group(group).column(index)
+            if chunk.num_values * chunk.total_uncompressed_size <= most_bytes(size):
+                continue
+            with pq.ParquetFile(source, metadata=metadata, read_dictionary=[column.path]) as file:
+                first = next(file.iter_batches(1, row_groups=[group], columns=[column.path]), None)
+            if first is None or not pa.types.is_dictionary(first.schema.types[0]):
+                continue
+            longest = pc.max(pc.binary_length(first.column(0).dictionary)).as_py() or 0
+            if chunk.num_values * longest > most_bytes(size):
+                doubtful[column.path] = None
+    return list(doubtful)
 
 
 def _plain_bytes(column: pa.ChunkedArray) -> int:
@@ -164,10 +180,15 @@ def _declared_classes(table: pa.Table, name: str) -> dict[str, tuple[str, ...]]:
         return {}
     try:
         features = json.loads(metadata)["info"]["features"]
+        inner: dict[str, Any] = {
+            column: feature.get("feature") if isinstance(feature.get("feature"), dict) else feature
+            for column, feature in features.items()
+            if isinstance(feature, dict)
+        }  # (of lists, what they hold)
         classes = {
             column: tuple(feature["names"])
-            for column, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+            for column, feature in inner.items()
+            if feature.get("_type") == "ClassLabel"
         }
     except (ValueError, LookupError, TypeError, AttributeError) as err:
         raise DatasetError(

@@ -10,6 +10,11 @@ ALWAYS_ALLOWED = 1 << 26
 MOST_COLUMNS = 100_000
 
 
+def most_bytes(stored: int) -> int:
+    """How many bytes a file may hold that has `stored` on the disk."""
+    return max(ALWAYS_ALLOWED, LARGEST_RATIO * stored)
+
+
 def refuse_bomb(unpacked: int, stored: int, name: str) -> None:
     """Refuse a file that holds far more than its size lets expect.
 
@@ -21,9 +26,9 @@ def refuse_bomb(unpacked: int, stored: int, name: str) -> None:
     Raises:
         DatasetError: saying so.
     """
-    if unpacked > max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):
+    if unpacked > most_bytes(stored):
         raise DatasetError(
-            f"{name} has {stored:,} bytes, but holds more than {max(ALWAYS_ALLOWED, LARGEST_RATIO * stored):,} when it is unpacked. Data do "
+            f"{name} has {stored:,} bytes, but holds more than {most_bytes(stored):,} when it is unpacked. Data do "
             "not pack that well, so it looks damaged, or made to fill the memory. If it is right, unpack it into a CSV file"
         )
 

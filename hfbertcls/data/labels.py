@@ -26,8 +26,8 @@ def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
         return labels
     if not pa.types.is_string(labels.type):
         raise DatasetError(
-            f"the column {column!r} of {raw.name} holds {shorten(str(labels.type), 60)}, which --label-separator cannot "
-            "separate. Leave it out"
+            f"the column {column!r} of {raw.name} holds {'lists' if pa.types.is_list(labels.type) else 'numbers'}, which "
+            "--label-separator cannot separate. Leave it out"
         )
     # (a blank cell says "none of the labels")
     names = [None if cell is None else cell.split(separator) for cell in labels.to_pylist()]
@@ -39,7 +39,8 @@ def _label(raw: RawTable, column: str, columns: Columns) -> pa.ChunkedArray:
     kind = values.type
     names = raw.class_names.get(column)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _sets(raw, column, values.to_pylist(), columns.names)
+        lists = values.to_pylist() if names is None else _class_lists(raw, column, names)
+        return _sets(raw, column, lists, () if names is not None else columns.names)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         lists = None if columns.is_one_label else lists_of(raw, column)
         return values.cast(pa.string()) if lists is None else _sets(raw, column, lists, columns.names)
@@ -134,6 +135,19 @@ def _class_names(raw: RawTable, column: str, names: Sequence[str]) -> pa.Chunked
         )
     numbers = pc.if_else(no_label, None, values)
     return pc.take(pa.array(names, pa.string()), numbers)
+
+
+def _class_lists(raw: RawTable, column: str, names: Sequence[str]) -> list[list[str] | None]:
+    """Declared labels for the numbers in lists."""
+    lists: list[list[int] | None] = raw.table.column(column).to_pylist()
+    for row, found in enumerate(lists):
+        for number in found or ():
+            if number not in range(len(names)):
+                raise DatasetError(
+                    f"{raw.place(row)}: the label {number} in {column!r} is none of the {len(names)} declared ones "
+                    f"({listing(names, 4)}), which are numbered from 0. Correct it"
+                )
+    return [None if found is None else [names[number] for number in found] for found in lists]
 
 
 def _numbers(raw: RawTable, column: str) -> pa.ChunkedArray:

@@ -130,8 +130,14 @@ def _declared_classes(data: Any) -> dict[str, tuple[str, ...]]:
     datasets = sys.modules.get("datasets")
     if datasets is None or not isinstance(data, datasets.Dataset):
         return {}
+    return class_names_of(data)
+
+
+def class_names_of(data: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the classes in the columns of a `datasets.Dataset` that hold them, or lists of them."""
+    import datasets  # noqa: PLC0415  (takes a second)
+
+    inner = {column: getattr(feature, "feature", feature) for column, feature in data.features.items()}
     return {
-        column: tuple(feature.names)
-        for column, feature in data.features.items()
-        if isinstance(feature, datasets.ClassLabel)
+        column: tuple(feature.names) for column, feature in inner.items() if isinstance(feature, datasets.ClassLabel)
     }

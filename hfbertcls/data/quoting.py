@@ -1,8 +1,9 @@
 """Whether quotation marks enclose the fields of a delimited file, or belong to its texts."""
 
+import contextlib
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hfbertcls.data.encodings import Opened
@@ -39,13 +40,16 @@ def find_quoting(
     limit = csv.field_size_limit(2**31 - 1)
     try:
         with opened() as stream, io.TextIOWrapper(stream, encoding, newline="") as lines:
-            seen = _Lines(lines, separator)
-            standard_error = seen.read()
+            if separator != "\t":
+                width, swallowed = _swallowing_fields(lines, separator)
+            else:
+                seen = _Lines(lines, separator)
+                standard_error = seen.read()
     finally:
         csv.field_size_limit(limit)
     if separator != "\t":
-        if seen.swallowed and _are_rows(opened, encoding, separator, seen):
-            raise DatasetError(seen.doubt(name))
+        if swallowed and _are_rows(opened, encoding, separator, width, swallowed):
+            raise DatasetError(_doubt(name, swallowed[0]))
         return True, ()
     if seen.header_is_quoted:
         return True, ()
@@ -53,7 +57,7 @@ def find_quoting(
         reason = standard_error
     elif seen.swallowed:
         if seen.first_other is not None:
-            raise DatasetError(seen.doubt(name))
+            raise DatasetError(_doubt(name, seen.swallowed[0]))
         begins, ends = seen.swallowed[0]
         reason = f"the one that begins line {begins:,} would swallow the rows up to line {ends:,}"
     elif seen.first_other is None and (seen.stray is not None or seen.needless is not None):
@@ -85,6 +89,42 @@ def _begins_a_field(opened: Opened, encoding: str, separator: str) -> bool:
     return False
 
 
+def _doubt(name: str, swallowed: tuple[int, int]) -> str:
+    """A message that asks for the reading."""
+    begins, ends = swallowed
+    return (
+        f"{name}, line {begins:,}: the quotation mark that begins a field here is closed on line {ends:,}, but the lines between "
+        f"look like rows of their own. {_EITHER}"
+    )
+
+
+def _swallowing_fields(lines: Iterable[str], separator: str) -> tuple[int, list[tuple[int, int]]]:
+    """The number of fields of the header, and first and last lines of rows over several lines most of which look like rows."""
+    pieces: list[str] = []
+
+    def watched() -> Iterator[str]:
+        for line in lines:
+            pieces.append(line)
+            yield line
+
+    reader = csv.reader(watched(), delimiter=separator, strict=True)
+    width, found = 0, []
+    with contextlib.suppress(csv.Error):  # (whoever reads the rows refuses it)
+        for fields in reader:
+            if len(pieces) > 1:
+                fits = [piece.count(separator) + 1 == width for piece in pieces if piece.strip("\r\n")]
+                if width > 1 and _look_like_rows(fits):
+                    found.append((reader.line_num - len(pieces) + 1, reader.line_num))
+            width = width or len(fields)
+            pieces.clear()
+    return width, found
+
+
+def _look_like_rows(fits: Sequence[bool]) -> bool:
+    """Whether lines are rows, by whether each has as many fields as the header."""
+    return len(fits) > 1 and fits[0] and fits[-1] and 2 * sum(fits) >= len(fits)
+
+
 @dataclass
 class _Lines:
     """The lines of a file, and what their quotation marks look like under the standard reading."""
@@ -101,10 +141,7 @@ class _Lines:
     swallowed: list[tuple[int, int]] = field(default_factory=list)
     """First and last lines of fields over several lines most of which look like rows."""
     _number: int = 0
-    _pieces: int = 0
-    _fitting: int = 0
-    _last_fits: bool = False
-    _first_fits: bool = False
+    _fits: list[bool] = field(default_factory=list)
     _unneeded: dict[int, int] = field(default_factory=dict)
     _bare: set[int] = field(default_factory=set)
 
@@ -113,21 +150,13 @@ class _Lines:
         """The first line with a quoted field that needs no quotation marks, in a column where not all have them."""
         return min((line for column, line in self._unneeded.items() if column in self._bare), default=None)
 
-    def doubt(self, name: str) -> str:
-        """A message that asks for the reading."""
-        begins, ends = self.swallowed[0]
-        return (
-            f"{name}, line {begins:,}: the quotation mark that begins a field here is closed on line {ends:,}, but the lines "
-            f"between look like rows of their own. {_EITHER}"
-        )
-
     def read(self) -> str | None:
         """Read all lines under the standard reading; returns why it fails, None if it does not."""
         reader = csv.reader(self._watched(), delimiter=self.separator, strict=True)
         error, header_is_read = None, False
         while error is None:
             begins = self._number + 1
-            self._pieces = self._fitting = 0
+            self._fits.clear()
             try:
                 fields = next(reader)
             except StopIteration:
@@ -141,15 +170,11 @@ class _Lines:
                 header_is_read, self.width = True, len(fields)
             if len(fields) != self.width:
                 error = f"with quoting, line {begins:,} has {len(fields)} fields, but the header has {self.width}"
-            elif self._looks_swallowed():
+            elif self.width > 1 and _look_like_rows(self._fits):
                 self.swallowed.append((begins, self._number))
         for _ in self._iterator:
             pass
         return error
-
-    def _looks_swallowed(self) -> bool:
-        several = self.width > 1 and self._pieces > 1
-        return several and self._first_fits and self._last_fits and 2 * self._fitting >= self._pieces
 
     def _watched(self) -> Iterator[str]:
         self._iterator = self._counted()
@@ -169,13 +194,9 @@ class _Lines:
         if not self.width:
             self.width = fields
             self.header_is_quoted = '"' in line
-            self._pieces += 1
             return
         fits = fields == self.width
-        self._first_fits = fits if not self._pieces else self._first_fits
-        self._last_fits = fits
-        self._pieces += 1
-        self._fitting += fits
+        self._fits.append(fits)
         if not fits:
             self.first_other = self.first_other or (self._number, fields)
         elif '"' in line or len(self._bare) < self.width:
@@ -189,15 +210,15 @@ class _Lines:
                     self._unneeded.setdefault(column, self._number)
 
 
-def _are_rows(opened: Opened, encoding: str, separator: str, seen: _Lines) -> bool:
+def _are_rows(opened: Opened, encoding: str, separator: str, width: int, swallowed: Sequence[tuple[int, int]]) -> bool:
     """Whether the lines within a quoted field have, in some column, only values that other rows have there, as labels do."""
-    inside = set().union(*(range(first, last + 1) for first, last in seen.swallowed))
-    values: list[set[str]] = [set() for _ in range(seen.width)]
-    for _, cells in _cells(opened, encoding, separator, seen.width, lambda number: number in inside):
+    inside = set().union(*(range(first, last + 1) for first, last in swallowed))
+    values: list[set[str]] = [set() for _ in range(width)]
+    for _, cells in _cells(opened, encoding, separator, width, lambda number: number in inside):
         for known, cell in zip(values, cells, strict=True):
             known.add(cell)
     unknown = [set(found) for found in values]
-    for _, cells in _cells(opened, encoding, separator, seen.width, lambda number: number not in inside):
+    for _, cells in _cells(opened, encoding, separator, width, lambda number: number not in inside):
         for left, cell in zip(unknown, cells, strict=True):
             left.discard(cell)
     return any(found and not left and "" not in found for found, left in zip(values, unknown, strict=True))

@@ -14,7 +14,7 @@ from hfbertcls.data.dataset import SPLIT_STEMS
 from hfbertcls.data.hashing import parquet_sha256
 from hfbertcls.data.label_folders import has_label_folders, read_label_folders
 from hfbertcls.data.layout import AS_SEEN, Layout
-from hfbertcls.data.memory import name_of, tables_in_memory
+from hfbertcls.data.memory import class_names_of, name_of, tables_in_memory
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
@@ -270,17 +270,11 @@ def _reason(err: BaseException) -> str:
 
 def _tables_of(splits: Any) -> tuple[dict[str | None, RawTable], tuple[str, ...]]:
     """The splits with a known name, each with the hash of its canonical Parquet form; and a note on the others."""
-    import datasets  # noqa: PLC0415  (takes a second)
-
     tables: dict[str | None, RawTable] = {}
     for name, split in splits.items():
         if name not in SPLIT_STEMS:
             continue
-        classes = {
-            column: tuple(feature.names)
-            for column, feature in split.features.items()
-            if isinstance(feature, datasets.ClassLabel)
-        }
+        classes = class_names_of(split)
         if SPLIT_STEMS[name] in tables:
             same = [other for other in splits if SPLIT_STEMS.get(other) == SPLIT_STEMS[name]]
             raise DatasetError(

@@ -274,12 +274,12 @@ def text_column_of(file: TextFile, requested: str | None) -> str:
         alike = [name for name in file.columns if name.strip().casefold() == wanted]
         if wanted in alike or len(alike) == 1:
             return wanted if wanted in alike else alike[0]
+    if file.suffix in _PROMISED and file.layout.header and any(map(looks_like_a_text, file.columns)):
+        raise DatasetError(
+            f"the first line of {file.path.name} ({listing(file.columns, 3)}) looks like a text, not like a header. Pass --no-header "
+            "if it is one, or name the column with --text-column"
+        )
     if len(file.columns) == 1:
-        if file.suffix in _PROMISED and file.layout.header and looks_like_a_text(file.columns[0]):
-            raise DatasetError(
-                f"the first line of {file.path.name} ({shorten(file.columns[0])}) looks like a text, not like a header. Pass "
-                "--no-header if it is one, or name the column with --text-column"
-            )
         return file.columns[0]
     raise DatasetError(
         f"{file.path.name} has the columns {listing(file.columns)}, but a text column ('text') was expected. "

@@ -49,7 +49,7 @@ def rows_to_measure(
         name = held_out[0]
         rows = _held_out_rows(source, name, rows, data.source)
         say(
-            f"  note: {source.public_name} was trained on {data.source}: only the {len(rows):,} rows are measured on that were "
+            f"  note: {source.public_name} was trained on rows of {data.source}: only the {len(rows):,} rows are measured on that were "
             f"cut from it as {name} split"
         )
     return name, rows

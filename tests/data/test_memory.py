@@ -12,7 +12,10 @@ import pyarrow as pa
 import pytest
 
 from hfbertcls.comparison import compare_models
+from hfbertcls.data.columns import Columns
+from hfbertcls.data.labels import read_labels
 from hfbertcls.data.loading import data_to_measure, data_to_train, load_text_dataset
+from hfbertcls.data.raw import RawTable
 from hfbertcls.diagnosis.doctor import diagnose
 from hfbertcls.errors import DatasetError
 from hfbertcls.measure import evaluate_model
@@ -104,9 +107,28 @@ def test_names_of_classes_missing_values_and_vectors_are_kept():
     assert (split.labels, split.dropped) == (["yes", "no"], {"missing_label": 1})
     split = load_text_dataset((["a", None, "c"], ["x", "y", float("nan")]), make_splits=False).splits["test"]
     assert split.dropped == {"empty_text": 1, "missing_label": 1}
-    assert split.first_dropped == {"empty_text": "tuple in memory, row 1", "missing_label": "tuple in memory, row 2"}
+    assert split.first_dropped == {
+        "empty_text": "tuple in memory, row 1 (counted from 0)",
+        "missing_label": "tuple in memory, row 2 (counted from 0)",
+    }
     data = load_text_dataset((["a", "b"], np.array([[1, 0], [1, 1]])), labels=["x", "y"], make_splits=False)
     assert data.splits["test"].labels == [["x"], ["x", "y"]]
+
+
+def test_lists_of_declared_classes_have_their_names(tmp_path):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "labels": datasets.List(datasets.ClassLabel(names=["no", "yes", "so"]))}
+    )
+    data = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "labels": [[2, 0], [], [1]]}, features=features)
+    data.to_parquet(tmp_path / "x.parquet")
+    datasets.DatasetDict(test=data).save_to_disk(tmp_path / "saved")
+    for given in (data, tmp_path / "x.parquet", tmp_path / "saved"):
+        found = load_text_dataset(given, make_splits=False)
+        assert found.splits["test"].labels == [["so", "no"], [], ["yes"]]
+        assert found.schema.names == ("no", "yes", "so")
+    table = pa.table({"text": ["a"], "labels": [[5]]}, schema=data.with_format("arrow")[:].schema)
+    with pytest.raises(DatasetError, match="row 0 .*the label 5 in 'labels' is none of the 3 declared ones"):
+        read_labels(RawTable(table, "x", "", class_names={"labels": ("no", "yes", "so")}), Columns("text", "labels"))
 
 
 @pytest.mark.parametrize(

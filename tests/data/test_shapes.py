@@ -145,6 +145,8 @@ def test_predict_reads_lines_without_a_header(tmp_path):
     assert [text for part in chunks(file, "column_1", []) for text in part.texts] == ["Hello, you; there", "Win, now"]
     with pytest.raises(DatasetError, match=r"x\.txt has the ending \.txt. Pass --no-header"):
         survey(path)
+    with pytest.raises(DatasetError, match="looks like a text, not like a header. Pass --no-header"):
+        text_column_of(survey(TRIALS / "nohdr.csv"), None)
     lines = written(tmp_path, "I liked it so very much\nNot me\n", "lines.csv")
     with pytest.raises(DatasetError, match="looks like a text, not like a header. Pass --no-header"):
         text_column_of(survey(lines), None)

@@ -63,7 +63,7 @@ def test_every_form_gives_the_same_rows(tmp_path, name, packed):
 
 def test_text_formats_know_the_line_of_a_row_and_others_its_number(tmp_path):
     assert read_table(write(tmp_path, "a.jsonl", FORMS["a.jsonl"])).place(1) == "a.jsonl, line 3"
-    assert read_table(write(tmp_path, "a.parquet", FORMS["a.parquet"])).place(1) == "a.parquet, row 1"
+    assert read_table(write(tmp_path, "a.parquet", FORMS["a.parquet"])).place(1) == "a.parquet, row 1 (counted from 0)"
 
 
 def test_declared_classes_and_categories_are_read_from_parquet(tmp_path):
