@@ -1,8 +1,10 @@
 """The trainer: transformers' own, without the traps that every subclass inherits."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +19,9 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
+from hfbertcls.environment import directory_name
 from hfbertcls.errors import TrainingError
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
-from hfbertcls.environment import directory_name
 from hfbertcls.modeling.heads import MULTI_LABEL
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
@@ -29,7 +31,7 @@ from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.page_release import PageReleaseCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.embedding_rows import RowGradientTrainer
-from hfbertcls.training.measuring import MeasuringTrainer, classification_metrics
+from hfbertcls.training.measuring import MeasuringTrainer, Metrics, classification_metrics
 from hfbertcls.training.padding_free import PaddingFreeTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.reporting import report_on_trainer
@@ -49,7 +51,7 @@ class TextClassificationTrainer(
     What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
     precision trains; `training_args.bin` (a pickle with local paths) is never kept; checkpoints hold no path; the
     learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
-    `compute_metrics` being given; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
+    `compute_metrics` being given, and beside it; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
     killed run goes on from its last complete checkpoint to the same weights (`ResumableTrainer`).
     """
 
@@ -74,6 +76,9 @@ class TextClassificationTrainer(
         arguments = args if args is not None else TextClassificationTrainingArguments(output_dir="trainer_output")
         if eval_dataset is None and isinstance(arguments, TextClassificationTrainingArguments):
             _switch_evaluation_off(arguments)
+        if "tokenizer" in kwargs:
+            warnings.warn("tokenizer is now called processing_class; it is translated", FutureWarning, stacklevel=2)
+            processing_class = kwargs.pop("tokenizer") if processing_class is None else processing_class
         super().__init__(
             model=model,
             args=arguments,
@@ -83,7 +88,7 @@ class TextClassificationTrainer(
             processing_class=processing_class,
             model_init=model_init,
             compute_loss_func=compute_loss_func,
-            compute_metrics=compute_metrics or classification_metrics,
+            compute_metrics=_with_ours(compute_metrics, model, kwargs),
             callbacks=callbacks,
             optimizers=optimizers,
             **kwargs,
@@ -284,6 +289,17 @@ class TextClassificationTrainer(
         (directory / TRAINING_ARGS_NAME).unlink(missing_ok=True)
         if isinstance(self.args, TextClassificationTrainingArguments):
             (directory / "training_args.json").write_text(self.args.to_sanitised_json(), encoding="utf-8")
+
+
+def _with_ours(metrics: Metrics | None, model: Any, options: Mapping[str, Any]) -> Metrics:
+    """Somebody's metrics beside ours, which choose the checkpoint; alone where ours have no logits of labels to go by."""
+    if metrics is None:
+        return classification_metrics
+    config = getattr(model, "config", None)
+    is_regression = config is not None and (config.problem_type == "regression" or config.num_labels == 1)
+    if is_regression or options.get("preprocess_logits_for_metrics") is not None:
+        return metrics
+    return partial(classification_metrics, more=metrics)
 
 
 def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:

@@ -112,3 +112,13 @@ def test_a_licence_that_the_hub_does_not_know_is_refused(hub, make):
     trainer = make()
     with pytest.raises(ConfigurationError, match=r"no licence 'MIT' \(did you mean 'mit'\?\)"):
         trainer.push_to_hub(license="MIT")
+
+
+def test_a_card_without_a_test_split_has_no_model_index(hub, make, tmp_path):
+    trainer = make()
+    trainer.train()
+    trainer.evaluate()
+    trainer.push_to_hub(dataset="alice/reviews")
+    card = (tmp_path / "films" / "README.md").read_text()
+    assert "- alice/reviews" in card
+    assert "model-index" not in card
