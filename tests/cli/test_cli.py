@@ -273,3 +273,19 @@ def test_env_tells_versions_as_json(capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["hfbertcls"]
     assert "gradio" in facts["optional"]
+
+
+def test_a_model_that_cannot_be_compiled_is_told_in_one_message(words, capsys, monkeypatch):
+    from torch._dynamo.exc import InternalTorchDynamoError
+
+    from hfbertcls import TextClassificationTrainer
+
+    def train(*arguments):
+        raise InternalTorchDynamoError("no compiler")
+
+    monkeypatch.setattr(TextClassificationTrainer, "train", train)
+    code, message = failed([*words, "--torch-compile", "--max-steps", "2"], capsys)
+    assert code == 1
+    assert (
+        "torch.compile cannot compile this model on this machine: 'no compiler'. Leave out --torch-compile" in message
+    )
