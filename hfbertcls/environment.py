@@ -56,7 +56,7 @@ _VERBATIM = {
 """Options whose values are names, which the report states anyway, or names on the Hub: never places on this machine."""
 _PLACES = {"", "model", "dataset", "output_dir", "config"}
 """Options whose values are places, so that `~somebody` names a user; the first are words without an option."""
-_OURS = ("hfbertcls", "hf-bertcls", "__main__.py")
+_OURS = ("hfbertcls", "hf-bertcls")
 _SEPARATORS = re.compile(r"[/\\]+")
 
 
@@ -72,8 +72,7 @@ def public_command(arguments: Sequence[str] | None = None, hub_ids: Container[st
     if arguments is not None:
         program, words = ["hfbertcls"], list(arguments)
     else:
-        name = public_word(sys.argv[0]) if sys.argv else ""
-        program, words = ["hfbertcls"] if name in _OURS else ["python", *([name] if name else [])], sys.argv[1:]
+        program, words = _program(Path(sys.argv[0])) if sys.argv else ["python"], sys.argv[1:]
     option, public = "", []
     for word in words:
         flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -84,6 +83,14 @@ def public_command(arguments: Sequence[str] | None = None, hub_ids: Container[st
         value = value if keeps else public_word(value)
         public.append(flag + equals + ("~" if option in _PLACES and value.startswith("~") else value))
     return shlex.join([*program, *public])
+
+
+def _program(script: Path) -> list[str]:
+    """How to call a program whose file is this one."""
+    name = script.parent.name if script.name == "__main__.py" else script.name
+    if name in _OURS:
+        return ["hfbertcls"]
+    return ["python", "-m", name] if name != script.name else ["python", name] if name else ["python"]
 
 
 def public_word(word: str) -> str:

@@ -297,8 +297,15 @@ def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: S
     say(f"Batches: {trainer.padding_}")
     interruption = InterruptionCallback(say)
     trainer.add_callback(interruption)
-    with interruption.listening():
-        trainer.train(str(checkpoint) if checkpoint is not None else None)
+    try:
+        with interruption.listening():
+            trainer.train(str(checkpoint) if checkpoint is not None else None)
+    except RuntimeError as err:
+        if type(err).__module__ not in ("torch._dynamo.exc", "torch._inductor.exc"):
+            raise
+        raise TrainingError(
+            f"torch.compile cannot compile this model on this machine: {shorten(str(err), 200)}. Leave out --torch-compile"
+        ) from err
     if trainer.state.global_step == 0:
         raise TrainingError(
             "no update was made: the train split has fewer rows than a batch, and incomplete batches are dropped. Choose a "

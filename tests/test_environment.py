@@ -71,8 +71,13 @@ def test_nothing_is_looked_up(home):
 def test_a_script_is_called_by_its_name(monkeypatch, home):
     monkeypatch.setattr(sys, "argv", [f"{home}/train.py", "--data", f"{home}/a.csv"])
     assert public_command() == "python train.py --data a.csv"
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/hfbertcls", "env"])
-    assert public_command() == "hfbertcls env"
+    for ours in ("/usr/bin/hfbertcls", f"{home}/site-packages/hfbertcls/__main__.py"):
+        monkeypatch.setattr(sys, "argv", [ours, "env"])
+        assert public_command() == "hfbertcls env"
+    monkeypatch.setattr(sys, "argv", [f"{home}/mine/__main__.py"])
+    assert public_command() == "python -m mine"
+    monkeypatch.setattr(sys, "argv", [""])
+    assert public_command() == "python"
 
 
 def test_arguments_of_a_trainer_are_published_without_places_at_any_depth(home):

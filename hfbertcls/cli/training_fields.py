@@ -14,7 +14,10 @@ _OURS_INSTEAD = {
     "eval_steps": "--eval-every", "save_steps": "--eval-every", "metric_for_best_model": "--metric",
     "greater_is_better": "--metric", "load_best_model_at_end": "--metric", "do_train": "hfbertcls train",
     "do_eval": "hfbertcls evaluate", "do_predict": "hfbertcls evaluate", "resume_from_checkpoint": "--resume",
-    "auto_find_batch_size": "--batch-size auto",
+    "auto_find_batch_size": "--batch-size auto", "overwrite_output_dir": "--overwrite", "warmup_ratio": "--warmup-steps",
+    "no_cuda": "--use-cpu", "group_by_length": "--train-sampling-strategy", "adafactor": "--optim",
+    "per_gpu_train_batch_size": "--batch-size", "per_gpu_eval_batch_size": "--per-device-eval-batch-size",
+    "logging_dir": "the environment variable TENSORBOARD_LOGGING_DIR",
 }  # fmt: skip
 _NOT_SUPPORTED = {
     "label_names", "prediction_loss_only", "eval_do_concat_batches", "batch_eval_metrics", "include_for_metrics",

@@ -90,7 +90,8 @@ def require_working(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBas
     """
     import torch  # noqa: PLC0415  (takes seconds)
 
-    batch = tokenizer("", return_tensors="pt").to(model.device)
+    text = "" if tokenizer("")["input_ids"] else "a"  # (without special tokens nothing would be left of none)
+    batch = tokenizer(text, return_tensors="pt").to(model.device)
     with torch.inference_mode():
         logits: Any = cast(Any, model)(**batch).logits
     if not torch.isfinite(logits).all():

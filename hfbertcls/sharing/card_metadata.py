@@ -127,11 +127,9 @@ class TextClassificationCardData(ModelCardData):
         if report.model.get("base_model_is_hub_id"):
             values |= {"base_model": report.model["base_model"], "base_model_relation": "finetune"}
         if report.data.get("is_hub_id"):
-            values |= {
-                "datasets": [report.data["source"]],
-                "eval_results": _eval_results(report),
-                "model_name": report.card["title"],
-            }
+            values["datasets"] = [report.data["source"]]
+            if results := _eval_results(report):  # (without any, the Hub's client would write an empty model-index)
+                values |= {"eval_results": results, "model_name": report.card["title"]}
         return cls(
             library_name="transformers",
             pipeline_tag="text-classification",

@@ -1,7 +1,6 @@
 """Training arguments: those of transformers, with defaults that fit text classification and guards against traps."""
 
 import json
-import warnings
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -11,6 +10,7 @@ from transformers import TrainingArguments
 from hfbertcls.environment import public_word
 from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
+from hfbertcls.training.old_names import translate_old_names
 from hfbertcls.training.precision import Precision, choose_precision
 
 
@@ -64,9 +64,6 @@ class TextClassificationTrainingArguments(TrainingArguments):
         default="0.2",
         metadata={"help": "Evaluate and save each 'epoch', each N steps, or each share of the run (0.1), or 'no'."},
     )
-    evaluation_strategy: str | None = field(
-        default=None, metadata={"help": "Old name of eval_strategy; translated, with a warning."}
-    )
     metric_for_best_model: str | None = field(
         default="f1_macro", metadata={"help": "Figure on the validation split that chooses the checkpoint."}
     )
@@ -82,6 +79,21 @@ class TextClassificationTrainingArguments(TrainingArguments):
     )
     eval_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
     save_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
+    # Old names (`old_names.py`), translated with a warning.
+    evaluation_strategy: str | None = field(default=None, metadata={"help": "Old name of eval_strategy."})
+    warmup_ratio: float | None = field(default=None, metadata={"help": "Old name of warmup_steps below 1."})
+    no_cuda: bool | None = field(default=None, metadata={"help": "Old name of use_cpu."})
+    group_by_length: bool | None = field(default=None, metadata={"help": "Old form of train_sampling_strategy."})
+    per_gpu_train_batch_size: int | None = field(default=None, metadata={"help": "Old name of per_device_..."})
+    per_gpu_eval_batch_size: int | None = field(default=None, metadata={"help": "Old name of per_device_..."})
+    adafactor: bool | None = field(default=None, metadata={"help": "Old form of optim='adafactor'."})
+    include_inputs_for_metrics: bool | None = field(
+        default=None, metadata={"help": "Old form of include_for_metrics."}
+    )
+    logging_dir: str | None = field(default=None, metadata={"help": "Old form of TENSORBOARD_LOGGING_DIR."})
+    overwrite_output_dir: bool | None = field(default=None, metadata={"help": "Without effect today."})
+    save_safetensors: bool | None = field(default=None, metadata={"help": "Without effect today."})
+    use_mps_device: bool | None = field(default=None, metadata={"help": "Without effect today."})
 
     def __post_init__(self) -> None:
         if self.hub_token is not None:
@@ -89,19 +101,11 @@ class TextClassificationTrainingArguments(TrainingArguments):
                 "hub_token does not belong in the arguments: transformers writes them, token included, into files that "
                 "are uploaded. Log in with `hf auth login`, or set HF_TOKEN"
             )
+        translate_old_names(self)
         _refuse_impossible(self)
         if self.auto_find_batch_size:
             # The parent's way begins the run again with fewer rows in an update: another run than the one asked for.
             self.auto_find_batch_size, self.try_longest_batch_first = False, True
-        if self.evaluation_strategy is not None:
-            warnings.warn(
-                "evaluation_strategy is now called eval_strategy; it is translated. hfbertcls sets evaluation and "
-                "saving together with eval_every",
-                FutureWarning,
-                stacklevel=3,
-            )
-            self.eval_strategy = self.evaluation_strategy
-            self.evaluation_strategy = None
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             metric = self.metric_for_best_model.removeprefix("eval_")
             self.greater_is_better = metric not in LOWER_IS_BETTER and not metric.endswith("loss")

@@ -102,7 +102,7 @@ class RowGradientTrainer(Trainer):
         table: Any = model.get_input_embeddings() if isinstance(model, PreTrainedModel) else None
         # A subclass, or one of PyTorch's further ways with gradients and norms, stays as it is.
         plain = type(table) is nn.Embedding and not (table.sparse or table.scale_grad_by_freq or table.max_norm)
-        if plain and self.args.device.type == "cpu" and self.args.world_size == 1:
+        if plain and self.args.device.type == "cpu" and self.args.world_size == 1 and not self.args.torch_compile:
             self._embedding = RowGradientEmbedding(table)
             model.set_input_embeddings(self._embedding)
             self.add_callback(_Recycling(self._embedding))

@@ -39,7 +39,12 @@ class PaddingFreeTrainer(Trainer):
     def _choose_way(self, model: Any) -> None:
         args: Any = self.args
         ours = isinstance(args, TextClassificationTrainingArguments)
-        reason = enable_packing(model) if not ours or args.packing else "as requested"
+        if ours and not args.packing:
+            reason: str | None = "as requested"
+        elif args.torch_compile:
+            reason = "torch.compile takes the model as transformers made it"
+        else:
+            reason = enable_packing(model)
         if ours and args.train_sampling_strategy == "auto":
             args.train_sampling_strategy = "random" if reason is None else "group_by_length"
         if reason is None:

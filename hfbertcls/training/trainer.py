@@ -1,8 +1,10 @@
 """The trainer: transformers' own, without the traps that every subclass inherits."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -31,7 +33,7 @@ from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.page_release import PageReleaseCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.embedding_rows import RowGradientTrainer
-from hfbertcls.training.measuring import MeasuringTrainer, classification_metrics
+from hfbertcls.training.measuring import MeasuringTrainer, Metrics, classification_metrics
 from hfbertcls.training.padding_free import PaddingFreeTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.reporting import report_on_trainer
@@ -53,7 +55,7 @@ class TextClassificationTrainer(
     What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
     precision trains; `training_args.bin` (a pickle with local paths) is never kept; checkpoints hold no path; the
     learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
-    `compute_metrics` being given; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
+    `compute_metrics` being given, and beside it; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
     killed run goes on from its last complete checkpoint to the same weights (`ResumableTrainer`).
     """
 
@@ -78,6 +80,9 @@ class TextClassificationTrainer(
         arguments = args if args is not None else TextClassificationTrainingArguments(output_dir="trainer_output")
         if eval_dataset is None and isinstance(arguments, TextClassificationTrainingArguments):
             _switch_evaluation_off(arguments)
+        if "tokenizer" in kwargs:
+            warnings.warn("tokenizer is now called processing_class; it is translated", FutureWarning, stacklevel=2)
+            processing_class = kwargs.pop("tokenizer") if processing_class is None else processing_class
         super().__init__(
             model=model,
             args=arguments,
@@ -87,7 +92,7 @@ class TextClassificationTrainer(
             processing_class=processing_class,
             model_init=model_init,
             compute_loss_func=compute_loss_func,
-            compute_metrics=compute_metrics or classification_metrics,
+            compute_metrics=_with_ours(compute_metrics, model, kwargs),
             callbacks=callbacks,
             optimizers=optimizers,
             **kwargs,
@@ -297,6 +302,17 @@ class TextClassificationTrainer(
         follow_umask(directory)
         if isinstance(self.args, TextClassificationTrainingArguments):
             (directory / "training_args.json").write_text(self.args.to_sanitised_json(), encoding="utf-8")
+
+
+def _with_ours(metrics: Metrics | None, model: Any, options: Mapping[str, Any]) -> Metrics:
+    """Somebody's metrics beside ours, which choose the checkpoint; alone where ours have no logits of labels to go by."""
+    if metrics is None:
+        return classification_metrics
+    config = getattr(model, "config", None)
+    is_regression = config is not None and (config.problem_type == "regression" or config.num_labels == 1)
+    if is_regression or options.get("preprocess_logits_for_metrics") is not None:
+        return metrics
+    return partial(classification_metrics, more=metrics)
 
 
 def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:

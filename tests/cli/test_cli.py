@@ -189,15 +189,14 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(
     assert "Tokenizer and weights do not belong together" in message
 
 
-def test_a_trained_head_that_is_kept_is_told(tmp_path, tiny_model_dir, reviews_dir, capsys):
+def test_a_trained_head_that_is_matched_is_told(tmp_path, tiny_model_dir, reviews_dir, capsys):
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     given = ["--dataset", str(reviews_dir), "--max-steps", "2"]
     assert main(["train", "--model", str(tiny_model_dir), *given, "--output-dir", first]) == 0
     spoil(tmp_path / "first", id2label={"0": "positive", "1": "negative"}, label2id={"positive": 0, "negative": 1})
     assert main(["train", "--model", first, *given, "--output-dir", second]) == 0
-    assert (
-        "is kept; its labels were 'positive', 'negative' and are now 'negative', 'positive'" in capsys.readouterr().err
-    )
+    said = "the trained head of first is matched with the labels by name: 'negative', 'positive' kept"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["file/sub", "x" * 300, "link"])
@@ -273,3 +272,19 @@ def test_env_tells_versions_as_json(capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["hfbertcls"]
     assert "gradio" in facts["optional"]
+
+
+def test_a_model_that_cannot_be_compiled_is_told_in_one_message(words, capsys, monkeypatch):
+    from torch._dynamo.exc import InternalTorchDynamoError
+
+    from hfbertcls import TextClassificationTrainer
+
+    def train(*arguments):
+        raise InternalTorchDynamoError("no compiler")
+
+    monkeypatch.setattr(TextClassificationTrainer, "train", train)
+    code, message = failed([*words, "--torch-compile", "--max-steps", "2"], capsys)
+    assert code == 1
+    assert (
+        "torch.compile cannot compile this model on this machine: 'no compiler'. Leave out --torch-compile" in message
+    )

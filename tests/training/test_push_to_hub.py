@@ -136,3 +136,13 @@ def test_all_files_of_a_run_have_the_mode_that_the_umask_gives(make, tmp_path):
     for folder in ("saved", "films"):
         modes = {path.stat().st_mode & 0o777 for path in (tmp_path / folder).rglob("*") if path.is_file()}
         assert modes == {0o640}
+
+
+def test_a_card_without_a_test_split_has_no_model_index(hub, make, tmp_path):
+    trainer = make()
+    trainer.train()
+    trainer.evaluate()
+    trainer.push_to_hub(dataset="alice/reviews")
+    card = (tmp_path / "films" / "README.md").read_text()
+    assert "- alice/reviews" in card
+    assert "model-index" not in card

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -225,3 +226,52 @@ def test_thresholds_come_from_the_validation_rows_and_never_from_those_that_are_
     assert (
         trainer.evaluate()["eval_f1_macro"] == own["eval_f1_macro"] == pytest.approx(chosen.metrics["test_f1_macro"])
     )
+
+
+def test_metrics_of_the_user_stand_beside_ours_which_choose_the_checkpoint(tmp_path):
+    def own(prediction):
+        return {"accuracy": -1.0, "positive_rate": float(prediction.predictions.argmax(axis=1).mean())}
+
+    trainer = TextClassificationTrainer(
+        tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1), compute_metrics=own
+    )
+    trainer.train()
+    figures = trainer.evaluate()
+    assert figures["eval_accuracy"] == -1.0
+    assert {"eval_positive_rate", "eval_f1_macro", "eval_log_loss"} <= set(figures)
+    assert trainer.state.best_metric == figures["eval_f1_macro"]
+
+
+def test_metrics_of_predictions_that_are_no_logits_stand_alone(tmp_path):
+    trainer = TextClassificationTrainer(
+        tiny_classifier(), arguments(tmp_path, metric_for_best_model="hits"), None, rows(32), rows(16, seed=1),
+        compute_metrics=lambda found: {"hits": float((found.predictions == found.label_ids).sum())},
+        preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(dim=-1),
+    )  # fmt: skip
+    trainer.train()
+    assert set(trainer.evaluate()) & {"eval_hits", "eval_f1_macro"} == {"eval_hits"}
+
+
+def test_an_evaluation_after_training_stands_at_the_step_of_the_weights(tmp_path):
+    scores = iter([0.9, 0.5, 0.4, 0.9])
+    trainer = TextClassificationTrainer(
+        tiny_classifier(), arguments(tmp_path, num_train_epochs=3), None, rows(32), rows(16, seed=1),
+        compute_metrics=lambda _: {"f1_macro": next(scores)},
+    )  # fmt: skip
+    trainer.train()
+    figures = trainer.evaluate()
+    evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    first, last = evaluations[0], evaluations[-1]
+    assert (last["step"], last["epoch"], figures["epoch"]) == (2, 1.0, 1.0)
+    assert first["eval_loss"] == last["eval_loss"]
+    assert trainer.state.global_step == 6
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_model_trains_with_padding(tmp_path):
+    args = arguments(tmp_path, torch_compile=True, torch_compile_backend="eager", max_steps=2)
+    trainer = TextClassificationTrainer(tiny_classifier(), args, None, rows(32), rows(16, seed=1))
+    assert trainer.padding_.endswith("(torch.compile takes the model as transformers made it)")
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert trainer.evaluate()["eval_f1_macro"] >= 0

@@ -1,0 +1,40 @@
+"""Arguments of earlier releases of transformers, under which most recipes still state what they want."""
+
+import os
+import warnings
+from typing import Any
+
+
+OLD_NAMES = {
+    "evaluation_strategy": "eval_strategy", "warmup_ratio": "warmup_steps", "no_cuda": "use_cpu",
+    "group_by_length": "train_sampling_strategy", "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size", "adafactor": "optim", "logging_dir": "TENSORBOARD_LOGGING_DIR",
+    "include_inputs_for_metrics": "include_for_metrics", "overwrite_output_dir": "", "save_safetensors": "", "use_mps_device": "",
+}  # fmt: skip
+"""What takes the place of each; nothing where it says what is done in any case."""
+
+
+def translate_old_names(args: Any) -> None:
+    """Set what the arguments of old names ask for, with a warning, and forget the old names."""
+    for old, new in OLD_NAMES.items():
+        value = getattr(args, old)
+        if value is None:
+            continue
+        setattr(args, old, None)
+        if not new:
+            said = "has no effect any more, and is left out"
+        elif old == "logging_dir":
+            os.environ[new] = str(value)
+            said = f"is now the environment variable {new}, which is set"
+        else:
+            said = f"is now called {new}; it is translated"
+            _set(args, old, new, value)
+        warnings.warn(f"{old} {said}", FutureWarning, stacklevel=4)
+
+
+def _set(args: Any, old: str, new: str, value: Any) -> None:
+    worded = {"group_by_length": "group_by_length", "adafactor": "adafactor", "include_inputs_for_metrics": ["inputs"]}
+    if old not in worded:
+        setattr(args, new, value)
+    elif value:
+        setattr(args, new, worded[old])
