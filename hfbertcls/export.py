@@ -13,13 +13,13 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
-from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
 from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import classification_scores, is_right
 from hfbertcls.inference.held_out import rows_to_measure
+from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import thresholds_of
@@ -150,7 +150,7 @@ def export_onnx(
         )
     if not adds and not (directory.path / FOLDER).exists():
         directory.check(overwrite=False)
-    data = load_text_dataset(dataset, make_splits=False) if isinstance(dataset, str) else dataset
+    data = read_as_trained_on([source], dataset) if isinstance(dataset, str) else dataset
     loaded: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
     rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config), say)

@@ -19,6 +19,7 @@ from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.evaluation.scores import is_right
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
+from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
@@ -55,7 +56,7 @@ def evaluate_model(
         ModelError: if the model is no trained classifier.
     """
     source = model if isinstance(model, ModelSource) else ModelSource(model)
-    data = dataset if isinstance(dataset, TextDataset) else load_text_dataset(dataset, make_splits=False)
+    data = dataset if isinstance(dataset, TextDataset) else read_as_trained_on([source], dataset)
     require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, [source], say)
     tokenizer = load_tokenizer(source)

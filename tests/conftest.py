@@ -1,6 +1,9 @@
 """No network, no token, no state of the user's: what every test starts from; and tiny models made in memory."""
 
+import atexit
 import os
+import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -15,12 +18,18 @@ from server import Hub
 
 _HUB = Hub()
 _HOME = tempfile.mkdtemp(prefix="hfbertcls-tests-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # (started in the background: programs of the tests would inherit that)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:  # each of several processes has a core; torch would take all for each
     os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.update(
     HF_ENDPOINT=_HUB.url,
     HF_HOME=_HOME,
     HF_HUB_DISABLE_TELEMETRY="1",
+    MPLCONFIGDIR=_HOME,  # (a user may have no home directory)
     HF_XET_CLIENT_RETRY_BASE_DELAY="50ms",
     NO_PROXY="*",
     TOKENIZERS_PARALLELISM="false",

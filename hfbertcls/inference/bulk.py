@@ -19,6 +19,7 @@ from hfbertcls.data.streaming import TextFile, chunks, survey, text_column_of
 from hfbertcls.errors import ConfigurationError, OutputDirectoryError, listing
 from hfbertcls.inference.abstention import refuse_without_one_score
 from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
+from hfbertcls.inference.remembered import text_column_in
 from hfbertcls.inference.scorer import Scorer
 from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_config
@@ -136,7 +137,7 @@ def predict_file(
     file = survey(path)
     for note in file.notes:
         say(f"  note: {note}")
-    text_column = text_column_of(file, options.text_column)
+    text_column = text_column_of(file, options.text_column or text_column_in(source, file.columns))
     kept = list(file.columns) if options.keep_columns else []
     taken = [name for name in kept if name in (COLUMNS if thresholds is None else SEVERAL_LABELS_COLUMNS)]
     if taken:
