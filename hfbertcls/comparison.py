@@ -14,7 +14,6 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
 from hfbertcls.data.description import Say, silent
-from hfbertcls.data.loading import data_to_measure
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, listing
@@ -24,6 +23,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import is_right, probabilities
 from hfbertcls.evaluation.training_noise import sentence_on_training
 from hfbertcls.inference.held_out import report_in, rows_to_measure
+from hfbertcls.inference.remembered import read_as_trained_on, rows_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
@@ -105,18 +105,20 @@ def compare_models(
     directory = None if output_dir is None else OutputDirectory(Path(output_dir))
     if directory is not None:
         directory.check(overwrite=False)
-    data = data_to_measure(dataset, split)
+    sources = [source_of(spec) for spec in (a, b) if spec != TFIDF]
+    data = read_as_trained_on(sources, dataset, split)
     require_labelled_texts(data)
-    name, rows = rows_to_measure(data, split, [source_of(spec) for spec in (a, b) if spec != TFIDF], say)
-    if TFIDF in (a, b) and ("train" not in data.splits or name == "train"):
+    name, rows = rows_to_measure(data, split, sources, say)
+    train = data.splits.get("train") or rows_trained_on(sources[0], data)
+    if TFIDF in (a, b) and (train is None or name == "train"):
         raise DatasetError(
             f"tfidf is fitted on the train split and compared on another one; {data.source} has {listing(data.splits)}. "
             "Name a folder with train and test files"
         )
     scored = {spec: _scored(source_of(spec), data, rows, say) for spec in (a, b) if spec != TFIDF}
     schema = scored[a if a != TFIDF else b][2]
-    if TFIDF in (a, b):
-        scored[TFIDF] = _scored_by_words(data.splits["train"], rows, schema, say)
+    if TFIDF in (a, b) and train is not None:
+        scored[TFIDF] = _scored_by_words(train, rows, schema, say)
     (one, said_a, _), (other, said_b, labels_b) = scored[a], scored[b]
     if set(labels_b.names) != set(schema.names):
         raise ModelError(

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
-from hfbertcls.data.loading import data_to_measure
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.environment import local_path
@@ -22,6 +21,7 @@ from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryErro
 from hfbertcls.evaluation.intervals import paired_share_interval
 from hfbertcls.evaluation.scores import classification_scores, is_right
 from hfbertcls.inference.held_out import rows_to_measure
+from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.measure import schema_of
 from hfbertcls.modeling.engine import score
@@ -159,7 +159,7 @@ def export_onnx(
         )
     directory = OutputDirectory(Path(source.path if output_dir is None else output_dir))
     _check_place(directory, adds=adds, overwrite=overwrite)
-    data = None if dataset is None else data_to_measure(dataset, split)
+    data = None if dataset is None else read_as_trained_on([source], dataset, split)
     loaded: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
     rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config), say)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import LabelSchema, TextDataset
 from hfbertcls.data.description import Say, describe_dataset, silent
-from hfbertcls.data.loading import data_to_measure
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
@@ -16,6 +15,7 @@ from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
+from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
@@ -53,7 +53,7 @@ def evaluate_model(
         ModelError: if the model is no trained classifier.
     """
     source = model if isinstance(model, ModelSource) else ModelSource(model)
-    data = data_to_measure(dataset, split)
+    data = read_as_trained_on([source], dataset, split)
     require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, [source], say)
     trained_on = count_training_texts(source, rows, say)

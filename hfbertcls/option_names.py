@@ -6,10 +6,9 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 
-_typed_flags = ContextVar("_typed_flags", default=False)
+_typed_flags = [False]  # (of the process, the last one counts: threads of a command line are a command line, too)
 
 _SWITCHES = {
     "allow-leakage", "allow-pickle", "create-pr", "keep-columns", "overwrite", "public", "resume", "trust-remote-code",
@@ -31,16 +30,16 @@ _SIDE_BY_SIDE = re.compile(r"""(\b[a-z_]+=(?:'[^']*'|"[^"]*"|\d+)) (?=[a-z_]+=)"
 @contextmanager
 def command_line(*, flags: bool = True) -> Iterator[None]:
     """Inside, messages are for somebody who types flags (or, if `flags` is False, for a Python program after all)."""
-    token = _typed_flags.set(flags)
+    _typed_flags.append(flags)
     try:
         yield
     finally:
-        _typed_flags.reset(token)
+        _typed_flags.pop()
 
 
 def as_callers_type_it(message: str) -> str:
     """The message with its options as its reader can type them."""
-    return message if _typed_flags.get() else _SIDE_BY_SIDE.sub(r"\1, ", _PATTERN.sub(_keyword, message))
+    return message if _typed_flags[-1] else _SIDE_BY_SIDE.sub(r"\1, ", _PATTERN.sub(_keyword, message))
 
 
 def _keyword(found: re.Match[str]) -> str:

@@ -36,6 +36,7 @@ os.environ.update(
     HF_ENDPOINT=_HUB.url,
     HF_HOME=_HOME,
     HF_HUB_DISABLE_TELEMETRY="1",
+    MPLCONFIGDIR=_HOME,  # (a user may have no home directory)
     HF_XET_CLIENT_RETRY_BASE_DELAY="50ms",
     NO_PROXY="*",
     TOKENIZERS_PARALLELISM="false",

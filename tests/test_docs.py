@@ -79,3 +79,11 @@ def test_files_that_the_code_cites_exist():
     for path in ROOT.glob("hfbertcls/**/*.py"):
         for cited in re.findall(r"`?((?:benchmarks|tests|docs)/[\w/]+\.\w+)`?", path.read_text(encoding="utf-8")):
             assert (ROOT / cited).exists(), f"{path.name} cites {cited}"
+
+
+def test_pip_is_not_asked_whether_the_assets_have_their_dependencies():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    after = makefile.partition("-r $(ASSETS)")[2]
+    installs = [line for line in after.splitlines() if line.startswith("\t$(PIP)")]
+    assert installs
+    assert all("--no-warn-conflicts" in line for line in installs)

@@ -1,5 +1,7 @@
 """Messages name what their reader can type: flags on the command line, keyword arguments in Python."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from hfbertcls import ConfigurationError, DatasetError, ModelError, load_pipeline, load_text_dataset
@@ -46,6 +48,11 @@ def test_python_callers_read_what_they_can_type(tmp_path, tiny_model_dir, monkey
     assert "--" not in str(caught.value)
     with pytest.raises(ModelError, match=r"^revision v1 has no meaning"):
         load_pipeline(str(tiny_model_dir), revision="v1")
+
+
+def test_threads_of_a_command_line_are_a_command_line():
+    with command_line(), ThreadPoolExecutor() as pool:
+        assert pool.submit(str, ConfigurationError("Pass --resume")).result() == "Pass --resume"
 
 
 def test_all_our_errors_can_be_printed():

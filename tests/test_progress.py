@@ -1,5 +1,7 @@
 """Work that takes a while is told about: in lines, with the time left; short work is not."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -71,3 +73,19 @@ def test_short_work_and_work_that_nobody_watches_are_silent(monkeypatch):
 
 def test_durations():
     assert [time_left(seconds) for seconds in (3.2, 89, 200, 9000)] == ["3 s", "89 s", "3 min", "2.5 h"]
+
+
+def test_the_first_line_comes_before_the_libraries_are_loaded():
+    code = (
+        "import sys\n"
+        "from hfbertcls.cli import main\n"
+        "class Stream:\n"
+        "    def write(self, text):\n"
+        "        print(text.strip(), {'torch', 'pyarrow', 'transformers'} & set(sys.modules))\n"
+        "    def flush(self):\n"
+        "        pass\n"
+        "sys.stderr = Stream()\n"
+        "main(['doctor', 'no-such-file.csv'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "Loading the libraries ... set()"

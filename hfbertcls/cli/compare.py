@@ -39,15 +39,11 @@ def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from hfbertcls.comparison import TFIDF, compare_models, source_of
-    from hfbertcls.data.loading import load_text_dataset
+    from hfbertcls.inference.remembered import read_as_trained_on
 
-    data = load_text_dataset(
-        options.dataset,
-        **columns_of(options),
-        make_splits=False,
-    )
     allowed = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
     a, b = (spec if spec == TFIDF else replace(source_of(spec), **allowed) for spec in (options.a, options.b))
+    data = read_as_trained_on([one for one in (a, b) if one != TFIDF], options.dataset, **columns_of(options))
     found = compare_models(a, b, data, options.split, options.output_dir, say)
     print(found.to_json() if options.json else _summary(found), end="" if options.json else "\n")
     if options.output_dir and not options.json:

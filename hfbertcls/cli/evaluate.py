@@ -30,17 +30,12 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
 
     from hfbertcls.cli.summary import summary
-    from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
+    from hfbertcls.inference.remembered import read_as_trained_on
     from hfbertcls.measure import evaluate_model
 
-    data = load_text_dataset(
-        options.dataset,
-        **columns_of(options),
-        slice_by=options.slice_by,
-        make_splits=False,
-    )
     source = model_source(options)
+    data = read_as_trained_on([source], options.dataset, **columns_of(options), slice_by=options.slice_by)
     ids = {options.model if not source.is_local else "", options.dataset if data.is_from_hub else ""}
     command = public_command(options.words, ids)
     report = evaluate_model(source, data, options.split, options.output_dir, command, say)

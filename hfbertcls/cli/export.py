@@ -34,12 +34,12 @@ def run(options: argparse.Namespace) -> int:
     """Export."""
     refuse_unknown(options)
 
-    from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.export import Exported, doubts_of, export_onnx
+    from hfbertcls.inference.remembered import read_as_trained_on
 
     data = None
     if options.dataset is not None:
-        data = load_text_dataset(options.dataset, **columns_of(options), make_splits=False)
+        data = read_as_trained_on([model_source(options)], options.dataset, **columns_of(options))
     exported = export_onnx(
         model_source(options),
         options.output_dir,

@@ -22,6 +22,7 @@ from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
 from hfbertcls.inference.abstention import check_threshold, refuse_without_one_score
 from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
+from hfbertcls.inference.remembered import text_column_in
 from hfbertcls.inference.scorer import Scorer
 from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_config
@@ -153,7 +154,7 @@ def predict_file(
     file = survey(path, Layout(options.quoting, options.header))
     for note in file.notes:
         say(f"  note: {note}")
-    text_column = text_column_of(file, options.text_column)
+    text_column = text_column_of(file, options.text_column or text_column_in(source, file.columns))
     kept = list(file.columns) if options.keep_columns else []
     taken = [name for name in kept if name in (COLUMNS if thresholds is None else SEVERAL_LABELS_COLUMNS)]
     if taken:

@@ -1,0 +1,78 @@
+"""What a model's report says of the data that it was trained on: columns, separator, labels, and which rows they were."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.layout import Layout
+from hfbertcls.data.loading import data_to_measure, load_text_dataset
+from hfbertcls.data.sources import Data, Source, open_source
+from hfbertcls.inference.held_out import report_in
+from hfbertcls.modeling.loading import ModelSource
+
+
+def read_as_trained_on(
+    sources: Sequence[ModelSource], dataset: Data | TextDataset, split: str | None = None, **named: Any
+) -> TextDataset:
+    """Read data to measure models on, as the first of them was trained on them where the data allow it.
+
+    Args:
+        sources: the models.
+        dataset: what `load_text_dataset` takes, or its result.
+        split: that is to be measured; see `data_to_measure`.
+        **named: further arguments of `load_text_dataset`, which win; None (`"auto"` of `quoting`) where nothing is named.
+    """
+    if isinstance(dataset, TextDataset):
+        return data_to_measure(dataset, split)
+    task = next((report.task for one in sources if (report := report_in(one)) is not None), {})
+    wanted = {key: value for key, value in named.items() if value is not None}
+    quoting = wanted.pop("quoting", "auto")
+    layout = Layout(
+        task.get("quoting", "auto") if quoting == "auto" else quoting,
+        wanted.pop("header", True) and task.get("header", True),
+    )
+    source = open_source(dataset, layout)
+    columns = set.intersection(*(set(raw.table.column_names) for raw in source.tables.values()))
+    named_there = {key: task.get(key) for key in ("text_column", "text_pair_column", "label_column")}
+    known = {
+        key: value
+        for key, value in named_there.items()
+        if value and {*([value] if isinstance(value, str) else value)} <= columns
+    }
+    if isinstance(known.get("label_column"), str) and wanted.get("label_column") in (None, known["label_column"]):
+        known |= {"label_separator": task.get("label_separator")}
+        if task.get("type") == "multi_label" and _holds_vectors(source, known["label_column"]):
+            known |= {"labels": task["labels"]}
+    return load_text_dataset(source, quoting=layout.quoting, header=layout.header, make_splits=False, **known | wanted)
+
+
+def text_column_in(source: ModelSource, columns: Sequence[str]) -> str | None:
+    """The column of the texts that a model was trained on, if a file has it."""
+    report = report_in(source)
+    column = None if report is None else report.task.get("text_column")
+    return column if isinstance(column, str) and column in columns else None
+
+
+def rows_trained_on(source: ModelSource, data: TextDataset) -> TextSplit | None:
+    """The rows of a single file from which training cut its validation and test splits; None if it is not that file."""
+    report = report_in(source)
+    stated = {} if report is None else report.data.get("splits", {})
+    if len(data.splits) != 1 or report is None:
+        return None
+    (rows,) = data.splits.values()
+    cut = [name for name in ("validation", "test") if name in stated]
+    paths = [source.path / "predictions" / f"{name}.parquet" for name in cut]
+    same = all(stated.get(name, {}).get("sha256") == rows.sha256 for name in ("train", *cut))
+    if rows.sha256 is None or not cut or not same or not all(path.is_file() for path in paths):
+        return None
+    held_out = [pq.read_table(path, columns=["row"]).column("row").to_numpy() for path in paths]
+    return rows.take("train", np.flatnonzero(~np.isin(rows.rows, np.concatenate(held_out))))
+
+
+def _holds_vectors(source: Source, column: str) -> bool:
+    kinds = [raw.table.column(column).type for raw in source.tables.values()]
+    return all(pa.types.is_list(kind) and pa.types.is_integer(kind.value_type) for kind in kinds)

@@ -1,0 +1,69 @@
+"""What measures a model takes the columns that it was trained on, where the data have them."""
+
+import csv
+import json
+
+import pytest
+
+from hfbertcls.cli import main
+from hfbertcls.inference.remembered import read_as_trained_on
+from hfbertcls.modeling.loading import ModelSource
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_model_dir, reviews_dir):
+    """A model that was trained on one file, whose columns are called body and verdict; and that file."""
+    folder = tmp_path_factory.mktemp("remembered")
+    rows = list(csv.DictReader((reviews_dir / "train.csv").read_text(encoding="utf-8").splitlines()))[:240]
+    with (folder / "mails.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "body", "verdict", "label"])
+        writer.writerows([f"mail {index}", row["text"], row["label"], "x"] for index, row in enumerate(rows))
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(folder / "mails.csv"), "--max-steps", "2"]
+    columns = ["--text-column", "body", "--label-column", "verdict"]
+    assert main([*words, *columns, "--output-dir", str(folder / "m")]) == 0
+    return folder / "m", folder / "mails.csv"
+
+
+def test_evaluate_and_predict_need_no_columns(trained, tmp_path, capsys):
+    model, _ = trained
+    other = tmp_path / "other.csv"
+    other.write_text("text,body,verdict,label\nx,the film was good,positive,x\ny,a dull plot,negative,x\n")
+    assert main(["evaluate", str(model), "--dataset", str(other)]) == 0
+    assert "(text: body, label: verdict;" in capsys.readouterr().err
+    assert main(["predict", str(model), "--input", str(other), "--output", str(tmp_path / "o.csv")]) == 0
+    assert "texts in the column 'body'" in capsys.readouterr().err
+    assert main(["evaluate", str(model), "--dataset", str(other), "--text-column", "text"]) == 0
+    assert "(text: text, label: verdict;" in capsys.readouterr().err
+
+
+def test_data_without_these_columns_are_read_as_ever(trained, reviews_dir, capsys):
+    assert main(["evaluate", str(trained[0]), "--dataset", str(reviews_dir)]) == 0
+    assert "(text: text, label: label;" in capsys.readouterr().err
+
+
+def test_tfidf_is_fitted_on_the_rows_that_the_model_was_trained_on(trained, tmp_path, capsys):
+    model, mails = trained
+    report = json.loads((model / "report.json").read_text())
+    assert main(["compare", str(model), "tfidf", "--dataset", str(mails), "--json"]) == 0
+    out = capsys.readouterr()
+    splits = report["data"]["splits"]
+    assert f"Fitting TF-IDF + logistic regression on {splits['train']['rows']:,} rows" in out.err
+    found = json.loads(out.out)
+    assert found["rows"] == splits["test"]["rows"]
+    stated = report["evaluation"]["test"]["baselines"]["tfidf_logreg"]["accuracy"]
+    assert found["metrics"]["accuracy"]["b"] == pytest.approx(stated)
+    (tmp_path / "other.csv").write_text("body,verdict\nthe film was good,positive\na dull plot,negative\n")
+    assert main(["compare", str(model), "tfidf", "--dataset", str(tmp_path / "other.csv")]) == 1
+    assert "tfidf is fitted on the train split and compared on another one" in capsys.readouterr().err
+
+
+def test_the_separator_is_remembered_with_the_label_column(trained, tmp_path):
+    model, _ = trained
+    report = json.loads((model / "report.json").read_text())
+    report["task"] |= {"label_separator": "|", "type": "multi_label"}
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "report.json").write_text(json.dumps(report))
+    (tmp_path / "d.csv").write_text("body,verdict\nfine,positive|negative\npoor,negative\n")
+    data = read_as_trained_on([ModelSource(str(tmp_path / "m"))], str(tmp_path / "d.csv"))
+    assert (data.label_separator, data.schema.names) == ("|", ("negative", "positive"))
