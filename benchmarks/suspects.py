@@ -112,7 +112,7 @@ def row(head, planted, probabilities) -> str:
     found = judge(split, schema, ids, probabilities)
     first = [position_of[int(number)] for number in found.rows[: wrong.sum()]]
     scores, rate_of_joint = confident_learning(ids, probabilities)
-    figures = [None, None, estimate_noise(ids, probabilities), None, rate_of_joint, None, None]
+    figures = [None, None, estimate_noise(ids, probabilities).value, None, rate_of_joint, None, None]
     if wrong.any():
         likely = np.array([schema.label2id[label] for label in found.likely_labels[: wrong.sum()]])
         planted_ones = wrong[first]

@@ -90,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
         print(summary(diagnosis))
         if suspects is not None:
             print(
-                f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows are wrong, by an estimate; look at "
+                f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows may be wrong (between "
+                f"{suspects.noise.low:.1%} and {suspects.noise.high:.1%}, by an estimate that is too high with few rows). Look at "
                 f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}"
             )
     return 1 if diagnosis.refusals else 0

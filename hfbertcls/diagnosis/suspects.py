@@ -14,6 +14,7 @@ from hfbertcls.data.description import Say, silent
 from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import TfidfBaseline
+from hfbertcls.evaluation.intervals import Interval, wilson_interval
 from hfbertcls.modeling.embedding import embed
 from hfbertcls.modeling.loading import ModelSource
 
@@ -24,6 +25,7 @@ _NEIGHBOURS, _WIDTH = 60, 0.1
 _LEAST = 1e-3  # no opinion counts for less, so that none decides alone
 _ROWS_AT_A_TIME = 1_000
 _CLEAR = 0.5  # share of the rows, those that the models are surest of, in which disagreement is taken for wrong labels
+_CLEAREST = 0.1  # the same, where hardly any disagreement is a mistake of the models
 Ids = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
@@ -42,8 +44,15 @@ class Suspects:
     """Probability of the likely label."""
     label_probabilities: npt.NDArray[np.float64]
     """Probability of the given label; the order follows from it."""
-    noise_rate: float
-    """Estimated share of wrong labels, 0 to 1."""
+    noise: Interval
+    """Estimated proportion of wrong labels, 0 to 1, with the ends between which it lies by `estimate_noise`."""
+    texts: tuple[str, ...] = ()
+    """The texts of the rows."""
+
+    @property
+    def noise_rate(self) -> float:
+        """Estimated proportion of wrong labels, 0 to 1."""
+        return self.noise.value or 0.0
 
     @property
     def expected_errors(self) -> int:
@@ -51,14 +60,16 @@ class Suspects:
         return min(len(self.rows), round(self.noise_rate * self.rows_examined))
 
     def to_csv(self) -> str:
-        """A line for each row; `expected` says whether it is among the `expected_errors` first ones."""
+        """A line for each row; `look_first` says whether it is among the `expected_errors` first ones."""
         sink = io.StringIO()
         writer = csv.writer(sink, lineterminator="\n")
-        writer.writerow(["row", "label", "likely_label", "confidence", "label_probability", "expected"])
-        columns = (self.rows, self.labels, self.likely_labels, self.confidences, self.label_probabilities)
-        for rank, (row, label, likely, confidence, probability) in enumerate(zip(*columns, strict=True)):
+        writer.writerow(
+            ["row", "text", "label", "likely_label", "likely_label_probability", "label_probability", "look_first"]
+        )
+        columns = (self.rows, self.texts, self.labels, self.likely_labels, self.confidences, self.label_probabilities)
+        for rank, (row, text, label, likely, confidence, probability) in enumerate(zip(*columns, strict=True)):
             is_expected = "yes" if rank < self.expected_errors else "no"
-            writer.writerow([int(row), label, likely, f"{confidence:.4f}", f"{probability:.4f}", is_expected])
+            writer.writerow([int(row), text, label, likely, f"{confidence:.4f}", f"{probability:.4f}", is_expected])
         return sink.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +79,8 @@ class Suspects:
             "rows": self.rows_examined,
             "listed": len(self.rows),
             "noise_rate": round(self.noise_rate, 4),
+            "noise_rate_low": round(self.noise.low or 0.0, 4),
+            "noise_rate_high": round(self.noise.high or 0.0, 4),
             "expected_errors": self.expected_errors,
         }
 
@@ -131,12 +144,13 @@ def judge(split: TextSplit, schema: LabelSchema, ids: Ids, probabilities: Probab
         likely_labels=tuple(schema.names[index] for index in likely[suspects]),
         confidences=probabilities[suspects, likely[suspects]],
         label_probabilities=given[suspects],
-        noise_rate=estimate_noise(ids, probabilities),
+        noise=estimate_noise(ids, probabilities),
+        texts=tuple(split.take(split.name, suspects).texts),
     )
 
 
-def estimate_noise(ids: Ids, probabilities: Probabilities) -> float:
-    """Estimate the share of wrong labels.
+def estimate_noise(ids: Ids, probabilities: Probabilities) -> Interval:
+    """Estimate the proportion of wrong labels.
 
     Of the half of the rows whose likely label is the most probable, it is the share in which another label is given. The
     probabilities come from models that did not see the row, so the row's own label has no part in which half it falls into;
@@ -145,11 +159,19 @@ def estimate_noise(ids: Ids, probabilities: Probabilities) -> float:
     Robust to Label Noise"). Confident learning (Northcutt et al. 2021), which counts over all rows, takes unclear texts
     for wrong labels: benchmarks/RESULTS.md has both beside planted rates.
 
+    With few rows the models are wrong in the surest half, too, and the estimate is too high. The interval therefore begins at
+    Wilson's lower end for the surest tenth, and ends at his upper end for the surest half.
+
     What it cannot see: labels that are wrong more often where texts are unclear; there are more of them then.
     """
     confidence = probabilities.max(axis=1)
-    clear = np.argsort(-confidence, kind="stable")[: max(1, round(_CLEAR * len(ids)))]
-    return float((probabilities[clear].argmax(axis=1) != ids[clear]).mean())
+    surest = np.argsort(-confidence, kind="stable")
+    differs = probabilities[surest].argmax(axis=1) != ids[surest]
+    clear, clearest = (max(1, round(part * len(ids))) for part in (_CLEAR, _CLEAREST))
+    hits = int(differs[:clear].sum())
+    low, _ = wilson_interval(int(differs[:clearest].sum()), clearest)
+    value = hits / clear
+    return Interval(value, min(value, low), wilson_interval(hits, clear)[1])
 
 
 def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:
