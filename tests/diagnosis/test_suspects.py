@@ -55,7 +55,7 @@ def test_planted_errors_come_first_with_their_true_label_and_the_rate_is_estimat
     path, wrong, topics = planted
     out = tmp_path / "suspects.csv"
     read: list[str] = []
-    monkeypatch.setattr(sources, "read_table", lambda path: read.append(path.name) or read_table(path))
+    monkeypatch.setattr(sources, "read_table", lambda path, *more: read.append(path.name) or read_table(path, *more))
     assert main(["doctor", str(path), "--suspects", str(out), "--json"]) == 0
     assert read == [path.name]
     said = json.loads(capsys.readouterr().out)["suspects"]
