@@ -17,7 +17,7 @@ _SWITCHES = {
 _OTHER_NAMES = {
     "batch-size": "per_device_train_batch_size", "card": "card_of", "epochs": "num_train_epochs", "hub-revision": "revision",
     "input": "input_file", "metric": "metric_for_best_model", "no-calibration": "calibrate=False",
-    "no-packing": "packing=False", "no-predictions": "predictions=False", "no-wait": "wait=False", "output": "output_file",
+    "overwrite-hub": "overwrite=True", "no-packing": "packing=False", "no-predictions": "predictions=False", "no-wait": "wait=False", "output": "output_file",
     "precision": "precision", "quantize": "int8",
 }  # fmt: skip
 # A command that is quoted in a message stays one: `hfbertcls push 'my model' me/x --public`, `pip install --no-deps x`.

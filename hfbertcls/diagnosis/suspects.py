@@ -25,7 +25,8 @@ _NEIGHBOURS, _WIDTH = 60, 0.1
 _LEAST = 1e-3  # no opinion counts for less, so that none decides alone
 _ROWS_AT_A_TIME = 1_000
 _CLEAR = 0.5  # share of the rows, those that the models are surest of, in which disagreement is taken for wrong labels
-_CLEAREST = 0.1  # the same, where hardly any disagreement is a mistake of the models
+_CLEAREST = (0.1, 0.2, 0.3)  # the same, where hardly any disagreement is a mistake of the models
+_WEAK = 0.3  # fraction of all rows from which disagreement says that the models cannot judge
 Ids = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
@@ -159,19 +160,24 @@ def estimate_noise(ids: Ids, probabilities: Probabilities) -> Interval:
     Robust to Label Noise"). Confident learning (Northcutt et al. 2021), which counts over all rows, takes unclear texts
     for wrong labels: benchmarks/RESULTS.md has both beside planted rates.
 
-    With few rows the models are wrong in the surest half, too, and the estimate is too high. The interval therefore begins at
-    Wilson's lower end for the surest tenth, and ends at his upper end for the surest half.
+    With few rows, and where words say little of the label, the models are wrong in the surest half, too, and the estimate is too
+    high. The interval therefore begins at the smallest of Wilson's lower ends for the surest tenth, fifth and three tenths, at 0
+    if the models disagree with more than 30 % of all rows, and ends at his upper end for the surest half.
 
     What it cannot see: labels that are wrong more often where texts are unclear; there are more of them then.
     """
     confidence = probabilities.max(axis=1)
     surest = np.argsort(-confidence, kind="stable")
     differs = probabilities[surest].argmax(axis=1) != ids[surest]
-    clear, clearest = (max(1, round(part * len(ids))) for part in (_CLEAR, _CLEAREST))
-    hits = int(differs[:clear].sum())
-    low, _ = wilson_interval(int(differs[:clearest].sum()), clearest)
-    value = hits / clear
-    return Interval(value, min(value, low), wilson_interval(hits, clear)[1])
+
+    def ends(part: float) -> tuple[float, float, float]:
+        rows = max(1, round(part * len(ids)))
+        hits = int(differs[:rows].sum())
+        return hits / rows, *wilson_interval(hits, rows)
+
+    value, _, high = ends(_CLEAR)
+    low = 0.0 if differs.mean() > _WEAK else min(value, *(ends(part)[1] for part in _CLEAREST))
+    return Interval(value, low, high)
 
 
 def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:

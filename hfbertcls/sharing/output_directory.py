@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from hfbertcls.data.description import Say, silent
 from hfbertcls.data.fingerprints import FINGERPRINTS
 from hfbertcls.environment import local_path
-from hfbertcls.errors import HfBertClsError, OutputDirectoryError, shorten
+from hfbertcls.errors import ConfigurationError, HfBertClsError, OutputDirectoryError, shorten
 from hfbertcls.sharing.card import Fence, join_card, render_model_card
 from hfbertcls.sharing.checkpoint_files import is_of_a_run, remove_checkpoint
 from hfbertcls.sharing.stated_files import (
@@ -292,7 +292,7 @@ class OutputDirectory:
             if os.path.lexists(target) and name not in replacing:
                 path = regular_file(self.path, name)
                 if name == CARD and path is not None:
-                    self._keep_text(path, source)
+                    self._keep_text(path, source, say)
                 elif path is None or not self._is_replaceable(name, path, {stated.get(name), sha256_of(source)}):
                     self._put_aside(name, say)
             source.replace(target)
@@ -303,12 +303,14 @@ class OutputDirectory:
         statements = {REPORT: lambda: bool(earlier_files(self.path)), EXPORT: lambda: bool(files_of_export(self.path))}
         return statements[name]() if name in statements else sha256_of(path) in known
 
-    @staticmethod
-    def _keep_text(existing: Path, rendered: Path) -> None:
-        """Write into a rendered card what people wrote into the one that stands there."""
-        text = existing.read_text(encoding="utf-8-sig", errors="replace")
-        card, _ = join_card(rendered.read_text(encoding="utf-8"), text)
-        rendered.write_text(card, encoding="utf-8")
+    def _keep_text(self, existing: Path, rendered: Path, say: Say) -> None:
+        """Write into a rendered card what people wrote into the one that stands there; keep one that cannot be read."""
+        try:
+            card, _ = join_card(rendered.read_text(encoding="utf-8"), existing.read_text(encoding="utf-8-sig"))
+        except (ConfigurationError, UnicodeDecodeError):
+            self._put_aside(CARD, say)
+        else:
+            rendered.write_text(card, encoding="utf-8")
 
 
 def follow_umask(directory: Path) -> None:

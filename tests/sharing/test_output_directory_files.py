@@ -129,6 +129,15 @@ def test_a_report_that_people_edited_is_kept(training, tmp_path, capsys):
     assert verify_directory(tmp_path / "m").holds
 
 
+@pytest.mark.parametrize("text", [b"<!-- hfbertcls:begin", b"---\na: [\n---\nMine", b"\xff\xfe\x00"])
+def test_a_card_that_cannot_be_joined_is_kept_beside_the_new_one(training, tmp_path, text, capsys):
+    assert training(tmp_path / "m") == 0
+    (tmp_path / "m" / "README.md").write_bytes(text)
+    assert training(tmp_path / "m", "--overwrite") == 0
+    assert (tmp_path / "m" / "README.md.kept").read_bytes() == text
+    assert verify_directory(tmp_path / "m").holds
+
+
 def test_no_link_is_followed_when_files_are_removed(training, tmp_path):
     assert training(tmp_path / "m") == 0
     for name in ("plots", "predictions"):
