@@ -172,7 +172,7 @@ def _complete(directory: OutputDirectory, seeds: range, average: str | None, say
             f"--resume goes on with the runs in {directory.path.name!r}, but they ended with {_option(method)}, not with "
             f"{_option(average)}. Repeat the command of those runs, or begin anew with --overwrite"
         )
-    say(f"The runs in {directory.path.name!r} are complete: there is nothing to go on with")
+    say(f"The runs in {directory.path.name!r} are complete: there is nothing to resume")
     return report
 
 

@@ -248,7 +248,7 @@ def _contradiction(report: Mapping[str, Any]) -> str | None:
         if list(entry["per_label"]) != labels:
             return f"{place}.per_label must have the keys of task.labels, in this order"
         matrix = entry["confusion_matrix"]
-        if (matrix is None) != several or any(len(row) != len(labels) for row in [matrix, *matrix] if matrix):
+        if (matrix is None) != several or (matrix is not None and {len(matrix), *map(len, matrix)} != {len(labels)}):
             return f"{place}.confusion_matrix must have a row and a column for each label, and be null for multi-label"
         temperature = (entry["calibration"] or {"temperature": None})["temperature"]
         if not (

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.errors import ModelError
+from hfbertcls.errors import HfBertClsError, ModelError
 from hfbertcls.modeling.loading import ModelSource, load_config, reason_of, refuse_with_remedy
 
 
@@ -61,6 +61,8 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     arguments: dict[str, Any] = {"truncation": True, "pipeline_class": SortedTextClassificationPipeline, **kwargs}
     try:
         loaded = pipeline("text-classification", model=source.resolved, revision=revision, **arguments)
+    except HfBertClsError:
+        raise
     except Exception as err:
         refuse_with_remedy(err, source)
         raise ModelError(f"the model {source.public_name!r} cannot be loaded: {reason_of(err, source)}") from err

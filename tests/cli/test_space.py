@@ -167,7 +167,7 @@ def test_a_dry_run_writes_the_files_and_sends_nothing(hub, model_dir, tmp_path, 
         (["DIR", "--launch", "--hardware", "zero-a10"], 2, "no hardware 'zero-a10' .did you mean 'zero-a10g'"),
         ([""], 2, "MODEL is empty"),
         (["LATIN"], 2, "is no text in UTF-8"),
-        (["DIR", "--wrong"], 2, "no option '--wrong'"),
+        (["DIR", "--wrong"], 2, "no option --wrong"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(hub, model_dir, tmp_path, capsys, words, code, message):

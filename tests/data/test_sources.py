@@ -117,7 +117,7 @@ def test_a_damaged_saved_data_set_is_refused(tmp_path, name):
     ("dataset", "message"),
     [
         ("", "--dataset is empty"),
-        ("~nouser-7391/x.csv", "cannot be read"),
+        ("~nouser-7391/x.csv", "there is no file or folder 'x.csv'"),
         ("x" * 300 + ".csv", "cannot be read: File name too long"),
         ("/dev/null", "neither a file nor a folder"),
     ],

@@ -157,7 +157,7 @@ def test_of_logits_that_are_not_finite_no_label_is_made(app, model_dir, tmp_path
     (tmp_path / "texts.csv").write_text("text\ngreat\n\ndull\n")
     code = f"""
 import sys; sys.path.insert(0, {str(app_directory())!r})
-import classifier, tables, app
+import app, classifier, tables
 for function in (classifier.classify, classifier.explain, app.show_classification, app.show_explanation):
     try:
         print(function("a great film"))

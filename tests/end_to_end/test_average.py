@@ -252,7 +252,7 @@ def test_a_greedy_average_of_one_run_is_that_run(ended, words, capsys):
 def test_complete_runs_are_not_averaged_in_another_way(averaged_dir, words, capsys):
     again = [*words, "--output-dir", str(averaged_dir), "--resume"]
     assert main([*again, "--average", "uniform"]) == 0
-    assert "are complete: there is nothing to go on with" in capsys.readouterr().err
+    assert "are complete: there is nothing to resume" in capsys.readouterr().err
     assert main([*again, "--average", "greedy"]) == 2
     assert "but they ended with --average uniform, not with --average greedy." in capsys.readouterr().err
     assert main(again) == 2

@@ -60,7 +60,7 @@ def test_another_machine_goes_on_to_the_same_weights(hub, words, tmp_path, monke
     assert main([*words, "--output-dir", str(tmp_path / "there"), "--resume"]) == 0
     said = capsys.readouterr().err
     assert f"Fetched the checkpoints of {REPO} (branch {BRANCH})" in said
-    assert "Going on from step 6" in said
+    assert "Resuming from step 6" in said
     for name in ("model.safetensors", "predictions/test.parquet"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

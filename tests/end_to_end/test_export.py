@@ -179,7 +179,10 @@ def test_a_report_cannot_name_other_files_of_this_machine(exported_run, tmp_path
     report["model"]["exports"][0]["file"] = "../secret"
     (exported_dir / "report.json").write_text(json.dumps(report))
     names = repository_files(exported_dir)
-    assert [name for name in names if "onnx" in name or "secret" in name] == ["onnx/model_quantized.onnx"]
+    assert [name for name in names if "onnx" in name or "secret" in name] == [
+        "onnx/model.onnx",
+        "onnx/model_quantized.onnx",
+    ]
 
 
 def test_wrong_words_and_places(model_dir, tmp_path, capsys):

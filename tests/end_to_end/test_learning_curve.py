@@ -47,7 +47,7 @@ def test_what_has_ended_is_not_repeated(curve_dir, words, tmp_path, capsys):
     (directory / "README.md").write_text((directory / "README.md").read_text() + "\nWritten by hand.\n")
     shutil.rmtree(directory / "learning-curve" / "rows-240")
     assert main([*words, "--output-dir", str(directory), "--resume"]) == 0
-    assert capsys.readouterr().err.count("there is nothing to go on with") == 3
+    assert capsys.readouterr().err.count("there is nothing to resume") == 3
     assert (directory / "report.json").read_bytes() == (curve_dir / "report.json").read_bytes()
     assert (directory / "README.md").read_text().endswith("Written by hand.\n")
 

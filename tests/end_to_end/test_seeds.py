@@ -84,7 +84,7 @@ def test_runs_that_were_stopped_go_on_to_the_same_bits(seeds_dir, words, tmp_pat
 
 def test_complete_runs_have_nothing_to_go_on_with(seeds_dir, words, capsys):
     assert main([*words, "--output-dir", str(seeds_dir), "--resume"]) == 0
-    assert "The runs in 'three' are complete: there is nothing to go on with" in capsys.readouterr().err
+    assert "The runs in 'three' are complete: there is nothing to resume" in capsys.readouterr().err
     assert main([*words, "--output-dir", str(seeds_dir), "--resume", "--seeds", "2"]) == 2
     assert "they have the seeds [7, 8, 9], not [7, 8]. Repeat the command of those runs" in capsys.readouterr().err
 

@@ -78,7 +78,9 @@ def test_no_file_tells_a_token_a_user_or_a_path(trained):
 
 def read_predictions(trained, split):
     table = pq.read_table(trained / "predictions" / f"{split}.parquet")
-    assert table.column_names == ["row", "label", "prediction", "logits", "tokens"]
+    assert table.column_names == [
+        "row", "label", "prediction", "logits", "tokens", "baseline_majority", "baseline_tfidf_logreg",
+    ]  # fmt: skip
     return (
         table.column("label").to_pylist(),
         table.column("prediction").to_pylist(),

@@ -377,6 +377,7 @@ def test_a_fault_that_passes_is_survived_with_one_commit(hub, model_dir, no_wait
     fault = hub.fail(path, **how)
     with (model_dir / "plots" / "learning_curves.png").open("ab") as file:
         file.write(os.urandom(64))  # (something that the content-addressed storage has not seen)
+    rewrite_report(model_dir, read_report(model_dir), added=["plots/learning_curves.png"])
     pushed = push_directory(model_dir, PushRequest(REPO, tag="v1"))
     assert [commit.oid for commit in commits(hub)] == [pushed.oid]
     assert set(repository(hub).head.files) == FILES

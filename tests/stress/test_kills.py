@@ -152,7 +152,7 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(tmp_path, words, undistur
     assert "Traceback" not in errors.decode()
     assert {path.name for path in directory.iterdir()} == {"checkpoints", "metrics.jsonl"}
     step = int(last.partition(" at step ")[2].partition(" of ")[0].replace(",", ""))
-    assert f"Going on from step {step:,}" in run([*words, "--output-dir", str(directory), "--resume"])
+    assert f"Resuming from step {step:,}" in run([*words, "--output-dir", str(directory), "--resume"])
     assert_same(directory, undisturbed)
 
 

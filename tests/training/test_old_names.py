@@ -55,4 +55,4 @@ def test_the_command_names_the_new_option(tmp_path, capsys):
     assert main([*words, "--warmup-ratio", "0.1"]) == 2
     assert "Use --warmup-steps instead" in capsys.readouterr().err
     assert main([*words, "--overwrite-output-dir"]) == 2
-    assert "Use --overwrite instead" in capsys.readouterr().err
+    assert "Use --overwrite" in capsys.readouterr().err
