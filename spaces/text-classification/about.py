@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from classifier import FOLDER, LIMIT, MULTI, NAME, WHAT_IT_DOES
+from classifier import END, FOLDER, LIMIT, MULTI, NAME, WHAT_IT_DOES
 
 
 _METRICS = {
@@ -67,7 +67,7 @@ def about() -> str:
     return "\n".join(
         [
             f"{WHAT_IT_DOES}; fine-tuned from {plain(report['model']['base_model'])} on "
-            f"{plain(report['data']['source'])}. It reads the first {LIMIT:,} tokens of a text. {card}",
+            f"{plain(report['data']['source'])}. It reads the {END} {LIMIT:,} tokens of a text. {card}",
             f"### How good it is ({plain(split)} split, {figures['rows']:,} rows)\n",
             *verdict(figures),
             *headline(figures),

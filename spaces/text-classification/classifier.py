@@ -109,6 +109,8 @@ WHAT_IT_DOES = (
     else f"Sorts texts into {len(LABELS)} labels"
 )
 LIMIT = reading_limit()
+END = "last" if tokenizer.truncation_side == "left" else "first"
+"""Which end of a longer text is read."""
 
 
 # Requests run side by side, and neither the tokenizer nor the model is made for that: a call without truncation changes the
@@ -205,7 +207,7 @@ def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]
 def reading(seen: int, total: int) -> str:
     """What was read, in words."""
     if total > seen:
-        return f"The first {seen:,} of {total:,} tokens were read; the rest was not."
+        return f"The {END} {seen:,} of {total:,} tokens were read; the rest was not."
     return f"All {total:,} tokens were read."
 
 

@@ -15,6 +15,7 @@ import gradio as gr
 
 from about import text_column
 from classifier import (
+    END,
     LIMIT,
     MAX_CHARACTERS,
     MULTI,
@@ -178,7 +179,7 @@ def classify_rows(texts: list[str]) -> list[Answer]:
             continue
         scores = probabilities(logits)
         labels = given(scores)
-        cut = [f"first {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
+        cut = [f"{END} {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
         note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
         answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
     return answers
@@ -201,7 +202,7 @@ def summarise(answers: list[Answer]) -> str:
     told += f" {empty:,} had no text." if empty else ""
     told += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
     told += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
-    return told + (f" Of {cut:,} only the first {LIMIT:,} tokens were read." if cut else "")
+    return told + (f" Of {cut:,} only the {END} {LIMIT:,} tokens were read." if cut else "")
 
 
 def write_table(table: list[list[str]], delimiter: str) -> str:

@@ -228,3 +228,19 @@ def test_nothing_that_was_uploaded_stays_when_the_app_ends(start, finished_run, 
 def holders_of(text: str, folder: Path) -> list[Path]:
     """The CSV files below a folder that hold a text."""
     return [path for path in folder.rglob("*.csv") if text in path.read_text(encoding="utf-8-sig")]
+
+
+def test_a_tokenizer_that_cuts_on_the_left_reads_the_last_tokens(app, model_dir, tmp_path):
+    path = model_dir / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"truncation_side": "left"}))
+    code = f"""
+import sys; sys.path.insert(0, {str(app_directory())!r})
+import classifier, about
+print(classifier.classify("film " * 100)["note"])
+print(about.about_text())
+"""
+    environment = {**app.environment, "MODEL_ID": str(model_dir)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "The last 32 of 102 tokens were read; the rest was not." in done.stdout
+    assert "It reads the last 32 tokens of a text." in done.stdout
