@@ -268,17 +268,19 @@ def test_what_is_written_to_do_harm_is_only_text(visit, hostile_app, tmp_path):
 
 def test_ten_thousand_rows_leave_the_page_usable(visit, app, tmp_path):
     path = tmp_path / "many.csv"
-    path.write_text("text\n" + "".join(f"the film {number} was great\n" for number in range(10_000)), encoding="utf-8")
+    path.write_text(
+        "text\n" + "".join(f"the film {number} was great " * 6 + "\n" for number in range(10_000)), encoding="utf-8"
+    )
     seen = visit(app)
     page = seen.page
     page.evaluate(
         """() => { window.longest = 0; let last = performance.now(); window.progress = new Set();
         setInterval(() => { const now = performance.now(); window.longest = Math.max(window.longest, now - last); last = now;
-          for (const found of document.body.innerText.matchAll(/10,000 rows[^\\n]*/g)) window.progress.add(found[0]) }, 50) }"""
+          for (const found of document.body.innerText.matchAll(/10,000 rows - [0-9.]+%/g)) window.progress.add(found[0]) }, 50) }"""
     )
     seen.classify_file(path)
     assert page.locator("#summary textarea, #summary input").input_value().startswith("10,000 rows")
-    assert page.evaluate("window.progress.size") > 1, "no progress was shown"
+    assert page.evaluate("window.progress.size") > 0, "no progress was shown"  # (how much, depends on the machine)
     assert page.evaluate("window.longest") < 5_000, "the page stood still (milliseconds)"
     seen.page.get_by_role("tab", name="Classify").click()
     seen.classify(TEXT)
