@@ -111,8 +111,8 @@ def rescore(
             _check_baselines(baselines, split, shared, entry, name, report, run)
     _check_example(folder, report, run)
     if has_train and set(report.data["splits"]) <= set(data.splits):
-        stated = {key: report.data.get(key) for key in asdict(find_duplicates(data))}
-        run.check(stated, asdict(find_duplicates(data)), "report.json: data")
+        duplicates = asdict(find_duplicates(data))
+        run.check({key: report.data.get(key) for key in duplicates}, duplicates, "report.json: data")
     return _joined(found or Verification(()), run, notes, has_train=has_train)
 
 
