@@ -22,7 +22,8 @@ from hfbertcls.evaluation.compare import Comparison, Contender, compare_predicti
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.scores import is_right, probabilities
 from hfbertcls.evaluation.training_noise import sentence_on_training
-from hfbertcls.inference.held_out import report_in, rows_to_measure
+from hfbertcls.inference.held_out import rows_to_measure
+from hfbertcls.inference.model_files import report_of
 from hfbertcls.inference.remembered import read_as_trained_on, rows_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.measure import schema_of
@@ -155,7 +156,7 @@ def source_of(spec: str | ModelSource) -> ModelSource:
 def _report_of(spec: str | ModelSource) -> Report | None:
     """The report in the directory of a model, if it is about the weights that lie there."""
     source = source_of(spec)
-    report = None if spec == TFIDF else report_in(source)
+    report = None if spec == TFIDF else report_of(source)
     if report is None or not (weights := source.path / "model.safetensors").is_file():
         return None
     return report if report.model.get("weights_sha256") == sha256_of(weights) else None

@@ -21,7 +21,7 @@ from hfbertcls.evaluation.scores import is_right
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
-from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.modeling.predictions import Predictions, finite_rows
 from hfbertcls.sharing.stated_files import read_report
 from hfbertcls.sharing.verify import Verification
 from hfbertcls.sharing.verify_metrics import Derived
@@ -98,14 +98,21 @@ def rescore(
             run.differences.append(
                 f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
             )
-        gap = float(np.abs(score(model, tokenizer, tokenized) - shared.logits).max(initial=0.0))
+        logits = score(model, tokenizer, tokenized)
         run.values += shared.logits.size
-        if not gap <= LOGIT_TOLERANCE:
+        finite = finite_rows(logits)
+        if not finite.all():
+            run.differences.append(
+                f"predictions/{name}.parquet: the model gives NaN or infinite logits for {int((~finite).sum()):,} of its "
+                f"{len(finite):,} rows"
+            )
+        gap = float(np.abs(logits[finite] - shared.logits[finite]).max(initial=0.0))
+        if gap > LOGIT_TOLERANCE:
             run.differences.append(
                 f"predictions/{name}.parquet: the model gives other logits (up to {gap:.3g} away; {LOGIT_TOLERANCE:g} is "
                 "tolerated)"
             )
-        else:
+        elif finite.all():
             notes.append(f"{name}: {len(split):,} rows scored again, logits within {gap:.2g}")
         if baselines is not None:
             _check_baselines(baselines, split, shared, entry, name, report, run)

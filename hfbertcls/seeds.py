@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import Say, silent
@@ -24,6 +24,10 @@ from hfbertcls.sharing.model_repository import repository_files, write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import TOKENIZER_FILES, read_report
 from hfbertcls.training.options import TrainingOptions, metric_of, seed_of, training_arguments
+
+
+if TYPE_CHECKING:
+    from hfbertcls.training.reporting import RunInput
 
 
 def train_with_seeds(
@@ -63,6 +67,7 @@ def train_with_seeds(
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
     data = data_to_train(dataset, first)
+    given = prepare(source, data, options)
     with directory.claimed():
         if not options.resume:
             directory.clear(say)
@@ -82,7 +87,7 @@ def train_with_seeds(
         shutil.copyfile(runs.place(runs.best) / "metrics.jsonl", directory.path / "metrics.jsonl")
         report, figures = reports[runs.best], None
         if average is not None:
-            averaged, figures = _average(average, runs, source, data, options, say)
+            averaged, figures = _average(average, runs, given, options, say)
             report = averaged or report
         if figures is None or not figures["shipped"]:
             directory.stage(runs.place(runs.best), repository_files(runs.place(runs.best)))
@@ -191,7 +196,7 @@ def _value(report: Report, split: str, metric: str) -> float | None:
 
 
 def _average(
-    method: str, runs: _Runs, source: ModelSource, data: TextDataset, options: TrainingOptions, say: Say
+    method: str, runs: _Runs, given: "RunInput", options: TrainingOptions, say: Say
 ) -> tuple[Report | None, dict[str, Any]]:
     """Stage the average of the runs with all that is said of it, unless validation says that the best run is better.
 
@@ -201,7 +206,7 @@ def _average(
     from hfbertcls.training import averaging  # noqa: PLC0415  (takes seconds)
 
     directory, metric, figures = runs.directory, runs.metric, runs.figures
-    given, best_run = prepare(source, data, options), runs.reports[runs.best]
+    best_run = runs.reports[runs.best]
     device = training_arguments(directory, options).device
     calibrated = best_run.evaluation["validation"]["calibration"] is not None
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hfbertcls import ConfigurationError, DatasetError, ModelError, load_pipeline, load_text_dataset
+from hfbertcls.diagnosis.doctor import diagnose
 from hfbertcls.errors import HfBertClsError, cut, shorten
 from hfbertcls.option_names import command_line
 
@@ -48,6 +49,17 @@ def test_python_callers_read_what_they_can_type(tmp_path, tiny_model_dir, monkey
     assert "--" not in str(caught.value)
     with pytest.raises(ModelError, match=r"^revision v1 has no meaning"):
         load_pipeline(str(tiny_model_dir), revision="v1")
+
+
+def test_findings_of_the_doctor_are_spelled_for_who_reads_them_and_reports_are_the_same_for_all(tmp_path):
+    rows = "text,label\n" + "".join(f"{word} {number},{word}\n" for number in range(40) for word in ("good", "bad"))
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text(rows)
+    found = next(finding for finding in diagnose(tmp_path).findings if finding.severity == "refuses")
+    assert "allow_leakage=True" in found.message
+    assert "--allow-leakage" in found.to_dict()["message"]
+    with command_line():
+        assert "--allow-leakage" in found.message
 
 
 def test_threads_of_a_command_line_are_a_command_line():

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from hfbertcls.option_names import as_callers_type_it
+
 
 Severity = Literal["refuses", "warning", "note"]
 
@@ -21,12 +23,16 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """The fact and what to do about it."""
-        return f"{self.fact}. {self.advice}" if self.advice else self.fact
+        """The fact and what to do about it; options are flags on the command line and keyword arguments in Python."""
+        return as_callers_type_it(self._sentences)
 
     def to_dict(self) -> dict[str, str]:
-        """As it stands in `doctor --json` and in the report."""
-        return {"code": self.code, "severity": self.severity, "message": self.message, "fact": self.fact}
+        """As it stands in `doctor --json` and in the report, the same for all callers."""
+        return {"code": self.code, "severity": self.severity, "message": self._sentences, "fact": self.fact}
+
+    @property
+    def _sentences(self) -> str:
+        return f"{self.fact}. {self.advice}" if self.advice else self.fact
 
 
 def share(count: int, total: int) -> str:

@@ -1,13 +1,9 @@
 """What a model brings along of its validation split: the score below which `predict` gives no answer, and what bf16 costs."""
 
-from pathlib import Path
-
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
-
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
 from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, threshold_for_accuracy
 from hfbertcls.evaluation.report import Report
+from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import Predictions
@@ -53,8 +49,8 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
     if not 0 < target <= 1:
         raise ConfigurationError(f"--target-accuracy {target:g} is not possible. Expected a number above 0, at most 1")
     refuse_without_one_score(source, "--target-accuracy")
-    report = _file(source, "report.json")
-    stored = _file(source, f"predictions/{_SPLIT}.parquet")
+    report = file_of(source, "report.json")
+    stored = file_of(source, f"predictions/{_SPLIT}.parquet")
     if report is None or stored is None:
         raise ModelError(
             f"{source.public_name!r} brings no report.json with predictions/{_SPLIT}.parquet, in which the score for "
@@ -76,25 +72,9 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
 
 def bf16_agreement_of(source: ModelSource) -> float | None:
     """Share of the validation texts to which a model gives the same answer in bf16, as its report states it; None if it does not."""
-    path = _file(source, "report.json")
-    if path is None:
-        return None
     try:
-        report = Report.from_json(path.read_text(encoding="utf-8"))
-        value = report.evaluation.get(_SPLIT, {}).get("bf16_agreement")
-    except (DatasetError, UnicodeDecodeError, OSError, AttributeError):
+        report = report_of(source)
+    except DatasetError:
         return None
+    value = None if report is None else report.evaluation.get(_SPLIT, {}).get("bf16_agreement")
     return value if isinstance(value, float) else None
-
-
-def _file(source: ModelSource, name: str) -> Path | None:
-    """A file of a model; None if it has none of that name."""
-    if source.is_local:
-        path = source.path / name
-        return path if path.is_file() else None
-    try:
-        return Path(hf_hub_download(source.name, name, revision=source.revision))
-    except EntryNotFoundError:
-        return None
-    except (HfHubHTTPError, OSError) as err:
-        raise ModelError(f"{name} of {source.public_name!r} cannot be fetched: {type(err).__name__}") from err

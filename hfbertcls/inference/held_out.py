@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.description import Say
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
-from hfbertcls.evaluation.report import Report
+from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.loading import ModelSource
 
 
@@ -37,7 +37,7 @@ def rows_to_measure(
     if requested == "train":
         return name, rows
     for source in sources:
-        report = report_in(source)
+        report = report_of(source)
         stated = {} if report is None else report.data.get("splits", {})
         if not _is_of(rows, stated.get("train", {})):
             continue
@@ -61,17 +61,9 @@ def _is_of(rows: TextSplit, stated: Mapping[str, Any]) -> bool:
     return any(own is not None and own == other for own, other in hashes)
 
 
-def report_in(source: ModelSource) -> Report | None:
-    """The report in the directory of a model; None if there is none, or the model is not in a directory."""
-    path = source.path / "report.json" if source.is_local else None
-    if path is None or not path.is_file():
-        return None
-    return Report.from_json(path.read_text(encoding="utf-8"))
-
-
 def _held_out_rows(source: ModelSource, name: str, rows: TextSplit, data_source: str) -> TextSplit:
-    path = source.path / "predictions" / f"{name}.parquet"
-    if not path.is_file():
+    path = file_of(source, f"predictions/{name}.parquet")
+    if path is None:
         raise DatasetError(
             f"{source.public_name} was trained on {data_source}, and predictions/{name}.parquet, which says which of its rows were "
             "held out, is not there. Give rows that it was not trained on"

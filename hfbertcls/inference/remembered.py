@@ -11,7 +11,7 @@ from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.layout import Layout
 from hfbertcls.data.loading import data_to_measure, load_text_dataset
 from hfbertcls.data.sources import Data, Source, open_source
-from hfbertcls.inference.held_out import report_in
+from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.loading import ModelSource
 
 
@@ -28,7 +28,7 @@ def read_as_trained_on(
     """
     if isinstance(dataset, TextDataset):
         return data_to_measure(dataset, split)
-    task = next((report.task for one in sources if (report := report_in(one)) is not None), {})
+    task = next((report.task for one in sources if (report := report_of(one)) is not None), {})
     wanted = {key: value for key, value in named.items() if value is not None}
     quoting = wanted.pop("quoting", "auto")
     layout = Layout(
@@ -52,22 +52,24 @@ def read_as_trained_on(
 
 def text_column_in(source: ModelSource, columns: Sequence[str]) -> str | None:
     """The column of the texts that a model was trained on, if a file has it."""
-    report = report_in(source)
+    report = report_of(source)
     column = None if report is None else report.task.get("text_column")
     return column if isinstance(column, str) and column in columns else None
 
 
 def rows_trained_on(source: ModelSource, data: TextDataset) -> TextSplit | None:
     """The rows of a single file from which training cut its validation and test splits; None if it is not that file."""
-    report = report_in(source)
+    report = report_of(source)
     stated = {} if report is None else report.data.get("splits", {})
     if len(data.splits) != 1 or report is None:
         return None
     (rows,) = data.splits.values()
     cut = [name for name in ("validation", "test") if name in stated]
-    paths = [source.path / "predictions" / f"{name}.parquet" for name in cut]
     same = all(stated.get(name, {}).get("sha256") == rows.sha256 for name in ("train", *cut))
-    if rows.sha256 is None or not cut or not same or not all(path.is_file() for path in paths):
+    if rows.sha256 is None or not cut or not same:
+        return None
+    paths = [file_of(source, f"predictions/{name}.parquet") for name in cut]
+    if any(path is None for path in paths):
         return None
     held_out = [pq.read_table(path, columns=["row"]).column("row").to_numpy() for path in paths]
     return rows.take("train", np.flatnonzero(~np.isin(rows.rows, np.concatenate(held_out))))

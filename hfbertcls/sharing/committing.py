@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 from huggingface_hub import HfApi
 
 from hfbertcls.errors import SharingError
+from hfbertcls.progress import work
 from hfbertcls.sharing.retrying import ATTEMPTS, Say, may_pass, wait
 
 
 Result = TypeVar("Result")
 
 
+@work("Sending to the Hub")
 def commit_once(attempt: Callable[[], Result], done: Callable[[], Result | None], say: Say) -> Result:
     """Commit until it is done, refused, or tried often enough.
 

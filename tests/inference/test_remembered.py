@@ -69,3 +69,32 @@ def test_the_separator_is_remembered_with_the_label_column(trained, tmp_path):
     (tmp_path / "d.csv").write_text("body,verdict\nfine,positive|negative\npoor,negative\n")
     data = read_as_trained_on([ModelSource(str(tmp_path / "m"))], str(tmp_path / "d.csv"))
     assert (data.label_separator, data.schema.names) == ("|", ("negative", "positive"))
+
+
+def test_a_model_on_the_hub_is_known_as_well_as_one_in_a_directory(hub, trained, tmp_path, monkeypatch, capsys):
+    model, mails = trained
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    assert main(["push", str(model), "alice/mails"]) == 0
+    other = tmp_path / "other.csv"
+    other.write_text("text,body,verdict,label\nx,the film was good,positive,x\ny,a dull plot,negative,x\n")
+    capsys.readouterr()
+    assert main(["evaluate", "alice/mails", "--dataset", str(other)]) == 0
+    assert "(text: body, label: verdict;" in capsys.readouterr().err
+    assert main(["predict", "alice/mails", "--input", str(other), "--output", str(tmp_path / "o.csv")]) == 0
+    assert "texts in the column 'body'" in capsys.readouterr().err
+    test_rows = json.loads((model / "report.json").read_text())["data"]["splits"]["test"]["rows"]
+    assert main(["evaluate", "alice/mails", "--dataset", str(mails)]) == 0
+    assert f"only the {test_rows} rows are measured on that were cut from it as test split" in capsys.readouterr().err
+
+
+def test_a_report_of_somebody_else_on_the_hub_says_nothing(hub, trained, tmp_path, monkeypatch):
+    from huggingface_hub import HfApi
+
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    api = HfApi()
+    api.create_repo("alice/theirs")
+    api.upload_folder(folder_path=str(trained[0]), repo_id="alice/theirs", allow_patterns=["*.json", "*.safetensors"])
+    api.upload_file(path_or_fileobj=b'{"wer": 3}', path_in_repo="report.json", repo_id="alice/theirs")
+    (tmp_path / "in.csv").write_text("text\nthe film was good\n")
+    words = ["--input", str(tmp_path / "in.csv"), "--output", str(tmp_path / "o.csv")]
+    assert main(["predict", "alice/theirs", *words]) == 0

@@ -173,11 +173,16 @@ def test_files_that_appear_during_a_run_are_kept(training, tmp_path, monkeypatch
     assert verify_directory(tmp_path / "m").holds
 
 
-def test_data_that_are_refused_leave_the_earlier_model(training, tmp_path, capsys):
+@pytest.mark.parametrize("more", [[], ["--seeds", "2"]], ids=["one run", "seeds"])
+def test_data_that_are_refused_leave_the_earlier_model(training, tmp_path, capsys, more):
     assert training(tmp_path / "m") == 0
     before = contents(tmp_path / "m")
-    (tmp_path / "bad.csv").write_text("text,label\na,x\nb,x\n")
-    assert training(tmp_path / "m", "--overwrite", "--dataset", str(tmp_path / "bad.csv")) == 1
+    write(tmp_path / "bad", {"too-few.csv": "text,label\na,x\nb,x\n"})
+    leaked = "text,label\n" + "".join(f"{word} {number},{word}\n" for number in range(40) for word in ("good", "bad"))
+    write(tmp_path / "leak", {"train.csv": leaked, "validation.csv": leaked, "test.csv": leaked})
+    for bad, why in (("bad/too-few.csv", "label"), ("leak", "are in train too")):
+        assert training(tmp_path / "m", "--overwrite", "--dataset", str(tmp_path / bad), *more) == 1
+        assert why in capsys.readouterr().err
     assert contents(tmp_path / "m") == before
 
 

@@ -227,6 +227,30 @@ def test_other_weights_give_other_logits(model_dir, reviews_dir, tiny_model_dir,
     assert "the model gives other logits (up to 0.01 away; 0.001 is tolerated)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("good", "the model gives NaN or infinite logits for"),
+        (None, "the model gives NaN or infinite logits whatever the text"),
+    ],
+    ids=["some rows", "all rows"],
+)
+def test_logits_that_are_no_answer_are_counted(model_dir, reviews_dir, tiny_tokenizer, word, expected, capsys):
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(model_dir / "model.safetensors")
+    embeddings = weights["bert.embeddings.word_embeddings.weight"] = weights[
+        "bert.embeddings.word_embeddings.weight"
+    ].copy()
+    embeddings[slice(None) if word is None else tiny_tokenizer.convert_tokens_to_ids(word)] = np.nan
+    save_file(weights, model_dir / "model.safetensors", {"format": "pt"})
+    assert main(["verify", str(model_dir), "--rescore", "--dataset", str(reviews_dir)]) == 1
+    told = capsys.readouterr()
+    assert expected in told.out + told.err
+    assert "nan away" not in told.out
+    assert "Traceback" not in told.err
+
+
 def test_splits_that_were_cut_are_found_again_by_their_rows(tmp_path, tiny_model_dir, reviews_dir, capsys):
     shutil.copy(reviews_dir / "train.csv", tmp_path / "reviews.csv")
     words = [
