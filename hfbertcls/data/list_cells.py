@@ -29,6 +29,19 @@ def holds_lists(values: pa.ChunkedArray) -> bool:
     )
 
 
+def holds_vectors(values: pa.ChunkedArray) -> bool:
+    """Whether a column holds lists of nothing but 0 and 1, written as text or not."""
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        found = pc.unique(pc.list_flatten(values)).to_pylist()
+    elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        if not holds_lists(values):
+            return False
+        found = [value for cell in _distinct(values) for value in read_list(cell) or ()]
+    else:
+        return False
+    return bool(found) and all(isinstance(value, int | float) and value in (0, 1) for value in found)
+
+
 def lists_of(raw: RawTable, column: str) -> list[list[Any] | None] | None:
     """The lists in a column of strings, None for a blank cell; None for the whole if its cells are no lists.
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.layout import Layout
+from hfbertcls.data.list_cells import holds_vectors
 from hfbertcls.data.loading import data_to_measure, load_text_dataset
-from hfbertcls.data.sources import Data, Source, open_source
+from hfbertcls.data.sources import Data, open_source
 from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.loading import ModelSource
 
@@ -45,7 +45,8 @@ def read_as_trained_on(
     }
     if isinstance(known.get("label_column"), str) and wanted.get("label_column") in (None, known["label_column"]):
         known |= {"label_separator": task.get("label_separator")}
-        if task.get("type") == "multi_label" and _holds_vectors(source, known["label_column"]):
+        columns_of_labels = [raw.table.column(known["label_column"]) for raw in source.tables.values()]
+        if task.get("type") == "multi_label" and all(map(holds_vectors, columns_of_labels)):
             known |= {"labels": task["labels"]}
     return load_text_dataset(source, quoting=layout.quoting, header=layout.header, make_splits=False, **known | wanted)
 
@@ -73,8 +74,3 @@ def rows_trained_on(source: ModelSource, data: TextDataset) -> TextSplit | None:
         return None
     held_out = [pq.read_table(path, columns=["row"]).column("row").to_numpy() for path in paths]
     return rows.take("train", np.flatnonzero(~np.isin(rows.rows, np.concatenate(held_out))))
-
-
-def _holds_vectors(source: Source, column: str) -> bool:
-    kinds = [raw.table.column(column).type for raw in source.tables.values()]
-    return all(pa.types.is_list(kind) and pa.types.is_integer(kind.value_type) for kind in kinds)

@@ -71,6 +71,29 @@ def test_the_separator_is_remembered_with_the_label_column(trained, tmp_path):
     assert (data.label_separator, data.schema.names) == ("|", ("negative", "positive"))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("d.jsonl", '{"text": "fine", "verdict": [0, 1]}\n{"text": "so", "verdict": [1, 1]}\n'),
+        ("d.csv", 'text,verdict\nfine,"[0, 1]"\nso,"[1, 1]"\n'),
+    ],
+)
+def test_the_labels_of_vectors_are_remembered(trained, tmp_path, name, text):
+    report = json.loads((trained[0] / "report.json").read_text())
+    report["task"] |= {"type": "multi_label", "text_column": "text"}
+    for entry in report["evaluation"].values():
+        entry["confusion_matrix"] = None  # (a multi-label task has none)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "report.json").write_text(json.dumps(report))
+    (tmp_path / name).write_text(text)
+    data = read_as_trained_on([ModelSource(str(tmp_path / "m"))], str(tmp_path / name))
+    assert (data.task, data.schema.names) == ("multi_label", ("negative", "positive"))
+    assert [sorted(labels) for labels in next(iter(data.splits.values())).labels] == [
+        ["positive"],
+        ["negative", "positive"],
+    ]
+
+
 def test_a_model_on_the_hub_is_known_as_well_as_one_in_a_directory(hub, trained, tmp_path, monkeypatch, capsys):
     model, mails = trained
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
