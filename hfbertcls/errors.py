@@ -95,6 +95,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
 
 
+def no_directory(path: Path) -> str:
+    """That a directory is not there, with the name of a neighbour that it may be."""
+    parent = path.parent
+    try:
+        neighbours = [entry.name for entry in parent.iterdir() if entry.is_dir()]
+    except OSError:
+        neighbours = []
+    return f"there is no directory {shorten(path.name)}{did_you_mean(path.name, neighbours)}"
+
+
 def shorten(text: str, limit: int = 60) -> str:
     """Quote `text` for a message: one line, at most `limit` characters."""
     return repr(cut(text, limit))

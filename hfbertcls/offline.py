@@ -8,15 +8,17 @@ _TRANSPORT = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")
 _SAYING_SO = {"OfflineModeIsEnabled", "LocalEntryNotFoundError"}
 
 
-def unreachable_hub(err: BaseException, wanted: str) -> str | None:
+def unreachable_hub(err: BaseException, wanted: str, absent: str = "") -> str | None:
     """What to tell a person if `err` says that the Hub was not reached; None if it says anything else.
 
     Args:
         err: of transformers, datasets or huggingface_hub.
         wanted: what was asked for (`"the model 'user/name'"`).
+        absent: what is not on this machine, if the name may have been one of a directory.
     """
     if not any(_is_of_the_network(one) for one in _chain(err)):
         return None
+    wanted = f"{absent}; {wanted}" if absent else wanted
     switched = [
         name for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE") if os.environ.get(name)
     ]

@@ -289,9 +289,10 @@ def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: S
 
     args: Any = trainer.args
     model: Any = trainer.model
+    count, unit = (args.max_steps, "step") if args.max_steps > 0 else (args.num_train_epochs, "epoch")
     say(
         f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
-        f"{f'{args.max_steps:,} steps' if args.max_steps > 0 else f'{args.num_train_epochs:g} epochs'}, batches of {args.train_batch_size} x "
+        f"{count:{',' if unit == 'step' else 'g'}} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} x "
         f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
     )
     say(f"Batches: {trainer.padding_}")

@@ -28,7 +28,8 @@ from hfbertcls.cli import (
 from hfbertcls.cli.configuration import expand_config
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import keep_freed_memory, readers_may_leave, say, write_any_letter
-from hfbertcls.errors import HfBertClsError, shorten, trouble_with_the_disk
+from hfbertcls.commands import command
+from hfbertcls.errors import HfBertClsError, TrainingInterruptedError, shorten, trouble_with_the_disk
 from hfbertcls.option_names import command_line
 from hfbertcls.progress import shown
 
@@ -85,6 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         except BrokenPipeError:
             raise
+        except TrainingInterruptedError as err:
+            exit_code = _fail(err, debug="--debug" in words)
+            same = [word for word in words if word not in ("--overwrite", "--resume")]
+            say(f"Go on: {command(*same, '--resume')}")
         except Exception as err:  # noqa: BLE001  (what nobody foresaw: one line, and the way to the whole story)
             return _fail(err, debug="--debug" in words)
     return exit_code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.cli.options import add_columns, add_model_options, columns_of, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import say
+from hfbertcls.commands import command
 from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, OutputDirectoryError, printable
 
@@ -88,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(facts, ensure_ascii=False, allow_nan=False))
     else:
         print(summary(diagnosis))
+        if not diagnosis.refusals:
+            print(f"Next: {_train_command(options)}\nENCODER stands for a model of the Hub, or a directory")
         if suspects is not None:
             print(
                 f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows may be wrong (between "
@@ -95,6 +98,18 @@ def run(options: argparse.Namespace) -> int:
                 f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}"
             )
     return 1 if diagnosis.refusals else 0
+
+
+def _train_command(options: argparse.Namespace) -> str:
+    """The command that trains on what was examined, with the same options."""
+    kept = [word for word in options.words if word not in ("--overwrite", "--debug")]
+    for flag in ("--model", "--page", "--suspects", "--output-dir"):
+        if flag in kept:
+            del kept[kept.index(flag) : kept.index(flag) + 2]
+    kept.remove("doctor")
+    kept.remove(options.dataset)
+    model = options.model or "ENCODER"
+    return command("train", "--model", model, "--dataset", options.dataset, *kept, "--output-dir", "my-model")
 
 
 def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:

@@ -86,9 +86,10 @@ def what_came_of(pushed: "Pushed", request: "PushRequest") -> str:
     where = "".join([f'"{pushed.repo_id}"', f', revision="{request.revision}"' if request.revision else ""])
     lines = [
         f"Shared: {pushed.url}",
-        f"Use it: from hfbertcls import load_pipeline; print(load_pipeline({where})('some text'))",
+        f"Use it in Python: from hfbertcls import load_pipeline; print(load_pipeline({where})('some text'))",
         f"Check it: {command('verify', pushed.repo_id, '--revision', pushed.oid)}",
     ]
     if request.revision is None:  # (a Space reads the main branch)
-        lines.append(f"Show it: {command('space', pushed.repo_id)}")
+        token = ("--with-token",) if pushed.private else ()  # (else the Space could not read the model)
+        lines.append(f"Show it: {command('space', pushed.repo_id, *token)}")
     return "\n".join(lines)

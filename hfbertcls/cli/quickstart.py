@@ -33,6 +33,7 @@ def add_parser(verbs: Any) -> Parser:
     parser.add_argument("--output-dir", default="quickstart-model", metavar="O", help="default: quickstart-model")
     parser.add_argument("--full", action="store_true", help="train on all rows (several minutes on two cores)")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     return parser
 
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.sharing.output_directory import OutputDirectory
     from hfbertcls.training.options import TrainingOptions
 
-    OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite)
+    OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
     say(_STORY)
     model = model_directory()
     data = load_reviews(full=options.full)
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
         TrainingOptions(
             max_length=128,
             overwrite=options.overwrite,
+            resume=options.resume,
             arguments={"num_train_epochs": 2.0},  # one less than the default, to be quick
             card={"widget": _TEXTS},
             command=public_command(options.words),
@@ -85,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 def next_steps(directory: str, encoder: Path) -> str:
     """What to do next: commands that run as they are, and what their placeholders stand for."""
     train = command("train", "--model", shown(encoder), "--dataset", "reviews.csv", "--output-dir", "my-model")
-    share = f"{command('push', directory, 'USER/NAME')} && {command('space', 'USER/NAME')}"
+    share = f"{command('push', directory, 'USER/NAME', '--public')} && {command('space', 'USER/NAME')}"
     return f"""To check it and to try it in the browser:
   {command("verify", directory)}
   {command("space", directory, "--launch")}
@@ -95,4 +97,4 @@ To train on text of your own:
   other of the Hub does as well, such as google-bert/bert-base-uncased.
 To share it on the Hub:
   {share}
-  USER/NAME stands for your account and a name for the model."""
+  USER/NAME stands for your account and a name for the model. Without --public the repository is private."""

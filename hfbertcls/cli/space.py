@@ -204,6 +204,7 @@ def _launch(options: argparse.Namespace) -> int:
         _write(render_space(facts), Path(folder))
         for end in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(end, signal.default_int_handler)
+        say("Starting the app ...")
         app = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=folder,

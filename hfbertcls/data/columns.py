@@ -157,7 +157,7 @@ def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:
             advice.append("(one column of 0 and 1 for each label)")
     return (
         f"{raw.name} has the columns {listing(table.column_names)}, but {' and '.join(missing)} was expected. "
-        f"Name them: {' '.join(advice)}"
+        f"Name {'them' if len(missing) > 1 else 'it'}: {' '.join(advice)}"
     )
 
 

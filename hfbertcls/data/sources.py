@@ -84,7 +84,7 @@ def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
         neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DatasetError(
             f"there is no file or folder {path.name!r}{did_you_mean(path.name, neighbours)} "
-            f"in {path.parent.name or 'the current directory'!r}. "
+            f"in {repr(path.parent.name) if path.parent.name else 'the current directory'}. "
             "Expected a file, a folder with train/validation/test files, or a Hub id such as 'user/name'"
         )
     return _open_hub(match["id"], match["config"], match["revision"])

@@ -106,7 +106,7 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
         )
     if suffix not in (*FORMATS, ".txt") or (suffix == ".parquet" and path.suffix.lower() == ".gz"):
         raise DatasetError(
-            f"{path.name} has an ending that cannot be read in parts. Expected {', '.join(FORMATS)} (but for Parquet also as .gz)"
+            f"{path.name} has an ending that predict does not read. Expected {', '.join(FORMATS)}; all but Parquet also as .gz"
         )
     try:
         with open_stored(path):

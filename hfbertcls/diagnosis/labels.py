@@ -75,7 +75,7 @@ def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> It
                 yield Finding(
                     "no_label",
                     "note",
-                    f"{len(empty):,} of the {len(rows):,} rows of {name} have an empty list, read as none of the labels; "
+                    f"{len(empty):,} of the {len(rows):,} rows of {name} have none of the labels; "
                     f"the first is in {rows.place(int(rows.rows[empty[0]]))}",
                 )
 

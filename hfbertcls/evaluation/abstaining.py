@@ -36,16 +36,26 @@ def threshold_for_accuracy(gold: Ids, logits: Logits, target: float) -> Threshol
     Returns:
         None if no threshold with at least 30 answered rows reaches the target.
     """
+    found = [one for one in _thresholds(gold, logits) if one.accuracy >= target]
+    return found[-1] if found else None
+
+
+def highest_accuracy(gold: Ids, logits: Logits) -> float | None:
+    """The highest accuracy that a threshold with at least 30 answered rows reaches; None if there are fewer rows."""
+    return max((one.accuracy for one in _thresholds(gold, logits)), default=None)
+
+
+def _thresholds(gold: Ids, logits: Logits) -> list[Threshold]:
+    """All thresholds with at least 30 answered rows, the highest score first."""
     scores, right = _surest_first(gold, logits)
     answered = np.arange(1, len(scores) + 1)
     accuracy = np.cumsum(right) / answered
     # Rows with the same score are answered together: a threshold can only lie behind the last of them.
     is_last = np.append(scores[1:] != scores[:-1], np.True_)
-    possible = np.flatnonzero(is_last & (accuracy >= target) & (answered >= FEWEST_ROWS))
-    if len(possible) == 0:
-        return None
-    last = possible[-1]
-    return Threshold(float(scores[last]), float(answered[last] / len(scores)), float(accuracy[last]))
+    return [
+        Threshold(float(scores[last]), float(answered[last] / len(scores)), float(accuracy[last]))
+        for last in np.flatnonzero(is_last & (answered >= FEWEST_ROWS))
+    ]
 
 
 def accuracy_by_coverage(gold: Ids, logits: Logits) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What a model brings along of its validation split: the score below which `predict` gives no answer, and what bf16 costs."""
 
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
-from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, threshold_for_accuracy
+from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, highest_accuracy, threshold_for_accuracy
 from hfbertcls.evaluation.report import Report
 from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.heads import thresholds_of
@@ -65,9 +65,15 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
     if found is None:
         raise ModelError(
             f"no score of {source.public_name!r} reaches an accuracy of {target:g} on at least {FEWEST_ROWS} rows of its "
-            f"{_SPLIT} split. Ask for less, or pass --abstain-below P"
+            f"{_SPLIT} split{_reachable(predictions)}. Ask for less, or pass --abstain-below P"
         )
     return found
+
+
+def _reachable(predictions: Predictions) -> str:
+    """The highest accuracy that a score reaches, in words."""
+    best = highest_accuracy(predictions.gold, predictions.logits)
+    return "" if best is None else f"; at most {best:.3f} can be reached"
 
 
 def bf16_agreement_of(source: ModelSource) -> float | None:

@@ -8,7 +8,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
 from hfbertcls.errors import ModelError
 from hfbertcls.evaluation.report import Report
-from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.loading import ModelSource, load_config
 
 
 def file_of(source: ModelSource, name: str) -> Path | None:
@@ -29,15 +29,15 @@ def file_of(source: ModelSource, name: str) -> Path | None:
 
 
 def report_of(source: ModelSource) -> Report | None:
-    """The report of a model; None if there is none that we wrote, or the Hub does not hand it over.
+    """The report of a model; None if there is none that we wrote.
 
     Raises:
         DatasetError: if it is damaged.
+        ModelError: if there is no such model.
     """
-    try:
-        path = file_of(source, "report.json")
-    except (ModelError, ValueError):  # (whoever loads the model says what is wrong with its name)
-        return None
+    if not source.is_local:
+        load_config(source)  # (which says what is wrong with the name of a model)
+    path = file_of(source, "report.json")
     if path is None:
         return None
     text = path.read_text(encoding="utf-8", errors="replace")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.environment import directory_name, local_path
-from hfbertcls.errors import ConfigurationError, ModelError, cut, did_you_mean, listing
+from hfbertcls.errors import ConfigurationError, ModelError, cut, listing, no_directory
 from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration, output_layer, output_layer_name
 from hfbertcls.modeling.label_matching import HeadMatch, nameless
 from hfbertcls.offline import unreachable_hub
@@ -75,7 +75,7 @@ def refuse_with_remedy(err: BaseException, source: ModelSource) -> None:
     Raises:
         ModelError: in these cases.
     """
-    told = unreachable_hub(err, f"the model {source.public_name!r}")
+    told = unreachable_hub(err, f"the model {source.public_name!r}", no_directory(source.path))
     if told is not None:
         raise ModelError(told) from err
     if "trust_remote_code" in str(err):
@@ -108,10 +108,8 @@ def load_config(source: ModelSource) -> "PreTrainedConfig":
     if not source.is_local and (
         path.is_absolute() or source.name.startswith((".", "~")) or source.name.count("/") > 1
     ):
-        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ModelError(
-            f"there is no directory {path.name!r}{did_you_mean(path.name, siblings)} where --model points. "
-            "Expected a directory with config.json, or a Hub id such as 'google-bert/bert-base-uncased'"
+            f"{no_directory(path)}. Expected a directory with config.json, or a Hub id such as 'google-bert/bert-base-uncased'"
         )
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(

@@ -3,7 +3,7 @@
 import uuid
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ class Pushed:
     oid: str
     url: str
     pr_url: str | None = None
+    private: bool = False
 
 
 def check_destination(request: PushRequest, api: HfApi | None = None) -> Destination:
@@ -190,7 +191,7 @@ def push_directory(
             say(f"Made the {'public' if request.public else 'private'} repository {repo_id}")
         if request.revision is not None:
             tried(lambda: api.create_branch(repo_id, branch=str(request.revision), exist_ok=True), say)
-        pushed = _commit(folder, names, request, repo_id, say, api)
+        pushed = replace(_commit(folder, names, request, repo_id, say, api), private=destination.private)
     except HfBertClsError:
         raise
     except Exception as err:  # (whatever the client, its transport or Xet raise)

@@ -64,6 +64,18 @@ _KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     ),
     "a Telegram token": ((b":AA",), rb"(?<!\d)\d{8,10}:AA[\w-]{33}(?!\w)"),
     "an Azure storage key": ((b"AccountKey=",), rb"AccountKey=[A-Za-z0-9+/]{86}=="),
+    "a Square, Twilio or Artifactory key": (
+        (b"sq0csp-", b"sq0atp-", b"SK", b"AC", b"AKC"),
+        rb"sq0(?:csp-[\w-]{43}|atp-[\w-]{22})|(?<![A-Za-z0-9])(?:(?:SK|AC)[0-9a-f]{32}|AKC[A-Za-z0-9]{30,})(?![A-Za-z0-9])",
+    ),
+    "a Discord token": (  # (its first part is a number in base64)
+        (b"MD", b"MT", b"Mj", b"Mz", b"ND", b"NT", b"Nj", b"Nz", b"OD", b"OT"),
+        rb"(?<![\w-])[MNO][DTjz][\w-]{21,26}\.[\w-]{6}\.[\w-]{27,38}(?![\w-])",
+    ),
+    "an IBM key": (
+        (b"ibm", b"IBM", b"cos_", b"COS_", b"softlayer", b"SOFTLAYER"),
+        rb"(?i:(?:ibm|cos|softlayer)[\w.-]{0,40}(?:key|pwd|pass|password|secret))[\"']?\s{0,4}[:=]{1,2}\s{0,4}[\"']?[\w-]{40,}",
+    ),
     "a JSON web token": ((b"eyJ",), rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
     "a password in an address": (
         (b"://",),

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hfbertcls.environment import local_path
-from hfbertcls.errors import ModelError, OutputDirectoryError, SharingError, listing
+from hfbertcls.errors import ModelError, OutputDirectoryError, SharingError, listing, no_directory
 from hfbertcls.evaluation.report import Report
 from hfbertcls.progress import work
 from hfbertcls.sharing.card import Fence
@@ -122,7 +122,9 @@ def verify_repository(repo_id: str, revision: str | None = None, *, predictions:
         except ModelError:
             raise
         except Exception as err:
-            raise SharingError(f"{repo_id} cannot be fetched: {reason_of(err)}") from err
+            raise SharingError(
+                f"{no_directory(local_path(repo_id))}, and {repo_id} cannot be fetched from the Hub: {reason_of(err)}"
+            ) from err
         names = sorted(entry.rfilename for entry in head.siblings or [])
         return _verified(folder, repo_id, names, predictions=predictions)
 

@@ -59,7 +59,7 @@ def test_wrong_usage_exits_with_2_and_says_what_to_do(words, more, expected, cap
     ("flag", "value", "expected"),
     [
         ("--dataset", "no-such-file.csv", "there is no file or folder 'no-such-file.csv'"),
-        ("--model", "./no-such-model", "there is no directory 'no-such-model' where --model points"),
+        ("--model", "./no-such-model", "there is no directory 'no-such-model'. Expected"),
     ],
 )
 def test_what_is_not_there_exits_with_1(words, flag, value, expected, capsys, tmp_path):

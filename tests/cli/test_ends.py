@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hfbertcls import ModelError, load_pipeline, run
 from hfbertcls.cli import main
 
 
-HFBERTCLS = f"{sys.executable} -m hfbertcls"
+HFBERTCLS = f"{shlex.quote(sys.executable)} -m hfbertcls"
 
 
 def shell(line: str, **variables: str) -> subprocess.CompletedProcess:

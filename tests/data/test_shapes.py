@@ -84,7 +84,7 @@ def test_a_column_of_a_label_that_is_not_there_is_refused(tmp_path):
 
 def test_the_hint_names_columns_of_0_and_1():
     with pytest.raises(
-        DatasetError, match="Name them: --label-column delivery quality price .one column of 0 and 1 for each"
+        DatasetError, match="Name it: --label-column delivery quality price .one column of 0 and 1 for each"
     ):
         loaded(TRIALS / "onehot.csv")
 

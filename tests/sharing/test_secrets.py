@@ -61,6 +61,9 @@ SECRETS = {
         "s3://key:" + "secret@bucket",
     ],
     "a private key": ["-----BEGIN " + "OPENSSH PRIVATE KEY-----"],
+    "a Square, Twilio or Artifactory key": ["sq0csp-" + LETTERS[:43], "SK" + "0f" * 16, "AKCp" + LETTERS[:50]],
+    "a Discord token": ["MTIzNDU2Nzg5MDEyMzQ1Njc4.Ab1dEf." + LETTERS[:27]],
+    "an IBM key": [f"ibm_cloud_iam_key = '{LETTERS[:44]}'", f"softlayer_api_key: {'0f' * 32}"],
 }
 EACH = [(kind, secret) for kind, secrets in SECRETS.items() for secret in secrets]
 
