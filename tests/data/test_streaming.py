@@ -72,8 +72,8 @@ def test_other_encodings_are_read(tmp_path, mark, encoding):
         ("a.jsonl", b'{"text": "x"}\n[1]\n', "line 2: .* is not an object"),
         ("a.csv.gz", gzip.compress(b"text\nx\n" * 100, mtime=0)[:-12], "not a complete gzip file"),
         ("a.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
-        ("a.xlsx", b"", "has an ending that cannot be read in parts"),
-        ("a.parquet.gz", b"", "has an ending that cannot be read in parts"),
+        ("a.xlsx", b"", "has an ending that predict does not read"),
+        ("a.parquet.gz", b"", "has an ending that predict does not read"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(tmp_path, name, data, message):
