@@ -49,6 +49,7 @@ class Visit:
         self.page.locator("#about table").first.wait_for()
 
     def violations(self) -> list[str]:
+        self.page.wait_for_function("() => !document.querySelector('.pending')")  # (an old answer is pale, on purpose)
         found = Axe().run(self.page).response["violations"]
         return [
             f"{entry['id']}: {entry['nodes'][0]['html'][:200]}"
