@@ -13,7 +13,9 @@ NOBODY = "http://127.0.0.1:9"  # (the port "discard", on which nobody listens)
 @pytest.fixture
 def dead_hub(monkeypatch):
     from huggingface_hub import constants
+    from transformers.utils import hub
 
+    monkeypatch.setattr(hub, "_hf_api", None)  # (made at its first use: one that is made here must not stay)
     template = constants.HUGGINGFACE_CO_URL_TEMPLATE
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template.replace(constants.ENDPOINT, NOBODY))
     monkeypatch.setattr(constants, "ENDPOINT", NOBODY)

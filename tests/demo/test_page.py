@@ -49,7 +49,11 @@ class Visit:
         self.page.locator("#about table").first.wait_for()
 
     def violations(self) -> list[str]:
-        self.page.wait_for_function("() => !document.querySelector('.pending')")  # (an old answer is pale, on purpose)
+        # An old answer is pale, and the new one fades in: what is checked is what stands there afterwards.
+        self.page.wait_for_function(
+            """() => !document.querySelector('.pending')
+            && !document.getAnimations().some(one => one instanceof CSSTransition)"""
+        )
         found = Axe().run(self.page).response["violations"]
         return [
             f"{entry['id']}: {entry['nodes'][0]['html'][:200]}"
@@ -281,7 +285,7 @@ def test_ten_thousand_rows_leave_the_page_usable(visit, app, tmp_path):
     )
     seen.classify_file(path)
     assert page.locator("#summary textarea, #summary input").input_value().startswith("10,000 rows")
-    assert page.evaluate("window.progress.size") > 0, "no progress was shown"  # (how much, depends on the machine)
+    assert page.evaluate("window.progress.size") > 1, "no progress was shown"
     assert page.evaluate("window.longest") < 5_000, "the page stood still (milliseconds)"
     seen.page.get_by_role("tab", name="Classify").click()
     seen.classify(TEXT)
