@@ -156,10 +156,11 @@ def source_of(spec: str | ModelSource) -> ModelSource:
 def _report_of(spec: str | ModelSource) -> Report | None:
     """The report in the directory of a model, if it is about the weights that lie there."""
     source = source_of(spec)
-    report = None if spec == TFIDF else report_of(source)
-    if report is None or not (weights := source.path / "model.safetensors").is_file():
+    weights = source.path / "model.safetensors"
+    if spec == TFIDF or not weights.is_file():
         return None
-    return report if report.model.get("weights_sha256") == sha256_of(weights) else None
+    report = report_of(source)
+    return report if report is not None and report.model.get("weights_sha256") == sha256_of(weights) else None
 
 
 def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -> _Scored:

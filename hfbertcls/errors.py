@@ -95,14 +95,19 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {by_folded[close[0]]!r}?)" if close else ""
 
 
-def no_directory(path: Path) -> str:
-    """That a directory is not there, with the name of a neighbour that it may be."""
-    parent = path.parent
+def similar_neighbour(path: Path, *, directories: bool = False) -> str:
+    """`did_you_mean` for a path that is not there, among what lies in its folder (or only the directories)."""
     try:
-        neighbours = [entry.name for entry in parent.iterdir() if entry.is_dir()]
+        return did_you_mean(
+            path.name, (entry.name for entry in path.parent.iterdir() if not directories or entry.is_dir())
+        )
     except OSError:
-        neighbours = []
-    return f"there is no directory {shorten(path.name)}{did_you_mean(path.name, neighbours)}"
+        return ""
+
+
+def no_directory(path: Path) -> str:
+    """That a directory, which is not there, is not there, with the name of a neighbour that may be meant."""
+    return f"there is no directory {shorten(path.name)}{similar_neighbour(path, directories=True)}"
 
 
 def shorten(text: str, limit: int = 60) -> str:

@@ -292,7 +292,7 @@ def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: S
     count, unit = (args.max_steps, "step") if args.max_steps > 0 else (args.num_train_epochs, "epoch")
     say(
         f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
-        f"{count:{',' if unit == 'step' else 'g'}} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} x "
+        f"{count:,.12g} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} x "
         f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
     )
     say(f"Batches: {trainer.padding_}")

@@ -67,13 +67,13 @@ def train_with_seeds(
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
     data = data_to_train(dataset, first)
-    given = prepare(source, data, options)
     with directory.claimed():
+        if options.resume and directory.holds_a_model:
+            return _complete(directory, range(first, first + count), average, say)
+        given = prepare(source, data, options)
         if not options.resume:
             directory.clear(say)
         reports: dict[int, Report] = {}
-        if directory.holds_a_model:
-            return _complete(directory, range(first, first + count), average, say)
         for seed in range(first, first + count):
             say(f"Run {len(reports) + 1} of {count}: seed {seed}")
             place = _place(directory, seed)

@@ -114,3 +114,13 @@ def test_what_the_quickstart_prints_runs(paste, model_dir, tiny_model_dir, revie
     paste(f"{lines_with('train', text)[0]} --max-steps 2")
     for word in ("reviews.csv", "USER/NAME"):
         assert f"{word} stands for" in text
+
+
+def test_what_the_doctor_prints_runs_with_the_options_that_it_was_given(paste, tiny_model_dir, reviews_dir):
+    (Path.cwd() / "text").symlink_to(reviews_dir)
+    doctor = f"{SCRIPT} doctor text --page=p.html --text-column text --labels negative positive --seed 3 --model {tiny_model_dir}"
+    (train,) = lines_with("train", paste(doctor))
+    assert f"train --model {tiny_model_dir} --dataset text --text-column text --labels negative positive" in train
+    assert "--seed 3" in train
+    assert "--page" not in train
+    assert "Accuracy" in paste(f"{train} --max-steps 2")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hfbertcls.diagnosis.doctor import Diagnosis
 
 
+_ALSO_OF_TRAIN = ("revision", "trust_remote_code", "allow_pickle", "split_by", "seed", "max_length")
+"""What `train` takes as well, beside the columns."""
 _TITLES = {"refuses": "Refuses training", "warning": "Warnings", "note": "Notes"}
 
 
@@ -102,14 +104,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _train_command(options: argparse.Namespace) -> str:
     """The command that trains on what was examined, with the same options."""
-    kept = [word for word in options.words if word not in ("--overwrite", "--debug")]
-    for flag in ("--model", "--page", "--suspects", "--output-dir"):
-        if flag in kept:
-            del kept[kept.index(flag) : kept.index(flag) + 2]
-    kept.remove("doctor")
-    kept.remove(options.dataset)
-    model = options.model or "ENCODER"
-    return command("train", "--model", model, "--dataset", options.dataset, *kept, "--output-dir", "my-model")
+    model = ("--model", options.model or "ENCODER")
+    same = options.parser.words_of(options, [*columns_of(options), *_ALSO_OF_TRAIN])
+    return command("train", *model, "--dataset", options.dataset, *same, "--output-dir", "my-model")
 
 
 def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:

@@ -1,7 +1,7 @@
 """The parser of the command line: errors in two lines, and options that people know from other tools."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from hfbertcls.cli.other_tools import OPTIONS, VERBS
@@ -19,6 +19,16 @@ class Parser(argparse.ArgumentParser):
     def flags(self) -> list[str]:
         """All options, without those of one letter."""
         return [flag for flag in self._option_string_actions if flag.startswith("--")]
+
+    def words_of(self, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
+        """What to type so that the named options have the values that they have here; nothing for defaults."""
+        wanted, words = set(names), []
+        for action in self._actions:
+            value = getattr(options, action.dest, None)
+            if action.dest in wanted and value != action.default:
+                values = [] if action.nargs == 0 else value if isinstance(value, list) else [value]
+                words += [action.option_strings[-1], *map(str, values)]
+        return words
 
     def error(self, message: str) -> NoReturn:
         """Refuse what was typed.

@@ -19,7 +19,7 @@ from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import say
 from hfbertcls.commands import command, pip_install
 from hfbertcls.environment import local_path
-from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirectoryError
+from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirectoryError, no_directory
 
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceF
     if directory.is_dir():
         return facts_in(directory, None, hardware, asks=asks)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise OutputDirectoryError(f"there is no directory {directory.name!r}. Name one that hfbertcls train wrote")
+        raise OutputDirectoryError(f"{no_directory(directory)}. Name one that hfbertcls train wrote")
     require_repo_name(model)
     with tempfile.TemporaryDirectory() as folder:
         download_statements(model, Path(folder), say, HfApi())

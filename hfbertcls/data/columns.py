@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.indicators import indicator_columns
-from hfbertcls.data.list_cells import holds_lists
+from hfbertcls.data.list_cells import holds_lists, is_list, is_string
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
 
@@ -99,9 +99,9 @@ def _obvious_label(table: pa.Table) -> str | None:
     if _LABEL_LIST_NAME not in table.column_names:
         return label
     lists = table.column(_LABEL_LIST_NAME)
-    if not _is_list(lists.type):
-        return _LABEL_LIST_NAME if label is None and _is_string(lists.type) and holds_lists(lists) else label
-    if label is None or _is_list(table.column(label).type):
+    if not is_list(lists.type):
+        return _LABEL_LIST_NAME if label is None and is_string(lists.type) and holds_lists(lists) else label
+    if label is None or is_list(table.column(label).type):
         return label or _LABEL_LIST_NAME
     joined = table.column(label).to_pylist()
     same = all(
@@ -116,10 +116,6 @@ def _separators_removed(joined: object) -> str:
     for separator in (", ", ",", "|", ";"):
         text = text.replace(separator, "")
     return text
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _refuse_unnamed_pairs(raw: RawTable) -> None:
@@ -170,7 +166,7 @@ def _first_line_looks_like_data(table: pa.Table) -> bool:
     """Whether a name of a column is also a value of it, or like a text."""
     return any(
         looks_like_a_text(name)
-        or (_is_string(table.column(name).type) and bool(pc.any(pc.equal(table.column(name), name)).as_py()))
+        or (is_string(table.column(name).type) and bool(pc.any(pc.equal(table.column(name), name)).as_py()))
         for name in table.column_names[:_MOST_COLUMNS_LOOKED_AT]
     )
 
@@ -192,7 +188,7 @@ def _longest_text_column(table: pa.Table, other_than: str | None) -> str | None:
     lengths = {
         name: pc.mean(pc.utf8_length(table.column(name))).as_py() or 0.0
         for name in table.column_names[:_MOST_COLUMNS_LOOKED_AT]
-        if name != other_than and _is_string(table.column(name).type)
+        if name != other_than and is_string(table.column(name).type)
     }
     return max(lengths, key=lambda name: lengths[name]) if lengths else None
 
@@ -208,8 +204,4 @@ def _fewest_values_column(table: pa.Table, other_than: str | None) -> str | None
 
 
 def _may_be_labels(kind: pa.DataType) -> bool:
-    return _is_string(kind) or bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return is_string(kind) or bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns
-from hfbertcls.data.list_cells import lists_of
+from hfbertcls.data.list_cells import is_list, is_string, lists_of
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
 
@@ -38,10 +38,10 @@ def _label(raw: RawTable, column: str, columns: Columns) -> pa.ChunkedArray:
     values = raw.table.column(column)
     kind = values.type
     names = raw.class_names.get(column)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         lists = values.to_pylist() if names is None else _class_lists(raw, column, names)
         return _sets(raw, column, lists, () if names is not None else columns.names)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if is_string(kind):
         lists = None if columns.is_one_label else lists_of(raw, column)
         return values.cast(pa.string()) if lists is None else _sets(raw, column, lists, columns.names)
     if pa.types.is_integer(kind):

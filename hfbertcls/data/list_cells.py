@@ -19,6 +19,16 @@ _LONGEST_CELL = 100_000
 _WANTED = 'Write each cell as a list such as ["delivery", "quality"]'
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def is_string(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def holds_lists(values: pa.ChunkedArray) -> bool:
     """Whether every cell of a column of strings that is not blank is a list."""
     cells = _distinct(values)
@@ -31,12 +41,13 @@ def holds_lists(values: pa.ChunkedArray) -> bool:
 
 def holds_vectors(values: pa.ChunkedArray) -> bool:
     """Whether a column holds lists of nothing but 0 and 1, written as text or not."""
-    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+    if is_list(values.type):
         found = pc.unique(pc.list_flatten(values)).to_pylist()
-    elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        if not holds_lists(values):
+    elif is_string(values.type):
+        lists = [read_list(cell) for cell in _distinct(values)]
+        if None in lists:
             return False
-        found = [value for cell in _distinct(values) for value in read_list(cell) or ()]
+        found = [value for labels in lists for value in labels or ()]
     else:
         return False
     return bool(found) and all(isinstance(value, int | float) and value in (0, 1) for value in found)

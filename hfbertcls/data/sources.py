@@ -19,7 +19,7 @@ from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.data.tables import is_table_file, read_table
 from hfbertcls.environment import local_path
-from hfbertcls.errors import DatasetError, MissingAssetError, did_you_mean, listing, shorten
+from hfbertcls.errors import DatasetError, MissingAssetError, listing, shorten, similar_neighbour
 from hfbertcls.offline import unreachable_hub
 
 
@@ -81,9 +81,8 @@ def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
         )
     match = _HUB_ID.fullmatch(dataset)
     if match is None or is_path or is_table_file(path) or dataset.startswith((".", "/", "~")):
-        neighbours = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DatasetError(
-            f"there is no file or folder {path.name!r}{did_you_mean(path.name, neighbours)} "
+            f"there is no file or folder {path.name!r}{similar_neighbour(path)} "
             f"in {repr(path.parent.name) if path.parent.name else 'the current directory'}. "
             "Expected a file, a folder with train/validation/test files, or a Hub id such as 'user/name'"
         )

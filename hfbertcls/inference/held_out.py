@@ -5,12 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.description import Say
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
-from hfbertcls.inference.model_files import file_of, report_of
+from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource
 
 
@@ -62,13 +61,12 @@ def _is_of(rows: TextSplit, stated: Mapping[str, Any]) -> bool:
 
 
 def _held_out_rows(source: ModelSource, name: str, rows: TextSplit, data_source: str) -> TextSplit:
-    path = file_of(source, f"predictions/{name}.parquet")
-    if path is None:
+    numbers = predicted_rows(source, name)
+    if numbers is None:
         raise DatasetError(
             f"{source.public_name} was trained on {data_source}, and predictions/{name}.parquet, which says which of its rows were "
             "held out, is not there. Give rows that it was not trained on"
         )
-    numbers = pq.read_table(path, columns=["row"]).column("row").to_numpy()
     kept = np.flatnonzero(np.isin(rows.rows, numbers))
     if len(kept) == 0:
         raise DatasetError(

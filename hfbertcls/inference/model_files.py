@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
@@ -44,6 +47,16 @@ def report_of(source: ModelSource) -> Report | None:
     if not source.is_local and not _is_ours(text):
         return None
     return Report.from_json(text)
+
+
+def predicted_rows(source: ModelSource, split: str) -> npt.NDArray[np.int64] | None:
+    """The rows of a split, by their numbers in the source, as the predictions of a model state them; None without these.
+
+    Raises:
+        ModelError: if the Hub does not hand them over.
+    """
+    path = file_of(source, f"predictions/{split}.parquet")
+    return None if path is None else pq.read_table(path, columns=["row"]).column("row").to_numpy()
 
 
 def _is_ours(text: str) -> bool:

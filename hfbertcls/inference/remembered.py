@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.layout import Layout
 from hfbertcls.data.list_cells import holds_vectors
 from hfbertcls.data.loading import data_to_measure, load_text_dataset
 from hfbertcls.data.sources import Data, open_source
-from hfbertcls.inference.model_files import file_of, report_of
+from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource
 
 
@@ -69,8 +68,7 @@ def rows_trained_on(source: ModelSource, data: TextDataset) -> TextSplit | None:
     same = all(stated.get(name, {}).get("sha256") == rows.sha256 for name in ("train", *cut))
     if rows.sha256 is None or not cut or not same:
         return None
-    paths = [file_of(source, f"predictions/{name}.parquet") for name in cut]
-    if any(path is None for path in paths):
+    held_out = [numbers for name in cut if (numbers := predicted_rows(source, name)) is not None]
+    if len(held_out) < len(cut):
         return None
-    held_out = [pq.read_table(path, columns=["row"]).column("row").to_numpy() for path in paths]
     return rows.take("train", np.flatnonzero(~np.isin(rows.rows, np.concatenate(held_out))))

@@ -75,7 +75,8 @@ def refuse_with_remedy(err: BaseException, source: ModelSource) -> None:
     Raises:
         ModelError: in these cases.
     """
-    told = unreachable_hub(err, f"the model {source.public_name!r}", no_directory(source.path))
+    absent = "" if source.is_local else no_directory(source.path)
+    told = unreachable_hub(err, f"the model {source.public_name!r}", absent)
     if told is not None:
         raise ModelError(told) from err
     if "trust_remote_code" in str(err):

@@ -15,7 +15,7 @@ from huggingface_hub import get_token
 
 
 # Kind: what its secrets begin with, which is looked for first because that is fast, and what follows. The kinds are those of
-# detect-secrets that can be told by their form, and the Hub's; guesses by entropy or by words such as "password" are not made,
+# detect-secrets that can be told by their form (IBM's by the name of their setting), and the Hub's; guesses by entropy or by words such as "password" are not made,
 # because vocabularies and hashes are full of both. (detect-secrets itself reads lines of text: neither weights nor Parquet.)
 _KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     "a Hugging Face token": (

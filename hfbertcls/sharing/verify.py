@@ -122,9 +122,9 @@ def verify_repository(repo_id: str, revision: str | None = None, *, predictions:
         except ModelError:
             raise
         except Exception as err:
-            raise SharingError(
-                f"{no_directory(local_path(repo_id))}, and {repo_id} cannot be fetched from the Hub: {reason_of(err)}"
-            ) from err
+            here = local_path(repo_id)
+            absent = "" if here.is_dir() else f"{no_directory(here)}, and "
+            raise SharingError(f"{absent}{repo_id} cannot be fetched from the Hub: {reason_of(err)}") from err
         names = sorted(entry.rfilename for entry in head.siblings or [])
         return _verified(folder, repo_id, names, predictions=predictions)
 
