@@ -43,7 +43,7 @@ def parquet_parts(source: BinaryIO, name: str, rows: int, columns: Sequence[str]
     size, held = source.seek(0, io.SEEK_END), 0
     try:
         metadata = pq.read_metadata(source)
-        refuse_stated_bomb(metadata, size, name)
+        _refuse_stated_bomb(metadata, size, name)
         with pq.ParquetFile(
             source, metadata=metadata, read_dictionary=_doubtful_texts(source, metadata, size)
         ) as file:
@@ -55,12 +55,10 @@ def parquet_parts(source: BinaryIO, name: str, rows: int, columns: Sequence[str]
                 _refuse_damaged(table, name)
                 yield plain(table)
     except (pa.ArrowException, OSError) as err:
-        if isinstance(err, DatasetError):
-            raise
-        raise DatasetError(f"{name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again") from err
+        raise _unreadable(err, name) from err
 
 
-def refuse_stated_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None:
+def _refuse_stated_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None:
     """Refuse a file by what it states itself: unpacked bytes, and values (of which each takes a byte at least).
 
     Raises:
@@ -71,6 +69,28 @@ def refuse_stated_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None:
     refuse_bomb(sum(group.total_byte_size for group in groups), size, name)
     chunks = (group.column(index) for group in groups for index in range(group.num_columns))
     refuse_bomb(sum(chunk.num_values for chunk in chunks), size, name)
+
+
+def refuse_parquet_bomb(source: BinaryIO, name: str) -> None:
+    """Refuse a Parquet file that holds far more than its size lets expect; its rows may share long texts that are stored once.
+
+    Raises:
+        DatasetError: saying so, or that the file is damaged.
+    """
+    size = source.seek(0, io.SEEK_END)
+    try:
+        metadata = pq.read_metadata(source)
+        _refuse_stated_bomb(metadata, size, name)
+        columns = _doubtful_texts(source, metadata, size)
+    except (pa.ArrowException, OSError) as err:
+        raise _unreadable(err, name) from err
+    if columns:
+        for _ in parquet_parts(source, name, ROWS_PER_PART, columns):
+            pass
+
+
+def _unreadable(err: Exception, name: str) -> DatasetError:
+    return DatasetError(f"{name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again")
 
 
 def _doubtful_texts(source: BinaryIO, metadata: pq.FileMetaData, size: int) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hfbertcls.data.columnar import parquet_parts, refuse_stated_bomb
+from hfbertcls.data.columnar import parquet_parts, refuse_parquet_bomb
 from hfbertcls.data.columns import looks_like_a_text
 from hfbertcls.data.delimited import (
     COMMAS,
@@ -169,6 +169,8 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
             stored.seek(0)
             if hashlib.file_digest(stored, "sha256").hexdigest() != file.sha256:
                 raise DatasetError(changed) from err
+            if isinstance(err, DatasetError):
+                raise
             raise DatasetError(f"{file.path.name} cannot be read ({shorten(str(err), 100)}). Write it again") from err
         while block := stored.read(BYTES_OF_HEAD):
             digest.update(block)
@@ -227,15 +229,10 @@ def _chunks_of_records(file: TextFile, stored: _Hashed, text_column: str, kept: 
 
 
 def _survey_parquet(file: TextFile) -> TextFile:
-    try:
-        with pq.ParquetFile(file.path) as source:
-            schema, rows = source.schema_arrow, source.metadata.num_rows
-            refuse_stated_bomb(source.metadata, file.path.stat().st_size, file.path.name)
-    except (pa.ArrowException, OSError) as err:
-        raise DatasetError(
-            f"{file.path.name} cannot be read as Parquet ({shorten(str(err), 100)}). Write it again"
-        ) from err
-    return replace(file, columns=tuple(schema.names), rows=rows)
+    with file.path.open("rb") as stored:
+        refuse_parquet_bomb(stored, file.path.name)
+        with pq.ParquetFile(stored) as source:
+            return replace(file, columns=tuple(source.schema_arrow.names), rows=source.metadata.num_rows)
 
 
 def _records(file: TextFile, stored: io.BufferedReader) -> Iterator[dict[str, Any]]:

@@ -83,7 +83,7 @@ def about() -> str:
 def verdict(figures: dict[str, Any]) -> list[str]:
     """Whether the model is better than the baselines, in the words of its report; nothing where that does not say it."""
     stated = figures.get("verdict") or {}
-    return [f"{plain(stated['sentence'])}\n"] if stated.get("sentence") else []
+    return [f"{plain(stated['sentence'])}.\n"] if stated.get("sentence") else []
 
 
 def headline(figures: dict[str, Any]) -> list[str]:

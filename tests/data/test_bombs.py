@@ -82,10 +82,10 @@ def test_a_file_that_holds_far_more_than_its_size_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name in BOMBS if name.endswith(("parquet", "csv.gz", "jsonl.gz"))])
-def test_predict_refuses_it_as_well(tmp_path, name):
+def test_predict_refuses_it_before_anything_is_scored(tmp_path, name):
     BOMBS[name](tmp_path / name)
-    with pytest.raises(DatasetError, match="when it is unpacked"):
-        list(chunks(survey(tmp_path / name), "text", []))
+    with pytest.raises(DatasetError, match=rf"^{name} has [\d,]+ bytes, but holds more than"):
+        survey(tmp_path / name)
 
 
 def test_repetitive_data_are_read(tmp_path):

@@ -207,7 +207,7 @@ def test_about_gives_the_verdict_of_a_report_and_passes_over_what_it_does_not_kn
     report["new"] = {"a": 1}
     (model_dir / "report.json").write_text(json.dumps(report))
     told = about_of(app, model_dir)
-    assert "Better than &lt;b&gt;TF-IDF&lt;/b&gt; by 3.1 points" in told
+    assert "Better than &lt;b&gt;TF-IDF&lt;/b&gt; by 3.1 points.\n" in told
     test["verdict"] = None
     (model_dir / "report.json").write_text(json.dumps(report))
     assert "| Accuracy |" in about_of(app, model_dir)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -146,13 +147,14 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(tmp_path, words, undistur
     process.send_signal(number)
     _, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
-    last = errors.decode().splitlines()[-1]
-    assert last.startswith("hfbertcls: error: stopped at step ")
-    assert "and saved. To go on from there, repeat the command with --resume" in last
+    error, advice = errors.decode().splitlines()[-2:]
+    assert error.startswith("hfbertcls: error: stopped at step ")
+    assert "and saved. To go on from there, repeat the command with --resume" in error
     assert "Traceback" not in errors.decode()
     assert {path.name for path in directory.iterdir()} == {"checkpoints", "metrics.jsonl"}
-    step = int(last.partition(" at step ")[2].partition(" of ")[0].replace(",", ""))
-    assert f"Resuming from step {step:,}" in run([*words, "--output-dir", str(directory), "--resume"])
+    step = int(error.partition(" at step ")[2].partition(" of ")[0].replace(",", ""))
+    pasted = shlex.split(advice.removeprefix("Go on: "))
+    assert f"Resuming from step {step:,}" in run(pasted[pasted.index("train") :])
     assert_same(directory, undisturbed)
 
 
