@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +18,15 @@ import pytest
 
 from hfbertcls.cli import main
 from hfbertcls.sharing.space import SpaceFacts, render_space
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_folders_left_behind(tmp_path_factory):
+    """gradio's client makes a folder in the machine's own temporary one for each file that it fetches."""
+    machines = tempfile.tempdir
+    tempfile.tempdir = str(tmp_path_factory.mktemp("gradio-client"))
+    yield
+    tempfile.tempdir = machines
 
 
 EXAMPLES = ("the film was great", "a dull plot and poor acting")
