@@ -24,6 +24,12 @@ def pip_install(*words: str | os.PathLike[str]) -> str:
     return shlex.join([shown(sys.executable), "-m", "pip", "install", *map(str, words)])
 
 
+def log_in() -> str:
+    """The command that logs in to the Hub, of the environment of this process where a shell does not find it."""
+    beside = Path(sys.executable).with_name("hf")
+    return shlex.join(["hf" if shutil.which("hf") or not beside.is_file() else shown(beside), "auth", "login"])
+
+
 def shown(path: str | os.PathLike[str]) -> str:
     """A path as one would type it here: relative to the working directory where it lies below that."""
     place = Path(path)

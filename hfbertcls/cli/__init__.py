@@ -87,10 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             raise
         except TrainingInterruptedError as err:
-            exit_code = _fail(err, debug="--debug" in words)
+            say(f"hfbertcls: {err}")
             same = [word for word in words if word not in ("--overwrite", "--resume")]
-            say(f"Go on: {command(*same, '--resume')}")
-            return exit_code
+            say(f"Resume: {command(*same, '--resume')}")
+            return err.exit_code
         except Exception as err:  # noqa: BLE001  (what nobody foresaw: one line, and the way to the whole story)
             return _fail(err, debug="--debug" in words)
     return exit_code

@@ -1,13 +1,14 @@
 """`hfbertcls quickstart`: the whole story, offline, on real text and real weights."""
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import say
-from hfbertcls.commands import command, shown
+from hfbertcls.commands import command, pip_install, shown
 
 
 _STORY = """\
@@ -88,9 +89,12 @@ def next_steps(directory: str, encoder: Path) -> str:
     """What to do next: commands that run as they are, and what their placeholders stand for."""
     train = command("train", "--model", shown(encoder), "--dataset", "reviews.csv", "--output-dir", "my-model")
     share = f"{command('push', directory, 'USER/NAME', '--public')} && {command('space', 'USER/NAME')}"
+    demo = command("space", directory, "--launch")
+    if find_spec("gradio") is None:
+        demo = f"{pip_install('hfbertcls[demo]')} && {demo}"
     return f"""To check it and to try it in the browser:
   {command("verify", directory)}
-  {command("space", directory, "--launch")}
+  {demo}
 To train on text of your own:
   {train}
   reviews.csv stands for your file, with the columns text and label. --model names the encoder of this quickstart; any

@@ -24,11 +24,12 @@ def summary(report: Report) -> str:
             )
     if figures.get("verdict"):
         lines.append(f"{printable(figures['verdict']['sentence'], 400)}.")
-    weakest = sorted(figures["per_label"].items(), key=lambda item: item[1]["f1"])[:3]
+    imperfect = [item for item in figures["per_label"].items() if item[1]["f1"] < 1]
+    weakest = sorted(imperfect, key=lambda item: item[1]["f1"])[:3]
     shown = ", ".join(
         f"{printable(label)} (F1 {format_number(row['f1'])}, {row['support']:,} rows)" for label, row in weakest
     )
-    lines.append(f"Weakest labels: {shown}")
+    lines += [f"Weakest labels: {shown}"] if weakest else []
     for title, key in (("length", "by_length"), (str(report.task.get("slice_column")), "by_column")):
         found = figures["slices"].get(key)
         if found is not None and found["worst"] is not None:

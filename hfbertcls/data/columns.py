@@ -152,7 +152,7 @@ def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:
         if several:
             advice.append("(one column of 0 and 1 for each label)")
     return (
-        f"{raw.name} has the columns {listing(table.column_names)}, but {' and '.join(missing)} was expected. "
+        f"{raw.name} has the columns {listing(table.column_names)}, but {' and '.join(missing)} {'were' if len(missing) > 1 else 'was'} expected. "
         f"Name {'them' if len(missing) > 1 else 'it'}: {' '.join(advice)}"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from hfbertcls.commands import log_in
 from hfbertcls.data.dataset import SPLIT_STEMS
 from hfbertcls.data.hashing import parquet_sha256
 from hfbertcls.data.label_folders import has_label_folders, read_label_folders
@@ -244,7 +245,7 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
         raise DatasetError(
             f"the data set {dataset_id!r}{f' (config {config!r})' if config else ''} cannot be loaded from the Hub: "
             f"{_first_line(err)}. It is not a file or folder here either. Check the name, the network and, for a "
-            "private data set, `hf auth login`"
+            f"private data set, `{log_in()}`"
         ) from err
     tables, notes = _tables_of(splits)
     return Source(dataset_id, tables, config, resolved, is_from_hub=True, notes=notes)

@@ -91,8 +91,8 @@ class TokenLengths:
             yield Finding(
                 "max_length",
                 "note",
-                f"99 % of the training texts have at most {self.suggested:,} tokens",
-                f"--max-length {self.suggested} reads them to their end and saves memory",
+                f"a limit of {self.suggested:,} tokens is enough for at least 99 % of the training texts",
+                f"--max-length {self.suggested} saves memory",
             )
 
 

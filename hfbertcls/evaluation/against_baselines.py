@@ -14,6 +14,9 @@ from hfbertcls.modeling.predictions import Predictions, label_names
 _NAMES = {"majority": "always predicting the most frequent label", "tfidf_logreg": "TF-IDF + logistic regression"}
 _METRICS = {"accuracy": "accuracy", "f1_macro": "macro F1"}
 _TRY = "Try more epochs, a higher learning rate, more rows or another encoder"
+_TRY_MORE_ROWS = (
+    "More test rows would tell. To improve the model, try more epochs, a higher learning rate or another encoder"
+)
 
 
 def baseline_metrics(predictions: Predictions, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -78,7 +81,8 @@ def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Any] 
         told = f"Not shown to be better than {best}: {value:+.1f} {unit} (95 % interval {low:+.1f} to {high:+.1f})"
     if constant is not None:
         code, told = "constant", f"{constant}. {told}"
-    return {"code": code, "sentence": told if code == "better" else f"{told}. {_TRY}"}
+    advice = {"better": "", "undecided": f". {_TRY_MORE_ROWS}"}.get(code, f". {_TRY}")
+    return {"code": code, "sentence": f"{told}{advice}"}
 
 
 def _constant_answer(predictions: Predictions) -> str | None:

@@ -189,7 +189,7 @@ def f1_macro_difference(gold: Ids, by_a: Ids, by_b: Ids, num_labels: int, seed: 
         return gap, gap, gap
     draws = joined(map(gaps, resampled_tables(counts, 4 * num_labels, seed)))["gap"]
     left_out = joined(map(gaps, tables_without_one_row(counts, 4 * num_labels)))["gap"]
-    return gap, *bca(gap, draws, left_out, counts, LEVEL)
+    return gap, *_count_bounds(gap, draws, left_out, counts)
 
 
 def _differences(
@@ -225,12 +225,25 @@ def _differences(
         if name == "accuracy":
             low, high = paired_share_interval(*disagreements, len(gold))
         elif name in left_out:
-            low, high = bca(gap, draws[name], left_out[name], counts, LEVEL)
+            low, high = _count_bounds(gap, draws[name], left_out[name], counts)
         elif name == "log_loss":
             low, high = _mean_bounds(row_log_losses(gold, b.logits) - row_log_losses(gold, a.logits), seed)
         differences[name] = Difference(value_a, value_b, gap, low, high)
     ends = np.nanquantile(np.nan_to_num(draws["f1"]), [_SIGNIFICANCE / 2, 1 - _SIGNIFICANCE / 2], axis=0)
+    same_everywhere = ends[0] == ends[1]
+    for label in np.flatnonzero(same_everywhere):
+        rows = max(1, int((gold == label).sum() if gold.ndim == 1 else gold[:, label].sum()))
+        ends[:, label] += paired_share_interval(0, 0, rows)
     return differences, (ends[0], ends[1])
+
+
+def _count_bounds(gap: float, draws: Floats, left_out: Floats, counts: Ids) -> tuple[float, float]:
+    """The BCa interval of a difference; where every resample has the same, that of a proportion of as many rows."""
+    low, high = bca(gap, draws, left_out, counts, LEVEL)
+    if low < high:
+        return low, high
+    below, above = paired_share_interval(0, 0, int(counts.sum()))  # (rows on which both answer alike are no certainty)
+    return gap + below, gap + above
 
 
 def count_pairs(

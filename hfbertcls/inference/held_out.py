@@ -48,8 +48,8 @@ def rows_to_measure(
         name = held_out[0]
         rows = _held_out_rows(source, name, rows, data.source)
         say(
-            f"  note: {source.public_name} was trained on rows of {data.source}: only the {len(rows):,} rows are measured on that were "
-            f"cut from it as {name} split"
+            f"  note: {source.public_name} was trained on rows of {data.source}. Only the {len(rows):,} rows of its {name} split are "
+            "measured"
         )
     return name, rows
 

@@ -8,6 +8,7 @@ from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is exported lazily
 
+from hfbertcls.commands import log_in
 from hfbertcls.errors import ConfigurationError, SharingError
 from hfbertcls.sharing.retrying import reason_of, tried
 
@@ -59,13 +60,13 @@ def require_account(api: HfApi) -> Account:
     """
     if token_of(api) is None:
         raise SharingError(
-            "nobody is logged in to the Hub. Run `hf auth login`, or set HF_TOKEN to a token that can write"
+            f"nobody is logged in to the Hub. Run `{log_in()}`, or set HF_TOKEN to a token that can write"
         )
     told = asked(lambda: api.whoami(), "the Hub cannot be asked who you are")
     role = told.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
         raise SharingError(
-            "the token can only read. Make one with the role 'write' and log in with it (`hf auth login`)"
+            f"the token can only read. Make one with the role 'write' and log in with it (`{log_in()}`)"
         )
     return Account(told["name"], {org["name"]: org.get("roleInOrg") for org in told.get("orgs", [])}, role)
 

@@ -65,6 +65,19 @@ def command_of(directory: str | Path, request: PushRequest) -> str:
     return command(*words)
 
 
+class _ForeignNamespaceError(SharingError):
+    """The account may not write where the repository is to be.
+
+    Args:
+        own: the repository of the same name in the namespace of the account.
+        message: saying so.
+    """
+
+    def __init__(self, own: str, message: str) -> None:
+        super().__init__(message)
+        self.own = own
+
+
 @dataclass(frozen=True)
 class Destination:
     """A repository that was looked at before anything is sent."""
@@ -104,9 +117,10 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
     except NotThereError:
         info = None
     if not account.may_write_in(namespace) and not request.create_pr:
-        raise SharingError(
+        raise _ForeignNamespaceError(
+            f"{account.name}/{name}",
             f"{account.name} may not write in {namespace!r}. Push to {account.name}/{name}, or propose the change to an "
-            "existing repository with --create-pr"
+            "existing repository with --create-pr",
         )
     if info is None:
         if request.create_pr:
@@ -164,7 +178,8 @@ def push_directory(
     try:
         destination = check_destination(request, api)
     except SharingError as err:
-        raise SharingError(f"{err}. Nothing was sent; then repeat: {command_of(directory, request)}") from err
+        allowed = replace(request, repo_id=err.own) if isinstance(err, _ForeignNamespaceError) else request
+        raise SharingError(f"{err}. Nothing was sent. Then run: {command_of(directory, allowed)}") from err
     repo_id = destination.repo_id
     address(
         folder,

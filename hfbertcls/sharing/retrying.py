@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RevisionNotFoundError
 
+from hfbertcls.commands import log_in
 from hfbertcls.errors import HfBertClsError, SharingError, shorten
 
 
@@ -17,7 +18,7 @@ _FIRST_WAIT = 1.0  # seconds; doubled after each attempt
 _TRANSIENT = frozenset((408, 409, 412, 425, 429, 500, 502, 503, 504))
 _TRANSPORT = ("httpx", "httpx2", "httpcore", "httpcore2", "hf_xet")
 _EXPLANATIONS = {
-    401: "the token is not valid (log in with `hf auth login`, or set HF_TOKEN)",
+    401: f"the token is not valid (log in with `{log_in()}`, or set HF_TOKEN)",
     402: "a paid plan is needed for this",
     403: "this account or token may not write there (a token needs the role 'write')",
     404: "there is no such repository, or this account may not see it",

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
+from hfbertcls.commands import log_in
 from hfbertcls.environment import public_word
 from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.scores import LOWER_IS_BETTER
@@ -99,7 +100,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
         if self.hub_token is not None:
             raise ConfigurationError(
                 "hub_token does not belong in the arguments: transformers writes them, token included, into files that "
-                "are uploaded. Log in with `hf auth login`, or set HF_TOKEN"
+                f"are uploaded. Log in with `{log_in()}`, or set HF_TOKEN"
             )
         translate_old_names(self)
         _refuse_impossible(self)

@@ -146,3 +146,12 @@ def test_the_interval_of_a_difference_in_accuracy_contains_it_in_95_of_100_sampl
 def test_no_disagreement_proves_no_equality():
     low, high = paired_share_interval(0, 0, 600)
     assert (low, high) == (pytest.approx(-0.0046, abs=1e-4), pytest.approx(0.0046, abs=1e-4))
+
+
+def test_rows_on_which_both_answer_alike_are_no_certainty_of_any_metric():
+    gold, a, _ = pair()
+    found = compare_predictions(gold, a, a, names())
+    for metric in ("f1_macro", "f1_weighted", "mcc"):
+        assert found.metrics[metric].low < 0 < found.metrics[metric].high
+    for row in found.per_label.values():
+        assert row["low"] < 0 < row["high"]

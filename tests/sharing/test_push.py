@@ -242,7 +242,7 @@ def test_somebody_without_rights_may_propose(hub, model_dir, monkeypatch):
     push_directory(model_dir, PushRequest(REPO, public=True))
     (model_dir / "README.md").write_text((model_dir / "README.md").read_text() + "\nMore.\n")
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
-    with pytest.raises(SharingError, match="bob may not write in 'alice'.*--create-pr"):
+    with pytest.raises(SharingError, match="bob may not write in 'alice'.*--create-pr.*Then run: .* bob/"):
         push_directory(model_dir, PushRequest(REPO))
     assert push_directory(model_dir, PushRequest(REPO, create_pr=True)).pr_url
 
@@ -421,7 +421,7 @@ def test_a_fault_that_stays_is_told_and_repeating_completes_with_one_commit(
 def test_a_dead_hub_is_told(model_dir, no_waiting, monkeypatch, outcome):
     api = HfApi(endpoint="http://127.0.0.1:9")
     repeat = re.escape(command("push", model_dir, REPO))
-    expected = rf"the Hub cannot be asked who you are: ConnectError.*reachable.*repeat: {repeat}"
+    expected = rf"the Hub cannot be asked who you are: ConnectError.*reachable.*Then run: {repeat}"
     with pytest.raises(SharingError, match=expected):
         push_directory(model_dir, PushRequest(REPO), api=api)
     outcome("dead Hub", "exit 1: the Hub cannot be asked; the command to repeat")

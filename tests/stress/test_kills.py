@@ -148,12 +148,12 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(tmp_path, words, undistur
     _, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
     error, advice = errors.decode().splitlines()[-2:]
-    assert error.startswith("hfbertcls: error: stopped at step ")
-    assert "and saved. To go on from there, repeat the command with --resume" in error
+    assert error.startswith("hfbertcls: stopped at step ")
+    assert "and saved. To resume there, repeat the command with --resume" in error
     assert "Traceback" not in errors.decode()
     assert {path.name for path in directory.iterdir()} == {"checkpoints", "metrics.jsonl"}
     step = int(error.partition(" at step ")[2].partition(" of ")[0].replace(",", ""))
-    pasted = shlex.split(advice.removeprefix("Go on: "))
+    pasted = shlex.split(advice.removeprefix("Resume: "))
     assert f"Resuming from step {step:,}" in run(pasted[pasted.index("train") :])
     assert_same(directory, undisturbed)
 

@@ -63,6 +63,6 @@ class InterruptionCallback(TrainerCallback):
         """
         if self.requested_ and not control.should_training_stop:
             raise TrainingInterruptedError(
-                f"stopped at step {state.global_step:,} of {state.max_steps:,}, and saved. To go on from there, repeat "
-                "the command with --resume"
+                f"stopped at step {state.global_step:,} of {state.max_steps:,}, and saved. To resume there, repeat the "
+                "command with --resume"
             )
