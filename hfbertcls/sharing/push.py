@@ -66,16 +66,10 @@ def command_of(directory: str | Path, request: PushRequest) -> str:
 
 
 class _ForeignNamespaceError(SharingError):
-    """The account may not write where the repository is to be.
+    """The account may not write where the repository is to be."""
 
-    Args:
-        own: the repository of the same name in the namespace of the account.
-        message: saying so.
-    """
-
-    def __init__(self, own: str, message: str) -> None:
-        super().__init__(message)
-        self.own = own
+    own = ""
+    """The repository of the same name in the namespace of the account."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +111,7 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
     except NotThereError:
         info = None
     if not account.may_write_in(namespace) and not request.create_pr:
-        raise _ForeignNamespaceError(
-            f"{account.name}/{name}",
+        refusal = _ForeignNamespaceError(
             f"{account.name} may not write in {namespace!r}. Push to {account.name}/{name}, or propose the change to an "
             "existing repository with --create-pr",
         )

@@ -32,7 +32,7 @@ def test_evaluation_is_that_of_the_report(single):
     assert report.evaluation["test"]["metrics"]["accuracy"] == theirs["metrics"]["accuracy"]
     assert report.evaluation["test"]["confusion_matrix"] == theirs["confusion_matrix"]
     assert report.data["splits"]["test"]["rows"] == theirs["rows"] < 480
-    assert any("was trained on rows of reviews.csv: only the" in line for line in said)
+    assert any("was trained on rows of reviews.csv. Only the" in line for line in said)
 
 
 def test_a_split_that_is_asked_for_is_given(single):
