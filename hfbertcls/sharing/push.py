@@ -113,8 +113,10 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
     if not account.may_write_in(namespace) and not request.create_pr:
         refusal = _ForeignNamespaceError(
             f"{account.name} may not write in {namespace!r}. Push to {account.name}/{name}, or propose the change to an "
-            "existing repository with --create-pr",
+            "existing repository with --create-pr"
         )
+        refusal.own = f"{account.name}/{name}"
+        raise refusal
     if info is None:
         if request.create_pr:
             raise SharingError(f"there is no repository {repo_id} to which a pull request could be made")
