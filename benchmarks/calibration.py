@@ -28,10 +28,10 @@ from hfbertcls import (
     undo_calibration,
 )
 from hfbertcls.data.tokenization import tokenize_texts
-from hfbertcls.evaluation.scores import row_log_losses, softmax
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.onnx_graph import OnnxClassifier, save_graph, to_onnx
 from hfbertcls.quickstart import model_directory
+from hfbertcls.tasks.known import task_of_report
 
 
 ROWS_THROUGH_PIPELINE = 200
@@ -48,26 +48,27 @@ def row(name: str, data, directory: Path, report) -> str:
     from transformers import pipeline
 
     path = directory / "predictions" / "test.parquet"
-    after = Predictions.from_parquet(path.read_bytes(), report.task["labels"])
+    task = task_of_report(report.task)
+    after = Predictions.from_parquet(path.read_bytes(), task)
     source = ModelSource(str(directory))
     model, tokenizer = load_for_inference(source), load_tokenizer(source)
     undo_calibration(model)
-    tokens = tokenize_split(data.splits["test"], tokenizer, report.task["max_length"], data.schema)
+    tokens = tokenize_split(data.splits["test"], tokenizer, report.task["max_length"], task)
     before = score(model, tokenizer, tokens)
     changed = int((before.argmax(axis=1) != after.predicted).sum())
 
     texts = data.splits["test"].texts[:ROWS_THROUGH_PIPELINE]
     answers = pipeline("text-classification", model=str(directory), truncation=True, top_k=None)(texts)
-    found = np.array([[{a["label"]: a["score"] for a in answer}[n] for n in after.label_names] for answer in answers])
-    expected = softmax(after.logits[: len(texts)])
+    found = np.array([[{a["label"]: a["score"] for a in answer}[n] for n in task.labels] for answer in answers])
+    expected = task.probabilities(after.logits[: len(texts)])
     gap = np.abs(found - expected).max()
     few = tokenize_texts(texts, tokenizer, report.task["max_length"])
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"
         save_graph(to_onnx(load_for_inference(source), tokenizer), graph)
-        onnx_gap = np.abs(softmax(OnnxClassifier(graph).score(tokenizer, few)) - expected).max()
+        onnx_gap = np.abs(task.probabilities(OnnxClassifier(graph).score(tokenizer, few)) - expected).max()
 
-    losses = row_log_losses(after.gold, before), row_log_losses(after.gold, after.logits)
+    losses = task.row_losses(after.gold, before), task.row_losses(after.gold, after.logits)
     difference = losses[1] - losses[0]
     draws = np.random.default_rng(0).integers(0, len(difference), (2_000, len(difference)))
     low, high = np.quantile(difference[draws].mean(axis=1), [0.025, 0.975])

@@ -15,14 +15,10 @@ import itertools
 import numpy as np
 from scipy.stats import binom
 
-from hfbertcls.evaluation.calibration import (
-    calibration_error_interval,
-    expected_calibration_error,
-    reliability,
-)
 from hfbertcls.evaluation.intervals import LEVEL, mean_interval, wilson_interval
 from hfbertcls.evaluation.resampling import count_intervals
-from hfbertcls.evaluation.scores import label_scores, row_log_losses, softmax
+from hfbertcls.tasks.calibration_error import calibration_error_interval, expected_calibration_error, reliability
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 ROWS_OF_TRUTH = 1_000_000
@@ -37,6 +33,7 @@ class Population:
         if balance == "9:1":
             shares[: max(1, num_labels // 2)] = 9.0
         self.shares = shares / shares.sum()
+        self.task = SingleLabel(tuple(map(str, range(num_labels))))
         self.distance = 0.0
         low, high = 0.0, 8.0
         for _ in range(20):
@@ -54,19 +51,23 @@ class Population:
         place[np.arange(rows), gold] += np.float32(self.distance)
         return gold, (np.log(self.shares) + self.distance * place).astype(np.float32)
 
+    def stated(self, gold: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How likely each predicted label is said to be, and whether it is right."""
+        return self.task.statements(gold, self.task.probabilities(logits))
+
     def truth(self) -> dict[str, float]:
         """The true figures."""
         parts = [self.draw(ROWS_OF_TRUTH // 10, np.random.default_rng(seed)) for seed in range(10)]
         gold, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
         predicted = logits.argmax(axis=1)
-        scores = label_scores(gold, predicted)
+        scores = self.task.answer_scores(gold, predicted)
         wide = logits * np.float32(OVERCONFIDENCE)
-        bins = reliability(gold, softmax(wide))
+        bins = reliability(*self.stated(gold, wide))
         return {
             "accuracy": scores["accuracy"],
             "macro F1": scores["f1_macro"],
-            "log loss": float(row_log_losses(gold, logits).mean()),
-            "log loss, overconfident": float(row_log_losses(gold, wide).mean()),
+            "log loss": float(self.task.row_losses(gold, logits).mean()),
+            "log loss, overconfident": float(self.task.row_losses(gold, wide).mean()),
             "ECE": 0.0,
             "ECE, overconfident": float(np.average(np.abs(bins.confidence - bins.accuracy), weights=bins.count)),
         }
@@ -78,13 +79,13 @@ class Population:
         predicted = logits.argmax(axis=1)
         seed = int(generator.integers(2**31))
         return {
-            "macro F1": count_intervals(gold, predicted, len(self.shares), LEVEL, seed)["f1_macro"],
-            "log loss": mean_interval(row_log_losses(gold, logits)),
-            "log loss, overconfident": mean_interval(row_log_losses(gold, wide)),
-            "ECE": calibration_error_interval(gold, softmax(logits)),
-            "ECE, overconfident": calibration_error_interval(gold, softmax(wide)),
-            "estimate of ECE": (expected_calibration_error(gold, softmax(logits)),) * 2,
-            "estimate of ECE, overconfident": (expected_calibration_error(gold, softmax(wide)),) * 2,
+            "macro F1": count_intervals(self.task, gold, predicted, LEVEL, seed)["f1_macro"],
+            "log loss": mean_interval(self.task.row_losses(gold, logits)),
+            "log loss, overconfident": mean_interval(self.task.row_losses(gold, wide)),
+            "ECE": calibration_error_interval(*self.stated(gold, logits)),
+            "ECE, overconfident": calibration_error_interval(*self.stated(gold, wide)),
+            "estimate of ECE": (expected_calibration_error(*self.stated(gold, logits)),) * 2,
+            "estimate of ECE, overconfident": (expected_calibration_error(*self.stated(gold, wide)),) * 2,
         }
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.diagnosis.doctor import examine
 from hfbertcls.diagnosis.lengths import estimate_lengths
 from hfbertcls.diagnosis.repeats import find_near_duplicates
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 EDITED, UNTOUCHED = 400, 2_000
@@ -80,7 +81,7 @@ def planted(data: TextDataset, edit: str | None, seed: int) -> TextDataset:
         long = [text for text in train.tolist() if sum(map(str.isalnum, text)) >= 30]
         texts = [edited(edit, text, draw.choice(long), draw) for text in long[:EDITED]]
     splits = {"train": split_of("train", train.tolist()), "test": split_of("test", texts)}
-    return TextDataset(splits, "single_label", LabelSchema(("a",)), data.source, "text", "label")
+    return TextDataset(splits, SingleLabel(("a",)), data.source, "text", "label")
 
 
 def split_of(name: str, texts: list[str]) -> TextSplit:
@@ -101,7 +102,7 @@ def time_of(data: TextDataset, rows: int) -> tuple[float, float]:
     texts = [text for split in data.splits.values() for text in split.texts]
     many = [text if n < len(texts) else mixed(texts, n) for n, text in enumerate(texts * (rows // len(texts) + 1))]
     split = split_of("train", many[:rows])
-    large = TextDataset({"train": split}, "single_label", LabelSchema(("a",)), data.source, "text", "label")
+    large = TextDataset({"train": split}, SingleLabel(("a",)), data.source, "text", "label")
     began = time.perf_counter()
     examine(large, estimate_lengths(large))
     return time.perf_counter() - began, float(np.mean([len(text) for text in split.texts]))

@@ -14,10 +14,10 @@ import itertools
 import numpy as np
 from scipy.special import ndtr
 
-from hfbertcls.evaluation.calibration import expected_calibration_error
 from hfbertcls.evaluation.intervals import score_with_intervals
-from hfbertcls.evaluation.scores import SEVERAL_LABELS_METRICS, classification_scores
-from hfbertcls.modeling.predictions import sigmoid
+from hfbertcls.tasks.calibration_error import expected_calibration_error
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.probabilities import sigmoid
 
 
 ROWS_OF_TRUTH = 200_000
@@ -47,22 +47,24 @@ def main() -> None:
     parser.add_argument("--dependence", nargs="+", type=float, default=[0.0, 0.5, 0.9])
     parser.add_argument("--rows", nargs="+", type=int, default=[200, 1_000])
     options = parser.parse_args()
-    print(f"| labels | dependence | scores | n | {' | '.join(SEVERAL_LABELS_METRICS)} | mean estimate of ECE (true) |")
-    print(f"|--:|--:|:--|--:|{'--:|' * len(SEVERAL_LABELS_METRICS)}:--|", flush=True)
+    print(
+        f"| labels | dependence | scores | n | {' | '.join(MultiLabel.metric_names)} | mean estimate of ECE (true) |"
+    )
+    print(f"|--:|--:|:--|--:|{'--:|' * len(MultiLabel.metric_names)}:--|", flush=True)
     for num_labels, dependence, factor in itertools.product(options.labels, options.dependence, (1.0, OVERCONFIDENCE)):
-        thresholds = np.full(num_labels, 0.5)
+        task = MultiLabel(tuple(map(str, range(num_labels))))
         gold, logits = draw(ROWS_OF_TRUTH, num_labels, dependence, factor, np.random.default_rng(1))
-        truth = classification_scores(gold, logits, thresholds)
+        truth = task.scores(gold, logits)
         if factor == 1.0:
             truth["ece"] = 0.0
         for rows in options.rows:
-            covered, estimates = dict.fromkeys(SEVERAL_LABELS_METRICS, 0), []
+            covered, estimates = dict.fromkeys(MultiLabel.metric_names, 0), []
             for seed in range(options.repeats):
                 generator = np.random.default_rng((2, seed))
                 gold, logits = draw(rows, num_labels, dependence, factor, generator)
-                for name, interval in score_with_intervals(gold, logits, seed, thresholds).items():
+                for name, interval in score_with_intervals(task, gold, logits, seed).items():
                     covered[name] += interval.low <= truth[name] <= interval.high
-                estimates.append(expected_calibration_error(gold, sigmoid(logits)))
+                estimates.append(expected_calibration_error(*task.statements(gold, task.probabilities(logits))))
             shares = " | ".join(f"{100 * count / options.repeats:.1f}" for count in covered.values())
             kind = "calibrated" if factor == 1.0 else "overconfident"
             print(f"| {num_labels} | {dependence} | {kind} | {rows:,} | {shares} | {np.mean(estimates):.4f} ({truth['ece']:.4f}) |",

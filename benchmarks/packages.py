@@ -27,14 +27,15 @@ def train_hfbertcls(path, precision):
     import pyarrow as pa
 
     import hfbertcls
-    from hfbertcls.data.dataset import LabelSchema, TextSplit
+    from hfbertcls.data.dataset import TextSplit
+    from hfbertcls.tasks.single_label import SingleLabel
 
-    source, schema = hfbertcls.ModelSource(path), LabelSchema(("0", "1"))
-    tokenizer, model = hfbertcls.load_tokenizer(source), hfbertcls.load_for_training(source, schema, seed=0).model
+    source, task = hfbertcls.ModelSource(path), SingleLabel(("0", "1"))
+    tokenizer, model = hfbertcls.load_tokenizer(source), hfbertcls.load_for_training(source, task, seed=0).model
 
     def run(texts, labels):
         table = pa.table({"row": range(len(texts)), "text": texts, "label": [str(label) for label in labels]})
-        split = hfbertcls.tokenize_split(TextSplit("train", table, len(texts)), tokenizer, 512, schema)
+        split = hfbertcls.tokenize_split(TextSplit("train", table, len(texts)), tokenizer, 512, task)
         args = hfbertcls.TextClassificationTrainingArguments(
             output_dir=tempfile.mkdtemp(), num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=2e-5,
             precision=precision, eval_every="no", save_strategy="no", report_to="none",

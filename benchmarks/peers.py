@@ -52,7 +52,7 @@ def draw(options) -> dict:
         ("train", "train", options.rounds * (STEPS + 1) * BATCH),
         ("predict", "test", options.rows),
     ):
-        texts, labels = data.splits[split].texts, data.schema.encode(data.splits[split].labels)
+        texts, labels = data.splits[split].texts, data.task.encode(data.splits[split].label_cells)
         rows = np.random.default_rng(0).permutation(len(texts))[:count]
         drawn[task] = {"text": [texts[row] for row in rows], "label": [int(labels[row] > 0) for row in rows]}
     return drawn

@@ -92,9 +92,9 @@ def training(folder: Path, done: Callable[[], None]) -> None:
     data = load_text_dataset(str(folder / "rows.csv"))
     examine(data, most_rows=MOST_ROWS).require_trainable()
     tokenizer = load_tokenizer(ModelSource(str(folder / "model")))
-    tokenized = {name: tokenize_split(split, tokenizer, 128, data.schema) for name, split in data.splits.items()}
+    tokenized = {name: tokenize_split(split, tokenizer, 128, data.task) for name, split in data.splits.items()}
     trainer = TextClassificationTrainer(
-        load_for_training(ModelSource(str(folder / "model")), data.schema, seed=0).model,
+        load_for_training(ModelSource(str(folder / "model")), data.task, seed=0).model,
         TextClassificationTrainingArguments(
             str(folder / "out"), max_steps=50, eval_every="no", learning_rate=1e-4, save_strategy="no"
         ),

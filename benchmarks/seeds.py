@@ -18,6 +18,7 @@ import numpy as np
 from hfbertcls import Predictions, TrainingOptions, compare_models, load_text_dataset, train_and_evaluate
 from hfbertcls.evaluation.compare import Contender, compare_predictions
 from hfbertcls.quickstart import model_directory
+from hfbertcls.tasks.known import task_of_report
 
 
 def main() -> None:
@@ -51,9 +52,9 @@ def main() -> None:
             training = TrainingOptions(resume=directory.exists(), arguments={"seed": seed})
             report = train_and_evaluate(str(model_directory()), data, directory, training)
             path = directory / "predictions" / "test.parquet"
-            found.append(Predictions.from_parquet(path.read_bytes(), report.task["labels"]))
+            found.append(Predictions.from_parquet(path.read_bytes(), task_of_report(report.task)))
         verdicts = [
-            compare_predictions(one.gold, Contender(one.logits), Contender(other.logits), one.label_names).verdict
+            compare_predictions(one.gold, Contender(one.task, one.logits), Contender(other.task, other.logits)).verdict
             for one, other in itertools.combinations(found, 2)
         ]
         apart = sum("is better" in verdict for verdict in verdicts)

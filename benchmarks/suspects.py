@@ -29,6 +29,7 @@ from hfbertcls.diagnosis.suspects import (
 )
 from hfbertcls.modeling.embedding import embed
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.tasks.cells import ids_of
 
 
 def plant(ids, num_labels, rate, seed):
@@ -87,34 +88,34 @@ def main() -> None:
     print("|:--|--:|--:|:--|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     for name in options.names:
         data = load_text_dataset(str(options.data / name), make_splits=False)
-        split, schema = data.splits["train"], data.schema
-        true = schema.encode(split.labels)
-        vectors = embed(ModelSource(options.model), split, schema) if options.model else None
+        split, task = data.splits["train"], data.task
+        true = task.encode(split.label_cells)
+        vectors = embed(ModelSource(options.model), split, task) if options.model else None
         for rate, seed in product(options.rates, options.seeds):
-            ids, wrong = plant(true, len(schema), rate, seed)
+            ids, wrong = plant(true, task.num_outputs, rate, seed)
             folds = assign_folds(ids, first_occurrences(split))
-            kinds = {"words": word_probabilities(split.texts, ids, folds, len(schema))}
+            kinds = {"words": word_probabilities(task, split.texts, ids, folds)}
             if vectors is not None:
-                kinds["vectors"] = vector_probabilities(vectors, ids, folds, len(schema))
-                neighbours = neighbour_probabilities(vectors, ids, folds, len(schema))
+                kinds["vectors"] = vector_probabilities(vectors, ids, folds, task.num_outputs)
+                neighbours = neighbour_probabilities(vectors, ids, folds, task.num_outputs)
                 kinds["all three"] = joint_opinion([kinds["words"], kinds["vectors"], neighbours])
             for kind, probabilities in kinds.items():
                 print(
-                    row([name, f"{rate:.0%}", str(seed), kind], (split, schema, true, ids, wrong), probabilities),
+                    row([name, f"{rate:.0%}", str(seed), kind], (split, task, true, ids, wrong), probabilities),
                     flush=True,
                 )
 
 
 def row(head, planted, probabilities) -> str:
     """One line of the table."""
-    split, schema, true, ids, wrong = planted
+    split, task, true, ids, wrong = planted
     position_of = {int(row): position for position, row in enumerate(split.rows)}
-    found = judge(split, schema, ids, probabilities)
+    found = judge(split, task.labels, ids, probabilities)
     first = [position_of[int(number)] for number in found.rows[: wrong.sum()]]
     scores, rate_of_joint = confident_learning(ids, probabilities)
     figures = [None, None, estimate_noise(ids, probabilities).value, None, rate_of_joint, None, None]
     if wrong.any():
-        likely = np.array([schema.label2id[label] for label in found.likely_labels[: wrong.sum()]])
+        likely = ids_of(found.likely_labels[: wrong.sum()], task.labels)
         planted_ones = wrong[first]
         figures[0] = planted_ones.sum() / wrong.sum()
         figures[1] = (likely == true[first])[planted_ones].mean()

@@ -43,9 +43,9 @@ def tokenized(options):
 
     rows = np.random.default_rng(0).permutation(len(split))[: options.rows]
     return (
-        tokenize_split(split.take("train", rows), tokenizer, options.max_length, data.schema),
+        tokenize_split(split.take("train", rows), tokenizer, options.max_length, data.task),
         tokenizer,
-        data.schema,
+        data.task,
     )
 
 
@@ -60,7 +60,7 @@ def trainer_of(options, steps: int, seed: int, parts):
         load_for_training,
     )
 
-    split, tokenizer, schema = parts
+    split, tokenizer, task = parts
     ends = []
 
     class Clock(TrainerCallback):
@@ -72,7 +72,7 @@ def trainer_of(options, steps: int, seed: int, parts):
         "learning_rate": 2e-5, "weight_decay": 0.01, "save_strategy": "no", "report_to": "none", "disable_tqdm": True,
         "logging_strategy": "no",
     }  # fmt: skip
-    model = load_for_training(ModelSource(options.model), schema, seed=0).model
+    model = load_for_training(ModelSource(options.model), task, seed=0).model
     given = {"model": model, "train_dataset": split.dataset, "callbacks": [Clock()]}
     if options.worker.startswith("ours"):
         precision = "fp32" if options.worker.endswith("fp32") else "auto"

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hfbertcls.comparison import compare_models
-    from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+    from hfbertcls.data.dataset import TextDataset, TextSplit
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.data.tokenization import tokenize_split
     from hfbertcls.errors import (
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     )
     from hfbertcls.evaluation.abstaining import threshold_for_accuracy
     from hfbertcls.evaluation.report import Report
-    from hfbertcls.evaluation.thresholds import fit_thresholds
     from hfbertcls.export import Exported, export_onnx
     from hfbertcls.inference.bulk import BulkOptions, BulkResult, predict_file
     from hfbertcls.inference.pipelines import load_pipeline
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from hfbertcls.sharing.space_deployment import DeployedSpace, deploy_space
     from hfbertcls.sharing.space_destination import SpaceRequest
     from hfbertcls.sharing.verify import Verification, verify_directory, verify_repository
+    from hfbertcls.tasks.thresholds import fit_thresholds
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import MetricLoggingCallback
@@ -62,7 +62,6 @@ _HOMES = {
     "DatasetError": "hfbertcls.errors",
     "Exported": "hfbertcls.export",
     "HfBertClsError": "hfbertcls.errors",
-    "LabelSchema": "hfbertcls.data.dataset",
     "MetricEarlyStoppingCallback": "hfbertcls.training.callbacks.early_stopping",
     "MetricLoggingCallback": "hfbertcls.training.callbacks.metric_logging",
     "MissingAssetError": "hfbertcls.errors",
@@ -87,7 +86,7 @@ _HOMES = {
     "enable_packing": "hfbertcls.modeling.packing",
     "evaluate_model": "hfbertcls.measure",
     "export_onnx": "hfbertcls.export",
-    "fit_thresholds": "hfbertcls.evaluation.thresholds",
+    "fit_thresholds": "hfbertcls.tasks.thresholds",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
     "load_pipeline": "hfbertcls.inference.pipelines",
@@ -124,7 +123,6 @@ __all__ = [
     "DeployedSpace",
     "Exported",
     "HfBertClsError",
-    "LabelSchema",
     "MetricEarlyStoppingCallback",
     "MetricLoggingCallback",
     "MissingAssetError",

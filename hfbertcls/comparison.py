@@ -3,32 +3,27 @@
 import csv
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hfbertcls.data.checks import require_labelled_texts
-from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
-from hfbertcls.data.description import Say, silent
+from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, listing
 from hfbertcls.evaluation.baselines import TfidfBaseline
 from hfbertcls.evaluation.compare import Comparison, Contender, compare_predictions
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.scores import is_right, probabilities
 from hfbertcls.evaluation.training_noise import sentence_on_training
 from hfbertcls.inference.held_out import rows_to_measure
 from hfbertcls.inference.model_files import report_of
 from hfbertcls.inference.remembered import read_as_trained_on, rows_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
-from hfbertcls.measure import schema_of
+from hfbertcls.measure import task_of_model
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import (
     ModelSource,
     load_config,
@@ -36,9 +31,12 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
     reading_length,
 )
-from hfbertcls.modeling.predictions import label_cells, require_finite
+from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.progress import Log, silent
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import sha256_of
+from hfbertcls.tasks.probabilities import Answers
+from hfbertcls.tasks.task import Task
 
 
 TFIDF = "tfidf"
@@ -83,7 +81,7 @@ def compare_models(
     dataset: Data | TextDataset,
     split: str | None = None,
     output_dir: str | Path | None = None,
-    say: Say = silent,
+    log: Log = silent,
 ) -> ModelComparison:
     """Compare two classifiers on the same rows, with a test.
 
@@ -94,7 +92,7 @@ def compare_models(
         dataset: what `load_text_dataset` takes, or its result.
         split: which split; by default test, else validation, else the only one.
         output_dir: where to write `comparison.json` and `disagreements.csv`; None writes nothing.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
 
     Raises:
         ConfigurationError: if both are `tfidf`.
@@ -109,39 +107,40 @@ def compare_models(
     sources = [source_of(spec) for spec in (a, b) if spec != TFIDF]
     data = read_as_trained_on(sources, dataset, split)
     require_labelled_texts(data)
-    name, rows = rows_to_measure(data, split, sources, say)
+    name, rows = rows_to_measure(data, split, sources, log)
     train = data.splits.get("train") or rows_trained_on(sources[0], data)
     if TFIDF in (a, b) and (train is None or name == "train"):
         raise DatasetError(
             f"tfidf is fitted on the train split and compared on another one; {data.source} has {listing(data.splits)}. "
             "Name a folder with train and test files"
         )
-    scored = {spec: _scored(source_of(spec), data, rows, say) for spec in (a, b) if spec != TFIDF}
-    schema = scored[a if a != TFIDF else b][2]
+    scored = {spec: _scored(source_of(spec), data, rows, log) for spec in (a, b) if spec != TFIDF}
+    task = scored[a if a != TFIDF else b][1].task
     if TFIDF in (a, b) and train is not None:
-        scored[TFIDF] = _scored_by_words(train, rows, schema, say)
-    (one, said_a, _), (other, said_b, labels_b) = scored[a], scored[b]
-    if set(labels_b.names) != set(schema.names):
+        scored[TFIDF] = _scored_by_words(train, rows, task, log)
+    (one, answers_a), (other, answers_b) = scored[a], scored[b]
+    labels_b = answers_b.task.labels
+    if set(labels_b) != set(task.labels):
         raise ModelError(
-            f"{one.name!r} and {other.name!r} have different labels: {listing(schema.names)} and {listing(labels_b.names)}. "
+            f"{one.name!r} and {other.name!r} have different labels: {listing(task.labels)} and {listing(labels_b)}. "
             "Compare models of the same labels"
         )
-    said_b = said_b.in_order([labels_b.label2id[label] for label in schema.names])
-    gold = schema.encode_column(rows.table.column("label"))
-    compared = compare_predictions(gold, said_a, said_b, schema.names)
-    judged = "accuracy" if said_a.thresholds is None else "f1_macro"
+    answers_b = answers_b.in_order([labels_b.index(label) for label in task.labels])
+    gold = task.encode(rows.label_cells)
+    compared = compare_predictions(gold, answers_a, answers_b)
+    judged = task.judged_by
     about_training = sentence_on_training(_report_of(a), _report_of(b), compared.metrics[judged].difference, judged)
     found = ModelComparison(one, other, data.source, name, compared, about_training)
     if directory is not None:
         with directory.claimed():
             directory.staging.mkdir(parents=True, exist_ok=True)
             (directory.staging / "comparison.json").write_text(found.to_json(), encoding="utf-8")
-            _write_disagreements(directory.staging / "disagreements.csv", rows, gold, schema.names, said_a, said_b)
-            directory.publish(say)
+            _write_disagreements(directory.staging / "disagreements.csv", rows, gold, answers_a, answers_b)
+            directory.publish(log)
     return found
 
 
-_Scored = tuple[Contestant, Contender, LabelSchema]
+_Scored = tuple[Contestant, Contender]
 
 
 def source_of(spec: str | ModelSource) -> ModelSource:
@@ -163,12 +162,12 @@ def _report_of(spec: str | ModelSource) -> Report | None:
     return report if report is not None and report.model.get("weights_sha256") == sha256_of(weights) else None
 
 
-def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -> _Scored:
+def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, log: Log) -> _Scored:
     config = load_config(source)
-    say(f"Scoring {len(rows):,} rows with {source.public_name} ...")
+    log(f"Scoring {len(rows):,} rows with {source.public_name} ...")
     model: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
-    schema = schema_of(model, source, data)
+    task = task_of_model(model, source, data)
     max_length = reading_length(tokenizer, config)
     few = rows.take(rows.name, np.arange(min(_ROWS_TO_WARM_UP, len(rows))))
     score(model, tokenizer, tokenize_split(few, tokenizer, max_length))
@@ -177,44 +176,34 @@ def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, say: Say) -
     seconds = time.perf_counter() - began
     require_finite(logits, rows.name, rows.rows)
     speed = len(rows) / max(seconds, 1e-9)
-    trained_on = count_training_texts(source, rows, say)
+    trained_on = count_training_texts(source, rows, log)
     contestant = Contestant(source.public_name, source.revision, int(model.num_parameters()), speed, trained_on)
-    return contestant, Contender(logits, thresholds_of(model.config)), schema
+    return contestant, Contender(task, logits)
 
 
-def _scored_by_words(train: TextSplit, rows: TextSplit, schema: LabelSchema, say: Say) -> _Scored:
-    say(f"Fitting TF-IDF + logistic regression on {len(train):,} rows ...")
-    baseline = TfidfBaseline(train.texts, schema.encode_column(train.table.column("label")))
-    baseline.logits(rows.texts[:_ROWS_TO_WARM_UP], len(schema))
+def _scored_by_words(train: TextSplit, rows: TextSplit, task: Task, log: Log) -> _Scored:
+    log(f"Fitting TF-IDF + logistic regression on {len(train):,} rows ...")
+    baseline = TfidfBaseline(task, train.texts, task.encode(train.label_cells))
+    baseline.logits(rows.texts[:_ROWS_TO_WARM_UP])
     began = time.perf_counter()
-    logits = baseline.logits(rows.texts, len(schema))
+    logits = baseline.logits(rows.texts)
     speed = len(rows) / max(time.perf_counter() - began, 1e-9)
     name = f"TF-IDF + logistic regression, fitted on {baseline.train_rows:,} rows"
-    return Contestant(name, None, baseline.num_parameters, speed), Contender(logits, baseline.thresholds), schema
+    return Contestant(name, None, baseline.num_parameters, speed), Contender(baseline.task, logits)
 
 
-def _write_disagreements(
-    path: Path, rows: TextSplit, gold: npt.NDArray[Any], names: Sequence[str], a: Contender, b: Contender
-) -> None:
-    """Write the rows to which the two give different labels, the surest disagreements first."""
-    by_a, by_b = a.predicted, b.predicted
-    sure_a, sure_b = (_sureness(gold, one) for one in (a, b))
-    positions = np.flatnonzero(~is_right(by_a, by_b))
+def _write_disagreements(path: Path, rows: TextSplit, gold: Answers, a: Contender, b: Contender) -> None:
+    """Write the rows to which the two give different answers, the surest disagreements first."""
+    task, by_a, by_b = a.task, a.predicted, b.predicted
+    sure_a, sure_b = (one.task.confidence(one.logits) for one in (a, b))
+    positions = np.flatnonzero(~task.is_right(by_a, by_b))
     texts, numbers = rows.texts, rows.rows
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "label", "a", "score_a", "b", "score_b", "right", "text"])
         for position in positions[np.argsort(-np.minimum(sure_a, sure_b)[positions], kind="stable")]:
             one_row = slice(position, position + 1)
-            label, by_one, by_other = (label_cells(answers[one_row], names)[0] for answers in (gold, by_a, by_b))
+            label, by_one, by_other = (task.shown(answers[one_row])[0] for answers in (gold, by_a, by_b))
             right = "a" if by_one == label else "b" if by_other == label else "neither"
             scores = f"{sure_a[position]:.4f}", f"{sure_b[position]:.4f}"
             writer.writerow([numbers[position], label, by_one, scores[0], by_other, scores[1], right, texts[position]])
-
-
-def _sureness(gold: npt.NDArray[Any], said: Contender) -> npt.NDArray[np.float64]:
-    """The score of the predicted label; where a row can have several, how sure the least sure answer on a label is."""
-    found = probabilities(gold, said.logits)
-    if said.thresholds is None:
-        return np.asarray(found.max(axis=1))
-    return np.asarray(np.where(said.predicted == 1, found, 1 - found).min(axis=1))

@@ -13,19 +13,16 @@ import numpy.typing as npt
 
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
-from hfbertcls.data.description import Say, silent
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
 from hfbertcls.evaluation.intervals import paired_share_interval
-from hfbertcls.evaluation.scores import classification_scores, is_right
 from hfbertcls.inference.held_out import rows_to_measure
 from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
-from hfbertcls.measure import schema_of
+from hfbertcls.measure import task_of_model
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.onnx_graph import (
     TOKENS_PER_BATCH,
@@ -35,8 +32,8 @@ from hfbertcls.modeling.onnx_graph import (
     to_int8,
     to_onnx,
 )
-from hfbertcls.modeling.predictions import predict_labels, require_finite
-from hfbertcls.progress import work
+from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.progress import Log, silent, work
 from hfbertcls.sharing.model_repository import rewrite_report
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import (
@@ -50,6 +47,7 @@ from hfbertcls.sharing.stated_files import (
     sha256_of,
     stated_files,
 )
+from hfbertcls.tasks.known import task_of_config
 
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ FOLDER = "onnx"
 """The folder and the names of the files are those that optimum and transformers.js look for."""
 FILES = {"fp32": "model.onnx", "int8": "model_quantized.onnx"}
 LEAST_AGREEMENT = {"fp32": 0.995, "int8": 0.95}
-"""Share of the rows on which a graph must give the label of the original; with less, nothing is written."""
+"""Fraction of the rows on which a graph must give the label of the original; with less, nothing is written."""
 _MOST_DIFFERENCE = 1e-2
 """Of a logit, between an fp32 graph and the original: both compute in fp32, in another order."""
 _LITTLE_AGREEMENT = 0.985
@@ -74,7 +72,7 @@ class Agreement:
     Args:
         split: of the data; None if there were none, and random token ids were compared instead.
         rows: how many.
-        same_label: share of the rows with the same prediction, of several labels a text with all the same (0 to 1).
+        same_label: fraction of the rows with the same prediction (0 to 1).
         largest_difference: of a logit.
         accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
         accuracy_difference: to the original (`value`), with the ends of its 95 % interval (`low`, `high`); None without labels.
@@ -123,7 +121,7 @@ def export_onnx(
     split: str | None = None,
     int8: bool = False,
     overwrite: bool = False,
-    say: Say = silent,
+    log: Log = silent,
 ) -> list[Exported]:
     """Write a classifier as ONNX, and measure on real text how far it agrees with the original.
 
@@ -136,7 +134,7 @@ def export_onnx(
         split: which split; by default test, else validation, else the only one.
         int8: also write a graph with 8-bit weights.
         overwrite: replace an earlier export.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
 
     Returns:
         what was written, fp32 first.
@@ -162,9 +160,9 @@ def export_onnx(
     data = None if dataset is None else read_as_trained_on([source], dataset, split)
     loaded: Any = load_for_inference(source)
     tokenizer = load_tokenizer(source)
-    rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config), say)
+    rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config), log)
 
-    say("Exporting to ONNX ...")
+    log("Exporting to ONNX ...")
     programs = {"fp32": to_onnx(loaded, tokenizer)}
     if int8:
         programs["int8"] = to_int8(programs["fp32"])
@@ -176,7 +174,7 @@ def export_onnx(
         for precision, program in programs.items():
             path = staging / FILES[precision]
             save_graph(program, path)
-            say(f"Comparing {precision} with the original on {len(rows.tokenized.num_tokens):,} texts ...")
+            log(f"Comparing {precision} with the original on {len(rows.tokenized.num_tokens):,} texts ...")
             agreement = _compared(path, loaded, tokenizer, rows)
             _require_agreement(agreement, precision)
             original = weights.stat().st_size if weights is not None and weights.is_file() else None
@@ -188,8 +186,8 @@ def export_onnx(
             tokenizer.save_pretrained(str(directory.staging))
             hashes = hashes_of(directory.staging, files_below(directory.staging))
             (directory.staging / EXPORT).write_text(_as_json(exported, hashes), encoding="utf-8")
-            directory.clear(say)
-        directory.publish(say)
+            directory.clear(log)
+        directory.publish(log)
         if adds:
             _state(directory, exported)
     return exported
@@ -209,7 +207,7 @@ def _rows_of(
     source: ModelSource,
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
-    say: Say,
+    log: Log,
 ) -> _Rows:
     if data is None:
         generator = np.random.default_rng(0)
@@ -217,10 +215,9 @@ def _rows_of(
         ids = [generator.integers(0, int(model.config.vocab_size), size) for size in sizes]
         return _Rows(tokenize_texts([str(tokenizer.decode(row)) for row in ids], tokenizer, max_length), None, None)
     require_labelled_texts(data)
-    name, chosen = rows_to_measure(data, split, [source], say)
-    count_training_texts(source, chosen, say)
-    schema = schema_of(model, source, data)
-    tokenized = tokenize_split(chosen, tokenizer, max_length, schema)
+    name, chosen = rows_to_measure(data, split, [source], log)
+    count_training_texts(source, chosen, log)
+    tokenized = tokenize_split(chosen, tokenizer, max_length, task_of_model(model, source, data))
     return _Rows(tokenized, tokenized.gold, name)
 
 
@@ -233,22 +230,26 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
     )
     expected, found = results
     require_finite(expected, rows.split or "the made-up texts")
-    thresholds = thresholds_of(model.config)
-    labels, labels_found = predict_labels(expected, thresholds), predict_labels(found, thresholds)
+    task = task_of_config(model.config)
+    if task is None:
+        raise ModelError(
+            f"the problem_type {model.config.problem_type!r} has no answers to compare. Name a classifier of labels"
+        )
+    answers, answers_found = task.decide(expected), task.decide(found)
     scores: dict[str, float | None] = {}
     difference = None
     if rows.gold is not None:
-        before, after = is_right(rows.gold, labels), is_right(rows.gold, labels_found)
+        before, after = task.is_right(rows.gold, answers), task.is_right(rows.gold, answers_found)
         lost, won = int((before & ~after).sum()), int((after & ~before).sum())
         low, high = paired_share_interval(lost, won, len(rows.gold))
         difference = {"value": (won - lost) / len(rows.gold), "low": low, "high": high}
-    for prefix, logits in (("", found), ("original_", expected)):
-        figures = classification_scores(rows.gold, logits, thresholds) if rows.gold is not None else {}
-        scores |= {f"{prefix}{name}": figures.get(name) for name in ("accuracy", "f1_macro")}
+    for prefix, predicted in (("", answers_found), ("original_", answers)):
+        metrics = task.answer_scores(rows.gold, predicted) if rows.gold is not None else {}
+        scores |= {f"{prefix}{name}": metrics.get(name) for name in ("accuracy", "f1_macro")}
     return Agreement(
         split=rows.split,
         rows=len(expected),
-        same_label=float(is_right(labels, labels_found).mean()),
+        same_label=float(task.is_right(answers, answers_found).mean()),
         largest_difference=float(np.abs(expected - found).max()),
         accuracy=scores["accuracy"],
         original_accuracy=scores["original_accuracy"],

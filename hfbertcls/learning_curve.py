@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
-from hfbertcls.data.description import Say, silent
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import rarest_labels
@@ -18,10 +16,12 @@ from hfbertcls.evaluation.plots import data_curve_plot
 from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
 from hfbertcls.evaluation.report import Report
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.progress import Log, silent
 from hfbertcls.run import train_and_evaluate
 from hfbertcls.sharing.card import shown_split
 from hfbertcls.sharing.model_repository import rewrite_report
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.tasks.cells import holds_lists
 from hfbertcls.training.options import TrainingOptions, seed_of
 
 
@@ -36,7 +36,7 @@ def add_learning_curve(
     output_dir: str | Path,
     report: Report,
     options: TrainingOptions | None = None,
-    say: Say = silent,
+    log: Log = silent,
 ) -> Report:
     """Train on parts of the rows, and write the curve into report and card of the training on all of them.
 
@@ -49,7 +49,7 @@ def add_learning_curve(
         output_dir: where it wrote.
         report: of that run.
         options: of that run.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
 
     Raises:
         DatasetError: if an eighth of the rows has not every label.
@@ -61,11 +61,11 @@ def add_learning_curve(
     rows = len(data.splits["train"])
     points = []
     for part in parts_of(data.splits["train"], seed_of(options)):
-        say(f"Learning curve: training on {len(part):,} of {rows:,} rows")
+        log(f"Learning curve: training on {len(part):,} of {rows:,} rows")
         place = directory / FOLDER / f"rows-{len(part)}"
         own = replace(options, overwrite=False, resume=place.exists(), backup=None)
         splits = {**data.splits, "train": part}
-        points.append(_point(train_and_evaluate(model, replace(data, splits=splits), place, own, say), split))
+        points.append(_point(train_and_evaluate(model, replace(data, splits=splits), place, own, log), split))
     points.append(_point(report, split))
     figures = {"split": split, **learning_curve_figures(points)}
     changed = replace(report, training={**(report.training or {}), "learning_curve": figures})
@@ -73,7 +73,7 @@ def add_learning_curve(
     with output.claimed():
         (output.staging / "plots").mkdir(parents=True)
         (output.staging / _PLOT).write_bytes(data_curve_plot(figures))
-        output.publish(say)
+        output.publish(log)
         return rewrite_report(directory, changed, added=[_PLOT])
 
 
@@ -83,8 +83,7 @@ def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
     Raises:
         DatasetError: if an eighth of the rows has not every label.
     """
-    several = pa.types.is_list(train.table.schema.field("label").type)
-    order = nested_order(rarest_labels(train) if several else train.labels, seed)
+    order = nested_order(rarest_labels(train) if holds_lists(train.label_cells) else train.labels, seed)
     parts = [train.take("train", np.sort(order[: round(share * len(train))])) for share in SHARES]
     missing = sorted(train.present_labels - parts[0].present_labels)
     if missing:

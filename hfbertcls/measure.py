@@ -3,11 +3,11 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hfbertcls.data.checks import require_labelled_texts
-from hfbertcls.data.dataset import LabelSchema, TextDataset
-from hfbertcls.data.description import Say, describe_dataset, silent
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.description import describe_dataset
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
@@ -18,12 +18,15 @@ from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.heads import MULTI_LABEL, THRESHOLDS, temperature_of, thresholds_of
+from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions, require_finite
+from hfbertcls.progress import Log, silent
 from hfbertcls.sharing.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
 from hfbertcls.sharing.output_directory import OutputDirectory
 from hfbertcls.sharing.stated_files import REPORT, files_below, hashes_of, with_hashes
+from hfbertcls.tasks.known import TASKS, task_of_config
+from hfbertcls.tasks.task import Task
 
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ def evaluate_model(
     split: str | None = None,
     output_dir: str | Path | None = None,
     command: str | None = None,
-    say: Say = silent,
+    log: Log = silent,
 ) -> Report:
     """Evaluate any trained classifier on labelled text, in fp32.
 
@@ -46,7 +49,7 @@ def evaluate_model(
         split: which split; by default test, else validation, else the only one.
         output_dir: where to write `report.json`, `predictions/` and `plots/`; None writes nothing.
         command: what the report states; None takes the command line of this process.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
 
     Raises:
         DatasetError: if a label of the data is none of the model's.
@@ -55,32 +58,31 @@ def evaluate_model(
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     data = read_as_trained_on([source], dataset, split)
     require_labelled_texts(data)
-    name, rows = rows_to_measure(data, split, [source], say)
-    trained_on = count_training_texts(source, rows, say)
+    name, rows = rows_to_measure(data, split, [source], log)
+    trained_on = count_training_texts(source, rows, log)
     tokenizer = load_tokenizer(source)
     loaded = load_for_inference(source)
-    schema = schema_of(loaded, source, data)
+    task = task_of_model(loaded, source, data)
     others = {key: value for key, value in data.splits.items() if key not in (name, choose_split(data, split))}
-    data = replace(data, schema=schema, splits={**others, name: rows})
-    describe_dataset(data, say)
-    tokenized = tokenize_split(data.splits[name], tokenizer, reading_length(tokenizer, loaded.config), schema)
-    gold, thresholds = tokenized.gold, thresholds_of(loaded.config)
+    data = replace(data, task=task, splits={**others, name: rows})
+    describe_dataset(data, log)
+    tokenized = tokenize_split(data.splits[name], tokenizer, reading_length(tokenizer, loaded.config), task)
     slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
     logits = score(loaded, tokenizer, tokenized)
     require_finite(logits, name, data.splits[name].rows)
     beside, fitted_on = {}, {}
     if name != "train" and "train" in data.splits:
-        train = schema.encode_column(data.splits["train"].table.column("label"))
-        baselines = Baselines(data.splits["train"].texts, train)
-        beside, fitted_on = baselines.predict(data.splits[name].texts, len(schema)), baselines.facts
+        train = data.splits["train"]
+        baselines = Baselines(task, train.texts, task.encode(train.label_cells))
+        beside, fitted_on = baselines.predict(data.splits[name].texts), baselines.facts
     predictions = Predictions(
-        data.splits[name].rows, gold, logits, schema.names, tokenized.num_tokens, slices, thresholds, beside
+        task, data.splits[name].rows, tokenized.gold, logits, tokenized.num_tokens, slices, beside
     )
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     figures = split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))
     report = Report(
-        task=task_facts(data, schema, tokenized.max_length, thresholds, str(tokenizer.truncation_side)),
+        task=task_facts(data, task, tokenized.max_length, str(tokenizer.truncation_side)),
         model=model_facts(source, loaded, source.path / "model.safetensors"),
         data=data_facts(data, {name: facts}),
         evaluation={name: {**figures, "trained_on": trained_on}},
@@ -97,42 +99,46 @@ def evaluate_model(
             plots = hashes_of(directory.staging, files_below(directory.staging))
             report = with_hashes(report, {**report.model["files_sha256"], **plots})
             (directory.staging / REPORT).write_text(report.to_json(), encoding="utf-8")
-            directory.publish(say)
+            directory.publish(log)
     return report
 
 
-def schema_of(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> LabelSchema:
-    """The labels of the model, which must cover those of the data, as many a text as the model gives.
+def task_of_model(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> Task:
+    """The task of the model, whose labels must cover those of the data, which must be of the same kind.
 
     Raises:
-        DatasetError: if they do not.
-        ModelError: if the model has another number of outputs than label names.
+        DatasetError: if they are not.
+        ModelError: if the model is of no task that we know, or has another number of outputs than label names.
     """
-    id2label: dict[Any, str] = {**(model.config.id2label or {})}
-    schema = LabelSchema(tuple(str(id2label[index]) for index in sorted(id2label)), declared=True)
-    if model.config.num_labels != len(schema):
-        raise ModelError(f"{source.public_name!r} has {model.config.num_labels} outputs but {len(schema)} label names")
-    gives_several = model.config.problem_type == MULTI_LABEL
-    if gives_several != (data.task == "multi_label"):
-        raise DatasetError(
-            f"{source.public_name!r} gives a text {'any number of labels' if gives_several else 'one label'}, but "
-            f"{data.source} has {'one label' if gives_several else 'lists of labels'} in {data.label_column!r}. Name data of "
-            f"the same kind{_forgotten_kind(model)}"
+    task = task_of_config(model.config)
+    if task is None:
+        raise ModelError(
+            f"{source.public_name!r} has the problem_type {model.config.problem_type!r}, and is no classifier of labels. "
+            "Name another model"
         )
-    unknown = [name for name in (data.schema.names if data.schema else ()) if name not in schema.label2id]
+    if model.config.num_labels != task.num_outputs:
+        raise ModelError(
+            f"{source.public_name!r} has {model.config.num_labels} outputs but {task.num_outputs} label names"
+        )
+    if data.task is not None and task.name != data.task.name:
+        raise DatasetError(
+            f"{source.public_name!r} gives a text {task.kind}, but {data.source} has {data.task.column_kind} in "
+            f"{data.label_column!r}. Name data of the same kind{_forgotten_kind(model, task)}"
+        )
+    unknown = [name for name in (data.task.labels if data.task else ()) if name not in task.labels]
     if unknown:
         raise DatasetError(
             f"{data.source} has labels that {source.public_name!r} does not know: {listing(unknown)}"
-            f"{did_you_mean(unknown[0], schema.names)}. The model's labels are {listing(schema.names)}. "
+            f"{did_you_mean(unknown[0], task.labels)}. The model's labels are {listing(task.labels)}. "
             "Rename the labels in the data to those of the model"
         )
-    return schema
+    return task
 
 
-def _forgotten_kind(model: "PreTrainedModel") -> str:
-    """What a model of several labels lacks that was saved without saying so."""
-    if not hasattr(model.config, THRESHOLDS) or model.config.problem_type == MULTI_LABEL:
-        return ""
-    return (
-        f" (config.json has {THRESHOLDS}, but no problem_type {MULTI_LABEL!r}: if it gives several labels, add that)"
-    )
+def _forgotten_kind(model: "PreTrainedModel", task: Task) -> str:
+    """What a model lacks that was saved without its `problem_type`."""
+    for kind in TASKS.values():
+        for key in kind.config_keys:
+            if hasattr(model.config, key) and kind.name != task.name:
+                return f" (config.json has {key}, but no problem_type {kind.problem_type!r}: if it gives a text {kind.kind}, add that)"
+    return ""

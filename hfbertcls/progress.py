@@ -13,9 +13,15 @@ from contextvars import ContextVar
 from typing import Any
 
 
+Log = Callable[[str], None]
+"""Called with each line of progress, for a person."""
 FIRST_SECONDS, SECONDS_BETWEEN = 4.0, 10.0
 _write: ContextVar[Callable[[str], None] | None] = ContextVar("_write", default=None)
 _running: ContextVar["_Work | None"] = ContextVar("_running", default=None)
+
+
+def silent(_: str) -> None:
+    """A `Log` that shows nothing."""
 
 
 @contextmanager

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
-from hfbertcls.data.description import Say, silent
+from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tokenization import tokenize_split
@@ -17,14 +16,16 @@ from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts
-from hfbertcls.evaluation.scores import is_right
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, finite_rows
+from hfbertcls.progress import Log, silent
 from hfbertcls.sharing.stated_files import read_report
 from hfbertcls.sharing.verify import Verification
 from hfbertcls.sharing.verify_metrics import Derived
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.task import Task
 
 
 LOGIT_TOLERANCE = 1e-3
@@ -38,7 +39,7 @@ def rescore(
     directory: str,
     dataset: str,
     revision: str | None = None,
-    say: Say = silent,
+    log: Log = silent,
     found: Verification | None = None,
 ) -> Verification:
     """Run a shared model again on the data of its report, and compare all that follows from both.
@@ -50,7 +51,7 @@ def rescore(
         directory: a model repository that hfbertcls wrote: a directory, or a Hub id.
         dataset: the data; splits that were cut are cut again with the seed of the report.
         revision: of a Hub id.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
         found: what `verify_directory` found, to which this is added.
 
     Raises:
@@ -66,15 +67,15 @@ def rescore(
     data = _data_of(report, dataset)
     source = ModelSource(str(folder))
     model, tokenizer = load_for_inference(source), load_tokenizer(source)
-    schema = LabelSchema(tuple(report.task["labels"]), declared=True)
+    task = task_of_report(report.task)
     run = Derived()
     run.check(report.model["num_parameters"], int(model.num_parameters()), "report.json: model.num_parameters")
-    has_train = _check_train(report, data, tokenizer, schema, run)
+    has_train = _check_train(report, data, tokenizer, task, run)
     baselines = None
     if has_train and any(entry["baselines"] for entry in report.evaluation.values()):
-        say("Fitting the baselines again ...")
+        log("Fitting the baselines again ...")
         train = data.splits["train"]
-        baselines = Baselines(train.texts, schema.encode_column(train.table.column("label")))
+        baselines = Baselines(task, train.texts, task.encode(train.label_cells))
     notes = []
     for name, entry in report.evaluation.items():
         path = folder / "predictions" / f"{name}.parquet"
@@ -82,18 +83,18 @@ def rescore(
             run.missing.append(f"the logits of {name}: predictions/{name}.parquet is not there")
             continue
         try:
-            shared = Predictions.from_parquet(path.read_bytes(), report.task["labels"], report.task.get("thresholds"))
+            shared = Predictions.from_parquet(path.read_bytes(), task)
         except DatasetError as err:
             run.differences.append(f"predictions/{name}.parquet: it cannot be read ({err})")
             continue
         split = _same_rows(data, name, shared, run)
         if split is None:
             continue
-        say(f"Scoring the {len(split):,} rows of {name} again ...")
-        tokenized = tokenize_split(split, tokenizer, report.task["max_length"], schema)
-        facts = split_facts(split, replace(data, schema=schema), tokenized.truncated_rows, tokenized.unknown_share)
+        log(f"Scoring the {len(split):,} rows of {name} again ...")
+        tokenized = tokenize_split(split, tokenizer, report.task["max_length"], task)
+        facts = split_facts(split, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
         run.check(report.data["splits"][name], facts, f"report.json: data.splits.{name}")
-        wrong = np.flatnonzero(~is_right(tokenized.gold, shared.gold))
+        wrong = np.flatnonzero(~task.is_right(tokenized.gold, shared.gold))
         if len(wrong):
             run.differences.append(
                 f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
@@ -141,13 +142,13 @@ def _data_of(report: Report, dataset: str) -> TextDataset:
     )
 
 
-def _check_train(report: Report, data: TextDataset, tokenizer: Any, schema: LabelSchema, run: Derived) -> bool:
+def _check_train(report: Report, data: TextDataset, tokenizer: Any, task: Task, run: Derived) -> bool:
     """Whether the train split of the data is the one that the report states, as far as counts and hash tell."""
     if "train" not in data.splits or "train" not in report.data["splits"]:
         return False
     train = data.splits["train"]
-    tokenized = tokenize_split(train, tokenizer, report.task["max_length"], schema)
-    facts = split_facts(train, replace(data, schema=schema), tokenized.truncated_rows, tokenized.unknown_share)
+    tokenized = tokenize_split(train, tokenizer, report.task["max_length"], task)
+    facts = split_facts(train, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
     probe = Derived()
     probe.check(report.data["splits"]["train"], facts, "report.json: data.splits.train")
     if probe.differences:
@@ -195,13 +196,13 @@ def _check_baselines(
 ) -> None:
     """What each baseline predicts, fitted again; another scikit-learn may differ on a few rows."""
     same_version = report.environment.get("scikit_learn") == package_version("scikit-learn")
-    for key, answers in baselines.predict(split.texts, len(shared.label_names)).items():
+    for key, answers in baselines.predict(split.texts).items():
         place = f"predictions/{name}.parquet: baseline_{key}"
         stated = shared.baselines.get(key)
         if stated is None:
             run.differences.append(f"{place} is not there")
             continue
-        differing = int((~is_right(stated, answers)).sum())
+        differing = int((~shared.task.is_right(stated, answers)).sum())
         run.values += len(answers)
         if differing > (0 if same_version else _OTHER_VERSION * len(answers)):
             run.differences.append(

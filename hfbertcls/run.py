@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
-from hfbertcls.data.description import Say, describe_dataset, describe_tokens, silent
+from hfbertcls.data.description import describe_dataset, describe_tokens
 from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
@@ -26,6 +26,7 @@ from hfbertcls.modeling.loading import (
     load_for_training,
     load_tokenizer,
 )
+from hfbertcls.progress import Log, silent
 from hfbertcls.registry import CALLBACKS
 from hfbertcls.sharing.model_repository import write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
@@ -54,7 +55,7 @@ def train_and_evaluate(
     dataset: Data | TextDataset,
     output_dir: str | Path,
     options: TrainingOptions | None = None,
-    say: Say = silent,
+    log: Log = silent,
 ) -> Report:
     """Fine-tune an encoder, choose the best checkpoint on validation, and write a complete model repository.
 
@@ -63,7 +64,7 @@ def train_and_evaluate(
         dataset: what `load_text_dataset` takes, or its result.
         output_dir: where to write; see "What you get" in the README.
         options: everything else.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
 
     Raises:
         DatasetError, ModelError, ConfigurationError, OutputDirectoryError: before training, with the way out.
@@ -75,25 +76,25 @@ def train_and_evaluate(
     directory.check(overwrite=options.overwrite, resume=options.resume)
     check_options(options)
     data = data_to_train(dataset, seed_of(options))
-    given = prepare(source, data, options, say)
+    inputs = prepare(source, data, options, log)
     with directory.claimed():
-        trainer, notes = _make_trainer(given, directory, options, say)
-        identity = _identity(given, trainer, options)
-        checkpoint = _checkpoint_of(identity, directory, say) if options.resume else None
+        trainer, notes = _make_trainer(inputs, directory, options, log)
+        identity = _identity(inputs, trainer, options)
+        checkpoint = _checkpoint_of(identity, directory, log) if options.resume else None
         if options.resume and directory.holds_a_model:
-            say(f"The run in {directory.path.name!r} is complete: there is nothing to resume")
+            log(f"The run in {directory.path.name!r} is complete: there is nothing to resume")
             return read_report(directory.path)
-        say(f"Disk: {directory.require_space(*_space(trainer))}")
+        log(f"Disk: {directory.require_space(*_space(trainer))}")
         if not options.resume:
-            directory.clear(say)
+            directory.clear(log)
         identity.write(directory.checkpoints)
-        write_fingerprints(directory.checkpoints / FINGERPRINTS, given.data.splits["train"])
-        _train(trainer, checkpoint, say)
+        write_fingerprints(directory.checkpoints / FINGERPRINTS, inputs.data.splits["train"])
+        _train(trainer, checkpoint, log)
         trainer.save_model(str(directory.staging))
         from hfbertcls.training.reporting import training_facts
 
         report = finish(
-            given,
+            inputs,
             directory,
             options,
             trainer.args.device,
@@ -102,14 +103,14 @@ def train_and_evaluate(
                 "options": determining_options(options),
                 "notes": list(notes),
             },
-            say,
+            log,
         )
         report = write_report(directory.staging, report)
-        directory.publish(say)
+        directory.publish(log)
     return report
 
 
-def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, say: Say = silent) -> "RunInput":
+def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, log: Log = silent) -> "RunInput":
     """Examine the rows, refuse what no run should begin with, and tokenise them.
 
     Raises:
@@ -117,44 +118,44 @@ def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, sa
     """
     from hfbertcls.training.reporting import RunInput
 
-    schema = require_trainable(data)
-    check_for_task(options, len(schema), several=schema.several)
-    describe_dataset(data, say)
-    diagnosis = _examined(data, options, say)
+    task = require_trainable(data)
+    check_for_task(options, task)
+    describe_dataset(data, log)
+    diagnosis = _examined(data, options, log)
     config, tokenizer = load_config(source), load_tokenizer(source)
     max_length = find_max_length(tokenizer, config, options.max_length)
     tokenizer.model_max_length = max_length
-    tokenized = {name: tokenize_split(split, tokenizer, max_length, schema) for name, split in data.splits.items()}
-    describe_tokens(tokenized, say)
-    return RunInput(source, data, schema, tokenizer, tokenized, diagnosis.for_report())
+    tokenized = {name: tokenize_split(split, tokenizer, max_length, task) for name, split in data.splits.items()}
+    describe_tokens(tokenized, log)
+    return RunInput(source, data, task, tokenizer, tokenized, diagnosis.for_report())
 
 
 def finish(
-    given: "RunInput",
+    inputs: "RunInput",
     directory: OutputDirectory,
     options: TrainingOptions,
     device: "torch.device",
     training: Callable[[], Mapping[str, Any]],
-    say: Say = silent,
+    log: Log = silent,
 ) -> Report:
     """Calibrate the staged weights, score them, and write beside them what the report, which is returned, speaks of.
 
     Args:
-        given: what the run began with.
+        inputs: what the run began with.
         directory: with model and tokenizer in `directory.staging`, and `metrics.jsonl`.
         options: of the run.
         device: where to score.
         training: as `report_on_training` takes it.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
     """
     from hfbertcls.training.calibrating import calibrate
     from hfbertcls.training.reporting import report_on_training
 
     if options.calibrate:
-        calibrate(directory.staging, given.tokenized["validation"], device, say)
-    say("Evaluating the chosen weights in fp32 ...")
+        calibrate(directory.staging, inputs.tokenized["validation"], device, log)
+    log("Evaluating the chosen weights in fp32 ...")
     return report_on_training(
-        given,
+        inputs,
         directory,
         device,
         training,
@@ -165,18 +166,18 @@ def finish(
     )
 
 
-def _examined(data: TextDataset, options: TrainingOptions, say: Say) -> Diagnosis:
+def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosis:
     """Say in brief what the doctor finds, and refuse what no run should begin with."""
     diagnosis = examine(data, allow_leakage=options.allow_leakage, most_rows=MOST_ROWS)
     for finding in diagnosis.findings:
         if finding.severity != "refuses" and finding.code not in ALREADY_SAID:
-            say(f"  {finding.severity}: {finding.message}")
+            log(f"  {finding.severity}: {finding.message}")
     diagnosis.require_trainable()
     return diagnosis
 
 
 def _make_trainer(
-    given: "RunInput", directory: OutputDirectory, options: TrainingOptions, say: Say
+    inputs: "RunInput", directory: OutputDirectory, options: TrainingOptions, log: Log
 ) -> "tuple[TextClassificationTrainer, tuple[str, ...]]":
     """The trainer, and what was done to make its model."""
     from hfbertcls.training.callbacks.backup import BackupCallback
@@ -184,7 +185,7 @@ def _make_trainer(
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
 
     args = training_arguments(directory, options)
-    loaded = load_for_training(given.source, given.schema, args.seed, _shares(given))
+    loaded = load_for_training(inputs.source, inputs.task, args.seed, _priors(inputs))
     callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
     if options.early_stopping is not None:
         callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))
@@ -192,31 +193,31 @@ def _make_trainer(
     if options.backup is not None:
         callbacks.append(BackupCallback(options.backup))
     for note in loaded.notes:
-        say(f"  note: {note}")
+        log(f"  note: {note}")
     known = int(cast(Any, loaded.model.get_input_embeddings()).num_embeddings)
-    largest = max(split.largest_id for split in given.tokenized.values())
+    largest = max(split.largest_id for split in inputs.tokenized.values())
     if largest >= known:
         raise ModelError(
-            f"the tokenizer of {given.source.public_name!r} gives token ids up to {largest:,}, but the model has only {known:,} "
+            f"the tokenizer of {inputs.source.public_name!r} gives token ids up to {largest:,}, but the model has only {known:,} "
             "embeddings. Tokenizer and weights do not belong together"
         )
     trainer: TextClassificationTrainer = _built(
         trainer_class(options),
         model=loaded.model,
         args=args,
-        train_dataset=given.tokenized["train"].dataset,
-        eval_dataset=given.tokenized["validation"].sorted_by_length(),
-        processing_class=given.tokenizer,
+        train_dataset=inputs.tokenized["train"].dataset,
+        eval_dataset=inputs.tokenized["validation"].sorted_by_length(),
+        processing_class=inputs.tokenizer,
         callbacks=callbacks,
     )
     return trainer, loaded.notes
 
 
-def _shares(given: "RunInput") -> "npt.NDArray[np.float64]":
-    """The share of the training rows that has each label; never quite none or all (Laplace's rule)."""
-    train = given.data.splits["train"]
-    counts = np.array(list(train.label_counts(given.schema).values()))
-    return np.asarray((counts + 1) / (len(train) + 2))
+def _priors(inputs: "RunInput") -> "npt.NDArray[np.float64] | None":
+    """The class priors with which a new head begins."""
+    train = inputs.data.splits["train"]
+    support = np.array(list(train.label_counts(inputs.task.labels).values()), dtype=np.int64)
+    return inputs.task.initial_probabilities(support, len(train))
 
 
 def _built(trainer_class: Any, **arguments: Any) -> Any:
@@ -229,23 +230,23 @@ def _built(trainer_class: Any, **arguments: Any) -> Any:
         raise ConfigurationError(f"the training arguments do not fit: {shorten(str(err), 300)}") from err
 
 
-def _identity(given: "RunInput", trainer: "TextClassificationTrainer", options: TrainingOptions) -> "RunIdentity":
+def _identity(inputs: "RunInput", trainer: "TextClassificationTrainer", options: TrainingOptions) -> "RunIdentity":
     from hfbertcls.training.identity import RunIdentity, determining, digest_of
 
     args = trainer.args
     rows_per_update = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     return RunIdentity(
-        model="@".join(filter(None, (given.source.public_name, given.source.revision))),
-        max_length=given.tokenized["train"].max_length,
-        labels=list(given.schema.names),
-        rows={name: digest_of(split) for name, split in given.tokenized.items()},
+        model="@".join(filter(None, (inputs.source.public_name, inputs.source.revision))),
+        max_length=inputs.tokenized["train"].max_length,
+        labels=list(inputs.task.labels),
+        rows={name: digest_of(split) for name, split in inputs.tokenized.items()},
         arguments=determining(
             cast(Any, args).sanitised() | determining_options(options), rows_per_update=rows_per_update
         ),
     )
 
 
-def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, say: Say) -> Path | None:
+def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log) -> Path | None:
     """Find the checkpoint to resume from, and make sure that it belongs to this run.
 
     Raises:
@@ -267,9 +268,9 @@ def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, say: Say
         return None
     step = (step_of(checkpoint) or 0) if checkpoint is not None else 0
     for name in discard(directory.checkpoints, after=step):
-        say(f"  note: {name} cannot be resumed from, and is removed")
+        log(f"  note: {name} cannot be resumed from, and is removed")
     if checkpoint is not None:
-        say(f"Resuming from step {step:,}")
+        log(f"Resuming from step {step:,}")
     return checkpoint
 
 
@@ -284,19 +285,19 @@ def _space(trainer: "TextClassificationTrainer") -> tuple[int, int]:
     return checkpoint + weights, checkpoint * (kept + 1) + weights
 
 
-def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, say: Say) -> None:
+def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, log: Log) -> None:
     from hfbertcls.training.callbacks.interruption import InterruptionCallback
 
     args: Any = trainer.args
     model: Any = trainer.model
     count, unit = (args.max_steps, "step") if args.max_steps > 0 else (args.num_train_epochs, "epoch")
-    say(
+    log(
         f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
         f"{count:,.12g} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} x "
         f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
     )
-    say(f"Batches: {trainer.padding_}")
-    interruption = InterruptionCallback(say)
+    log(f"Batches: {trainer.padding_}")
+    interruption = InterruptionCallback(log)
     trainer.add_callback(interruption)
     try:
         with interruption.listening():

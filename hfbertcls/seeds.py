@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.data.dataset import TextDataset
-from hfbertcls.data.description import Say, silent
 from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
@@ -17,8 +16,9 @@ from hfbertcls.evaluation.repeats import AVERAGES, average_figures, best_seed, s
 from hfbertcls.evaluation.report import Report
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.progress import Log, silent
 from hfbertcls.run import finish, prepare, train_and_evaluate
-from hfbertcls.sharing.card import METRIC_NAMES, format_number
+from hfbertcls.sharing.card import format_number
 from hfbertcls.sharing.checkpoint_files import remove_checkpoint
 from hfbertcls.sharing.model_repository import repository_files, write_report
 from hfbertcls.sharing.output_directory import OutputDirectory
@@ -36,7 +36,7 @@ def train_with_seeds(
     output_dir: str | Path,
     count: int,
     options: TrainingOptions | None = None,
-    say: Say = silent,
+    log: Log = silent,
     *,
     average: str | None = None,
 ) -> Report:
@@ -51,7 +51,7 @@ def train_with_seeds(
         output_dir: where to write.
         count: how many runs, at least two.
         options: of each run.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
         average: `"uniform"` writes the mean of the weights of all runs, `"greedy"` that of those which do not make it
             worse on validation; the best run is written all the same if it is better there than the mean.
 
@@ -69,31 +69,31 @@ def train_with_seeds(
     data = data_to_train(dataset, first)
     with directory.claimed():
         if options.resume and directory.holds_a_model:
-            return _complete(directory, range(first, first + count), average, say)
-        given = prepare(source, data, options)
+            return _complete(directory, range(first, first + count), average, log)
+        inputs = prepare(source, data, options)
         if not options.resume:
-            directory.clear(say)
+            directory.clear(log)
         reports: dict[int, Report] = {}
         for seed in range(first, first + count):
-            say(f"Run {len(reports) + 1} of {count}: seed {seed}")
+            log(f"Run {len(reports) + 1} of {count}: seed {seed}")
             place = _place(directory, seed)
             own = replace(options, arguments={**options.arguments, "seed": seed}, resume=place.exists())
-            reports[seed] = train_and_evaluate(source, data, place, own, say)
+            reports[seed] = train_and_evaluate(source, data, place, own, log)
             _forget_checkpoints(place)
         directory.checkpoints.mkdir(exist_ok=True)
         write_fingerprints(directory.checkpoints / FINGERPRINTS, data.splits["train"])
         runs = _Runs(directory, reports, _selection_metric(options))
-        say(f"Seed {runs.best} is the best by {runs.metric} on validation")
+        log(f"Seed {runs.best} is the best by {runs.metric} on validation")
         shutil.copyfile(runs.place(runs.best) / "metrics.jsonl", directory.path / "metrics.jsonl")
         report, figures = reports[runs.best], None
         if average is not None:
-            averaged, figures = _average(average, runs, given, options, say)
+            averaged, figures = _average(average, runs, inputs, options, log)
             report = averaged or report
         if figures is None or not figures["shipped"]:
             directory.stage(runs.place(runs.best), repository_files(runs.place(runs.best)))
         report = _with_seeds(report, runs, figures, options.card.get("title"))
         report = write_report(directory.staging, report)
-        directory.publish(say)
+        directory.publish(log)
     return report
 
 
@@ -157,7 +157,7 @@ def _place(directory: OutputDirectory, seed: int) -> Path:
     return directory.seeds / f"seed-{seed}"
 
 
-def _complete(directory: OutputDirectory, seeds: range, average: str | None, say: Say) -> Report:
+def _complete(directory: OutputDirectory, seeds: range, average: str | None, log: Log) -> Report:
     """The report of runs that have ended.
 
     Raises:
@@ -177,7 +177,7 @@ def _complete(directory: OutputDirectory, seeds: range, average: str | None, say
             f"--resume goes on with the runs in {directory.path.name!r}, but they ended with {_option(method)}, not with "
             f"{_option(average)}. Repeat the command of those runs, or begin anew with --overwrite"
         )
-    say(f"The runs in {directory.path.name!r} are complete: there is nothing to resume")
+    log(f"The runs in {directory.path.name!r} are complete: there is nothing to resume")
     return report
 
 
@@ -196,7 +196,7 @@ def _value(report: Report, split: str, metric: str) -> float | None:
 
 
 def _average(
-    method: str, runs: _Runs, given: "RunInput", options: TrainingOptions, say: Say
+    method: str, runs: _Runs, inputs: "RunInput", options: TrainingOptions, log: Log
 ) -> tuple[Report | None, dict[str, Any]]:
     """Stage the average of the runs with all that is said of it, unless validation says that the best run is better.
 
@@ -212,22 +212,25 @@ def _average(
 
     def value_of(seeds: Sequence[int]) -> float | None:
         places = [runs.place(seed) for seed in seeds]
-        return averaging.value_of_average(places, given.tokenized["validation"], device, metric, calibrated=calibrated)
+        return averaging.value_of_average(
+            places, inputs.tokenized["validation"], device, metric, calibrated=calibrated
+        )
 
     values = {run["seed"]: run["validation"][metric] for run in figures}
     members = list(values) if method == "uniform" else averaging.greedy_members(values, metric, value_of)
     if len(members) == 1:
-        say(f"No other run can be averaged with that of seed {runs.best} without loss on validation")
+        log(f"No other run can be averaged with that of seed {runs.best} without loss on validation")
         return None, average_figures(method, members, metric, figures, values[runs.best])
     named = ", ".join(map(str, members))
-    say(f"Averaging the weights of the seeds {named}")
+    log(f"Averaging the weights of the seeds {named}")
     average_models([ModelSource(str(runs.place(seed))) for seed in members]).save_pretrained(directory.staging)
     directory.stage(runs.place(runs.best), [*TOKENIZER_FILES, "training_args.json"])
     facts = averaging.facts_of_average(best_run.training or {})
-    report = finish(given, directory, options, device, lambda: facts, say)
+    report = finish(inputs, directory, options, device, lambda: facts, log)
     found = average_figures(method, members, metric, figures, _value(report, "validation", metric))
-    say(
-        f"{METRIC_NAMES[metric]} on validation: {format_number(found['validation'], 4)} averaged over the seeds {named}, "
+    name = inputs.task.metric_names.get(metric, metric)
+    log(
+        f"{name} on validation: {format_number(found['validation'], 4)} averaged over the seeds {named}, "
         f"{format_number(found['best_run'], 4)} by seed {runs.best} alone; "
         f"{'the average' if found['shipped'] else f'the run of seed {runs.best}'} is written"
     )

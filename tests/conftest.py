@@ -205,25 +205,23 @@ def finished_run(tmp_path_factory, tiny_model_dir, reviews_dir) -> Path:
     return directory
 
 
-SEVERAL_LABELS = ("praise", "blame", "music")
-SEVERAL_THRESHOLDS = (0.6, 0.5, 0.3)
-
-
 @pytest.fixture(scope="session")
-def several_labels_dir(tmp_path_factory, tiny_model_dir, tiny_tokenizer) -> Path:
+def multi_label_dir(tmp_path_factory, tiny_model_dir, tiny_tokenizer) -> Path:
     """A classifier that gives a text "praise", "blame" and "music" for the words great, dull and music, or none of them."""
     import itertools
 
     import torch
     from transformers import BertForSequenceClassification
 
-    from hfbertcls.modeling.heads import write_thresholds
+    from hfbertcls.modeling.heads import write_config_values
+    from hfbertcls.tasks.multi_label import MultiLabel
 
+    task = MultiLabel(("praise", "blame", "music"), thresholds=(0.6, 0.5, 0.3))
     torch.manual_seed(0)
     model = BertForSequenceClassification.from_pretrained(
         tiny_model_dir,
-        id2label=dict(enumerate(SEVERAL_LABELS)),
-        label2id={name: index for index, name in enumerate(SEVERAL_LABELS)},
+        id2label=dict(enumerate(task.labels)),
+        label2id={name: index for index, name in enumerate(task.labels)},
         problem_type="multi_label_classification",
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
@@ -244,10 +242,10 @@ def several_labels_dir(tmp_path_factory, tiny_model_dir, tiny_tokenizer) -> Path
         optimizer.zero_grad()
         model(**batch, labels=labels).loss.backward()
         optimizer.step()
-    directory = tmp_path_factory.mktemp("several") / "topics"
+    directory = tmp_path_factory.mktemp("multi-label") / "topics"
     model.save_pretrained(directory)
     tiny_tokenizer.save_pretrained(directory)
-    write_thresholds(directory, SEVERAL_THRESHOLDS)
+    write_config_values(directory, task.config_values)
     return directory
 
 

@@ -11,6 +11,7 @@ ROOMS = (
     {"option_names"},
     {"errors"},
     {"resources", "registry", "environment", "commands", "offline", "progress", "__init__"},
+    {"tasks"},
     {"data"},
     {"modeling"},
     {"evaluation"},
@@ -67,6 +68,7 @@ def test_imports_point_one_way(room, path):
     ("room", "planted"),
     [
         ("data", "from hfbertcls.modeling.loading import load_config"),
+        ("tasks", "from hfbertcls.data.dataset import TextDataset"),
         ("evaluation", "def f():\n    import hfbertcls.training.trainer"),
         ("training", "from hfbertcls import run"),
     ],

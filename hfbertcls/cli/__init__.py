@@ -27,7 +27,7 @@ from hfbertcls.cli import (
 )
 from hfbertcls.cli.configuration import expand_config
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import keep_freed_memory, readers_may_leave, say, write_any_letter
+from hfbertcls.cli.process import keep_freed_memory, log, readers_may_leave, write_any_letter
 from hfbertcls.commands import command
 from hfbertcls.errors import HfBertClsError, TrainingInterruptedError, shorten, trouble_with_the_disk
 from hfbertcls.option_names import command_line
@@ -72,24 +72,24 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 2 wrong usage, 1 anything else."""
     words = list(sys.argv[1:] if argv is None else argv)
-    with command_line(), shown(say), readers_may_leave():
+    with command_line(), shown(log), readers_may_leave():
         try:
             options, rest = make_parser().parse_known_args(expand_config(words))
             options.rest = rest
             options.words = words
             prepare_process()
             if options.verb in _LOADS_LIBRARIES and "torch" not in sys.modules:
-                say("Loading the libraries ...")
+                log("Loading the libraries ...")
             exit_code: int = options.run(options)
         except KeyboardInterrupt:
-            say("hfbertcls: stopped")
+            log("hfbertcls: stopped")
             return 1
         except BrokenPipeError:
             raise
         except TrainingInterruptedError as err:
-            say(f"hfbertcls: {err}")
+            log(f"hfbertcls: {err}")
             same = [word for word in words if word not in ("--overwrite", "--resume")]
-            say(f"Resume: {command(*same, '--resume')}")
+            log(f"Resume: {command(*same, '--resume')}")
             return err.exit_code
         except Exception as err:  # noqa: BLE001  (what nobody foresaw: one line, and the way to the whole story)
             return _fail(err, debug="--debug" in words)
@@ -105,7 +105,7 @@ def _fail(err: Exception, *, debug: bool) -> int:
             f"{type(err).__name__}: {shorten(str(err), 300)}. hfbertcls did not expect this: repeat the command with --debug "
             "to see where it comes from, and please report it"
         )
-    say(f"hfbertcls: error: {message}")
+    log(f"hfbertcls: error: {message}")
     return err.exit_code if isinstance(err, HfBertClsError) else 1
 
 

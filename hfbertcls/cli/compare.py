@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.options import add_data_options, add_permissions, columns_of, refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.errors import printable
 
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     allowed = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
     a, b = (spec if spec == TFIDF else replace(source_of(spec), **allowed) for spec in (options.a, options.b))
     data = read_as_trained_on([one for one in (a, b) if one != TFIDF], options.dataset, **columns_of(options))
-    found = compare_models(a, b, data, options.split, options.output_dir, say)
+    found = compare_models(a, b, data, options.split, options.output_dir, log)
     print(found.to_json() if options.json else _summary(found), end="" if options.json else "\n")
     if options.output_dir and not options.json:
         print(f"Written to {options.output_dir}: comparison.json, disagreements.csv")
@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _summary(found: "ModelComparison") -> str:
-    from hfbertcls.sharing.card import format_number, metric_names
+    from hfbertcls.sharing.card import format_number
+    from hfbertcls.tasks.known import metric_names
 
     comparison = found.comparison
     lines = [

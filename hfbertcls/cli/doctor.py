@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.options import add_columns, add_model_options, columns_of, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.commands import command
 from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, OutputDirectoryError, printable
@@ -80,12 +80,12 @@ def run(options: argparse.Namespace) -> int:
         from hfbertcls.data.loading import load_text_dataset
         from hfbertcls.diagnosis.suspects import find_suspects
 
-        suspects = find_suspects(load_text_dataset(dataset, make_splits=False, **reading), model, say)
+        suspects = find_suspects(load_text_dataset(dataset, make_splits=False, **reading), model, log)
         write(options.suspects, suspects.to_csv())
-        say(f"Written to {options.suspects.name}")
+        log(f"Written to {options.suspects.name}")
     if options.page is not None:
         write(options.page, render_page(diagnosis))
-        say(f"Written to {options.page.name}")
+        log(f"Written to {options.page.name}")
     if options.json:
         facts = diagnosis.to_dict() | ({"suspects": suspects.to_dict()} if suspects is not None else {})
         print(json.dumps(facts, ensure_ascii=False, allow_nan=False))

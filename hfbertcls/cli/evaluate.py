@@ -5,7 +5,7 @@ from typing import Any
 
 from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -38,6 +38,6 @@ def run(options: argparse.Namespace) -> int:
     data = read_as_trained_on([source], options.dataset, **columns_of(options), slice_by=options.slice_by)
     ids = {options.model if not source.is_local else "", options.dataset if data.is_from_hub else ""}
     command = public_command(options.words, ids)
-    report = evaluate_model(source, data, options.split, options.output_dir, command, say)
+    report = evaluate_model(source, data, options.split, options.output_dir, command, log)
     print(report.to_json() if options.json else summary(report), end="" if options.json else "\n")
     return 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         split=options.split,
         int8=options.quantize == "int8",
         overwrite=options.overwrite,
-        say=say,
+        log=log,
     )
     if options.json:
         print(json.dumps([asdict(one) for one in exported]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from hfbertcls.cli.options import add_layout, add_model_options, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.progress import shown
 
 
@@ -47,13 +47,13 @@ def add_parser(verbs: Any) -> Parser:
         type=float,
         default=0.0,
         metavar="P",
-        help="give no answer where the score is below P (of models that give one label a text)",
+        help="give no answer where the score is below P (of single-label models)",
     )
     sure.add_argument(
         "--threshold",
         type=float,
         metavar="P",
-        help="the score from which a label is given: as --abstain-below, or of models that can give several labels for all of them "
+        help="decision threshold: as --abstain-below, or of multi-label models that of every label "
         "(default: the thresholds of the model)",
     )
     sure.add_argument(
@@ -86,7 +86,7 @@ class _Progress:
             self.first, self.began = done, now
         elif now - self.told >= _SECONDS_BETWEEN_LINES and done > self.first:
             rate = (done - self.first) / (now - self.began)
-            say(f"{done:,} of {total:,} rows, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left")
+            log(f"{done:,} of {total:,} rows, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left")
             self.told = now
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
 
         found = threshold_of(source, options.target_accuracy)
         least = found.score
-        say(
+        log(
             f"Answers from a score of {least:.4f} on: on validation {found.accuracy:.1%} of them were right, and "
             f"{found.coverage:.0%} of the texts were answered"
         )
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     progress = _Progress()
     try:
         with shown(None):  # (the whole file is told about, not each part)
-            result = predict_file(source, options.input, options.output, bulk, say, progress)
+            result = predict_file(source, options.input, options.output, bulk, log, progress)
     finally:
         progress.close()
     if options.json:
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> int:
 
         stated = bf16_agreement_of(source)
         known = "" if stated is None else f"; for {stated:.1%} of the validation texts, by the model's report"
-        say(f"bf16 gives the answer of fp32 for {result.bf16_agreement:.1%} of the first texts{known}")
+        log(f"bf16 gives the answer of fp32 for {result.bf16_agreement:.1%} of the first texts{known}")
     rate = f", {result.scored / result.seconds:,.0f} a second" if result.scored else ""
     print(f"Written to {options.output}: {result.rows:,} rows, {result.unanswered:,} without an answer{rate}")
     return 0

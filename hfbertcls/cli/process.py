@@ -56,7 +56,7 @@ def readers_may_leave() -> Iterator[None]:
         raise SystemExit(1) from err
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Tell a person what is going on, on standard error; standard output is kept for the result.
 
     Work goes on when nobody reads it any more.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.options import refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.commands import command
 
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.sharing.push import push_directory
 
     request = request_of(options, options.repo_id)
-    pushed = push_directory(options.directory, request, say)
+    pushed = push_directory(options.directory, request, log)
     if options.json:
         print(json.dumps(asdict(pushed), indent=2))
     else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hfbertcls.cli.options import refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.commands import command, pip_install, shown
 
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.training.options import TrainingOptions
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
-    say(_STORY)
+    log(_STORY)
     model = model_directory()
     data = load_reviews(full=options.full)
     report = train_and_evaluate(
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             card={"widget": _TEXTS},
             command=public_command(options.words),
         ),
-        say,
+        log,
     )
     if options.json:
         print(report.to_json(), end="")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.cli.options import refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.commands import command, pip_install
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirectoryError, no_directory
@@ -119,8 +119,8 @@ def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "De
     if facts.hardware is None:  # (a Space that is there keeps its hardware, and needs what goes with it)
         api = HfApi()
         facts = replace(facts, hardware=hardware_of(require_account(api).full_name(request.space_id), api))
-    deployed = deploy_space(render_space(facts), request, say)
-    link_card(request.model_id, deployed.space_id, say)
+    deployed = deploy_space(render_space(facts), request, log)
+    link_card(request.model_id, deployed.space_id, log)
     if (directory / "report.json").is_file():
         address(directory, space_id=deployed.space_id)
     return deployed
@@ -142,7 +142,7 @@ def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceF
         raise OutputDirectoryError(f"{no_directory(directory)}. Name one that hfbertcls train wrote")
     require_repo_name(model)
     with tempfile.TemporaryDirectory() as folder:
-        download_statements(model, Path(folder), say, HfApi())
+        download_statements(model, Path(folder), log, HfApi())
         return facts_in(Path(folder), model, hardware, asks=asks)
 
 
@@ -204,7 +204,7 @@ def _launch(options: argparse.Namespace) -> int:
         _write(render_space(facts), Path(folder))
         for end in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(end, signal.default_int_handler)
-        say("Starting the app ...")
+        log("Starting the app ...")
         app = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=folder,

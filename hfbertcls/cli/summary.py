@@ -2,7 +2,8 @@
 
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
-from hfbertcls.sharing.card import difference_of, format_number, is_multi_label, shown_split, summary_rows
+from hfbertcls.sharing.card import difference_of, format_number, shown_split, summary_rows
+from hfbertcls.tasks.known import task_of_report
 
 
 def summary(report: Report) -> str:
@@ -15,7 +16,7 @@ def summary(report: Report) -> str:
     if baselines:
         lines.append("On the same rows:")
         for title, key in (
-            (f"always the most frequent {'set' if is_multi_label(report) else 'label'}", "majority"),
+            (f"always the most frequent {task_of_report(report.task).constant_name}", "majority"),
             ("TF-IDF + logistic regression", "tfidf_logreg"),
         ):
             scores = baselines[key]

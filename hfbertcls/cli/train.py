@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.cli.configuration import card_facts
 from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.cli.push import add_sharing_options, request_of, what_came_of
 from hfbertcls.cli.space import add_space_options
 from hfbertcls.cli.training_fields import training_fields
@@ -92,7 +92,7 @@ def add_parser(verbs: Any) -> Parser:
     )
     parser.add_argument("--metric", metavar="NAME", help="chooses the checkpoint on validation (default: f1_macro)")
     parser.add_argument(
-        "--eval-every", metavar="E", help="epoch, a number of steps, or a share of the run (default: 0.2)"
+        "--eval-every", metavar="E", help="epoch, a number of steps, or a fraction of the run (default: 0.2)"
     )
     parser.add_argument(
         "--early-stopping", type=int, metavar="PATIENCE", help="stop after so many evaluations without gain"
@@ -160,8 +160,8 @@ def _backup(options: argparse.Namespace, repo_id: str) -> "CheckpointBranch":
     directory = local_path(options.output_dir)
     has_begun = (directory / "checkpoints").exists() or (directory / "report.json").exists()
     if options.resume and not has_begun and fetch_checkpoints(repo_id, directory):
-        say(f"Fetched the checkpoints of {repo_id} (branch {BRANCH})")
-    return CheckpointBranch(repo_id, directory, say)
+        log(f"Fetched the checkpoints of {repo_id} (branch {BRANCH})")
+    return CheckpointBranch(repo_id, directory, log)
 
 
 def _check_space_options(options: argparse.Namespace) -> None:
@@ -186,7 +186,7 @@ def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
 
     directory = local_path(options.output_dir)
     request = SpaceRequest(repo_id, repo_id, hardware=options.hardware, with_token=options.with_token)
-    say(f"The model is shared. Making the Space {repo_id} ...")
+    log(f"The model is shared. Making the Space {repo_id} ...")
     return deploy(facts_in(directory, repo_id, options.hardware), request, directory)
 
 
@@ -240,7 +240,7 @@ def run(options: argparse.Namespace) -> int:
 
         request = request_of(options, options.push_to_hub)
         destination = check_destination(request)
-        say(f"Will be shared as {destination.repo_id} ({'private' if destination.private else 'public'})")
+        log(f"Will be shared as {destination.repo_id} ({'private' if destination.private else 'public'})")
         if options.space and destination.private and not options.with_token:
             raise ConfigurationError(
                 f"{destination.repo_id} is private, so its Space could not read it. Pass --public, or --with-token, which "
@@ -264,13 +264,13 @@ def run(options: argparse.Namespace) -> int:
     training = replace(training, command=public_command(options.words, ids))
     try:
         if options.seeds is None:
-            report = train_and_evaluate(source, data, options.output_dir, training, say)
+            report = train_and_evaluate(source, data, options.output_dir, training, log)
         else:
             report = train_with_seeds(
-                source, data, options.output_dir, options.seeds, training, say, average=options.average
+                source, data, options.output_dir, options.seeds, training, log, average=options.average
             )
         if options.learning_curve:
-            report = add_learning_curve(source, data, options.output_dir, report, training, say)
+            report = add_learning_curve(source, data, options.output_dir, report, training, log)
     finally:
         if backup is not None:
             backup.finish()
@@ -278,8 +278,8 @@ def run(options: argparse.Namespace) -> int:
     if request is not None:
         from hfbertcls.sharing.push import push_directory
 
-        say(f"Sharing as {request.repo_id} ...")
-        pushed = push_directory(options.output_dir, request, say)
+        log(f"Sharing as {request.repo_id} ...")
+        pushed = push_directory(options.output_dir, request, log)
     if options.json:
         print(report.to_json(), end="")
         if pushed is not None and options.space:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hfbertcls.cli.options import add_data_options, refuse_unknown
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import say
+from hfbertcls.cli.process import log
 from hfbertcls.environment import local_path
 
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.rescore:
         from hfbertcls.rescoring import rescore
 
-        found = rescore(options.model, options.dataset, options.revision, say, found)
+        found = rescore(options.model, options.dataset, options.revision, log, found)
     if options.json:
         print(json.dumps({"holds": found.holds, **asdict(found)}, indent=2, ensure_ascii=False))
     else:

@@ -3,14 +3,15 @@
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.dataset import TextDataset
 from hfbertcls.errors import DatasetError
+from hfbertcls.tasks.task import Task
 
 
-def require_trainable(dataset: TextDataset) -> LabelSchema:
-    """Return the label schema of a data set that a classifier can be trained on.
+def require_trainable(dataset: TextDataset) -> Task:
+    """Return the task of a data set that a model can be trained on.
 
     Raises:
         DatasetError: for pairs and numbers to predict (not supported), for fewer than two
@@ -28,10 +29,10 @@ def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
         require_labelled_texts(dataset)
     except DatasetError as err:
         yield "not_supported", err
-    schema = dataset.schema
-    if schema is None:
+    labels = dataset.task.labels if dataset.task is not None else ()
+    if not labels:
         return
-    train_counts = dataset.splits["train"].label_counts(schema)
+    train_counts = dataset.splits["train"].label_counts(labels)
     present = [name for name, count in train_counts.items() if count]
     if len(present) < 2:
         yield (
@@ -41,15 +42,15 @@ def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
                 "but a classifier needs at least two. Check --label-column, or add rows with another label"
             ),
         )
-    if similar_labels(schema) and not schema.declared:
-        yield "similar_labels", _similar_labels(schema, dataset)
+    if similar_labels(labels) and not dataset.labels_are_declared:
+        yield "similar_labels", _similar_labels(labels, dataset)
     for name in dataset.splits:
-        if unseen := unseen_labels(dataset, schema, name):
-            yield "labels_not_in_train", _unseen_labels(dataset, schema, name, unseen)
+        if unseen := unseen_labels(dataset, labels, name):
+            yield "labels_not_in_train", _unseen_labels(dataset, labels, name, unseen)
 
 
-def require_labelled_texts(dataset: TextDataset) -> LabelSchema:
-    """Return the label schema of a data set with one text a row, and one label or a list of labels.
+def require_labelled_texts(dataset: TextDataset) -> Task:
+    """Return the task of a data set with one text a row.
 
     Raises:
         DatasetError: if the rows are pairs, or have numbers instead of labels.
@@ -64,19 +65,19 @@ def require_labelled_texts(dataset: TextDataset) -> LabelSchema:
             f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}). Classifiers of "
             f"pairs cannot be trained yet. To use the first text alone, {alone}; or join the two texts into one column"
         )
-    if dataset.task == "regression" or dataset.schema is None:
+    if dataset.task is None:
         raise DatasetError(
             f"the labels of {dataset.source} ({dataset.label_column!r}) look like numbers to be predicted, "
             "not like classes, and regression is not supported. "
             "If each number is a class of its own, pass --task single_label; else make classes of them"
         )
-    return dataset.schema
+    return dataset.task
 
 
-def similar_labels(schema: LabelSchema) -> list[list[str]]:
+def similar_labels(labels: Sequence[str]) -> list[list[str]]:
     """Groups of label names that differ only in case, blanks, Unicode form, invisible marks, or as 1 and 1.0 do."""
     groups: dict[str, list[str]] = {}
-    for name in schema.names:
+    for name in labels:
         visible = "".join(
             letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace()
         )
@@ -85,28 +86,28 @@ def similar_labels(schema: LabelSchema) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str) -> list[str]:
+def unseen_labels(dataset: TextDataset, labels: Sequence[str], name: str) -> list[str]:
     """Labels that a split has and the train split has not."""
-    known = dataset.splits["train"].label_counts(schema)
-    return [label for label, count in dataset.splits[name].label_counts(schema).items() if count and not known[label]]
+    known = dataset.splits["train"].label_counts(labels)
+    return [label for label, count in dataset.splits[name].label_counts(labels).items() if count and not known[label]]
 
 
-def _similar_labels(schema: LabelSchema, dataset: TextDataset) -> DatasetError:
-    groups = similar_labels(schema)
-    counts = dict.fromkeys(schema.names, 0)
+def _similar_labels(labels: Sequence[str], dataset: TextDataset) -> DatasetError:
+    groups = similar_labels(labels)
+    counts = dict.fromkeys(labels, 0)
     for split in dataset.splits.values():
-        for name, count in split.label_counts(schema).items():
+        for name, count in split.label_counts(labels).items():
             counts[name] += count
     shown = "; ".join(", ".join(f"{name!a} ({counts[name]:,} rows)" for name in group) for group in groups)
-    keep = shlex.join(schema.names)
+    keep = shlex.join(labels)
     return DatasetError(
         f"labels of {dataset.source} differ only in capitals, blanks, invisible marks or Unicode form: {shown}. They would become "
         f"different classes. Make them equal in the data, or keep them apart with --labels {keep}"
     )
 
 
-def _unseen_labels(dataset: TextDataset, schema: LabelSchema, name: str, unseen: list[str]) -> DatasetError:
-    counts = dataset.splits[name].label_counts(schema)
+def _unseen_labels(dataset: TextDataset, labels: Sequence[str], name: str, unseen: list[str]) -> DatasetError:
+    counts = dataset.splits[name].label_counts(labels)
     split = dataset.splits[name]
     first = split.first_row_of(unseen[0])
     return DatasetError(

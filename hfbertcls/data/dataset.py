@@ -1,8 +1,8 @@
 """What the data room hands on: a data set of labelled text with its labels, its origin, and what was left out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.layout import Quoting
 from hfbertcls.data.on_disk import TableWriter, in_parts
-from hfbertcls.errors import DatasetError, did_you_mean, listing
+from hfbertcls.tasks.cells import count_names, names_in
+from hfbertcls.tasks.task import Task
 
 
-Task = Literal["single_label", "multi_label", "regression"]
 SPLIT_NAMES = ("train", "validation", "test")
 SPLIT_STEMS = {
     "train": "train",
@@ -40,61 +40,6 @@ def order_labels(names: Iterable[str]) -> tuple[str, ...]:
     if all(_is_integer(name) for name in distinct):
         return tuple(sorted(distinct, key=lambda name: (int(name), name)))
     return tuple(sorted(distinct))
-
-
-@dataclass(frozen=True)
-class LabelSchema:
-    """The labels of a data set, in the order of their ids (0, 1, ...)."""
-
-    names: tuple[str, ...]
-    declared: bool = False
-    """True if the order was declared (by the data set or by the user) and not derived from the rows."""
-    several: bool = False
-    """True if a text can have several of them, or none."""
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @property
-    def id2label(self) -> dict[int, str]:
-        """As a model's `config.json` holds it."""
-        return dict(enumerate(self.names))
-
-    @property
-    def label2id(self) -> dict[str, int]:
-        """The inverse of `id2label`."""
-        return {name: index for index, name in enumerate(self.names)}
-
-    def encode(self, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Turn label names into ids of shape `(len(labels),)`.
-
-        Raises:
-            DatasetError: if a name is not in the schema.
-        """
-        ids = self.label2id
-        try:
-            return np.fromiter((ids[label] for label in labels), dtype=np.int64, count=len(labels))
-        except KeyError as err:
-            unknown = err.args[0]
-            raise DatasetError(
-                f"the label {unknown!r} is not one of the known labels{did_you_mean(unknown, ids)}: {listing(ids)}"
-            ) from err
-
-    def encode_column(self, labels: pa.ChunkedArray | pa.Array) -> npt.NDArray[Any]:
-        """Turn a column of label names, or of lists of them, into numbers.
-
-        Returns:
-            For names ids, int64 of shape `(rows,)`; for lists int8 of shape `(rows, num_labels)`, 1 for each label of a row.
-
-        Raises:
-            DatasetError: if a name is not in the schema.
-        """
-        if not pa.types.is_list(labels.type):
-            return self.encode(labels.to_pylist())
-        given = np.zeros((len(labels), len(self)), dtype=np.int8)
-        names = pc.list_flatten(labels).to_pylist()
-        given[pc.list_parent_indices(labels).to_numpy(), self.encode(names)] = 1
-        return given
 
 
 @dataclass(frozen=True)
@@ -148,16 +93,16 @@ class TextSplit:
     @property
     def present_labels(self) -> set[str]:
         """The names of the labels that occur; not for numbers."""
-        return set(pc.unique(self._label_names()).to_pylist())
+        return set(pc.unique(names_in(self.label_cells)).to_pylist())
 
-    def label_counts(self, schema: LabelSchema) -> dict[str, int]:
-        """How many rows have each label of the schema, labels without a row included."""
-        found = {entry["values"]: entry["counts"] for entry in pc.value_counts(self._label_names()).to_pylist()}
-        return {name: int(found.get(name, 0)) for name in schema.names}
+    @property
+    def label_cells(self) -> pa.ChunkedArray:
+        """The cells of the labels."""
+        return self.table.column("label")
 
-    def _label_names(self) -> pa.ChunkedArray:
-        column = self.table.column("label")
-        return pc.list_flatten(column) if pa.types.is_list(column.type) else column
+    def label_counts(self, labels: Iterable[str]) -> dict[str, int]:
+        """How many rows have each of the labels, labels without a row included."""
+        return count_names(self.label_cells, labels)
 
     def values(self, column: str) -> tuple[str, ...]:
         """A further column as texts; what is missing or blank reads `(none)`."""
@@ -199,13 +144,14 @@ class TextDataset:
     """Labelled text, ready to be tokenised: what was read, from where, and what was left out."""
 
     splits: Mapping[str, TextSplit]
-    task: Task
-    schema: LabelSchema | None
-    """None for regression."""
+    task: Task | None
+    """What an answer is; None for numbers that no task predicts."""
     source: str
     """A Hub id, or the base name of a local file or folder (never a path)."""
     text_column: str
     label_column: str
+    labels_are_declared: bool = False
+    """Whether the order of the labels was declared, by the data set or by the user, and not derived from the rows."""
     text_pair_column: str | None = None
     label_separator: str | None = None
     """What stands between the labels of a row in the source, where a cell names several."""

@@ -1,51 +1,46 @@
 """What was read, in lines for a person."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import printable
+from hfbertcls.progress import Log
 
 
-Say = Callable[[str], None]
-
-
-def silent(_: str) -> None:
-    """Say nothing."""
-
-
-def describe_dataset(data: TextDataset, say: Say) -> None:
+def describe_dataset(data: TextDataset, log: Log) -> None:
     """Say what was read, what was left out, and which labels there are."""
     columns = " + ".join(filter(None, (data.text_column, data.text_pair_column)))
-    say(f"Data: {data.source} (text: {columns}, label: {data.label_column}; splits {data.split_method})")
+    log(f"Data: {data.source} (text: {columns}, label: {data.label_column}; splits {data.split_method})")
     for note in data.notes:
-        say(f"  note: {note}")
+        log(f"  note: {note}")
     for name, split in data.splits.items():
         left_out = ", ".join(
             f"{count:,} with {reason.replace('_', ' ')} (the first: {split.first_dropped[reason]})"
             for reason, count in split.dropped.items()
         )
-        say(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
+        log(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
     for sentence in find_duplicates(data).sentences({name: len(split) for name, split in data.splits.items()}):
-        say(f"  note: {sentence}")
-    if data.schema is None:
+        log(f"  note: {sentence}")
+    labels = data.task.labels if data.task is not None else ()
+    if not labels:
         return
-    counts = {name: split.label_counts(data.schema) for name, split in data.splits.items()}
-    say(f"  {len(data.schema)} labels ({', '.join(counts)}):")
-    for label in data.schema.names[:20]:
-        say(f"    {printable(label)}: {', '.join(f'{split[label]:,}' for split in counts.values())}")
-    if len(data.schema) > 20:
-        say(f"    ... and {len(data.schema) - 20} more")
+    counts = {name: split.label_counts(labels) for name, split in data.splits.items()}
+    log(f"  {len(labels)} labels ({', '.join(counts)}):")
+    for label in labels[:20]:
+        log(f"    {printable(label)}: {', '.join(f'{split[label]:,}' for split in counts.values())}")
+    if len(labels) > 20:
+        log(f"    ... and {len(labels) - 20} more")
 
 
-def describe_tokens(tokenized: Mapping[str, TokenizedSplit], say: Say) -> None:
+def describe_tokens(tokenized: Mapping[str, TokenizedSplit], log: Log) -> None:
     """Say how long the texts are, and how many are cut."""
     for name, split in tokenized.items():
         cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
         unknown = f"; {split.unknown_share:.1%} of the words are unknown to the model" if split.unknown_tokens else ""
-        say(f"  {name:<10} {split.num_tokens.mean():.0f} tokens on average; {cut}{unknown}")
+        log(f"  {name:<10} {split.num_tokens.mean():.0f} tokens on average; {cut}{unknown}")
         if split.unknown_share >= 0.1:
-            say(
+            log(
                 f"  note: the model reads {split.unknown_share:.0%} of {name} as unknown words. Is it made for this language?"
             )

@@ -25,14 +25,14 @@ def name_of(columns: Sequence[str]) -> str:
 
 
 def with_joined_labels(
-    tables: Mapping[Key, RawTable], columns: Sequence[str], *, several: bool | None
+    tables: Mapping[Key, RawTable], columns: Sequence[str], *, lists: bool | None
 ) -> tuple[dict[Key, RawTable], str]:
     """Add to each table a column with the labels that have a 1: lists of names, or one name where every row has exactly one.
 
     Args:
         tables: all tables of a data set.
         columns: one for each label; each holds 0 or 1.
-        several: whether the labels are lists even if every row has exactly one; None lets the rows decide.
+        lists: whether the labels are lists even if every row has exactly one; None lets the rows decide.
 
     Returns:
         The tables, and what is to be noted.
@@ -43,7 +43,7 @@ def with_joined_labels(
     """
     given = {key: _values(raw, columns) for key, raw in tables.items()}
     one_each = all((values.sum(axis=1) == 1)[(values != _BLANK).all(axis=1)].all() for values in given.values())
-    lists = not one_each if several is None else several
+    lists = not one_each if lists is None else lists
     joined = {}
     for key, raw in tables.items():
         cells: Iterable[list[str] | None] = (

@@ -7,16 +7,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns, choose_columns, columns_without_header
-from hfbertcls.data.dataset import SPLIT_NAMES, LabelSchema, Task, TextDataset, TextSplit, order_labels
+from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit, order_labels
 from hfbertcls.data.hashing import rows_sha256
 from hfbertcls.data.indicators import name_of, with_joined_labels
 from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.raw import RawTable
-from hfbertcls.data.reading import infer_task, labels_for_task, read_split
+from hfbertcls.data.reading import read_split, with_cells
 from hfbertcls.data.sources import Data, Source, open_source
 from hfbertcls.data.splits import complete_splits
 from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 from hfbertcls.progress import work
+from hfbertcls.tasks.cells import names_in
+from hfbertcls.tasks.known import kind_of_data
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 MOST_LABELS = 1_000
@@ -31,7 +35,7 @@ def load_text_dataset(
     text_pair_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
-    task: Task | None = None,
+    task: str | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
     slice_by: str | None = None,
@@ -73,20 +77,20 @@ def load_text_dataset(
     notes: list[str] = list(source.notes)
     label_columns = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
     if len(label_columns) > 1:
-        several = None if task is None else task == "multi_label"
-        tables, note = with_joined_labels(tables, label_columns, several=several)
+        lists = None if task is None else task == MultiLabel.name
+        tables, note = with_joined_labels(tables, label_columns, lists=lists)
         notes.append(note)
         label_column, labels = name_of(label_columns), labels or label_columns
     else:
         label_column = next(iter(label_columns), None)
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
-    if not header and text_column is None and label_column is None and (found := columns_without_header(first)):
-        text_column, label_column = found
+    if not header and text_column is None and label_column is None and (named := columns_without_header(first)):
+        text_column, label_column = named
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
-    columns = replace(columns, names=tuple(labels or ()), is_one_label=task == "single_label")
-    named = {"--split-by": split_by, "--slice-by": slice_by}
-    extra = list(dict.fromkeys(column for column in named.values() if column is not None))
-    for flag, column in named.items():
+    columns = replace(columns, names=tuple(labels or ()), is_one_label=task == SingleLabel.name)
+    by = {"--split-by": split_by, "--slice-by": slice_by}
+    extra = list(dict.fromkeys(column for column in by.values() if column is not None))
+    for flag, column in by.items():
         if column is not None and column not in first.table.column_names:
             raise ConfigurationError(
                 f"{first.name} has no column {column!r}, which {flag} names. "
@@ -96,18 +100,16 @@ def load_text_dataset(
     notes += [note for raw in tables.values() for note in raw.notes]
     notes += _unused_separator(tables, columns)
     splits, unlabelled = _without_unlabelled(splits)
-    found_task = infer_task(list(splits.values()), task, columns.label)
-    splits = {name: _hashed(labels_for_task(split, found_task)) for name, split in splits.items()}
+    kind = kind_of_data({name: split.label_cells for name, split in splits.items()}, task, columns.label)
+    splits = {name: _hashed(with_cells(split, kind)) for name, split in splits.items()}
     if slice_by is not None:
         _check_slices(splits, slice_by, source)
     declared = tuple(labels) if labels else first.class_names.get(columns.label)
-    schema = None
-    if found_task != "regression":
-        schema = replace(_schema(splits, declared, source), several=found_task == "multi_label")
+    found = None if kind is None else kind.from_labels(_labels(splits, declared, source) if kind.has_labels else ())
     data = TextDataset(
         splits=splits,
-        task=found_task,
-        schema=schema,
+        task=found,
+        labels_are_declared=declared is not None,
         source=source.name,
         text_column=columns.text,
         label_column=columns.label,
@@ -208,7 +210,8 @@ def _without_unlabelled(splits: dict[str, TextSplit]) -> tuple[dict[str, TextSpl
     return splits, tuple(notes)
 
 
-def _schema(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, source: Source) -> LabelSchema:
+def _labels(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
+    """The labels in the order of their ids."""
     found = {label for split in splits.values() for label in _distinct_labels(split)}
     if declared is not None:
         unknown = sorted(found - set(declared))
@@ -219,7 +222,7 @@ def _schema(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
             )
         if len(set(declared)) != len(declared):
             raise ConfigurationError(f"a label is declared twice in {listing(declared)}. Correct --labels or the data")
-        return LabelSchema(declared, declared=True)
+        return declared
     rows = sum(len(split) for split in splits.values())
     if len(found) > MOST_LABELS:
         raise DatasetError(
@@ -232,10 +235,9 @@ def _schema(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
             f"{shorten(min(found))}), so it looks like texts or numbers of rows and not like labels. "
             "Name another one with --label-column"
         )
-    return LabelSchema(order_labels(found))
+    return order_labels(found)
 
 
 def _distinct_labels(split: TextSplit) -> set[str]:
     column = split.table.column("label")
-    values = column.unique().to_pylist() if column.type == "string" else pc.unique(pc.list_flatten(column)).to_pylist()
-    return set(values)
+    return set(pc.unique(names_in(column)).to_pylist())

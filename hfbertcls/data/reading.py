@@ -8,14 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns
-from hfbertcls.data.dataset import Task, TextSplit
+from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.labels import read_labels
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
-
-
-_MANY_VALUES = 20  # with more distinct decimal numbers than this, a column is a quantity and not a set of classes
+from hfbertcls.tasks.cells import holds_lists
+from hfbertcls.tasks.task import Task
 
 
 def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequence[str] = ()) -> TextSplit:
@@ -104,71 +103,16 @@ def not_blank(values: pa.Array) -> pa.Array:
 
 
 def _has_label(values: pa.Array) -> pa.Array:
-    if pa.types.is_list(values.type):
+    if holds_lists(values):
         return pc.is_valid(values)  # an empty list says "none of the labels", which is an answer
     if pa.types.is_floating(values.type):
         return pc.invert(pc.is_nan(pc.fill_null(values, float("nan"))))
     return not_blank(values)
 
 
-def infer_task(splits: Sequence[TextSplit], requested: Task | None, label_column: str) -> Task:
-    """Tell what kind of answer the labels call for.
-
-    Lists of labels: `multi_label`. More than 20 different numbers, some with decimals: `regression`. Else
-    `single_label`.
-
-    Raises:
-        DatasetError: if another task was requested than the labels allow, or the splits differ in it.
-    """
-    with_lists = [split.name for split in splits if pa.types.is_list(split.table.schema.field("label").type)]
-    lists = bool(with_lists)
-    if lists and len(with_lists) < len(splits):
-        raise DatasetError(
-            f"the column {label_column!r} holds lists of labels in the split {listing(with_lists)}, "
-            "but one label for each row in another. Write it the same way in every file"
-        )
-    if lists:
-        found: Task = "multi_label"
-    else:
-        found = "regression" if _is_quantity(splits) else "single_label"
-    if requested is None or requested == found:
-        return found
-    if lists or requested == "multi_label":
-        shape = (
-            "lists of labels" if lists else "one label for each row. If a cell names several, pass --label-separator"
-        )
-        raise DatasetError(f"--task {requested} does not fit: the column {label_column!r} holds {shape}")
-    if requested == "regression" and not all(_are_numbers(split.table.column("label")) for split in splits):
-        raise DatasetError(f"--task regression does not fit: the column {label_column!r} does not hold numbers only")
-    return requested
-
-
-def _are_numbers(labels: pa.ChunkedArray) -> bool:
-    if pa.types.is_floating(labels.type):
-        return True
-    try:
-        labels.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _is_quantity(splits: Sequence[TextSplit]) -> bool:
-    columns = [split.table.column("label") for split in splits if len(split)]
-    if not columns or not all(_are_numbers(column) for column in columns):
-        return False
-    values = {value for column in columns for value in pc.unique(column.cast(pa.float64())).to_pylist()}
-    return len(values) > _MANY_VALUES and any(not float(value).is_integer() for value in values)
-
-
-def labels_for_task(split: TextSplit, task: Task) -> TextSplit:
-    """Give the label column the type that the task calls for: numbers for regression, strings for single labels."""
-    labels = split.table.column("label")
-    wanted = {"regression": pa.float64(), "single_label": pa.string(), "multi_label": pa.list_(pa.string())}[task]
-    if labels.type == wanted:
-        return split
+def with_cells(split: TextSplit, kind: type[Task] | None) -> TextSplit:
+    """Give the label column the type that the task calls for; None: numbers."""
+    labels = split.label_cells
+    cells = labels.cast(pa.float64()) if kind is None else kind.as_cells(labels)
     index = split.table.schema.get_field_index("label")
-    if task == "single_label" and pa.types.is_floating(labels.type):
-        labels = pa.chunked_array([pa.array([repr(value) for value in labels.to_pylist()], pa.string())])
-    table = split.table.set_column(index, "label", labels.cast(wanted))
-    return replace(split, table=table)
+    return split if cells.type == labels.type else replace(split, table=split.table.set_column(index, "label", cells))

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.errors import ConfigurationError, DatasetError
+from hfbertcls.tasks.cells import holds_lists
 
 
 VALIDATION_SHARE = 0.1
@@ -22,7 +23,7 @@ def complete_splits(
 ) -> tuple[dict[str, TextSplit], str]:
     """Cut what is missing from the train split; never touch a split that was given.
 
-    Rows are cut so that every part has its share of each label (of several labels a row, of the rarest of them), numbers at
+    Rows are cut so that every part has its fraction of each label (of several labels a row, of the rarest of them), numbers at
     random.
 
     Train alone gives 80 % train, 10 % validation and 10 % test. Train and test give 10 % of train as validation, so
@@ -56,9 +57,9 @@ def complete_splits(
     if split_by:
         how = f"no {split_by!r} in two splits"
     else:
-        labels = train.table.schema.field("label").type
-        how = "stratified by label" if pa.types.is_string(labels) else "by the rarest label of each row"
-        how = "at random" if pa.types.is_floating(labels) else how
+        labels = train.label_cells
+        how = "by the rarest label of each row" if holds_lists(labels) else "stratified by label"
+        how = "at random" if pa.types.is_floating(labels.type) else how
         how += ", equal texts together"
     made = "validation cut" if "test" in splits else "validation and test cut"
     return result, f"{made} from train ({how}, seed {seed})"
@@ -113,7 +114,7 @@ def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
     labels = split.table.column("label")
     if pa.types.is_floating(labels.type):
         return np.zeros(len(split), dtype=np.int64), [""]
-    if pa.types.is_list(labels.type):
+    if holds_lists(labels):
         labels = pa.chunked_array([pa.array(rarest_labels(split), pa.string())])
     names = pc.unique(labels)
     return np.asarray(pc.index_in(labels, names)).astype(np.int64), names.to_pylist()

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.dataset import LabelSchema, TextSplit
+from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.progress import work
+from hfbertcls.tasks.probabilities import Answers
+from hfbertcls.tasks.task import Task
 
 
 if TYPE_CHECKING:
@@ -27,11 +29,12 @@ class TokenizedSplit:
     """A split as token ids.
 
     `dataset` has the columns that the tokenizer makes (`input_ids`, ...), `length` and, if the split was encoded with
-    a schema, `labels`: an id (int64), or 1.0 for each label of a text that can have several (a list of float32, as the
-    loss wants it). `num_tokens`, of shape `(rows,)`, counts the tokens of each text before it was cut.
+    a task, `labels` as its loss wants them. `num_tokens`, of shape `(rows,)`, counts the tokens of each text before it was cut.
     """
 
     dataset: "datasets.Dataset"
+    task: Task | None
+    """In whose form the labels are; None if it was encoded without labels."""
     num_tokens: npt.NDArray[np.int64]
     max_length: int
     unknown_tokens: int
@@ -45,7 +48,7 @@ class TokenizedSplit:
 
     @property
     def unknown_share(self) -> float:
-        """Share of the tokens that the tokenizer does not know (0 to 1), special tokens apart."""
+        """Fraction of the tokens that the tokenizer does not know (0 to 1), special tokens apart."""
         total = int(self.lengths.sum()) - self.special_tokens * len(self.num_tokens)
         return self.unknown_tokens / total if total > 0 else 0.0
 
@@ -61,29 +64,30 @@ class TokenizedSplit:
         return max((int(pc.max(part.column(0).flatten()).as_py() or 0) for part in parts), default=0)
 
     @property
-    def gold(self) -> npt.NDArray[Any]:
-        """The labels: ids, int64 of shape `(rows,)`, or int8 of shape `(rows, num_labels)`, 1 for each label of a row."""
-        return gold_of(self.dataset)
+    def labelled_task(self) -> Task:
+        """The task with which the split was encoded."""
+        if self.task is None:
+            raise ValueError("the split was tokenised without a task, so it has no labels")
+        return self.task
+
+    @property
+    def gold(self) -> Answers:
+        """The gold answers, in the form of the task; the split must have been encoded with one."""
+        return gold_of(self.dataset, self.labelled_task)
 
     def sorted_by_length(self) -> "datasets.Dataset":
         """The same rows, shortest first: batches of it need little padding."""
         return self.dataset.select(np.argsort(self.lengths, kind="stable"))
 
 
-def gold_of(dataset: "datasets.Dataset") -> npt.NDArray[Any]:
-    """The column `labels` of a tokenised data set, in the form of `TokenizedSplit.gold`."""
+def gold_of(dataset: "datasets.Dataset", task: Task) -> Answers:
+    """The column `labels` of a tokenised data set as answers of a task."""
     labels = dataset.with_format("arrow")["labels"]
-    column = labels if isinstance(labels, pa.ChunkedArray | pa.Array) else labels[:]
-    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
-        flat = pc.list_flatten(column).to_numpy()
-        given: npt.NDArray[np.int8] = flat.reshape(len(column), -1).astype(np.int8)
-        return given
-    ids: npt.NDArray[np.int64] = column.to_numpy().astype(np.int64)
-    return ids
+    return task.from_loss_labels(labels if isinstance(labels, pa.ChunkedArray | pa.Array) else labels[:])
 
 
 def tokenize_split(
-    split: TextSplit, tokenizer: "PreTrainedTokenizerBase", max_length: int, schema: LabelSchema | None = None
+    split: TextSplit, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task | None = None
 ) -> TokenizedSplit:
     """Tokenise the texts of a split, in order, without padding.
 
@@ -91,24 +95,25 @@ def tokenize_split(
         split (`TextSplit`): of one text a row.
         tokenizer (`PreTrainedTokenizerBase`): of the model.
         max_length (`int`): in tokens, special tokens included; longer texts are cut to it.
-        schema (`LabelSchema`, *optional*): gives the ids for the column `labels`.
+        task (`Task`, *optional*): encodes the labels.
 
     Raises:
-        DatasetError: if a label is not in the schema.
+        DatasetError: if a label is none of the task's.
     """
-    names = ["text"] if schema is None else ["text", "label"]
+    names = ["text"] if task is None else ["text", "label"]
     parts = in_parts(split.table.select(names), _TEXTS_PER_BATCH)
     return _tokenize(
         len(split),
         (
             (
                 part.column(0).to_pylist(),
-                None if schema is None else _labels(schema.encode_column(part.column(1))),
+                None if task is None else task.loss_labels(task.encode(part.column(1))),
             )
             for part in parts
         ),
         tokenizer,
         max_length,
+        task,
     )
 
 
@@ -123,16 +128,18 @@ def _tokenize(
     batches: Iterable[tuple[list[str], pa.Array | None]],
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
+    task: Task | None = None,
 ) -> TokenizedSplit:
-    """Tokenise so many texts, of which some come with their label ids."""
+    """Tokenise so many texts, of which some come with their labels."""
     with work("Tokenising", rows) as advance:
-        return _tokenized(batches, tokenizer, max_length, advance)
+        return _tokenized(batches, tokenizer, max_length, task, advance)
 
 
 def _tokenized(
     batches: Iterable[tuple[list[str], pa.Array | None]],
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
+    task: Task | None,
     advance: Callable[[int], None],
 ) -> TokenizedSplit:
     written = TableWriter()
@@ -152,14 +159,7 @@ def _tokenized(
             pa.record_batch({"input_ids": pa.array([], _type_of("input_ids")), "length": pa.array([], pa.int64())})
         )
     special = int(tokenizer.num_special_tokens_to_add())
-    return TokenizedSplit(_dataset(written.table()), np.concatenate(counts), max_length, unknown, special)
-
-
-def _labels(given: npt.NDArray[Any]) -> pa.Array:
-    if given.ndim == 1:
-        return pa.array(given)
-    offsets = np.arange(len(given) + 1, dtype=np.int32) * given.shape[1]
-    return pa.ListArray.from_arrays(offsets, given.ravel().astype(np.float32))
+    return TokenizedSplit(_dataset(written.table()), task, np.concatenate(counts), max_length, unknown, special)
 
 
 def _type_of(column: str) -> pa.DataType:

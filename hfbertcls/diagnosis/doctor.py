@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hfbertcls.data.checks import refusals, similar_labels, unseen_labels
-from hfbertcls.data.dataset import Task, TextDataset
+from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.loading import load_text_dataset
@@ -85,7 +85,7 @@ def diagnose(
     text_pair_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     label_separator: str | None = None,
-    task: Task | None = None,
+    task: str | None = None,
     labels: Sequence[str] | None = None,
     split_by: str | None = None,
     quoting: Quoting = "auto",
@@ -159,8 +159,8 @@ def examine(
     equal = find_duplicates(data)
     rows = sum(len(split) for split in data.splits.values())
     near = find_near_duplicates(data) if most_rows is None or rows <= most_rows else None
-    schema = data.schema
-    counts = {name: split.label_counts(schema) if schema else {} for name, split in data.splits.items()}
+    task = data.task
+    counts = {name: split.label_counts(task.labels) if task else {} for name, split in data.splits.items()}
     others = [name for name in data.splits if name != "train"]
     pairs = [f"{first}/{second}" for second in data.splits for first in data.splits if _precedes(data, first, second)]
     held_out = "test" if "test" in data.splits else "validation"
@@ -169,7 +169,7 @@ def examine(
         *(Finding(code, "refuses", str(refusal)) for code, refusal in refusals(data)),
         *(Finding("reading", "note", note) for note in data.notes),
         *_left_out(data),
-        *(label_findings(data, schema, counts) if schema else ()),
+        *(label_findings(data, task, counts) if task and task.labels else ()),
         *repeat_findings(data, equal, near, allow_leakage=allow_leakage),
         *odd_texts(data),
         *(lengths.findings(data) if lengths else ()),
@@ -179,7 +179,7 @@ def examine(
         findings.append(_difference_finding(held_out, len(data.splits[held_out]), difference))
     return Diagnosis(
         source=data.source,
-        task=data.task,
+        task="regression" if task is None else task.name,
         splits={
             name: {
                 "rows": len(split),
@@ -197,8 +197,8 @@ def examine(
         split_method=data.split_method,
         overlap={pair: equal.overlap.get(pair, 0) for pair in pairs},
         near_overlap={pair: near.overlap.get(pair, 0) for pair in pairs} if near else None,
-        labels_not_in_train={name: unseen_labels(data, schema, name) if schema else [] for name in others},
-        similar_labels=similar_labels(schema) if schema else [],
+        labels_not_in_train={name: unseen_labels(data, task.labels, name) if task else [] for name in others},
+        similar_labels=similar_labels(task.labels) if task else [],
         token_lengths=lengths.to_dict() if lengths else None,
         smallest_difference=None
         if difference is None

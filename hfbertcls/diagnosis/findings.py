@@ -35,6 +35,6 @@ class Finding:
         return f"{self.fact}. {self.advice}" if self.advice else self.fact
 
 
-def share(count: int, total: int) -> str:
-    """A share in percent: `"27.6 %"`."""
+def percent(count: int, total: int) -> str:
+    """A fraction in percent: `"27.6 %"`."""
     return f"{100 * count / total:.1f} %" if total else "0.0 %"

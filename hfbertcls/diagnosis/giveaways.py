@@ -13,7 +13,7 @@ from hfbertcls.diagnosis.findings import Finding
 
 
 _TELLING = 0.95
-"""Share of the training rows from which on a value tells the label."""
+"""Fraction of the training rows from which on a value tells the label."""
 _FEWEST_ROWS = 30
 Codes = npt.NDArray[np.int64]
 
@@ -26,7 +26,7 @@ def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Itera
         tables: the tables that the splits were read from, with all columns.
     """
     train = data.splits["train"]
-    if data.task != "single_label" or len(train) < _FEWEST_ROWS:
+    if data.task is None or not data.task.is_one_label or len(train) < _FEWEST_ROWS:
         return
     labels = _codes(train.table.column("label").combine_chunks())
     for word, pattern in (("first", r"^\s*(?P<word>\S+)"), ("last", r"(?P<word>\S+)\s*$")):
@@ -66,7 +66,7 @@ def _codes(values: pa.Array | pa.ChunkedArray) -> Codes:
 
 
 def _told(values: Codes, labels: Codes) -> float | None:
-    """Share of the rows whose label the other rows with the same value tell, if it is telling.
+    """Fraction of the rows whose label the other rows with the same value tell, if it is telling.
 
     Each row is judged without itself, so a value that occurs once (a number of the row) tells nothing.
     """
@@ -85,7 +85,7 @@ def _told(values: Codes, labels: Codes) -> float | None:
 
 
 def _told_by_neighbours(values: pa.ChunkedArray, labels: Codes) -> float | None:
-    """The same for numbers: share of the rows whose label is that of the one before in the order of the values."""
+    """The same for numbers: fraction of the rows whose label is that of the one before in the order of the values."""
     try:
         values = values.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -1,11 +1,13 @@
 """What is odd about the labels: few rows, rows in one split only, names, imbalance."""
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 from hfbertcls.data.checks import similar_labels
-from hfbertcls.data.dataset import LabelSchema, TextDataset
-from hfbertcls.diagnosis.findings import Finding, share
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.diagnosis.findings import Finding, percent
 from hfbertcls.errors import listing
+from hfbertcls.tasks.cells import positions_without_names
+from hfbertcls.tasks.task import Task
 
 
 FEW_ROWS = 10
@@ -14,17 +16,17 @@ _LABELS_NAMED = 8
 Counts = Mapping[str, Mapping[str, int]]
 
 
-def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> Iterator[Finding]:
+def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Finding]:
     """What to say of the labels; what refuses training is said elsewhere.
 
     Args:
         data: with a train split.
-        schema: its labels.
+        task: of its labels.
         counts: rows of each label by split.
     """
     train = counts["train"]
-    groups = similar_labels(schema)
-    if groups and schema.declared:
+    groups = similar_labels(task.labels)
+    if groups and data.labels_are_declared:
         shown = "; ".join(listing(group) for group in groups)
         yield Finding(
             "similar_labels", "note", f"labels that differ only in capitals, blanks or form are kept apart: {shown}"
@@ -52,51 +54,49 @@ def label_findings(data: TextDataset, schema: LabelSchema, counts: Counts) -> It
                 f"{_counted(absent)} no row in {name}, so nothing can be said of how well they are found: "
                 f"{listing(absent, _LABELS_NAMED)}",
             )
-    nowhere = [label for label in schema.names if not any(split[label] for split in counts.values())]
+    nowhere = [label for label in task.labels if not any(split[label] for split in counts.values())]
     if nowhere:
         yield Finding("unused_labels", "note", f"{_counted(nowhere)} no row at all: {listing(nowhere, _LABELS_NAMED)}")
     present = {name: count for name, count in train.items() if count}
     most, least = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
     if present[most] >= _IMBALANCE * present[least]:
-        of_rows = share(present[most], len(data.splits["train"]))
-        meaning = f"{most!r} is among the labels of" if schema.several else f"who always says {most!r} is right in"
+        of_rows = percent(present[most], len(data.splits["train"]))
+        meaning = f"who always says {most!r} is right in" if task.is_one_label else f"{most!r} is among the labels of"
         yield Finding(
             "imbalance",
             "note",
             f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: {meaning} {of_rows}",
             "Look at macro F1 and the figures of each label, not at accuracy",
         )
-    yield from _forms(schema)
-    if data.task == "multi_label":
-        for name, rows in data.splits.items():
-            column = rows.table.column("label").combine_chunks()
-            empty = [position for position, labels in enumerate(column.to_pylist()) if not labels]
-            if empty:
-                yield Finding(
-                    "no_label",
-                    "note",
-                    f"{len(empty):,} of the {len(rows):,} rows of {name} have none of the labels; "
-                    f"the first is in {rows.place(int(rows.rows[empty[0]]))}",
-                )
+    yield from _forms(task.labels)
+    for name, rows in data.splits.items():
+        empty = positions_without_names(rows.label_cells)
+        if len(empty):
+            yield Finding(
+                "no_label",
+                "note",
+                f"{len(empty):,} of the {len(rows):,} rows of {name} have none of the labels; "
+                f"the first is in {rows.place(int(rows.rows[empty[0]]))}",
+            )
 
 
-def _forms(schema: LabelSchema) -> Iterator[Finding]:
+def _forms(labels: Sequence[str]) -> Iterator[Finding]:
     """Labels that are numbers: what becomes of them."""
-    names = [name.removeprefix("-") for name in schema.names]
+    names = [name.removeprefix("-") for name in labels]
     if all(name.isascii() and name.isdigit() for name in names):
-        numbers = sorted(int(name) for name in schema.names)
+        numbers = sorted(int(name) for name in labels)
         if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             yield Finding(
                 "numbers_with_gaps",
                 "note",
-                f"the labels are whole numbers with gaps ({listing(schema.names)}): their ids will be 0 to "
+                f"the labels are whole numbers with gaps ({listing(labels)}): their ids will be 0 to "
                 f"{len(names) - 1}, their names stay as they are",
             )
     elif all(name.isascii() and name.replace(".", "", 1).isdigit() and "." in name for name in names):
         yield Finding(
             "decimal_labels",
             "note",
-            f"the labels are written as decimal numbers ({listing(schema.names)}) and stay so, as names",
+            f"the labels are written as decimal numbers ({listing(labels)}) and stay so, as names",
             "If the file was made from whole numbers, write them without decimals",
         )
 

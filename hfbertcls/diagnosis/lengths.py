@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.on_disk import in_parts
-from hfbertcls.diagnosis.findings import Finding, share
+from hfbertcls.diagnosis.findings import Finding, percent
 
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Counts = npt.NDArray[np.int64]
 DEFAULT_MAX_LENGTH = 512
-_COVERED = 0.99  # share of the training texts that the suggested length reads to their end
+_COVERED = 0.99  # fraction of the training texts that the suggested length reads to their end
 _TEXTS_PER_BATCH = 1_000
 # A token for each seven letters begun of a word, for each sign of a script without blanks, and for each mark. Against BERT's
 # English WordPiece the mean of 2,000 texts was off by -8 to +6 % on nine sets of labelled text, Chinese among them.
@@ -83,7 +83,7 @@ class TokenLengths:
                 yield Finding(
                     "truncated",
                     "warning" if cut > 0.05 * len(counts) else "note",
-                    f"{cut:,} of the {len(counts):,} texts of {name} ({share(cut, len(counts))}) are longer than "
+                    f"{cut:,} of the {len(counts):,} texts of {name} ({percent(cut, len(counts))}) are longer than "
                     f"{self.max_length:,} tokens and are cut there; the longest has {int(counts[longest]):,} "
                     f"({data.splits[name].place(int(data.splits[name].rows[longest]))})",
                 )

@@ -25,7 +25,7 @@ Signatures = npt.NDArray[np.uint16]
 def signatures(texts: Sequence[str]) -> Signatures:
     """MinHash signatures (by datasketch) of the sets of runs of four letters, of shape `(len(texts), 120)`.
 
-    The similarity of two sets is the expected share of places in which their signatures agree (Broder 1997, "On the
+    The similarity of two sets is the expected fraction of places in which their signatures agree (Broder 1997, "On the
     resemblance and containment of documents"). Of each place 16 bits are kept: places that differ agree in them by chance in one
     of 65,536 cases.
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.on_disk import in_parts
-from hfbertcls.diagnosis.findings import Finding, share
+from hfbertcls.diagnosis.findings import Finding, percent
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class _Kind:
     pattern: str
     fact: str
     serious_from: float
-    """Share of the rows of a split from which on this is a warning."""
+    """Fraction of the rows of a split from which on this is a warning."""
     advice: str = ""
 
 
@@ -72,7 +72,7 @@ _SCRIPTS = {
     "Devanagari": r"\p{Devanagari}",
     "Thai": r"\p{Thai}",
 }
-_FOREIGN_AT_MOST = 0.1  # with a larger share of rows in another script, a data set is simply in several
+_FOREIGN_AT_MOST = 0.1  # with a larger fraction of rows in another script, a data set is simply in several
 
 
 def odd_texts(data: TextDataset) -> Iterator[Finding]:
@@ -98,7 +98,7 @@ def _other_scripts(data: TextDataset) -> Iterator[Finding]:
     main = int(counts.argmax())
     if counts.sum() - counts[main] > _FOREIGN_AT_MOST * counts.sum():
         shown = ", ".join(
-            f"{names[index]} {share(int(counts[index]), int(counts.sum()))}"
+            f"{names[index]} {percent(int(counts[index]), int(counts.sum()))}"
             for index in np.argsort(-counts)
             if counts[index]
         )
@@ -135,7 +135,7 @@ def _counted(found: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what
     if not counts:
         return None
     parts = [
-        f"{count:,} of the {len(data.splits[name]):,} {what} of {name} ({share(count, len(data.splits[name]))})"
+        f"{count:,} of the {len(data.splits[name]):,} {what} of {name} ({percent(count, len(data.splits[name]))})"
         for name, count in counts.items()
     ]
     name = next(iter(counts))

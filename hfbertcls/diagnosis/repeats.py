@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit
 from hfbertcls.data.duplicates import Duplicates, first_equal, folded, row_codes, text_codes
 from hfbertcls.data.on_disk import in_parts
-from hfbertcls.diagnosis.findings import Finding, share
+from hfbertcls.diagnosis.findings import Finding, percent
 from hfbertcls.diagnosis.near_duplicates import Signatures, near_matches, signatures
 
 
 LEAKAGE_LIMIT = 0.05
-"""Share of the validation or test texts that may be in train too; with more, training is refused.
+"""Fraction of the validation or test texts that may be in train too; with more, training is refused.
 
 An accuracy can be too good by as many points. Of 26 public sets, 25 have at most 2 %, and one 28 %."""
 MOST_ROWS = 100_000
@@ -143,7 +143,7 @@ def repeat_findings(
     for pair, count in equal.overlap.items():
         first, second = pair.split("/")
         fact = (
-            f"{count:,} of the {sizes[second]:,} {second} texts ({share(count, sizes[second])}) {_is(count)} in {first} too; "
+            f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} in {first} too; "
             f"the first is in {_first_shared(data, codes, first, second)}"
         )
         if first != "train":
@@ -172,7 +172,7 @@ def repeat_findings(
         yield Finding(
             "duplicate_rows",
             "warning" if count > LEAKAGE_LIMIT * sizes[name] else "note",
-            f"{count:,} of the {sizes[name]:,} rows of {name} ({share(count, sizes[name])}) "
+            f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) "
             f"{'repeats' if count == 1 else 'repeat'} the text of an earlier one; the first is {data.splits[name].place(int(data.splits[name].rows[repeated]))}",
         )
     if near is None:
@@ -190,7 +190,7 @@ def repeat_findings(
         yield Finding(
             "near_overlap",
             "warning" if is_leakage else "note",
-            f"{count:,} of the {sizes[second]:,} {second} texts ({share(count, sizes[second])}) {_is(count)} nearly, not quite, equal "
+            f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} nearly, not quite, equal "
             f"to one in {first}, such as {data.splits[second].place(other)} to {data.splits[first].place(one)}",
         )
     for name, count in near.rows.items():
@@ -198,7 +198,7 @@ def repeat_findings(
         yield Finding(
             "near_duplicate_rows",
             "note",
-            f"{count:,} of the {sizes[name]:,} rows of {name} ({share(count, sizes[name])}) {_is(count)} nearly, not quite, equal to "
+            f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) {_is(count)} nearly, not quite, equal to "
             f"an earlier one, such as {data.splits[name].place(other)} to {data.splits[name].place(one)}",
         )
     for name, count in near.conflicts.items():

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
-from hfbertcls.data.description import Say, silent
+from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import TfidfBaseline
 from hfbertcls.evaluation.intervals import Interval, wilson_interval
 from hfbertcls.modeling.embedding import embed
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.progress import Log, silent
+from hfbertcls.tasks.task import Task
 
 
 FOLDS = 5
@@ -24,7 +25,9 @@ FEWEST_ROWS = 50
 _NEIGHBOURS, _WIDTH = 60, 0.1
 _LEAST = 1e-3  # no opinion counts for less, so that none decides alone
 _ROWS_AT_A_TIME = 1_000
-_CLEAR = 0.5  # share of the rows, those that the models are surest of, in which disagreement is taken for wrong labels
+_CLEAR = (
+    0.5  # fraction of the rows, those that the models are surest of, in which disagreement is taken for wrong labels
+)
 _CLEAREST = (0.1, 0.2, 0.3)  # the same, where hardly any disagreement is a mistake of the models
 _WEAK = 0.3  # fraction of all rows from which disagreement says that the models cannot judge
 Ids = npt.NDArray[np.int64]
@@ -86,50 +89,51 @@ class Suspects:
         }
 
 
-def find_suspects(data: TextDataset, model: ModelSource | None = None, say: Say = silent) -> Suspects:
+def find_suspects(data: TextDataset, model: ModelSource | None = None, log: Log = silent) -> Suspects:
     """Examine the labels of the train split (or of the only one).
 
     Args:
         data: with one label a row.
         model: an encoder whose vectors are used beside the words; None uses the words alone.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
 
     Raises:
         DatasetError: if the rows have not one label each, or are too few, or have only one label.
     """
-    if data.task != "single_label" or data.schema is None or data.text_pair_column is not None:
+    task = data.task
+    if task is None or not task.is_one_label or data.text_pair_column is not None:
         raise DatasetError(
             f"--suspects needs one text and one label in each row, and {data.source} has "
-            f"{'pairs of texts' if data.text_pair_column else 'lists of labels' if data.task == 'multi_label' else 'numbers'}. "
+            f"{'pairs of texts' if data.text_pair_column else 'numbers' if task is None else task.column_kind}. "
             "Leave it out"
         )
     split = data.splits["train"] if "train" in data.splits else next(iter(data.splits.values()))
-    present = sum(count > 0 for count in split.label_counts(data.schema).values())
+    present = sum(count > 0 for count in split.label_counts(task.labels).values())
     if len(split) < FEWEST_ROWS or present < 2:
         raise DatasetError(
             f"--suspects needs at least {FEWEST_ROWS} rows and two labels, and {split.name} of {data.source} has {len(split):,} "
             f"and {present}. Leave it out"
         )
-    ids = data.schema.encode(split.labels)
+    ids = task.encode(split.label_cells)
     folds = assign_folds(ids, first_occurrences(split))
-    say(
+    log(
         f"Doubtful labels: {FOLDS} times, the words of four fifths of {len(split):,} rows are learned to judge the rest"
     )
-    opinions = [word_probabilities(split.texts, ids, folds, len(data.schema))]
+    opinions = [word_probabilities(task, split.texts, ids, folds)]
     if model is not None:
-        say(f"The same with the vectors of {model.public_name} (frozen), and with the labels of the nearest vectors")
-        vectors = embed(model, split, data.schema)
-        opinions.append(vector_probabilities(vectors, ids, folds, len(data.schema)))
-        opinions.append(neighbour_probabilities(vectors, ids, folds, len(data.schema)))
-    return judge(split, data.schema, ids, joint_opinion(opinions))
+        log(f"The same with the vectors of {model.public_name} (frozen), and with the labels of the nearest vectors")
+        vectors = embed(model, split, task)
+        opinions.append(vector_probabilities(vectors, ids, folds, task.num_outputs))
+        opinions.append(neighbour_probabilities(vectors, ids, folds, task.num_outputs))
+    return judge(split, task.labels, ids, joint_opinion(opinions))
 
 
-def judge(split: TextSplit, schema: LabelSchema, ids: Ids, probabilities: Probabilities) -> Suspects:
+def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Probabilities) -> Suspects:
     """Name the rows in which the likely label is another one than the given, the least probable label first.
 
     Args:
         split: the rows.
-        schema: their labels.
+        names: of the labels, in the order of their ids.
         ids: of the given labels, of shape `(rows,)`.
         probabilities: of each label, by models that did not see the row, of shape `(rows, labels)`.
     """
@@ -141,8 +145,8 @@ def judge(split: TextSplit, schema: LabelSchema, ids: Ids, probabilities: Probab
         split=split.name,
         rows_examined=len(split),
         rows=split.rows[suspects],
-        labels=tuple(schema.names[index] for index in ids[suspects]),
-        likely_labels=tuple(schema.names[index] for index in likely[suspects]),
+        labels=tuple(names[index] for index in ids[suspects]),
+        likely_labels=tuple(names[index] for index in likely[suspects]),
         confidences=probabilities[suspects, likely[suspects]],
         label_probabilities=given[suspects],
         noise=estimate_noise(ids, probabilities),
@@ -196,13 +200,13 @@ def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:
     return folds[first_of]
 
 
-def word_probabilities(texts: Sequence[str], ids: Ids, folds: Ids, num_labels: int) -> Probabilities:
+def word_probabilities(task: Task, texts: Sequence[str], ids: Ids, folds: Ids) -> Probabilities:
     """Of each label by TF-IDF with logistic regression on the other folds, of shape `(rows, labels)`."""
-    found = np.zeros((len(ids), num_labels))
+    found = np.zeros((len(ids), task.num_outputs))
     for fold in range(FOLDS):
         rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        learned = TfidfBaseline([texts[int(position)] for position in rest], ids[rest])
-        found[held_out] = np.exp(learned.logits([texts[int(position)] for position in held_out], num_labels))
+        learned = TfidfBaseline(task, [texts[int(position)] for position in rest], ids[rest])
+        found[held_out] = np.exp(learned.logits([texts[int(position)] for position in held_out]))
     return found
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from hfbertcls.evaluation.intervals import Interval, wilson_interval
-from hfbertcls.evaluation.scores import Floats, Ids, Logits, softmax
+from hfbertcls.tasks.probabilities import Answers, Floats, Logits
+from hfbertcls.tasks.task import Task
 
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
@@ -20,34 +21,35 @@ class Threshold:
 
     score: float
     coverage: float
-    """Share of the rows that are answered (0 to 1)."""
+    """Fraction of the rows that are answered (0 to 1)."""
     accuracy: float
     """Of these."""
 
 
-def threshold_for_accuracy(gold: Ids, logits: Logits, target: float) -> Threshold | None:
+def threshold_for_accuracy(task: Task, gold: Answers, logits: Logits, target: float) -> Threshold | None:
     """The least score for which the answered rows reach a target accuracy, so that as many as possible are answered.
 
     Args:
-        gold: ids of shape `(n,)`: of the validation split, so that the test split chooses nothing.
-        logits: of shape `(n, num_labels)`.
+        task: of the answers, one with a score each.
+        gold: the gold answers: of the validation split, so that the test split chooses nothing.
+        logits: of shape `(n, num_outputs)`.
         target: accuracy from 0 to 1.
 
     Returns:
         None if no threshold with at least 30 answered rows reaches the target.
     """
-    found = [one for one in _thresholds(gold, logits) if one.accuracy >= target]
+    found = [one for one in _thresholds(task, gold, logits) if one.accuracy >= target]
     return found[-1] if found else None
 
 
-def highest_accuracy(gold: Ids, logits: Logits) -> float | None:
+def highest_accuracy(task: Task, gold: Answers, logits: Logits) -> float | None:
     """The highest accuracy that a threshold with at least 30 answered rows reaches; None if there are fewer rows."""
-    return max((one.accuracy for one in _thresholds(gold, logits)), default=None)
+    return max((one.accuracy for one in _thresholds(task, gold, logits)), default=None)
 
 
-def _thresholds(gold: Ids, logits: Logits) -> list[Threshold]:
+def _thresholds(task: Task, gold: Answers, logits: Logits) -> list[Threshold]:
     """All thresholds with at least 30 answered rows, the highest score first."""
-    scores, right = _surest_first(gold, logits)
+    scores, right = _surest_first(task, gold, logits)
     answered = np.arange(1, len(scores) + 1)
     accuracy = np.cumsum(right) / answered
     # Rows with the same score are answered together: a threshold can only lie behind the last of them.
@@ -58,14 +60,15 @@ def _thresholds(gold: Ids, logits: Logits) -> list[Threshold]:
     ]
 
 
-def accuracy_by_coverage(gold: Ids, logits: Logits) -> list[dict[str, Any]]:
+def accuracy_by_coverage(task: Task, gold: Answers, logits: Logits) -> list[dict[str, Any]]:
     """Accuracy with its 95 % interval where only the surest rows are answered, and the score of the last of them.
 
     Args:
-        gold: ids of shape `(n,)`.
-        logits: of shape `(n, num_labels)`.
+        task: of the answers, one with a score each.
+        gold: the gold answers.
+        logits: of shape `(n, num_outputs)`.
     """
-    scores, right = _surest_first(gold, logits)
+    scores, right = _surest_first(task, gold, logits)
     rows = []
     for share in COVERAGES:
         count = round(share * len(scores))
@@ -77,8 +80,8 @@ def accuracy_by_coverage(gold: Ids, logits: Logits) -> list[dict[str, Any]]:
     return rows
 
 
-def _surest_first(gold: Ids, logits: Logits) -> tuple[Floats, Ids]:
-    """Scores of the predicted labels, highest first, and 1 where the prediction is right."""
-    scores = softmax(logits).max(axis=1)
+def _surest_first(task: Task, gold: Answers, logits: Logits) -> tuple[Floats, Answers]:
+    """Scores of the predicted answers, highest first, and 1 where the prediction is right."""
+    scores = task.confidence(logits)
     order = np.argsort(-scores, kind="stable")
-    return scores[order], (logits.argmax(axis=1) == gold)[order].astype(np.int64)
+    return scores[order], task.is_right(gold, task.decide(logits))[order].astype(np.int64)

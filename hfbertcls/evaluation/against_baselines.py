@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from hfbertcls.evaluation.compare import f1_macro_difference
+from hfbertcls.evaluation.compare import metric_difference
 from hfbertcls.evaluation.intervals import paired_share_interval
-from hfbertcls.evaluation.scores import is_right, label_scores
-from hfbertcls.modeling.predictions import Predictions, label_names
+from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.probabilities import Answers
 
 
 _NAMES = {"majority": "always predicting the most frequent label", "tfidf_logreg": "TF-IDF + logistic regression"}
@@ -29,25 +29,24 @@ def baseline_metrics(predictions: Predictions, facts: Mapping[str, Mapping[str, 
         predictions: of the model and of each baseline.
         facts: what each baseline was fitted on, by its name.
     """
-    gold, num_labels = predictions.gold, len(predictions.label_names)
     found = {}
     for name, answers in predictions.baselines.items():
-        scores = label_scores(gold, answers)
+        scores = predictions.task.answer_scores(predictions.gold, answers)
         found[name] = {
             "accuracy": scores["accuracy"],
             "f1_macro": scores["f1_macro"],
             **facts.get(name, {}),
-            "difference": _difference(predictions, answers, num_labels),
+            "difference": _difference(predictions, answers),
         }
     return found or None
 
 
-def _difference(predictions: Predictions, answers: Any, num_labels: int) -> dict[str, Any]:
-    gold, predicted = predictions.gold, predictions.predicted
-    if gold.ndim == 2:
-        value, low, high = f1_macro_difference(gold, answers, predicted, num_labels)
-        return {"metric": "f1_macro", "value": value, "low": low, "high": high}
-    right, baseline_right = is_right(gold, predicted), is_right(gold, answers)
+def _difference(predictions: Predictions, answers: Answers) -> dict[str, Any]:
+    task, gold, predicted = predictions.task, predictions.gold, predictions.predicted
+    if task.judged_by != "accuracy":
+        value, low, high = metric_difference(task, gold, answers, predicted)
+        return {"metric": task.judged_by, "value": value, "low": low, "high": high}
+    right, baseline_right = task.is_right(gold, predicted), task.is_right(gold, answers)
     lost, won = int((baseline_right & ~right).sum()), int((right & ~baseline_right).sum())
     low, high = paired_share_interval(lost, won, len(gold))
     return {"metric": "accuracy", "value": (won - lost) / len(gold), "low": low, "high": high}
@@ -90,7 +89,4 @@ def _constant_answer(predictions: Predictions) -> str | None:
     gold, predicted = (np.unique(answers, axis=0) for answers in (predictions.gold, predictions.predicted))
     if len(predicted) != 1 or len(gold) < 2:
         return None
-    answer = label_names(predictions.predicted[:1], predictions.label_names)[0]
-    if isinstance(answer, str):
-        return f"Every text gets the label {answer!r}"
-    return f"Every text gets the same labels: {', '.join(map(repr, answer))}" if answer else "No text gets a label"
+    return predictions.task.constant_answer(predictions.task.decode(predictions.predicted[:1])[0])

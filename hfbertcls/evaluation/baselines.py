@@ -1,62 +1,45 @@
-"""What costs nothing: the most frequent label, and word counts with logistic regression.
-
-Labels are ids of shape `(n,)`; where a text can have several labels, of shape `(n, num_labels)`, 1 for each that it has.
-"""
+"""What costs nothing: the most frequent label, and word counts with logistic regression."""
 
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hfbertcls.evaluation.scores import Ids
-from hfbertcls.evaluation.thresholds import fit_thresholds
-from hfbertcls.modeling.predictions import Thresholds, predict_labels
 from hfbertcls.progress import work
+from hfbertcls.tasks.probabilities import Answers, Logits
+from hfbertcls.tasks.task import Task
 
 
 MAX_TRAIN_ROWS = 100_000
-_MAX_ANSWERS = 3_000_000  # rows x labels, where each label has a regression of its own
-_LEAST_PROBABILITY = 1e-6
-
-
-def majority_label(train_labels: Ids) -> Ids:
-    """The most frequent label (or set of labels) of the training rows; of equally frequent ones, the first.
-
-    Returns:
-        An id of shape `()`; of a multi-label task 0 or 1 for each label, of shape `(num_labels,)`.
-    """
-    if train_labels.ndim == 2:
-        sets, counts = np.unique(train_labels, axis=0, return_counts=True)
-        return np.asarray(sets[counts.argmax()])
-    return np.asarray(np.bincount(train_labels).argmax())
+_MAX_ANSWERS = 3_000_000
+"""Rows x labels, where each label has a regression of its own."""
 
 
 class TfidfBaseline:
     """Logistic regression on TF-IDF weights of words and word pairs, by scikit-learn, fitted on the training rows.
 
     Texts in scripts that put no blanks between words, and texts without words, are counted by runs of one to three
-    characters instead. Of more than 100,000 training rows, 100,000 are drawn (seeded). Where a text can have several labels,
-    each label has a regression of its own, and a threshold that is fitted on a fifth of the rows, which the regressions do
+    characters instead. Of more than 100,000 training rows, 100,000 are drawn (seeded). In a multi-label
+    task each label has a regression of its own, and a threshold that is fitted on a fifth of the rows, which the regressions do
     not see; of more rows, as many are drawn as make 3,000,000 answers to learn.
 
     Args:
+        task: of the answers.
         texts: the training texts.
-        labels: their labels.
+        answers: their gold answers.
         seed: of the drawing.
     """
 
-    def __init__(self, texts: Sequence[str], labels: Ids, seed: int = 0) -> None:
+    def __init__(self, task: Task, texts: Sequence[str], answers: Answers, seed: int = 0) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  (takes a second)
         from sklearn.pipeline import make_pipeline  # noqa: PLC0415
 
         generator = np.random.default_rng(seed)
-        self._several = labels.ndim == 2
-        most = min(MAX_TRAIN_ROWS, _MAX_ANSWERS // labels.shape[1]) if self._several else MAX_TRAIN_ROWS
+        most = min(MAX_TRAIN_ROWS, _MAX_ANSWERS // answers[:1].size)
         if len(texts) > most:
             drawn = np.sort(generator.choice(len(texts), most, replace=False))
-            texts, labels = [texts[position] for position in drawn], labels[drawn]
+            texts, answers = [texts[position] for position in drawn], answers[drawn]
         self.train_rows = len(texts)
         by_characters = _has_few_words(texts)
         self.analyzer = "char" if by_characters else "word"
@@ -66,34 +49,27 @@ class TfidfBaseline:
             sublinear_tf=True,
             token_pattern=None if by_characters else r"(?u)\b\w+\b",
         )
-        self._model: Any = make_pipeline(vectorizer, _regression(labels))
-        self.thresholds: Thresholds | None = None
-        """Where a text can have several labels, the scores from which each is given."""
-        if self._several:
-            order = generator.permutation(len(texts))
-            held_out, rest = np.split(order, [max(1, len(order) // 5)])
+        self._model: Any = make_pipeline(vectorizer, task.linear_model(answers))
+        self.task = task
+        """With the decision that was fitted."""
+        held_out, rest = np.zeros(0, dtype=np.int64), np.arange(len(texts))
+        if task.fits_decision:
+            held_out, rest = np.split(generator.permutation(len(texts)), [max(1, len(texts) // 5)])
             rest = rest if len(rest) else held_out
-            with warnings.catch_warnings():
-                # A label that no row has, or every row, is answered so for every text: that is right, and no news.
-                warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-                self._model.fit([texts[position] for position in rest], labels[rest])
-            seen = self.logits([texts[position] for position in held_out], labels.shape[1])
-            self.thresholds = fit_thresholds(labels[held_out], seen)
-        else:
-            self._model.fit(texts, labels)
+        with warnings.catch_warnings():
+            # A label that no row has, or every row, is answered so for every text: that is right, and no news.
+            warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+            self._model.fit([texts[position] for position in rest.tolist()], answers[rest])
+        if task.fits_decision:
+            seen = self.logits([texts[position] for position in held_out.tolist()])
+            self.task = task.fit_decision(answers[held_out], seen)
 
-    def logits(self, texts: Sequence[str], num_labels: int) -> npt.NDArray[np.float32]:
-        """Logits of the probabilities, of shape `(len(texts), num_labels)`: their logarithms where a text has one label.
+    def logits(self, texts: Sequence[str]) -> Logits:
+        """Logits of the probabilities, of shape `(len(texts), num_outputs)`, as `Task.linear_logits` gives them.
 
         A label that the training rows lack gets one millionth.
         """
-        if self._several:
-            found = np.clip(self._model.predict_proba(texts), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-            odds: npt.NDArray[np.float64] = found / (1 - found)
-            return np.log(odds).astype(np.float32)
-        found = np.full((len(texts), num_labels), np.log(_LEAST_PROBABILITY), dtype=np.float32)
-        found[:, self._model.classes_] = np.maximum(self._model.predict_log_proba(texts), np.log(_LEAST_PROBABILITY))
-        return found
+        return self.task.linear_logits(self._model, texts)
 
     @property
     def num_parameters(self) -> int:
@@ -101,47 +77,34 @@ class TfidfBaseline:
         regressions = getattr(self._model[-1], "estimators_", [self._model[-1]])
         return sum(int(one.coef_.size + one.intercept_.size) for one in regressions if hasattr(one, "coef_"))
 
-    def predict(self, texts: Sequence[str], num_labels: int) -> Ids:
-        """The predicted labels: ids of shape `(len(texts),)`, of a multi-label task 0 or 1 of shape `(len(texts), num_labels)`."""
-        if self._several:
-            return predict_labels(self.logits(texts, num_labels), self.thresholds)
-        return np.asarray(self._model.predict(texts))
-
-
-def _regression(labels: Ids) -> Any:
-    from sklearn.dummy import DummyClassifier  # noqa: PLC0415
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-    from sklearn.multiclass import OneVsRestClassifier  # noqa: PLC0415
-
-    if labels.ndim == 1 and len(np.unique(labels)) == 1:
-        return DummyClassifier()  # (rows of one label, from which no regression can be fitted)
-    if labels.ndim == 2:
-        return OneVsRestClassifier(LogisticRegression(C=10.0, solver="liblinear"))
-    return LogisticRegression(C=10.0, max_iter=1_000)
+    def predict(self, texts: Sequence[str]) -> Answers:
+        """The predicted answers."""
+        return self.task.decide(self.logits(texts))
 
 
 class Baselines:
     """Both baselines, from the training rows.
 
     Args:
+        task: of the answers.
         texts: the training texts.
-        labels: their labels.
+        answers: their gold answers.
     """
 
     @work("Fitting the baselines")
-    def __init__(self, texts: Sequence[str], labels: Ids) -> None:
-        self._majority = majority_label(labels)
-        self._tfidf = TfidfBaseline(texts, labels)
+    def __init__(self, task: Task, texts: Sequence[str], answers: Answers) -> None:
+        self._majority = task.constant_baseline(answers)
+        self._tfidf = TfidfBaseline(task, texts, answers)
         self.facts: dict[str, dict[str, int | str]] = {
             "majority": {},
             "tfidf_logreg": {"train_rows": self._tfidf.train_rows, "analyzer": self._tfidf.analyzer},
         }
         """What each was fitted on, for the `baselines` of a report."""
 
-    def predict(self, texts: Sequence[str], num_labels: int) -> dict[str, Ids]:
+    def predict(self, texts: Sequence[str]) -> dict[str, Answers]:
         """What each baseline predicts, by its name."""
         majority = np.broadcast_to(self._majority, (len(texts), *self._majority.shape))
-        return {"majority": majority, "tfidf_logreg": self._tfidf.predict(texts, num_labels)}
+        return {"majority": majority, "tfidf_logreg": self._tfidf.predict(texts)}
 
 
 def _has_few_words(texts: Sequence[str]) -> bool:

@@ -6,23 +6,14 @@ from math import sqrt
 
 import numpy as np
 
-from hfbertcls.evaluation.calibration import calibration_error_interval
 from hfbertcls.evaluation.ranking import resampled_rankings
 from hfbertcls.evaluation.resampling import NUM_RESAMPLES, Bounds, count_intervals
-from hfbertcls.evaluation.scores import (
-    Floats,
-    Ids,
-    Logits,
-    classification_scores,
-    is_right,
-    probabilities,
-    row_log_losses,
-)
-from hfbertcls.modeling.predictions import Thresholds, predict_labels
+from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE, calibration_error_interval
+from hfbertcls.tasks.probabilities import Answers, Floats, Logits
+from hfbertcls.tasks.task import Task
 
 
 LEVEL = 0.95
-_QUANTILE = 1.959963984540054  # of the standard normal distribution at 97.5 %
 
 
 @dataclass(frozen=True)
@@ -34,54 +25,61 @@ class Interval:
     high: float | None
 
 
-def score_with_intervals(
-    gold: Ids, logits: Logits, seed: int = 0, thresholds: Thresholds | None = None
-) -> dict[str, Interval]:
-    """Every headline figure with its interval.
+def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 0) -> dict[str, Interval]:
+    """Every metric of a task with its interval, by the method that `Task.interval_methods` names.
 
     Accuracy has Wilson's interval, log loss that of Hall for a skewed mean, the calibration error one by inverting a
-    test. The other figures have bootstrap intervals over 2,000 resamples of the rows, seeded: BCa for F1 averages and
-    correlation (and Hamming loss), percentiles for ROC-AUC and average precision.
+    test. The other metrics have bootstrap intervals over 2,000 resamples of the rows, seeded: percentiles for ROC-AUC and
+    average precision, BCa for those that follow from the answers.
 
     Args:
-        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
-        logits: of shape `(n, num_labels)`.
+        task: of the answers.
+        gold: the gold answers.
+        logits: of shape `(n, num_outputs)`.
         seed: of the resampling.
-        thresholds: where a row can have several labels, the scores from which each is given, of shape `(num_labels,)`.
+
+    Raises:
+        ValueError: if there is no row.
     """
-    values = classification_scores(gold, logits, thresholds)
-    predicted = predict_labels(logits, thresholds)
-    bounds = label_intervals(values, gold, predicted, logits.shape[1], seed)
-    bounds["log_loss"] = mean_interval(row_log_losses(gold, logits))
-    bounds["ece"] = calibration_error_interval(gold, probabilities(gold, logits))
-    if values.get("roc_auc") is not None:
-        for name, draws in resampled_rankings(gold, logits, NUM_RESAMPLES, seed).items():
-            low, high = np.quantile(draws[np.isfinite(draws)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-            bounds[name] = _never_certain(values[name] or 0.0, float(low), float(high), len(gold))
+    values, methods = task.scores(gold, logits), task.interval_methods
+    bounds = answer_intervals(task, values, gold, task.decide(logits), seed)
+    rankings = [name for name, method in methods.items() if method == "ranking" and values.get(name) is not None]
+    draws = resampled_rankings(gold, logits, NUM_RESAMPLES, seed) if rankings else {}
+    for name in rankings:
+        found = draws[name][np.isfinite(draws[name])]
+        low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        bounds[name] = _never_certain(values[name] or 0.0, float(low), float(high), len(gold))
+    for name, method in methods.items():
+        if method == "mean":
+            bounds[name] = mean_interval(task.row_losses(gold, logits))
+        elif method == "calibration":
+            bounds[name] = calibration_error_interval(*task.statements(gold, task.probabilities(logits)))
     return {
         name: Interval(None, None, None) if value is None else Interval(value, *bounds[name])
         for name, value in values.items()
     }
 
 
-def label_intervals(
-    values: Mapping[str, float | None], gold: Ids, predicted: Ids, num_labels: int, seed: int = 0
+def answer_intervals(
+    task: Task, values: Mapping[str, float | None], gold: Answers, predicted: Answers, seed: int = 0
 ) -> Bounds:
-    """The intervals of all figures that follow from the predicted labels: Wilson's of accuracy, BCa of the others.
+    """The intervals of all metrics that follow from the answers: Wilson's of accuracy, BCa of the others.
 
-    Where every resample has the same perfect (or worst) figure, the bootstrap says nothing; then the interval is that of a
-    share of as many rows.
+    Where every resample has the same perfect (or worst) value, the bootstrap says nothing; then the interval is that of a
+    proportion of as many rows.
 
     Args:
-        values: the figures (`label_scores`), and maybe others.
-        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
-        predicted: the same of what was predicted.
-        num_labels: how many labels there are.
+        task: of the answers.
+        values: the metrics (`Task.answer_scores`), and maybe others.
+        gold: the gold answers.
+        predicted: the predicted answers.
         seed: of the resampling.
     """
-    found = count_intervals(gold, predicted, num_labels, LEVEL, seed)
+    found = count_intervals(task, gold, predicted, LEVEL, seed)
     bounds = {name: _never_certain(values[name] or 0.0, low, high, len(gold)) for name, (low, high) in found.items()}
-    bounds["accuracy"] = wilson_interval(int(is_right(gold, predicted).sum()), len(gold))
+    for name, method in task.interval_methods.items():
+        if method == "wilson":
+            bounds[name] = wilson_interval(int(task.is_right(gold, predicted).sum()), len(gold))
     if values.get("mcc") == 0:  # (the middle of its scale, not its end)
         bounds["mcc"] = found["mcc"]
     return bounds
@@ -92,26 +90,26 @@ def _never_certain(value: float, low: float, high: float, rows: int) -> tuple[fl
 
 
 def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
-    """Ends of the 95 % interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927); never beyond 0 and 1."""
-    share, squared = hits / rows, _QUANTILE**2
-    centre = (share + squared / (2 * rows)) / (1 + squared / rows)
-    half = _QUANTILE / (1 + squared / rows) * sqrt(share * (1 - share) / rows + squared / (4 * rows**2))
-    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+    """Ends of the 95 % interval of a proportion (Wilson, J. Am. Stat. Assoc. 22, 1927); never beyond 0 and 1."""
+    from scipy.stats import binomtest  # noqa: PLC0415  (takes a second)
+
+    found = binomtest(hits, rows).proportion_ci(LEVEL, "wilson")
+    return min(hits / rows, float(found.low)), max(hits / rows, float(found.high))
 
 
 def paired_share_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
-    """Ends of the 95 % interval of the difference of two shares of the same rows, second less first.
+    """Ends of the 95 % interval of the difference of two fraction of the same rows, second less first.
 
     A row is added to each kind of disagreement (Bonett and Price, J. Educ. Behav. Stat. 37, 2012), so that rows without
     any do not prove that there is no difference.
 
     Args:
-        only_first: rows that count for the first share alone.
-        only_second: rows that count for the second share alone.
+        only_first: rows that count for the first proportion alone.
+        only_second: rows that count for the second proportion alone.
         rows: all of them.
     """
     first, second = (only_first + 1) / (rows + 2), (only_second + 1) / (rows + 2)
-    half = _QUANTILE * sqrt((first + second - (second - first) ** 2) / (rows + 2))
+    half = NORMAL_QUANTILE * sqrt((first + second - (second - first) ** 2) / (rows + 2))
     difference = (only_second - only_first) / rows
     return min(difference, max(-1.0, second - first - half)), max(difference, min(1.0, second - first + half))
 
@@ -134,5 +132,5 @@ def mean_interval(values: Floats) -> tuple[float, float]:
         shifted = quantile - skewness / 6
         return 3 / skewness * float(np.cbrt(1 + skewness * shifted) - 1) if abs(skewness) > 1e-9 else quantile
 
-    low, high = (mean - transformed_back(side * _QUANTILE) * deviation / sqrt(rows) for side in (1, -1))
+    low, high = (mean - transformed_back(side * NORMAL_QUANTILE) * deviation / sqrt(rows) for side in (1, -1))
     return max(0.0, min(mean, low)), max(mean, high)

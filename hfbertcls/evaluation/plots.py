@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hfbertcls.evaluation.calibration import Reliability
+from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE, Reliability
 
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _plain_text(name: str, index: int, limit: int = 24) -> str:
 
 
 def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
-    """Shares of each gold label's rows by predicted label, with the counts written in up to 12 labels."""
+    """Fraction of each gold label's rows by predicted label, with the counts written in up to 12 labels."""
     counts = np.asarray(matrix, dtype=np.float64)
     rows = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
@@ -75,7 +75,7 @@ def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]
                 axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
     axes.set_xlabel("predicted")
     axes.set_ylabel("gold")
-    figure.colorbar(image, ax=axes, label="share of the gold label's rows", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="fraction of the gold label's rows", shrink=0.8)
     return _png(figure)
 
 
@@ -86,9 +86,9 @@ def reliability_plot(bins: Reliability, *, of_each_label: bool = False) -> bytes
         bins: what is shown.
         of_each_label: they are of the score of every label in every row, not of the predicted label.
     """
-    stated, seen = ("score of a label", "share of rows with it") if of_each_label else ("confidence", "accuracy")
+    stated, seen = ("score of a label", "fraction of rows with it") if of_each_label else ("confidence", "accuracy")
     figure, axes = _figure(5.2, 4.2)
-    deviation = 1.96 * np.sqrt(bins.accuracy * (1 - bins.accuracy) / bins.count)
+    deviation = NORMAL_QUANTILE * np.sqrt(bins.accuracy * (1 - bins.accuracy) / bins.count)
     low = np.minimum(deviation, bins.accuracy)
     high = np.minimum(deviation, 1 - bins.accuracy)
     axes.plot([0, 1], [0, 1], linestyle="--", color=_GREY, linewidth=1, label=f"{stated} = {seen}")

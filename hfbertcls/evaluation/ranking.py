@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.evaluation.scores import Floats, Ids, Logits
+from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 
 
 _CELLS_PER_CHUNK = 2_000_000  # rows x resamples held at a time: keeps memory flat
 
 
-def resampled_rankings(gold: Ids, logits: Logits, resamples: int, seed: int) -> dict[str, Floats]:
+def resampled_rankings(gold: Answers, logits: Logits, resamples: int, seed: int) -> dict[str, Floats]:
     """ROC-AUC and average precision of resamples of the rows, each of shape `(resamples,)`."""
     ranking = Ranking.of(gold, logits)
     parts: dict[str, list[Floats]] = {}
@@ -46,7 +46,7 @@ class Ranking:
     num_ranks: int
 
     @classmethod
-    def of(cls, gold: Ids, logits: Logits) -> "Ranking":
+    def of(cls, gold: Answers, logits: Logits) -> "Ranking":
         """Rank the rows by the logit of the second label above that of the first."""
         margin = logits[:, 1].astype(np.float64) - logits[:, 0]
         distinct, rank = np.unique(margin, return_inverse=True)

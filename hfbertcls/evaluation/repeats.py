@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hfbertcls.evaluation.scores import LOWER_IS_BETTER
+from hfbertcls.tasks.known import is_lower_better
 
 
 AVERAGES = ("uniform", "greedy")
@@ -33,7 +33,7 @@ def rank(value: float | None, metric: str) -> float:
     """A figure as a number of which more is better; one that is not defined comes last."""
     if value is None:
         return -inf
-    return -value if metric in LOWER_IS_BETTER else value
+    return -value if is_lower_better(metric) else value
 
 
 def best_seed(runs: Sequence[Mapping[str, Any]], metric: str) -> int:

@@ -9,14 +9,14 @@ from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.abstaining import accuracy_by_coverage
 from hfbertcls.evaluation.against_baselines import baseline_metrics, verdict_on_baselines
-from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.intervals import score_with_intervals
 from hfbertcls.evaluation.report_shape import first_fault
-from hfbertcls.evaluation.scores import confusion_matrix, per_label_scores, probabilities
 from hfbertcls.evaluation.slices import slices_of
-from hfbertcls.evaluation.temperature import Temperature, calibration_figures
+from hfbertcls.evaluation.temperature import calibration_metrics
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.progress import work
+from hfbertcls.tasks.calibration_error import reliability
+from hfbertcls.tasks.task import Temperature
 
 
 SCHEMA_VERSION = 1
@@ -81,7 +81,7 @@ def _refuse_constant(constant: str) -> Any:
 
 def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unknown_share: float) -> dict[str, Any]:
     """What the report says of the rows of a split."""
-    counts = split.label_counts(dataset.schema) if dataset.schema else {}
+    counts = split.label_counts(dataset.task.labels) if dataset.task is not None else {}
     return {
         "rows": len(split),
         "rows_read": split.rows_read,
@@ -103,29 +103,26 @@ def split_figures(
 ) -> dict[str, Any]:
     """Every metric of a split, those of the baselines too, computed from its predictions alone.
 
-    Where a text can have several labels there is no confusion matrix, and no table of what abstaining gives.
-
     Args:
         predictions: of the weights as they are.
         predictions_sha256: of the predictions file.
         baseline_facts: what each baseline was fitted on, by its name.
         temperature: that the weights contain; None where they contain none.
     """
-    gold, logits, names = predictions.gold, predictions.logits, predictions.label_names
-    thresholds, one_label = predictions.thresholds, predictions.thresholds is None
-    per_label = per_label_scores(gold, predictions.predicted, len(names))
-    intervals = score_with_intervals(gold, logits, thresholds=thresholds)
+    task, gold, logits = predictions.task, predictions.gold, predictions.logits
+    per_label = task.per_label(gold, predictions.predicted)
+    intervals = score_with_intervals(task, gold, logits)
     baselines = baseline_metrics(predictions, baseline_facts)
     return {
         "rows": len(predictions),
         "predictions_sha256": predictions_sha256,
         "metrics": {name: asdict(interval) for name, interval in intervals.items()},
-        "per_label": dict(zip(names, per_label, strict=True)),
-        "confusion_matrix": confusion_matrix(gold, predictions.predicted, len(names)).tolist() if one_label else None,
-        "reliability": reliability(gold, probabilities(gold, logits)).as_rows(),
+        "per_label": dict(zip(task.labels, per_label, strict=True)),
+        "confusion_matrix": task.confusion_matrix(gold, predictions.predicted),
+        "reliability": reliability(*task.statements(gold, task.probabilities(logits))).as_rows(),
         "slices": slices_of(predictions),
-        "abstaining": accuracy_by_coverage(gold, logits) if one_label else [],
-        "calibration": None if temperature is None else calibration_figures(gold, logits, temperature),
+        "abstaining": accuracy_by_coverage(task, gold, logits) if task.abstains else [],
+        "calibration": None if temperature is None else calibration_metrics(task, gold, logits, temperature),
         "baselines": baselines,
         "verdict": verdict_on_baselines(predictions, baselines),
     }

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from hfbertcls.tasks.known import TASKS
+from hfbertcls.tasks.multi_label import MultiLabel
+
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 Shape = Any
@@ -145,7 +148,7 @@ _FINDING = {"code": TEXT, "severity": TEXT, "fact": TEXT}
 REPORT = {
     "schema_version": Check("1", lambda value: value == 1 and not isinstance(value, bool)),
     "task": {
-        "type": Check("single_label or multi_label", lambda value: value in ("single_label", "multi_label")),
+        "type": Check(" or ".join(TASKS), lambda value: isinstance(value, str) and value in TASKS),
         "labels": [TEXT],
         "text_column": Maybe(TEXT),
         "text_pair_column": Maybe(TEXT),
@@ -224,12 +227,11 @@ def _fault(value: Any, shape: Shape, place: str) -> str | None:
 def _contradiction(report: Mapping[str, Any]) -> str | None:
     """What fits its shape and still cannot be: parts that speak of different splits or labels."""
     labels, splits, evaluation = report["task"]["labels"], report["data"]["splits"], report["evaluation"]
-    if len(labels) < 1 or len(set(labels)) != len(labels):
+    kind = TASKS[report["task"]["type"]]
+    if (kind.has_labels and not labels) or len(set(labels)) != len(labels):
         return "task.labels must be at least one label, none twice"
-    several = report["task"]["type"] == "multi_label"
-    thresholds = report["task"].get("thresholds")
-    if thresholds is not None and (not several or len(thresholds) != len(labels)):
-        return "task.thresholds must be one number for each label of a multi-label task"
+    if fault := kind.fault_in_report(report["task"]):
+        return fault
     if not evaluation:
         return "evaluation has no split"
     for name, facts in splits.items():
@@ -248,12 +250,12 @@ def _contradiction(report: Mapping[str, Any]) -> str | None:
         if list(entry["per_label"]) != labels:
             return f"{place}.per_label must have the keys of task.labels, in this order"
         matrix = entry["confusion_matrix"]
-        if (matrix is None) != several or (matrix is not None and {len(matrix), *map(len, matrix)} != {len(labels)}):
-            return f"{place}.confusion_matrix must have a row and a column for each label, and be null for multi-label"
+        if (matrix is not None) != kind.is_one_label or (matrix and {len(matrix), *map(len, matrix)} != {len(labels)}):
+            return f"{place}.confusion_matrix must have a row and a column for each label, and be null for {MultiLabel.name}"
         temperature = (entry["calibration"] or {"temperature": None})["temperature"]
         if not (
             temperature is None
-            or (not several and _is_number(temperature))
+            or (kind.is_one_label and _is_number(temperature))
             or (
                 isinstance(temperature, list) and len(temperature) == len(labels) and all(map(_is_number, temperature))
             )

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.evaluation.intervals import Interval, label_intervals
-from hfbertcls.evaluation.scores import Ids, label_scores
+from hfbertcls.evaluation.intervals import Interval, answer_intervals
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.probabilities import Answers
+from hfbertcls.tasks.task import Task
 
 
 FEWEST_ROWS = 30
@@ -18,20 +19,22 @@ FEWEST_ROWS = 30
 
 
 def slices_of(predictions: Predictions) -> dict[str, Any]:
-    """Figures by length of the text, and by the column that the predictions were told apart by, where they have them."""
-    found = {}
+    """Metrics by length of the text, and by the column that the predictions were told apart by, where they have them."""
+    found: dict[str, Any] = {}
+    if not predictions.task.slice_metrics:
+        return found
     if predictions.tokens is not None and len(predictions):
         names, members = by_length(predictions.tokens)
-        found["by_length"] = slice_figures(predictions.gold, predictions.predicted, names, members)
+        found["by_length"] = slice_metrics(predictions.task, predictions.gold, predictions.predicted, names, members)
     if predictions.slices is not None and len(predictions):
         names = tuple(sorted(set(predictions.slices)))
         ids = {name: index for index, name in enumerate(names)}
         members = np.array([ids[name] for name in predictions.slices], dtype=np.int64)
-        found["by_column"] = slice_figures(predictions.gold, predictions.predicted, names, members)
+        found["by_column"] = slice_metrics(predictions.task, predictions.gold, predictions.predicted, names, members)
     return found
 
 
-def by_length(tokens: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], Ids]:
+def by_length(tokens: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], Answers]:
     """Names of up to four slices, cut at the quartiles of the lengths, and the slice of each row.
 
     Args:
@@ -48,12 +51,15 @@ def by_length(tokens: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], Ids]:
     return names, np.searchsorted(np.asarray(ends), tokens).astype(np.int64)
 
 
-def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids) -> dict[str, Any]:
+def slice_metrics(
+    task: Task, gold: Answers, predicted: Answers, names: Sequence[str], members: Answers
+) -> dict[str, Any]:
     """Accuracy and macro F1 of each slice with 95 % intervals, the weakest one, and whether they differ at all.
 
     Args:
-        gold: ids of shape `(n,)`, or the labels of each row, of shape `(n, num_labels)`.
-        predicted: the same of what was predicted.
+        task: of the answers.
+        gold: the gold answers.
+        predicted: the predicted answers.
         names: of the slices.
         members: the slice of each row, of shape `(n,)`.
 
@@ -65,7 +71,7 @@ def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids)
     entries = []
     for index, name in enumerate(names):
         rows = members == index
-        entries.append({"name": name, "rows": int(rows.sum()), **_figures(gold, predicted, rows)})
+        entries.append({"name": name, "rows": int(rows.sum()), **_metrics(task, gold, predicted, rows)})
     measured = [entry for entry in entries if entry["accuracy"] is not None]
     if len({entry["accuracy"]["value"] for entry in measured}) < 2:
         return {"slices": entries, "worst": None, "p_value": None}
@@ -73,30 +79,25 @@ def slice_figures(gold: Ids, predicted: Ids, names: Sequence[str], members: Ids)
     return {"slices": entries, "worst": worst["name"], "p_value": _chi_square(measured)}
 
 
-def _figures(gold: Ids, predicted: Ids, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _metrics(task: Task, gold: Answers, predicted: Answers, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Accuracy and macro F1 of some rows; no macro F1 where they lack a label of the split, whose F1 would count as 0."""
-    labels, inside, answers = _labels_of(gold), gold[rows], predicted[rows]
+    inside, answers = gold[rows], predicted[rows]
+    found: dict[str, Any] = dict.fromkeys(task.slice_metrics)
     if len(inside) < FEWEST_ROWS:
-        return {"accuracy": None, "f1_macro": None}
-    values = label_scores(inside, answers)
-    bounds = label_intervals(values, inside, answers, int(max(inside.max(), answers.max())) + 1)
-    names = ("accuracy", "f1_macro") if _labels_of(inside) == labels else ("accuracy",)
-    found = {name: asdict(Interval(values[name], *bounds[name])) for name in names}
-    return {"f1_macro": None, **found}
-
-
-def _labels_of(gold: Ids) -> set[int]:
-    return set(np.flatnonzero(gold.any(axis=0)) if gold.ndim == 2 else np.unique(gold))
+        return found
+    values = task.answer_scores(inside, answers)
+    bounds = answer_intervals(task, values, inside, answers)
+    complete = bool(((task.support(inside) > 0) == (task.support(gold) > 0)).all())
+    names = task.slice_metrics if complete else task.slice_metrics[:1]
+    return found | {name: asdict(Interval(values[name], *bounds[name])) for name in names}
 
 
 def _chi_square(entries: Sequence[dict[str, Any]]) -> float:
     """P-value of Pearson's test that the slices have the same accuracy."""
-    from scipy.stats import chi2  # noqa: PLC0415  (takes a second)
+    from scipy.stats import chi2_contingency  # noqa: PLC0415  (takes a second)
 
-    rows = np.array([entry["rows"] for entry in entries], dtype=np.float64)
-    right = np.array([entry["accuracy"]["value"] for entry in entries]) * rows
-    share = right.sum() / rows.sum()
-    if share in (0.0, 1.0):
+    rows = np.array([entry["rows"] for entry in entries])
+    right = np.round(np.array([entry["accuracy"]["value"] for entry in entries]) * rows)
+    if right.sum() in (0, rows.sum()):
         return 1.0
-    statistic = ((right - rows * share) ** 2 / (rows * share * (1 - share))).sum()
-    return float(chi2.sf(statistic, len(entries) - 1))
+    return float(chi2_contingency([right, rows - right], correction=False).pvalue)

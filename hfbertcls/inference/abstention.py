@@ -4,24 +4,25 @@ from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
 from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, highest_accuracy, threshold_for_accuracy
 from hfbertcls.evaluation.report import Report
 from hfbertcls.inference.model_files import file_of, report_of
-from hfbertcls.modeling.heads import thresholds_of
 from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.known import task_of_config, task_of_report
 
 
 _SPLIT = "validation"
 
 
 def refuse_without_one_score(source: ModelSource, option: str) -> None:
-    """Refuse to leave answers out by their score, of a model that can give several labels to a text.
+    """Refuse to abstain by score where an answer has no single score.
 
     Raises:
-        ConfigurationError: if the model is such a one.
+        ConfigurationError: if the task of the model does not abstain.
     """
-    if thresholds_of(load_config(source)) is not None:
+    task = task_of_config(load_config(source))
+    if task is not None and not task.abstains:
         raise ConfigurationError(
-            f"{option} has no meaning for {source.public_name!r}, which can give several labels to a text: there is no one score "
-            "to go by. Each label is given from its threshold on (hfbertcls_thresholds in config.json). Leave the option out"
+            f"{option} has no meaning for {source.public_name!r}, which is multi-label: its answers have no single "
+            "score. Each label has a decision threshold (hfbertcls_thresholds in config.json). Leave the option out"
         )
 
 
@@ -43,7 +44,7 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
         target: accuracy, above 0 and at most 1.
 
     Raises:
-        ConfigurationError: if the target is no accuracy, or the model can give several labels to a text.
+        ConfigurationError: if the target is no accuracy, or the model does not abstain.
         ModelError: if the model brings no predictions, or no threshold reaches the target.
     """
     if not 0 < target <= 1:
@@ -57,11 +58,11 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
             "--target-accuracy is looked for. Use a model that hfbertcls train wrote, or pass --abstain-below P"
         )
     try:
-        labels = Report.from_json(report.read_text(encoding="utf-8")).task["labels"]
-        predictions = Predictions.from_parquet(stored.read_bytes(), labels)
+        task = task_of_report(Report.from_json(report.read_text(encoding="utf-8")).task)
+        predictions = Predictions.from_parquet(stored.read_bytes(), task)
     except (DatasetError, KeyError, UnicodeDecodeError, OSError) as err:
         raise ModelError(f"the predictions of {source.public_name!r} cannot be read: {err}") from err
-    found = threshold_for_accuracy(predictions.gold, predictions.logits, target)
+    found = threshold_for_accuracy(task, predictions.gold, predictions.logits, target)
     if found is None:
         raise ModelError(
             f"no score of {source.public_name!r} reaches an accuracy of {target:g} on at least {FEWEST_ROWS} rows of its "
@@ -72,12 +73,12 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
 
 def _reachable(predictions: Predictions) -> str:
     """The highest accuracy that a score reaches, in words."""
-    best = highest_accuracy(predictions.gold, predictions.logits)
+    best = highest_accuracy(predictions.task, predictions.gold, predictions.logits)
     return "" if best is None else f"; at most {best:.3f} can be reached"
 
 
 def bf16_agreement_of(source: ModelSource) -> float | None:
-    """Share of the validation texts to which a model gives the same answer in bf16, as its report states it; None if it does not."""
+    """Fraction of the validation texts to which a model gives the same answer in bf16, as its report states it; None if it does not."""
     try:
         report = report_of(source)
     except DatasetError:

@@ -18,12 +18,6 @@ from hfbertcls.data.tables import suffix_of
 from hfbertcls.errors import ConfigurationError, OutputDirectoryError
 
 
-COLUMNS = ("row", "prediction", "score", "scores", "abstained", "reason")
-"""Of a classifier that gives one label a text."""
-SEVERAL_LABELS_COLUMNS = ("row", "prediction", "scores", "reason")
-"""Of one that can give several: the prediction is a list, empty where no label is given."""
-
-
 def format_of(path: Path) -> str:
     """The format that the ending of an output asks for.
 

@@ -10,23 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hfbertcls.data.description import Say, silent
 from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
 from hfbertcls.inference.abstention import check_threshold, refuse_without_one_score
-from hfbertcls.inference.answer_file import COLUMNS, SEVERAL_LABELS_COLUMNS, format_of, write_answers
+from hfbertcls.inference.answer_file import format_of, write_answers
 from hfbertcls.inference.remembered import text_column_in
-from hfbertcls.inference.scorer import Scorer
-from hfbertcls.modeling.heads import thresholds_of
-from hfbertcls.modeling.loading import ModelSource, load_config
-from hfbertcls.modeling.predictions import Thresholds
+from hfbertcls.inference.scorer import Scorer, task_of_classifier
+from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.progress import Log, silent
+from hfbertcls.tasks.task import Task
 
 
 _POLL_SECONDS = 0.5
@@ -41,10 +39,10 @@ class BulkOptions:
         keep_columns: pass the input's columns on.
         bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
         overwrite: replace the output, and what an earlier run left half done.
-        abstain_below: the score below which no answer is given (0 to 1); only of models that give one label a text.
+        abstain_below: the score below which no answer is given (0 to 1); only of single-label models.
         quoting, header: of csv and tsv, as `load_text_dataset` takes them.
-        threshold: the score (0 to 1) from which a label is given. Of models that give one label a text it is `abstain_below`; of
-            others it takes the place of the thresholds of all labels.
+        threshold: the score (0 to 1) from which a label is given. Of single-label models it is `abstain_below`; of
+            multi-label ones it takes the place of the thresholds of all labels.
     """
 
     text_column: str | None = None
@@ -63,11 +61,11 @@ class BulkResult:
 
     Args:
         rows: in the output, as many as in the input.
-        unanswered: rows whose prediction is null: with a reason, or because the score was too low. Where a text can have
-            several labels, an empty list of them is an answer.
+        unanswered: rows whose prediction is null: with a reason, or because the score was too low. In a multi-label task an
+            empty list is an answer.
         seconds: of scoring, in this process.
         scored: rows that this process scored; the others were there from an earlier run, or came from other processes.
-        bf16_agreement: share of texts on which bf16 and fp32 give the same label, or the same set of labels; None if bf16 was not
+        bf16_agreement: fraction of texts on which bf16 and fp32 give the same answer; None if bf16 was not
             asked for.
     """
 
@@ -102,7 +100,7 @@ def predict_file(
     input_file: str | Path,
     output_file: str | Path,
     options: BulkOptions | None = None,
-    say: Say = silent,
+    log: Log = silent,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BulkResult:
     """Score every text of a file in bounded memory, and write one row for each, in order.
@@ -110,15 +108,15 @@ def predict_file(
     The answers of each few thousand rows are put into a folder beside the output as they are known. A run that was killed
     goes on from there when the command is repeated. The output appears when it is complete.
 
-    Of a model that can give several labels to a text, a prediction is the list of those whose score reaches their threshold
-    (`thresholds_of`), highest first. It may be empty; null stands only where there is a reason.
+    A prediction of a multi-label model is the list of the labels whose score reaches their threshold, highest first. It may be
+    empty; null stands only where there is a reason.
 
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
         input_file: csv, tsv, jsonl (each also gzipped) or parquet.
         output_file: the same formats.
         options: everything else.
-        say: gets each line of what is done, for a person.
+        log: called with each line of progress, for a person.
         on_progress: gets the number of rows that are done, and of all rows.
 
     Raises:
@@ -140,33 +138,31 @@ def predict_file(
         raise ConfigurationError(f"{output.name} is the input, which would be lost. Name another file with --output")
     if output.exists() and not options.overwrite:
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
-    thresholds = thresholds_of(load_config(source))
+    task = task_of_classifier(source)
     if options.threshold is not None:
         check_threshold(options.threshold)
         if options.abstain_below > 0:
             raise ConfigurationError("--threshold and --abstain-below are both given. Leave one out")
-        if thresholds is None:
-            options = replace(options, threshold=None, abstain_below=options.threshold)
+        if not task.abstains:
+            task = task.with_threshold(options.threshold)
         else:
-            thresholds = np.full(len(thresholds), options.threshold)
+            options = replace(options, threshold=None, abstain_below=options.threshold)
     if options.abstain_below > 0:
         refuse_without_one_score(source, "--abstain-below")
     file = survey(path, Layout(options.quoting, options.header))
     for note in file.notes:
-        say(f"  note: {note}")
+        log(f"  note: {note}")
     text_column = text_column_of(file, options.text_column or text_column_in(source, file.columns))
     kept = list(file.columns) if options.keep_columns else []
-    taken = [name for name in kept if name in (COLUMNS if thresholds is None else SEVERAL_LABELS_COLUMNS)]
+    taken = [name for name in kept if name in ("row", *task.answer_columns, "reason")]
     if taken:
         raise ConfigurationError(
             f"--keep-columns cannot keep {listing(taken)}: the output has columns of that name. Rename them in the input"
         )
     place = _Place.of_this_process()
-    say(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
-    scorer = Scorer(
-        source, place.device, bf16=options.bf16, abstain_below=options.abstain_below, thresholds=thresholds
-    )
-    identity = _identity(file, source, text_column, options, thresholds)
+    log(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
+    scorer = Scorer(source, task, place.device, bf16=options.bf16, abstain_below=options.abstain_below)
+    identity = _identity(file, source, text_column, options, task)
     with _disk_errors(output):
         folder = output.parent / f".{output.name}.parts"
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +176,7 @@ def predict_file(
                 _claim(folder, identity, overwrite=options.overwrite)
             while not _is_claimed(folder, identity):
                 time.sleep(_POLL_SECONDS)
-            result = _score_all(file, text_column, kept, folder, scorer, place, say, on_progress)
+            result = _score_all(file, text_column, kept, folder, scorer, place, log, on_progress)
             if place.rank == 0:
                 unanswered = write_answers(_complete_parts(result[2]), output, file.rows)
                 shutil.rmtree(folder)
@@ -208,9 +204,7 @@ def _disk_errors(output: Path) -> Iterator[None]:
         ) from err
 
 
-def _identity(
-    file: TextFile, source: ModelSource, text_column: str, options: BulkOptions, thresholds: Thresholds | None
-) -> str:
+def _identity(file: TextFile, source: ModelSource, text_column: str, options: BulkOptions, task: Task) -> str:
     """What must be the same for a run to go on, as JSON."""
     weights = None
     if source.is_local:
@@ -222,12 +216,12 @@ def _identity(
     values = {
         "input": file.sha256,
         "model": [source.public_name, source.revision, weights],
-        "thresholds": None if thresholds is None else thresholds.tolist(),
+        "task": task.config_values,
         "text_column": text_column,
         "options": {
             name: value
             for name, value in asdict(options).items()
-            if name not in ("overwrite", "text_column", "threshold")  # (which `thresholds` holds)
+            if name not in ("overwrite", "text_column", "threshold")  # (which `task` holds)
         },
     }
     return json.dumps(values, sort_keys=True)
@@ -272,7 +266,7 @@ def _score_all(
     folder: Path,
     scorer: Scorer,
     place: _Place,
-    say: Say,
+    log: Log,
     on_progress: Callable[[int, int], None] | None,
 ) -> tuple[float, int, list[Path]]:
     """Score what is this process's and not there yet; returns seconds, rows scored, and the parts of all processes."""
@@ -285,7 +279,7 @@ def _score_all(
             found += len(chunk.texts)
         elif chunk.number % place.of == place.rank:
             if found and not scored:
-                say(f"Going on: {found:,} rows were scored before")
+                log(f"Going on: {found:,} rows were scored before")
             began = time.perf_counter()
             sink = pa.BufferOutputStream()
             pq.write_table(scorer.answers(chunk), sink, compression="zstd")

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
-from hfbertcls.data.description import Say
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
 from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.progress import Log
 
 
 def rows_to_measure(
-    data: TextDataset, requested: str | None, sources: Sequence[ModelSource], say: Say
+    data: TextDataset, requested: str | None, sources: Sequence[ModelSource], log: Log
 ) -> tuple[str, TextSplit]:
     """The split to measure on, and its rows, without those that a model in a directory says it was trained on.
 
@@ -25,7 +25,7 @@ def rows_to_measure(
         data: what was read.
         requested: a split; the train split is given as it is.
         sources: the models.
-        say: gets a line on what is left out.
+        log: gets a line on what is left out.
 
     Raises:
         ConfigurationError: if there is no such split.
@@ -42,12 +42,12 @@ def rows_to_measure(
             continue
         held_out = [key for key in ("test", "validation") if _is_of(rows, stated.get(key, {}))]
         if not held_out:
-            say(f"  note: {source.public_name} was trained on these rows: their figures say little of other texts")
+            log(f"  note: {source.public_name} was trained on these rows: their figures say little of other texts")
             name, rows = "train", replace(rows, name="train")
             continue
         name = held_out[0]
         rows = _held_out_rows(source, name, rows, data.source)
-        say(
+        log(
             f"  note: {source.public_name} was trained on rows of {data.source}. Only the {len(rows):,} rows of its {name} split are "
             "measured"
         )

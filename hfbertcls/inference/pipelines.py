@@ -17,7 +17,7 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     the plain pipeline raises an error on a long text (huggingface/transformers#4501). Padding is left out where the model
     allows that, and lists are answered sorted by length; answers stand in the order of the input.
 
-    A classifier that can give several labels to a text answers each text with the list of those whose score reaches their
+    A multi-label classifier answers each text with the list of the labels whose score reaches their
     threshold (`hfbertcls_thresholds` in `config.json`, else 0.5), highest first, and with an empty list if none does:
 
     ```python
@@ -43,7 +43,7 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
         revision (`str`, *optional*): a branch, tag or commit on the Hub.
         **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels); and `threshold`, the score (0 to 1)
             from which a label is given, here or in a call: below it a classifier that gives one label a text answers with the
-            label None, the score, and the reason; of one that can give several it takes the place of all its thresholds.
+            label None, the score, and the reason; of a multi-label one it takes the place of all its thresholds.
 
     Raises:
         ModelError: if there is no such model, if its thresholds are not a number from 0 to 1 for each label, or if it gives no

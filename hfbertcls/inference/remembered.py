@@ -12,6 +12,7 @@ from hfbertcls.data.loading import data_to_measure, load_text_dataset
 from hfbertcls.data.sources import Data, open_source
 from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.tasks.multi_label import MultiLabel
 
 
 def read_as_trained_on(
@@ -45,7 +46,7 @@ def read_as_trained_on(
     if isinstance(known.get("label_column"), str) and wanted.get("label_column") in (None, known["label_column"]):
         known |= {"label_separator": task.get("label_separator")}
         columns_of_labels = [raw.table.column(known["label_column"]) for raw in source.tables.values()]
-        if task.get("type") == "multi_label" and all(map(holds_vectors, columns_of_labels)):
+        if task.get("type") == MultiLabel.name and all(map(holds_vectors, columns_of_labels)):
             known |= {"labels": task["labels"]}
     return load_text_dataset(source, quoting=layout.quoting, header=layout.header, make_splits=False, **known | wanted)
 

@@ -12,23 +12,27 @@ from hfbertcls.data.reading import not_blank
 from hfbertcls.inference.abstention import check_threshold
 from hfbertcls.inference.scorer import NOT_FINITE, reason_of
 from hfbertcls.modeling.engine import batches_by_length
-from hfbertcls.modeling.heads import thresholds_of
-from hfbertcls.modeling.predictions import finite_rows, predict_labels
+from hfbertcls.modeling.predictions import finite_rows
+from hfbertcls.tasks.known import task_of_config
 
 
 class SortedTextClassificationPipeline(TextClassificationPipeline):
     """`TextClassificationPipeline` with the same answers, in the order of the input; only lists are answered faster.
 
     Single texts, generators and data sets take their usual way (they are answered as they come), and so does a list with a
-    `batch_size` of its own. Otherwise answers, where no `top_k` is asked for, a classifier that can give several labels to a text:
-    with the list of the labels whose score reaches their threshold, where transformers gives the likeliest one. And where there is
+    `batch_size` of its own. Otherwise answers, where no `top_k` is asked for, a multi-label classifier: with the list of the labels whose score reaches
+    their threshold, where transformers gives the likeliest one. And where there is
     no answer, because a text is empty, none at all or beyond the model, or its score is below `threshold`, the label is None and
     `reason` says why.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.thresholds = thresholds_of(cast(Any, self).model.config)
+        self.answering_task = task_of_config(cast(Any, self).model.config)
+
+    @property
+    def _lists(self) -> bool:
+        return self.answering_task is not None and self.answering_task.answers_are_lists
 
     def _sanitize_parameters(self, threshold: float | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """As the parent, with `threshold` among what `postprocess` is given."""
@@ -39,8 +43,8 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         return before, forward, after
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The answers of `TextClassificationPipeline`; of a single text with several labels, one list of them."""
-        in_lists = self.thresholds is not None or "top_k" in {**cast(Any, self)._postprocess_params, **kwargs}
+        """The answers of `TextClassificationPipeline`; of a single text by a multi-label classifier, one list."""
+        in_lists = self._lists or "top_k" in {**cast(Any, self)._postprocess_params, **kwargs}
         if isinstance(inputs, list):
             reasons = [_reason_against(one) for one in inputs]
             texts = [one for one, reason in zip(inputs, reasons, strict=True) if reason is None]
@@ -50,30 +54,29 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
             return _no_answer(reason, in_list=True)
         answer: Any = super().__call__(inputs, *args, **kwargs)
         asked = "top_k" in kwargs or "top_k" in cast(Any, self)._postprocess_params
-        if self.thresholds is None or asked or not isinstance(inputs, str):
+        if not self._lists or asked or not isinstance(inputs, str):
             return answer
         return answer[0]  # (transformers puts the answer to a single text into a list)
 
     def postprocess(  # type: ignore[override]  # (that of Pipeline)
         self, model_outputs: Any, threshold: float | None = None, **postprocess_parameters: Any
     ) -> Any:
-        """The answer to one text, as transformers gives it; without a `top_k`, of several labels those that are given."""
+        """The answer to one text, as transformers gives it; without a `top_k`, of a multi-label classifier the predicted labels."""
         answer = cast(Any, super()).postprocess
         logits = model_outputs["logits"].float().numpy()
         asked = "top_k" in postprocess_parameters
         if not finite_rows(logits)[0]:
-            return _no_answer(NOT_FINITE, in_list=asked or self.thresholds is not None)
+            return _no_answer(NOT_FINITE, in_list=asked or self._lists)
         if asked:
             return answer(model_outputs, **postprocess_parameters)
-        if self.thresholds is None:
+        if self.answering_task is None or not self._lists:
             likeliest = answer(model_outputs, **postprocess_parameters)
             if threshold is not None and likeliest["score"] < threshold:
                 return {"label": None, "score": likeliest["score"], "reason": f"the score is below {threshold:g}"}
             return likeliest
         every_label = answer(model_outputs, top_k=None, **postprocess_parameters)  # (in the order of their ids)
-        thresholds = self.thresholds if threshold is None else np.full_like(self.thresholds, threshold)
-        given = predict_labels(logits, thresholds)[0]
-        return sorted(itertools.compress(every_label, given), key=lambda label: -label["score"])
+        task = self.answering_task if threshold is None else self.answering_task.with_threshold(threshold)
+        return sorted(itertools.compress(every_label, task.decide(logits)[0]), key=lambda label: -label["score"])
 
     def get_iterator(
         self,

@@ -1,18 +1,18 @@
 """How many of the texts that a model is measured on it was trained on, as far as its directory can tell."""
 
 from hfbertcls.data.dataset import TextSplit
-from hfbertcls.data.description import Say
 from hfbertcls.data.fingerprints import FINGERPRINTS, known_texts
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.progress import Log
 
 
-def count_training_texts(source: ModelSource, rows: TextSplit, say: Say) -> int | None:
+def count_training_texts(source: ModelSource, rows: TextSplit, log: Log) -> int | None:
     """Count the rows whose text the model was trained on, and say so.
 
     Args:
         source: the model.
         rows: that it is measured on.
-        say: gets one line.
+        log: gets one line.
 
     Returns:
         None where it cannot be told: the model does not lie in the directory of its run.
@@ -21,15 +21,15 @@ def count_training_texts(source: ModelSource, rows: TextSplit, say: Say) -> int 
     path = source.path / "checkpoints" / FINGERPRINTS if source.is_local else None
     known = None if path is None else known_texts(path, rows)
     if known is None:
-        say(
+        log(
             f"  note: whether {name} was trained on any of these texts cannot be told: checkpoints/{FINGERPRINTS} of its run "
             "is not there"
         )
     elif known:
-        say(
+        log(
             f"  note: {known:,} of the {total:,} measured texts ({known / total:.1%}) were in the training data of {name}: the "
             "metrics say little of other texts"
         )
     else:
-        say(f"  note: none of the {total:,} measured texts was in the training data of {name}")
+        log(f"  note: none of the {total:,} measured texts was in the training data of {name}")
     return known

@@ -109,7 +109,7 @@ def bucketed_attention(
     Args:
         query, key, value: of shape `(tokens, heads, size)`.
         lengths: tokens of each text; together they may be fewer than `tokens`.
-        dropout: share of the attention weights that is dropped.
+        dropout: fraction of the attention weights that is dropped.
         scale: of the scores.
         window: how far a token sees in either direction; None: the whole text.
 

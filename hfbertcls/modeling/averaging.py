@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ModelError, listing
-from hfbertcls.modeling.heads import forget_calibration, undo_calibration
+from hfbertcls.modeling.heads import describe_task, undo_calibration
 from hfbertcls.modeling.loading import ModelSource, load_for_inference
+from hfbertcls.tasks.known import task_of_config
 
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def average_models(sources: Sequence[ModelSource]) -> "PreTrainedModel":
                     f"{sources[0].public_name!r} and {source.public_name!r} cannot be averaged: {name!r} holds whole numbers that "
                     "differ, and there is no mean of these. Average models of one encoder"
                 )
-    forget_calibration(model.config)  # (thresholds of one of them)
+    if (task := task_of_config(model.config)) is not None:
+        describe_task(model.config, task)  # (without the thresholds of one of them)
     with torch.no_grad():
         for name, value in model.state_dict().items():
             value.copy_(sums[name] / len(sources) if value.is_floating_point() else sums[name])

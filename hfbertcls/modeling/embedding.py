@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.data.dataset import LabelSchema, TextSplit
+from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.modeling.engine import batches_by_length
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_training, load_tokenizer
 from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.tasks.task import Task
 
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ MAX_LENGTH = 256
 
 
 def embed(
-    source: ModelSource, split: TextSplit, schema: LabelSchema, on_progress: "Callable[[int], None] | None" = None
+    source: ModelSource, split: TextSplit, task: Task, on_progress: "Callable[[int], None] | None" = None
 ) -> npt.NDArray[np.float32]:
     """The mean of the last hidden states of each text, of length 1.
 
     Args:
         source: the encoder; a classification head of it is not used.
         split: with one text a row.
-        schema: its labels.
+        task: of its labels.
         on_progress: called with the number of rows after each batch.
 
     Returns:
@@ -38,7 +39,7 @@ def embed(
     from transformers import DataCollatorWithPadding  # noqa: PLC0415
 
     tokenizer = load_tokenizer(source)
-    classifier: Any = load_for_training(source, schema, seed=0).model
+    classifier: Any = load_for_training(source, task, seed=0).model
     encoder: Any = classifier.base_model
     encoder.train(False)
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")

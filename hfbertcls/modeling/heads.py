@@ -1,15 +1,16 @@
-"""The last layer of a classifier, a temperature folded into it, and the scores from which it gives a label."""
+"""The last layer of a classifier, and a temperature folded into it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.errors import ModelError
-from hfbertcls.modeling.predictions import sigmoid
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.task import Task
 
 
 if TYPE_CHECKING:
@@ -18,11 +19,7 @@ if TYPE_CHECKING:
 
 
 TEMPERATURE = "hfbertcls_temperature"
-"""The key of `config.json` that holds the temperature which the weights contain; of several labels a text, one for each."""
-THRESHOLDS = "hfbertcls_thresholds"
-"""The key of `config.json` with the scores from which a classifier of several labels a text gives each label."""
-MULTI_LABEL: Final = "multi_label_classification"
-"""The `problem_type` of a classifier whose labels do not exclude each other."""
+"""The key of `config.json` with the temperature that the weights contain: one for all labels, or one for each."""
 
 
 def output_layer_name(model: "PreTrainedModel") -> str | None:
@@ -59,14 +56,14 @@ def output_layer(model: "PreTrainedModel") -> "torch.nn.Linear":
     return cast("torch.nn.Linear", model.get_submodule(name))
 
 
-def begin_with(model: "PreTrainedModel", shares: npt.ArrayLike) -> None:
-    """Let a head of several labels begin with the given scores (above 0 and below 1), one for each label."""
+def begin_with(model: "PreTrainedModel", priors: npt.ArrayLike) -> None:
+    """Let the biases of a head with a sigmoid for each label be those of class priors (above 0 and below 1)."""
     import torch  # noqa: PLC0415  (takes seconds)
 
     bias = output_layer(model).bias
     if bias is not None:
         with torch.no_grad():
-            bias.copy_(torch.logit(torch.as_tensor(shares, dtype=torch.float64)))
+            bias.copy_(torch.logit(torch.as_tensor(priors, dtype=torch.float64)))
 
 
 def temperature_of(config: Any) -> float | list[float] | None:
@@ -87,40 +84,17 @@ def temperature_of(config: Any) -> float | list[float] | None:
     return [float(one) for one in value] if isinstance(value, list) else float(value)
 
 
-def thresholds_of(config: Any) -> npt.NDArray[np.float64] | None:
-    """The scores (sigmoid of the logit, 0 to 1) from which each label is given, of shape `(num_labels,)`.
-
-    0.5 for each label where the configuration states none. None for a classifier that gives one label a text.
-
-    Raises:
-        ModelError: if the configuration states something else than a number from 0 to 1 for each label.
-    """
-    if config.problem_type != MULTI_LABEL:
-        return None
-    stated = vars(config).get(THRESHOLDS)
-    if stated is None:
-        return np.full(config.num_labels, 0.5)
-    fits = isinstance(stated, list) and len(stated) == config.num_labels
-    if not fits or not all(type(one) in (float, int) and 0 <= one <= 1 for one in stated):
-        raise ModelError(
-            f"{THRESHOLDS} in config.json is {stated!r}. Expected a list of {config.num_labels} numbers from 0 to 1, one for "
-            "each label; without the key each label is given from 0.5 on"
-        )
-    return np.asarray(stated, dtype=np.float64)
-
-
-def write_thresholds(directory: Path, thresholds: Sequence[float]) -> None:
-    """State in the `config.json` of a saved model from which score on each label is given."""
+def write_config_values(directory: Path, values: Mapping[str, Any]) -> None:
+    """Add values to the `config.json` of a saved model."""
     path = directory / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | {THRESHOLDS: [float(one) for one in thresholds]}
+    config = json.loads(path.read_text(encoding="utf-8")) | values
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def fold_temperature(model: "PreTrainedModel", temperature: float | Sequence[float]) -> None:
     """Divide the logits of a model by a temperature, in its weights, and note it in its configuration.
 
-    What loads the model then needs to know nothing of it: softmax (sigmoid, where a text has several labels) gives the
-    calibrated scores.
+    What loads the model then needs to know nothing of it: its probabilities are the calibrated ones.
 
     Args:
         model (`PreTrainedModel`): changed in place.
@@ -140,23 +114,21 @@ def undo_calibration(model: "PreTrainedModel") -> None:
 
     Args:
         model (`PreTrainedModel`): changed in place; without a temperature it stays as it is. The logits are those of
-            before to the rounding of fp32. Thresholds change with them, so that the same labels are given.
+            before to the rounding of fp32. Thresholds change with them, so that the answers stay.
     """
-    temperature, thresholds = temperature_of(model.config), thresholds_of(model.config)
+    temperature, task = temperature_of(model.config), task_of_config(model.config)
     if temperature is None:
         return
-    forget_calibration(model.config)
+    vars(model.config).pop(TEMPERATURE)
     _scale(model, np.asarray(temperature, dtype=np.float64))
-    if thresholds is not None:
-        with np.errstate(divide="ignore"):  # (thresholds of 0 and 1 stay what they are)
-            logits = np.log(thresholds) - np.log1p(-thresholds)
-        setattr(model.config, THRESHOLDS, sigmoid(logits * np.asarray(temperature)).tolist())
+    if task is not None:
+        vars(model.config).update(task.uncalibrated(temperature).config_values)
 
 
-def forget_calibration(config: Any) -> None:
-    """Remove temperature and thresholds from a configuration whose weights will become others."""
+def describe_task(config: Any, task: Task) -> None:
+    """Let a configuration be one of a classifier of this task that is not calibrated."""
     vars(config).pop(TEMPERATURE, None)
-    vars(config).pop(THRESHOLDS, None)
+    task.configure(config)
 
 
 def _scale(model: "PreTrainedModel", factor: npt.ArrayLike) -> None:

@@ -1,24 +1,24 @@
 """Loading encoders and tokenizers so that nothing of a checkpoint surprises later."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.environment import directory_name, local_path
 from hfbertcls.errors import ConfigurationError, ModelError, cut, listing, no_directory
-from hfbertcls.modeling.heads import MULTI_LABEL, begin_with, forget_calibration, output_layer, output_layer_name
+from hfbertcls.modeling.heads import begin_with, describe_task, output_layer, output_layer_name
 from hfbertcls.modeling.label_matching import HeadMatch, nameless
 from hfbertcls.offline import unreachable_hub
 from hfbertcls.progress import work
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from hfbertcls.data.dataset import LabelSchema
+    from hfbertcls.tasks.task import Task
 
 
 DEFAULT_MAX_LENGTH = 512
@@ -239,9 +239,9 @@ class LoadedClassifier:
 
 
 def load_for_training(
-    source: ModelSource, schema: "LabelSchema", seed: int, shares: "npt.ArrayLike | None" = None
+    source: ModelSource, task: "Task", seed: int, priors: "npt.ArrayLike | None" = None
 ) -> LoadedClassifier:
-    """Load an encoder in fp32 with a classification head for the labels of `schema`.
+    """Load an encoder in fp32 with a classification head for a task.
 
     The random generators are seeded before the head is made, so the same seed gives the same head. Of a base that is already a
     classifier the rows of known labels are kept, found by name (`HeadMatch`), with the temperature that they contain; labels that
@@ -249,10 +249,10 @@ def load_for_training(
 
     Args:
         source: the encoder.
-        schema: the labels, and whether a text can have several of them.
+        task: what the head is to answer.
         seed: of the head.
-        shares: where a text can have several labels, the share of the training rows that has each, of shape `(num_labels,)`: a
-            new head begins with these scores (Lin et al., ICCV 2017, section 3.3), which it would need hundreds of steps to learn.
+        priors: probabilities with which a new head begins, of shape `(num_outputs,)`; None: as transformers makes it. See
+            `Task.initial_probabilities`.
 
     Raises:
         ModelError: if the model cannot be loaded, is no encoder that can classify, exists only as a pickle, or has a trained head
@@ -263,7 +263,7 @@ def load_for_training(
     config = load_config(source)
     id2label: dict[Any, str] = {**(config.id2label or {})}
     earlier = tuple(str(id2label.get(index, "")) for index in range(len(id2label)))
-    _describe_labels(config, schema.names, several=schema.several)
+    describe_task(config, task)
     set_seed(seed)
     model, info = _load(source, config=config, ignore_mismatched_sizes=True)
     new, replaced = _names(info["missing_keys"]), _names(info["mismatched_keys"])
@@ -281,36 +281,28 @@ def load_for_training(
         )
     head = output_layer_name(model)
     if new | replaced if head is None else f"{head}.weight" in new:
-        if shares is not None and schema.several:
-            begin_with(model, shares)
+        if priors is not None:
+            begin_with(model, priors)
         return LoadedClassifier(model, ())
     stored = {key: shape[0] for key, shape, _ in info["mismatched_keys"]}
-    count = stored.get(f"{head}.weight", len(schema))
-    match = HeadMatch.of(earlier if count == len(earlier) else nameless(count), schema.names)
-    if not match.keeps_all or count != len(schema):
+    count = stored.get(f"{head}.weight", task.num_outputs)
+    match = HeadMatch.of(earlier if count == len(earlier) else nameless(count), task.labels)
+    if not match.keeps_all or count != task.num_outputs:
         if head is None:
             raise ModelError(
                 f"{source.public_name!r} is a classifier for {listing(earlier, 4)}, and its head has no linear layer at its end whose "
-                f"rows could be matched with {listing(schema.names, 4)}. Name an encoder without a head, or data with these labels"
+                f"rows could be matched with {listing(task.labels, 4)}. Name an encoder without a head, or data with these labels"
             )
-        model = _with_rows_of(source, model, match, seed, shares if schema.several else None)
+        model = _with_rows_of(source, model, match, seed, priors)
     return LoadedClassifier(model, (match.note(source.public_name),))
 
 
-def _describe_labels(config: "PreTrainedConfig", names: Sequence[str], *, several: bool) -> None:
-    """Let a configuration be one of a classifier that is not calibrated, with these labels."""
-    config.id2label = dict(enumerate(names))
-    config.label2id = {name: index for index, name in enumerate(names)}
-    config.problem_type = MULTI_LABEL if several else "single_label_classification"
-    forget_calibration(config)
-
-
 def _with_rows_of(
-    source: ModelSource, model: Any, match: HeadMatch, seed: int, shares: "npt.ArrayLike | None"
+    source: ModelSource, model: Any, match: HeadMatch, seed: int, priors: "npt.ArrayLike | None"
 ) -> "PreTrainedModel":
     """A model with the body of `model` and a new head, into which the rows of the stored one are put that `match` keeps.
 
-    The others begin as the mean of the stored rows, or as a new head does if no row is kept or a text can have several labels.
+    The others begin as the mean of the stored rows, or as a new head does if no row is kept or it has priors.
     """
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers import set_seed  # noqa: PLC0415
@@ -318,19 +310,19 @@ def _with_rows_of(
     head, config = output_layer_name(model), model.config
     if len(match.earlier) != len(match.labels):
         own = load_config(source)
-        _describe_labels(own, match.earlier, several=False)
+        describe_task(own, SingleLabel(match.earlier))
         model, _ = _load(source, config=own)
     stored = {name: value.detach().clone() for name, value in output_layer(model).named_parameters()}
     body = {name: value for name, value in model.state_dict().items() if not name.startswith(f"{head}.")}
     set_seed(seed)
     fresh: Any = type(model).from_pretrained(None, config=config, state_dict=body, dtype=torch.float32)
     fresh.config.name_or_path = fresh.name_or_path = source.resolved
-    if shares is not None:
-        begin_with(fresh, shares)
+    if priors is not None:
+        begin_with(fresh, priors)
     kept = [(label, row) for label, row in enumerate(match.rows) if row is not None]
     with torch.no_grad():
         for name, value in output_layer(fresh).named_parameters():
-            if kept and config.problem_type != MULTI_LABEL:
+            if kept and priors is None:
                 # The mean of scores is never above the highest: a label that was not learned yet takes no text from those that were.
                 value[:] = stored[name].mean(dim=0)
             for label, row in kept:

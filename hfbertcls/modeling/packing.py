@@ -225,7 +225,7 @@ def packed_attention(
         module: the attention layer.
         query, key, value: of shape `(1, heads, tokens, size)`.
         attention_mask: only for padded batches.
-        dropout: share of the attention weights that is dropped.
+        dropout: fraction of the attention weights that is dropped.
         scaling: of the scores; None: one over the root of `size`.
         sliding_window: how far a token sees in either direction, itself counted.
         cu_seq_lens_q: where each text begins, and the end, int32 of shape `(texts + 1,)`; None for a padded batch.
@@ -280,7 +280,7 @@ def padded_attention(
         states: query, key and value, each of shape `(tokens, heads, size)`.
         boundaries: where each text begins, and the end, of shape `(texts + 1,)`.
         longest: tokens of the longest text.
-        dropout: share of the attention weights that is dropped.
+        dropout: fraction of the attention weights that is dropped.
         scale: of the scores.
         window: how far a token sees in either direction; None: the whole text.
 

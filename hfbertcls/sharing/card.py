@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,10 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.scores import LOWER_IS_BETTER
-from hfbertcls.evaluation.thresholds import FEWEST_OF_A_LABEL
 from hfbertcls.resources import resource_dir
 from hfbertcls.sharing.card_metadata import TextClassificationCardData, join_front_matter, split_card
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
 
 
 RENDERER = "1"
@@ -25,31 +25,9 @@ _FEW_ROWS = 30
 _SCARCE_ROWS = 10
 _SAID_OTHERWISE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
 """Findings of the doctor that the card states in a sentence or a table of its own."""
-METRIC_NAMES = {
-    "accuracy": "Accuracy",
-    "f1_macro": "Macro F1",
-    "f1_micro": "Micro F1",
-    "f1_weighted": "Weighted F1",
-    "mcc": "Matthews correlation",
-    "hamming_loss": "Hamming loss",
-    "log_loss": "Log loss",
-    "ece": "Expected calibration error",
-    "roc_auc": "ROC-AUC",
-    "average_precision": "Average precision",
-}
 _MARKDOWN = str.maketrans(
     {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
-
-
-def is_multi_label(report: Report) -> bool:
-    """Whether a report is one of a classifier that can give several labels to a text."""
-    return bool(report.task["type"] == "multi_label")
-
-
-def metric_names(figures: Container[str]) -> dict[str, str]:
-    """Figures in words. Beside a Hamming loss (of several labels a text) accuracy is that of whole sets of labels."""
-    return METRIC_NAMES | ({"accuracy": "Accuracy (all labels right)"} if "hamming_loss" in figures else {})
 
 
 def render_model_card(report: Report) -> str:
@@ -61,15 +39,17 @@ def render_model_card(report: Report) -> str:
     Raises:
         jinja2.UndefinedError: if the template names something that the report has not.
     """
+    task = task_of_report(report.task)
     body = (
         _environment()
         .get_template(_TEMPLATE)
         .render(
             report=report,
             split=shown_split(report),
-            metric_names=metric_names(report.evaluation[shown_split(report)]["metrics"]),
+            task=task,
+            metric_names=task.metric_names,
             fewest_of_a_label=FEWEST_OF_A_LABEL,
-            lower_is_better=LOWER_IS_BETTER,
+            lower_is_better=task.lower_is_better,
             few_rows=_FEW_ROWS,
             limits=_limits(report),
             notes=[finding["fact"] for finding in _findings(report) if finding["severity"] == "note"],
@@ -204,8 +184,8 @@ def _count(value: int) -> str:
     return f"{int(value):,}"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * float(share):.1f} %"
+def _percent(fraction: float) -> str:
+    return f"{100 * float(fraction):.1f} %"
 
 
 def _limits(report: Report) -> list[str]:
@@ -274,7 +254,9 @@ def _limits(report: Report) -> list[str]:
 
 
 def _chosen(report: Report) -> str:
-    return "the checkpoint and the thresholds were" if is_multi_label(report) else "the checkpoint was"
+    return (
+        "the checkpoint and the thresholds were" if task_of_report(report.task).fits_decision else "the checkpoint was"
+    )
 
 
 def difference_of(slices: Mapping[str, Any]) -> str:
@@ -302,9 +284,9 @@ def _not_stated(report: Report) -> list[str]:
 
 def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:
     """Metric, value and interval of a split, as text: for the terminal."""
-    rows, figures = [], report.evaluation[split]["metrics"]
+    rows, figures, names = [], report.evaluation[split]["metrics"], task_of_report(report.task).metric_names
     for name, entry in figures.items():
         if entry["value"] is not None:
             interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
-            rows.append((metric_names(figures)[name], format_number(entry["value"]), interval))
+            rows.append((names[name], format_number(entry["value"]), interval))
     return rows

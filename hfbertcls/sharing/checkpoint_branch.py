@@ -15,8 +15,9 @@ from huggingface_hub.hf_api import RepoFile
 
 from hfbertcls.data.fingerprints import FINGERPRINTS
 from hfbertcls.errors import SharingError
+from hfbertcls.progress import Log
 from hfbertcls.sharing.checkpoint_files import MANIFEST
-from hfbertcls.sharing.retrying import Say, reason_of, tried
+from hfbertcls.sharing.retrying import reason_of, tried
 from hfbertcls.sharing.secrets import find_secrets
 
 
@@ -38,14 +39,14 @@ class CheckpointBranch:
     Args:
         repo_id: the repository; it is made, private, if it is not there.
         directory: of the run, with `checkpoints/` and `metrics.jsonl`.
-        say: gets a line for each failure.
+        log: gets a line for each failure.
         api: of huggingface_hub.
     """
 
-    def __init__(self, repo_id: str, directory: Path, say: Say, api: HfApi | None = None) -> None:
+    def __init__(self, repo_id: str, directory: Path, log: Log, api: HfApi | None = None) -> None:
         self.repo_id = repo_id
         self.directory = directory
-        self.say = say
+        self.log = log
         self.api = api or HfApi()
         self.sent_: list[str] = []
         self.failures_: list[str] = []
@@ -112,8 +113,8 @@ class CheckpointBranch:
         told = [name for name, path in files.items() if path.suffix in (".json", ".jsonl") and find_secrets(path)]
         if told:
             raise SharingError(f"{', '.join(told)} holds what looks like a token or key")
-        tried(lambda: api.create_repo(self.repo_id, private=True, exist_ok=True), self.say)
-        tried(lambda: api.create_branch(self.repo_id, branch=BRANCH, exist_ok=True), self.say)
+        tried(lambda: api.create_repo(self.repo_id, private=True, exist_ok=True), self.log)
+        tried(lambda: api.create_branch(self.repo_id, branch=BRANCH, exist_ok=True), self.log)
 
         def commit() -> Any:
             there = api.list_repo_tree(self.repo_id, revision=BRANCH, recursive=True)
@@ -125,7 +126,7 @@ class CheckpointBranch:
                 self.repo_id, [*add, *delete], commit_message=f"Backup: {folder.name}", revision=BRANCH
             )
 
-        tried(commit, self.say)
+        tried(commit, self.log)
 
     def _of_earlier_backups(self, paths: Collection[str]) -> list[str]:
         """Files of checkpoints on the branch, as the manifest of each states them; what others put there is not among them."""
@@ -140,7 +141,7 @@ class CheckpointBranch:
 
     def _fail(self, name: str, reason: str) -> None:
         self.failures_.append(f"{name}: {reason}")
-        self.say(f"  note: the backup of {name} to {self.repo_id} failed: {reason}. Training goes on")
+        self.log(f"  note: the backup of {name} to {self.repo_id} failed: {reason}. Training goes on")
 
 
 def fetch_checkpoints(repo_id: str, directory: Path) -> bool:

@@ -7,26 +7,26 @@ from typing import Any, TypeVar
 from huggingface_hub import HfApi
 
 from hfbertcls.errors import SharingError
-from hfbertcls.progress import work
-from hfbertcls.sharing.retrying import ATTEMPTS, Say, may_pass, wait
+from hfbertcls.progress import Log, work
+from hfbertcls.sharing.retrying import ATTEMPTS, may_pass, wait
 
 
 Result = TypeVar("Result")
 
 
 @work("Sending to the Hub")
-def commit_once(attempt: Callable[[], Result], done: Callable[[], Result | None], say: Say) -> Result:
+def commit_once(attempt: Callable[[], Result], done: Callable[[], Result | None], log: Log) -> Result:
     """Commit until it is done, refused, or tried often enough.
 
     Args:
         attempt: reads the head, and commits what differs from it with that head as the parent.
         done: looks for a commit whose answer was lost; asked before each further attempt, and at the end.
-        say: gets a line for each wait.
+        log: gets a line for each wait.
     """
     last: Exception | None = None
     for number in range(ATTEMPTS):
         if number:
-            wait(number, last, say)
+            wait(number, last, log)
         try:
             if last is not None and (found := done()) is not None:
                 return found

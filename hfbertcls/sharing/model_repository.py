@@ -6,15 +6,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset
+from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation import plots
-from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.scores import probabilities
 from hfbertcls.modeling.loading import ModelSource
-from hfbertcls.modeling.predictions import Predictions, Thresholds
+from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.progress import work
 from hfbertcls.sharing.card import join_card, render_model_card, shown_split
 from hfbertcls.sharing.stated_files import (
@@ -30,23 +28,19 @@ from hfbertcls.sharing.stated_files import (
     stated_files,
     with_hashes,
 )
+from hfbertcls.tasks.calibration_error import reliability
+from hfbertcls.tasks.task import Task
 
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def task_facts(
-    data: TextDataset,
-    schema: LabelSchema,
-    max_length: int,
-    thresholds: Thresholds | None = None,
-    truncation_side: str = "right",
-) -> dict[str, Any]:
+def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: str = "right") -> dict[str, Any]:
     """The `task` of a report."""
     return {
-        "type": data.task,
-        "labels": list(schema.names),
+        "type": task.name,
+        "labels": list(task.labels),
         "text_column": data.text_column,
         "text_pair_column": data.text_pair_column,
         "label_column": list(data.label_columns) or data.label_column,
@@ -56,7 +50,7 @@ def task_facts(
         **({} if data.label_separator is None else {"label_separator": data.label_separator}),
         **({} if data.quoting == "auto" else {"quoting": data.quoting}),
         **({} if data.header else {"header": False}),
-        **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
+        **task.report_values,
     }
 
 
@@ -106,10 +100,11 @@ def write_plots(directory: Path, report: Report, predictions: Predictions, more:
     figures = report.evaluation[shown_split(report)]
     folder = directory / "plots"
     folder.mkdir(parents=True, exist_ok=True)
-    several = predictions.thresholds is not None
-    bins = reliability(predictions.gold, probabilities(predictions.gold, predictions.logits))
-    pictures = {"reliability": plots.reliability_plot(bins, of_each_label=several), **more}
-    if not several:
+    task = predictions.task
+    stated, is_so = task.statements(predictions.gold, task.probabilities(predictions.logits))
+    of_each_label = stated.shape[1] > 1
+    pictures = {"reliability": plots.reliability_plot(reliability(stated, is_so), of_each_label=of_each_label), **more}
+    if figures["confusion_matrix"] is not None:
         pictures["confusion_matrix"] = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)

@@ -10,10 +10,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from hfbertcls.data.description import Say, silent
 from hfbertcls.data.fingerprints import FINGERPRINTS
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, HfBertClsError, OutputDirectoryError, shorten
+from hfbertcls.progress import Log, silent
 from hfbertcls.sharing.card import Fence, join_card, render_model_card
 from hfbertcls.sharing.checkpoint_files import is_of_a_run, remove_checkpoint
 from hfbertcls.sharing.stated_files import (
@@ -197,18 +197,18 @@ class OutputDirectory:
                 with contextlib.suppress(OSError):  # (it is kept if anything is in it)
                     folder.rmdir()
 
-    def clear(self, say: Say = silent) -> None:
+    def clear(self, log: Log = silent) -> None:
         """Remove the files that an earlier run wrote, as long as they are what it wrote, and nothing else.
 
         A file that was changed since is kept under another name. The text that people wrote into the card stays, for the next
         card.
 
         Args:
-            say: gets a line for each file that is kept.
+            log: gets a line for each file that is kept.
         """
         if not self.is_of_a_run:
             return
-        self._clear_stated(say)
+        self._clear_stated(log)
         for name in (_RECORD, "checkpoints/run.json", f"checkpoints/{FINGERPRINTS}"):
             if (path := regular_file(self.path, name)) is not None:
                 path.unlink()
@@ -217,20 +217,20 @@ class OutputDirectory:
         shutil.rmtree(self.path / _BACKUP, ignore_errors=True)
         runs = [place for folder in _RUNS for place in self._folders(self.path / folder)]
         for place in runs:
-            OutputDirectory(place).clear(say)
+            OutputDirectory(place).clear(log)
         ours = (self.path / name for name in ("checkpoints", "predictions", "plots", "onnx", *_RUNS))
         for place in (*runs, *ours):
             with contextlib.suppress(OSError):  # (it is kept if anything is in it)
                 place.rmdir()
 
-    def _clear_stated(self, say: Say) -> None:
+    def _clear_stated(self, log: Log) -> None:
         """Remove the files that report and export state, then these two and the card, unless people wrote in it."""
         for name, digest in earlier_files(self.path).items():
             path = regular_file(self.path, name)
             if path is not None and sha256_of(path) == digest:
                 path.unlink()
             elif path is not None:
-                self._put_aside(name, say)
+                self._put_aside(name, log)
         if files_of_export(self.path):
             (self.path / EXPORT).unlink()
         with contextlib.suppress(OutputDirectoryError):  # (a run that was stopped has no report)
@@ -238,7 +238,7 @@ class OutputDirectory:
             text = card.read_text(encoding="utf-8-sig", errors="replace") if card is not None else ""
             fence = Fence.find(text)
             if fence is not None and fence.report_sha256 != sha256_of(self.path / REPORT):
-                self._put_aside(REPORT, say)
+                self._put_aside(REPORT, log)
                 return
             if card is not None and text == render_model_card(report):
                 card.unlink()
@@ -251,7 +251,7 @@ class OutputDirectory:
             return []
         return sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.is_symlink())
 
-    def _put_aside(self, name: str, say: Say) -> None:
+    def _put_aside(self, name: str, log: Log) -> None:
         """Rename a file (or whatever it is) that no run of ours wrote so, because a run needs its name."""
         kept = next(
             candidate
@@ -259,7 +259,7 @@ class OutputDirectory:
             if not os.path.lexists(candidate := self.path / f"{name}.kept{'' if number == 1 else f'-{number}'}")
         )
         (self.path / name).rename(kept)
-        say(f"  note: {name} was not as a run wrote it; it is kept as {kept.relative_to(self.path).as_posix()}")
+        log(f"  note: {name} was not as a run wrote it; it is kept as {kept.relative_to(self.path).as_posix()}")
 
     def stage(self, place: Path, names: Iterable[str]) -> None:
         """Copy into the staged repository those of the named files that another directory has."""
@@ -269,14 +269,14 @@ class OutputDirectory:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(place / name, target)
 
-    def publish(self, say: Say = silent, *, replacing: Collection[str] = ()) -> None:
+    def publish(self, log: Log = silent, *, replacing: Collection[str] = ()) -> None:
         """Move the staged files into place, the weights last: what loads as a model is complete.
 
         A file that is in the way and that no report states is kept under another name; text that people wrote into the card
         stays in it.
 
         Args:
-            say: gets a line for each file that is kept.
+            log: gets a line for each file that is kept.
             replacing: names that may be replaced whatever they hold.
         """
         follow_umask(self.staging)
@@ -287,14 +287,14 @@ class OutputDirectory:
             for folder in reversed(Path(name).parents[:-1]):
                 if (self.path / folder).is_symlink() or not (self.path / folder).is_dir():
                     if os.path.lexists(self.path / folder):
-                        self._put_aside(folder.as_posix(), say)
+                        self._put_aside(folder.as_posix(), log)
                     (self.path / folder).mkdir()
             if os.path.lexists(target) and name not in replacing:
                 path = regular_file(self.path, name)
                 if name == CARD and path is not None:
-                    self._keep_text(path, source, say)
+                    self._keep_text(path, source, log)
                 elif path is None or not self._is_replaceable(name, path, {stated.get(name), sha256_of(source)}):
-                    self._put_aside(name, say)
+                    self._put_aside(name, log)
             source.replace(target)
         shutil.rmtree(self.staging)
 
@@ -303,12 +303,12 @@ class OutputDirectory:
         statements = {REPORT: lambda: bool(earlier_files(self.path)), EXPORT: lambda: bool(files_of_export(self.path))}
         return statements[name]() if name in statements else sha256_of(path) in known
 
-    def _keep_text(self, existing: Path, rendered: Path, say: Say) -> None:
+    def _keep_text(self, existing: Path, rendered: Path, log: Log) -> None:
         """Write into a rendered card what people wrote into the one that stands there; keep one that cannot be read."""
         try:
             card, _ = join_card(rendered.read_text(encoding="utf-8"), existing.read_text(encoding="utf-8-sig"))
         except (ConfigurationError, UnicodeDecodeError):
-            self._put_aside(CARD, say)
+            self._put_aside(CARD, log)
         else:
             rendered.write_text(card, encoding="utf-8")
 

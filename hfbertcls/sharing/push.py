@@ -14,13 +14,14 @@ from hfbertcls.commands import command
 from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError, listing
 from hfbertcls.evaluation.report import Report
+from hfbertcls.progress import Log
 from hfbertcls.sharing.account import NotThereError, asked, require_account, require_repo_name
 from hfbertcls.sharing.card import join_card, render_model_card, written_by_people
 from hfbertcls.sharing.card_metadata import check_metadata, parse_front_matter, split_card
 from hfbertcls.sharing.committing import commit_once, find_commit
 from hfbertcls.sharing.model_repository import address, repository_files
 from hfbertcls.sharing.push_plan import is_same_file, planned, stated_there
-from hfbertcls.sharing.retrying import Say, reason_of, status_of, tried
+from hfbertcls.sharing.retrying import reason_of, status_of, tried
 from hfbertcls.sharing.secrets import find_secrets
 from hfbertcls.sharing.stated_files import REPORT, WEIGHTS, read_report
 from hfbertcls.sharing.verify import verify_directory
@@ -149,7 +150,7 @@ def _replaces_others(repo_id: str, names: Sequence[str]) -> str:
 
 
 def push_directory(
-    directory: str | Path, request: PushRequest, say: Say = lambda _: None, api: HfApi | None = None
+    directory: str | Path, request: PushRequest, log: Log = lambda _: None, api: HfApi | None = None
 ) -> Pushed:
     """Share a directory that a run wrote as one commit, or leave the Hub as it was.
 
@@ -160,7 +161,7 @@ def push_directory(
     Args:
         directory: with a complete model repository.
         request: where to, and how.
-        say: gets each line for a person.
+        log: called with each line of progress, for a person.
         api: of huggingface_hub; None makes one for the configured endpoint and token.
 
     Raises:
@@ -187,21 +188,21 @@ def push_directory(
     names = repository_files(folder, predictions=request.predictions)
     beside = unstated(read_report(folder), names_in(folder))
     if beside:
-        say(f"note: not sent, because report.json does not state it: {listing(beside)}")
+        log(f"note: not sent, because report.json does not state it: {listing(beside)}")
     refuse_secrets(folder, names)
     refuse_what_does_not_hold(folder, names, predictions=request.predictions)
     if request.predictions and not destination.private:
-        say(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
+        log(f"note: {repo_id} is public, and the gold labels of validation and test are in predictions/")
     name = folder.resolve().name
     repeat = command_of(directory, request)
     again = f"Nothing was changed there; {name} is complete. Repeat: {repeat}"
     try:
         if not destination.exists:
-            tried(lambda: api.create_repo(repo_id, private=not request.public, exist_ok=True), say)
-            say(f"Made the {'public' if request.public else 'private'} repository {repo_id}")
+            tried(lambda: api.create_repo(repo_id, private=not request.public, exist_ok=True), log)
+            log(f"Made the {'public' if request.public else 'private'} repository {repo_id}")
         if request.revision is not None:
-            tried(lambda: api.create_branch(repo_id, branch=str(request.revision), exist_ok=True), say)
-        pushed = replace(_commit(folder, names, request, repo_id, say, api), private=destination.private)
+            tried(lambda: api.create_branch(repo_id, branch=str(request.revision), exist_ok=True), log)
+        pushed = replace(_commit(folder, names, request, repo_id, log, api), private=destination.private)
     except HfBertClsError:
         raise
     except Exception as err:  # (whatever the client, its transport or Xet raise)
@@ -210,7 +211,7 @@ def push_directory(
     if request.tag is not None:
         tag = request.tag
         try:
-            tried(lambda: api.create_tag(repo_id, tag=tag, revision=pushed.oid, exist_ok=True), say)
+            tried(lambda: api.create_tag(repo_id, tag=tag, revision=pushed.oid, exist_ok=True), log)
         except Exception as err:
             raise SharingError(
                 f"the model is shared ({pushed.url}), but the tag {tag!r} could not be set: {reason_of(err)}. Repeat: "
@@ -265,16 +266,16 @@ def refuse_what_does_not_hold(folder: Path, names: Sequence[str], *, predictions
         )
 
 
-def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, say: Say, api: HfApi) -> Pushed:
+def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, log: Log, api: HfApi) -> Pushed:
     """Commit what differs, once."""
     push_id = uuid.uuid4().hex
     branch = request.revision or "main"
 
     def attempt() -> Pushed:
         head = str(api.model_info(repo_id, revision=branch).sha)
-        operations = _operations(folder, names, request, repo_id, head, say, api)
+        operations = _operations(folder, names, request, repo_id, head, log, api)
         if not operations:
-            say("The Hub has exactly these files already")
+            log("The Hub has exactly these files already")
             return Pushed(repo_id, head, f"{api.endpoint}/{repo_id}/tree/{head}")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
@@ -290,11 +291,11 @@ def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: s
         _verify(folder, operations, repo_id, info.pr_revision or info.oid, api)
         return Pushed(repo_id, info.oid, info.commit_url, info.pr_url)
 
-    return commit_once(attempt, lambda: _already_done(api, repo_id, branch, push_id, request), say)
+    return commit_once(attempt, lambda: _already_done(api, repo_id, branch, push_id, request), log)
 
 
 def _operations(
-    folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, head: str, say: Say, api: HfApi
+    folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, head: str, log: Log, api: HfApi
 ) -> list[Any]:
     """What has to change on the Hub; the card is joined with the one that stands there."""
     existing = _remote_card(api, repo_id, head)
@@ -305,7 +306,7 @@ def _operations(
             theirs = any(part.strip() for part in written_by_people(existing))
             card, notes = join_card(_generated(folder), existing, text_of=existing if theirs else local)
             for note in notes:
-                say(f"note: {note}")
+                log(f"note: {note}")
             partial = folder / ".README.md.partial"
             partial.write_text(card, encoding="utf-8")
             partial.replace(folder / "README.md")
@@ -313,7 +314,7 @@ def _operations(
     if plan.foreign and not (request.overwrite or request.create_pr):
         raise SharingError(_replaces_others(repo_id, plan.foreign))
     for line in plan.told():
-        say(line)
+        log(line)
     add = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name)) for name in plan.sent]
     return [*add, *(CommitOperationDelete(path_in_repo=path) for path in plan.removed)]
 

@@ -9,9 +9,8 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, Revisio
 
 from hfbertcls.commands import log_in
 from hfbertcls.errors import HfBertClsError, SharingError, shorten
+from hfbertcls.progress import Log
 
-
-Say = Callable[[str], None]
 
 ATTEMPTS = 5
 _FIRST_WAIT = 1.0  # seconds; doubled after each attempt
@@ -26,12 +25,12 @@ _EXPLANATIONS = {
 }
 
 
-def tried(action: Callable[[], Any], say: Say) -> Any:
+def tried(action: Callable[[], Any], log: Log) -> Any:
     """Do something, again after faults that may pass; the last error is raised."""
     last: Exception | None = None
     for attempt in range(ATTEMPTS):
         if attempt:
-            wait(attempt, last, say)
+            wait(attempt, last, log)
         try:
             return action()
         except Exception as err:  # noqa: BLE001  (judged by what it says)
@@ -55,14 +54,14 @@ def may_pass(err: Exception) -> bool:
     )
 
 
-def wait(attempt: int, err: Exception | None, say: Say) -> None:
+def wait(attempt: int, err: Exception | None, log: Log) -> None:
     """Wait before an attempt (counted from 0), longer each time, or as long as the Hub asks for."""
     seconds = _FIRST_WAIT * 2 ** (attempt - 1)
     if isinstance(err, HfHubHTTPError):
         told = err.response.headers.get("Retry-After", "")
         seconds = max(seconds, min(float(told), 300.0)) if told.isdecimal() else seconds
     if err is not None:
-        say(f"  {reason_of(err)}; trying again in {seconds:.0f} s")
+        log(f"  {reason_of(err)}; trying again in {seconds:.0f} s")
     time.sleep(seconds)
 
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import get_token
 
+from hfbertcls.tasks.cells import names_in
+
 
 # Kind: what its secrets begin with, which is looked for first because that is fast, and what follows. The kinds are those of
 # detect-secrets that can be told by their form (IBM's by the name of their setting), and the Hub's; guesses by entropy or by words such as "password" are not made,
@@ -182,9 +184,7 @@ def _texts_of(table: pa.Table) -> list[str]:
     """Each different text of the columns with texts, and what the schema says."""
     texts = [str(table.schema.metadata or "")]
     for column in table.columns:
-        values = column.combine_chunks()
-        if pa.types.is_list(values.type):
-            values = values.flatten()
+        values = names_in(column.combine_chunks())
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             texts += [value for value in values.unique().to_pylist() if value is not None]
     return texts

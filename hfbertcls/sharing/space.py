@@ -13,6 +13,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.resources import resource_dir
 from hfbertcls.sharing.account import asked
 from hfbertcls.sharing.card_metadata import parse_front_matter, split_card
+from hfbertcls.tasks.known import task_of_report
 
 
 VERSIONS = {"gradio": "6.31.0", "transformers": "5.23.0", "torch": "2.13.0"}
@@ -33,22 +34,20 @@ class SpaceFacts:
     Args:
         title: of the model.
         model_id: on the Hub; None for a model that is not there, which the variable MODEL_ID must name.
-        labels: how many there are; None if it is not known.
+        summary: what the model does, in a few words.
         license: of the model, as the Hub calls it.
         datasets: public data sets on the Hub.
         examples: texts to try, given by the author or made for the purpose.
         hardware: that the Space is to run on, as the Hub calls it; None leaves it to the Hub.
-        several_labels: whether a text can have several of the labels, or none.
     """
 
     title: str
     model_id: str | None = None
-    labels: int | None = None
+    summary: str = "A text classifier to try"
     license: str | None = None
     datasets: Sequence[str] = ()
     examples: Sequence[str] = ()
     hardware: str | None = None
-    several_labels: bool = False
 
     @classmethod
     def of(
@@ -84,12 +83,11 @@ class SpaceFacts:
         return cls(
             title=model_id.rpartition("/")[2] if model_id else str(facts.get("title") or "A text classifier"),
             model_id=model_id,
-            labels=len(report.task["labels"]) if report is not None else None,
             license=license_id if isinstance(license_id, str) else None,
             datasets=[report.data["source"]] if report is not None and named else [],
             examples=widget_texts(front_matter.get("widget")) or given,
             hardware=hardware,
-            several_labels=report is not None and report.task.get("type") == "multi_label",
+            **({} if report is None else {"summary": task_of_report(report.task).summary}),
         )
 
 
@@ -130,19 +128,12 @@ def render_space(facts: SpaceFacts) -> dict[str, bytes]:
     environment.filters["quoted"] = _quoted
     on_zero_gpu = facts.hardware is not None and facts.hardware.startswith("zero")
     on_cpu = facts.hardware is None or facts.hardware.startswith("cpu")
-    about = "A text classifier to try"
-    if facts.labels:
-        about = (
-            f"Gives each text any of {facts.labels:,} labels, several or none"
-            if facts.several_labels
-            else f"Sorts texts into {facts.labels:,} labels"
-        )
     values = {
         "title": facts.title[:_TITLE],
         "model_id": facts.model_id,
         "license": facts.license,
         "datasets": list(facts.datasets),
-        "short_description": about[:_DESCRIPTION],
+        "short_description": facts.summary[:_DESCRIPTION],
         "suggested_hardware": None if on_zero_gpu else facts.hardware or "cpu-basic",
         "index": _CPU_INDEX if on_cpu else None,
         **VERSIONS,

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from huggingface_hub import HfApi, SpaceHardware
 
 from hfbertcls.errors import HfBertClsError, SharingError
+from hfbertcls.progress import Log
 from hfbertcls.sharing.account import asked
-from hfbertcls.sharing.retrying import Say, reason_of, status_of, tried
+from hfbertcls.sharing.retrying import reason_of, status_of, tried
 from hfbertcls.sharing.secrets import secrets_in
 from hfbertcls.sharing.space_destination import (
     MODEL_VARIABLE,
@@ -40,7 +41,7 @@ class DeployedSpace:
 def deploy_space(
     files: Mapping[str, bytes],
     request: SpaceRequest,
-    say: Say = lambda _: None,
+    log: Log = lambda _: None,
     api: HfApi | None = None,
     *,
     timeout: float = 1800.0,
@@ -54,7 +55,7 @@ def deploy_space(
     Args:
         files: content by path; all of them are sent, and nothing else but a manifest.
         request: which Space, and how.
-        say: gets each line for a person.
+        log: called with each line of progress, for a person.
         api: of huggingface_hub; None makes one for the configured endpoint and token.
         timeout: seconds to wait for the Space.
 
@@ -71,18 +72,18 @@ def deploy_space(
     try:
         if destination.exists:
             # Refused before anything is changed.
-            tried(lambda: space_operations(ours, request, space_id, lambda _: None, api), say)
-        explain_token(request, destination, say, api)
+            tried(lambda: space_operations(ours, request, space_id, lambda _: None, api), log)
+        explain_token(request, destination, log, api)
         if not destination.exists:
-            _create(request, destination, say, api)
-        _settle(request, destination, say, api)
-        oid = commit_files(ours, request, space_id, say, api)
+            _create(request, destination, log, api)
+        _settle(request, destination, log, api)
+        oid = commit_files(ours, request, space_id, log, api)
     except HfBertClsError:
         raise
     except Exception as err:  # (whatever the client or its transport raise)
         reason = _plan_needed(request, err) if status_of(err) == 402 else reason_of(err)
         raise SharingError(f"the Space {space_id} could not be made or updated: {reason}. {repeat}") from err
-    stage = wait_for_stage(api, space_id, oid, say, timeout) if request.wait else None
+    stage = wait_for_stage(api, space_id, oid, log, timeout) if request.wait else None
     return DeployedSpace(space_id, f"{api.endpoint}/spaces/{space_id}", oid, stage)
 
 
@@ -95,7 +96,7 @@ def _refuse_secrets(files: Mapping[str, bytes]) -> None:
         )
 
 
-def _create(request: SpaceRequest, wanted: SpaceDestination, say: Say, api: HfApi) -> None:
+def _create(request: SpaceRequest, wanted: SpaceDestination, log: Log, api: HfApi) -> None:
     space_id = wanted.space_id
     tried(
         lambda: api.create_repo(
@@ -106,7 +107,7 @@ def _create(request: SpaceRequest, wanted: SpaceDestination, say: Say, api: HfAp
             space_sdk="gradio",
             space_hardware=SpaceHardware(request.hardware) if request.hardware else None,
         ),
-        say,
+        log,
     )
     is_private = bool(asked(lambda: api.space_info(space_id), f"the new Space {space_id} cannot be looked at").private)
     if is_private != wanted.private:
@@ -114,26 +115,26 @@ def _create(request: SpaceRequest, wanted: SpaceDestination, say: Say, api: HfAp
             f"the Hub made the Space {space_id} {'private' if is_private else 'public'}, not as asked; nothing was put into it. "
             "Change it in its settings, and repeat the command"
         )
-    say(f"Made the {'private' if is_private else 'public'} Space {space_id}")
+    log(f"Made the {'private' if is_private else 'public'} Space {space_id}")
 
 
-def _settle(request: SpaceRequest, there: SpaceDestination, say: Say, api: HfApi) -> None:
+def _settle(request: SpaceRequest, there: SpaceDestination, log: Log, api: HfApi) -> None:
     """Variable, secret and hardware, each only if it is not yet as it should be."""
     space_id = there.space_id
     variables = asked(lambda: api.get_space_variables(space_id), f"the variables of {space_id} cannot be listed")
     before = variables[MODEL_VARIABLE].value if MODEL_VARIABLE in variables else None
     if before != request.model_id:
-        tried(lambda: api.add_space_variable(space_id, MODEL_VARIABLE, request.model_id), say)
-        say(f"Set {MODEL_VARIABLE} to {request.model_id}" + (f" (it was {before})" if before else ""))
+        tried(lambda: api.add_space_variable(space_id, MODEL_VARIABLE, request.model_id), log)
+        log(f"Set {MODEL_VARIABLE} to {request.model_id}" + (f" (it was {before})" if before else ""))
     if stores_token(request, there, api):
         store_token(space_id, api)
-        say(f"Stored your token as the secret {TOKEN_SECRET}")
+        log(f"Stored your token as the secret {TOKEN_SECRET}")
     if request.hardware is not None:
         runtime = asked(lambda: api.get_space_runtime(space_id), f"the hardware of {space_id} cannot be asked for")
         if request.hardware != (runtime.requested_hardware or runtime.hardware):
             wanted = SpaceHardware(request.hardware)
-            tried(lambda: api.request_space_hardware(space_id, wanted), say)
-            say(f"Asked for the hardware {request.hardware}")
+            tried(lambda: api.request_space_hardware(space_id, wanted), log)
+            log(f"Asked for the hardware {request.hardware}")
 
 
 def _plan_needed(request: SpaceRequest, err: Exception) -> str:

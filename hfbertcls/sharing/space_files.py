@@ -11,8 +11,8 @@ from huggingface_hub.hf_api import RepoFile
 
 from hfbertcls.environment import package_version
 from hfbertcls.errors import SharingError
+from hfbertcls.progress import Log
 from hfbertcls.sharing.committing import commit_once, find_commit, git_blob_id, is_same
-from hfbertcls.sharing.retrying import Say
 from hfbertcls.sharing.space_destination import SpaceRequest, command_of
 from hfbertcls.sharing.space_manifest import MANIFEST, changes, differences, read_manifest
 
@@ -21,14 +21,14 @@ _SPACE: dict[str, Any] = {"repo_type": "space"}
 _PUT_THERE_BY_THE_HUB = {"README.md", ".gitattributes"}
 
 
-def commit_files(ours: Mapping[str, bytes], request: SpaceRequest, space_id: str, say: Say, api: HfApi) -> str | None:
+def commit_files(ours: Mapping[str, bytes], request: SpaceRequest, space_id: str, log: Log, api: HfApi) -> str | None:
     """Commit what differs, once; None if nothing does."""
     mark = uuid.uuid4().hex
 
     def attempt() -> str | None:
-        head, operations = space_operations(ours, request, space_id, say, api)
+        head, operations = space_operations(ours, request, space_id, log, api)
         if not operations:
-            say("The Space has exactly these files already")
+            log("The Space has exactly these files already")
             return None
         info = api.create_commit(
             space_id,
@@ -41,14 +41,14 @@ def commit_files(ours: Mapping[str, bytes], request: SpaceRequest, space_id: str
         _verify(ours, operations, space_id, info.oid, api)
         return str(info.oid)
 
-    oid = commit_once(attempt, lambda: find_commit(api, space_id, mark, **_SPACE), say)
+    oid = commit_once(attempt, lambda: find_commit(api, space_id, mark, **_SPACE), log)
     if oid is not None:
-        say(f"Sent the files in one commit: {api.endpoint}/spaces/{space_id}/commit/{oid}")
+        log(f"Sent the files in one commit: {api.endpoint}/spaces/{space_id}/commit/{oid}")
     return oid
 
 
 def space_operations(
-    ours: Mapping[str, bytes], request: SpaceRequest, space_id: str, say: Say, api: HfApi
+    ours: Mapping[str, bytes], request: SpaceRequest, space_id: str, log: Log, api: HfApi
 ) -> tuple[str, list[Any]]:
     """The head, and what has to change in it.
 
@@ -77,7 +77,7 @@ def space_operations(
             f"To replace it, repeat with --overwrite: {command_of(request)} --overwrite. To keep it, take another --space-id"
         )
     if found.edited:
-        say(f"Replacing {', '.join(found.edited)}; what was there stays in the history of the Space, at {head[:8]}")
+        log(f"Replacing {', '.join(found.edited)}; what was there stays in the history of the Space, at {head[:8]}")
     add = [CommitOperationAdd(path_in_repo=path, path_or_fileobj=ours[path]) for path in found.write]
     return head, [*add, *(CommitOperationDelete(path_in_repo=path) for path in found.delete)]
 

@@ -7,8 +7,8 @@ from typing import Any
 from huggingface_hub import HfApi
 
 from hfbertcls.errors import SharingError, printable
+from hfbertcls.progress import Log
 from hfbertcls.sharing.account import asked, token_of
-from hfbertcls.sharing.retrying import Say
 from hfbertcls.sharing.secrets import secrets_in
 
 
@@ -35,7 +35,7 @@ _GRACE = 60.0  # seconds after which a stage counts even if nothing says that it
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def wait_for_stage(api: HfApi, space_id: str, oid: str | None, say: Say, timeout: float) -> str:
+def wait_for_stage(api: HfApi, space_id: str, oid: str | None, log: Log, timeout: float) -> str:
     """Wait until the Space has a stage that stays, with the files of a commit.
 
     Just after a push the Hub may still tell the stage of what was there before. A stage counts if the Hub says that it is
@@ -45,7 +45,7 @@ def wait_for_stage(api: HfApi, space_id: str, oid: str | None, say: Say, timeout
         api: of huggingface_hub.
         space_id: the Space.
         oid: of the commit that is to run; None if none was made.
-        say: gets a line for each change of the stage.
+        log: gets a line for each change of the stage.
         timeout: in seconds.
 
     Returns:
@@ -64,7 +64,7 @@ def wait_for_stage(api: HfApi, space_id: str, oid: str | None, say: Say, timeout
         has_moved = has_moved or stage in _GOES_ON
         counts = _counts(raw, stage, oid, has_moved) or waited >= _GRACE
         if stage != told and (counts or stage in _GOES_ON):
-            say(f"The Space {_MEANINGS.get(stage, f'has the stage {printable(stage)}')}")
+            log(f"The Space {_MEANINGS.get(stage, f'has the stage {printable(stage)}')}")
             told = stage
         if counts and stage in _FAILED:
             raise SharingError(_failure(api, space_id, raw, stage))

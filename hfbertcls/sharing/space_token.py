@@ -5,32 +5,33 @@ import hashlib
 from huggingface_hub import HfApi
 
 from hfbertcls.errors import SharingError
+from hfbertcls.progress import Log
 from hfbertcls.sharing.account import token_of
-from hfbertcls.sharing.retrying import Say, reason_of, tried
+from hfbertcls.sharing.retrying import reason_of, tried
 from hfbertcls.sharing.space_destination import TOKEN_SECRET, SpaceDestination, SpaceRequest
 
 
 _NOTE = "stored by hfbertcls, fingerprint "
 
 
-def explain_token(request: SpaceRequest, there: SpaceDestination, say: Say, api: HfApi) -> None:
+def explain_token(request: SpaceRequest, there: SpaceDestination, log: Log, api: HfApi) -> None:
     """Say what becomes of the token before it is stored."""
     if not there.needs_token:
         if request.with_token:
-            say(f"note: {request.model_id} can be read by anyone; the Space needs no token, so none is stored")
+            log(f"note: {request.model_id} can be read by anyone; the Space needs no token, so none is stored")
         if there.token_note is not None:
-            say(f"note: the Space has a secret {TOKEN_SECRET} that it does not need; remove it in its settings")
+            log(f"note: the Space has a secret {TOKEN_SECRET} that it does not need; remove it in its settings")
         return
     if not there.private:
-        say(f"note: the Space is public, so anyone can use the model {request.model_id} there")
+        log(f"note: the Space is public, so anyone can use the model {request.model_id} there")
     if stores_token(request, there, api):
-        say(
+        log(
             f"note: --with-token stores your token as the secret {TOKEN_SECRET} of {there.space_id}. The app's code, and all who "
             "may change that code, can do with it whatever you can. A fine-grained token that can only read "
             f"{request.model_id} is safer: put one into {api.endpoint}/spaces/{there.space_id}/settings in its place"
         )
     elif request.with_token and there.token_note != _note_of(api):
-        say(
+        log(
             f"note: the Space has a secret {TOKEN_SECRET} that hfbertcls did not store; it stays. --overwrite replaces it by "
             "your token"
         )

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.temperature import Temperature
-from hfbertcls.modeling.heads import MULTI_LABEL, TEMPERATURE, THRESHOLDS
+from hfbertcls.modeling.heads import TEMPERATURE
 from hfbertcls.sharing.stated_files import (
     CARD,
     EXPORT,
@@ -18,6 +17,8 @@ from hfbertcls.sharing.stated_files import (
     sha256_of,
     stated_files,
 )
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.task import Temperature
 
 
 _RUN_FILES = ("checkpoints/", "seeds/", "learning-curve/", "metrics.jsonl", EXPORT)
@@ -97,11 +98,12 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
         return
     if [id2label.get(str(index)) for index in range(len(id2label))] != list(report.task["labels"]):
         yield "config.json: its labels are not those of report.json"
-    several = report.task["type"] == "multi_label"
-    if (config.get("problem_type") == MULTI_LABEL) != several:
-        yield f"config.json: its problem_type does not fit the task {report.task['type']} of report.json"
-    if report.task.get("thresholds") != config.get(THRESHOLDS):
-        yield f"config.json: its {THRESHOLDS} are not those that report.json states"
+    task = task_of_report(report.task)
+    if not task.is_of_problem_type(config.get("problem_type")):
+        yield f"config.json: its problem_type does not fit the task {task.name} of report.json"
+    for key in task.config_keys:
+        if config.get(key) != task.config_values.get(key):
+            yield f"config.json: its {key} are not those that report.json states"
     for name, entry in report.evaluation.items():
         if temperature_in(entry) != config.get(TEMPERATURE):
             yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"

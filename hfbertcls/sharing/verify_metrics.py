@@ -16,9 +16,9 @@ from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
 from hfbertcls.evaluation.repeats import average_figures, summary_of_runs
 from hfbertcls.evaluation.report import Report, split_figures
 from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
-from hfbertcls.evaluation.thresholds import fit_thresholds
-from hfbertcls.modeling.predictions import Predictions, label_cells
+from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.verify_files import temperature_in
+from hfbertcls.tasks.known import task_of_report
 
 
 TOLERANCE = 1e-6  # relative; other versions of numpy may sum in another order
@@ -71,7 +71,7 @@ def _read(path: Path, name: str, report: Report, found: Derived) -> Predictions 
             found.differences.append(f"{place}: it has {stored:,} rows, the {name} split has {rows:,}")
             return None
         data = path.read_bytes()
-        predictions = Predictions.from_parquet(data, report.task["labels"], report.task.get("thresholds"))
+        predictions = Predictions.from_parquet(data, task_of_report(report.task))
         if not predictions.agree_with(data):
             found.differences.append(f"{place}: its predictions do not follow from its logits")
     except (HfBertClsError, OSError, ValueError, ArrowException) as err:
@@ -97,11 +97,12 @@ def _check_split(
     found.check(facts["label_counts"], counts, f"report.json: data.splits.{name}.label_counts")
     if temperature is not None and name == FITTED_ON:
         before = (predictions.logits * np.asarray(temperature)).astype(np.float32)
-        fitted = fit_temperature(predictions.gold, before)
+        fitted = fit_temperature(predictions.task, predictions.gold, before)
         found.check(temperature, fitted, f"{place}.calibration.temperature", _FITTING_TOLERANCE)
-    if predictions.thresholds is not None and name == FITTED_ON:
-        chosen = fit_thresholds(predictions.gold, predictions.logits).tolist()
-        found.check(report.task["thresholds"], chosen, "report.json: task.thresholds")
+    if name == FITTED_ON:
+        fitted_task = predictions.task.fit_decision(predictions.gold, predictions.logits)
+        for key, value in fitted_task.report_values.items():
+            found.check(report.task.get(key), value, f"report.json: task.{key}")
 
 
 def _check_rows(read: Mapping[str, Predictions], report: Report, found: Derived) -> None:
@@ -123,9 +124,7 @@ def _check_examples(read: Mapping[str, Predictions], report: Report, found: Deri
         return
     predictions = read[name]
     position = {int(row): index for index, row in enumerate(predictions.rows)}
-    labels, predicted = (
-        label_cells(cells, predictions.label_names) for cells in (predictions.gold, predictions.predicted)
-    )
+    labels, predicted = (predictions.task.shown(answers) for answers in (predictions.gold, predictions.predicted))
     for index, example in enumerate(examples):
         place = f"report.json: card.examples[{index}]"
         at = position.get(example["row"])

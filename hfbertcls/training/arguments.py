@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 from hfbertcls.commands import log_in
 from hfbertcls.environment import public_word
 from hfbertcls.errors import ConfigurationError, did_you_mean
-from hfbertcls.evaluation.scores import LOWER_IS_BETTER
+from hfbertcls.tasks.known import is_lower_better
 from hfbertcls.training.old_names import translate_old_names
 from hfbertcls.training.precision import Precision, choose_precision
 
@@ -42,7 +42,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
         default=AUTO, metadata={"help": "Epochs. 0 chooses by the number of rows and labels (see Recipe)."}
     )
     warmup_steps: float = field(
-        default=0.06, metadata={"help": "Steps over which the learning rate rises; below 1: a share of all steps."}
+        default=0.06, metadata={"help": "Steps over which the learning rate rises; below 1: a fraction of all steps."}
     )
     weight_decay: float = field(
         default=0.01, metadata={"help": "Weight decay of matrices; biases and norms are never decayed."}
@@ -63,7 +63,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
     )
     eval_every: str = field(
         default="0.2",
-        metadata={"help": "Evaluate and save each 'epoch', each N steps, or each share of the run (0.1), or 'no'."},
+        metadata={"help": "Evaluate and save each 'epoch', each N steps, or each fraction of the run (0.1), or 'no'."},
     )
     metric_for_best_model: str | None = field(
         default="f1_macro", metadata={"help": "Figure on the validation split that chooses the checkpoint."}
@@ -109,7 +109,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
             self.auto_find_batch_size, self.try_longest_batch_first = False, True
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             metric = self.metric_for_best_model.removeprefix("eval_")
-            self.greater_is_better = metric not in LOWER_IS_BETTER and not metric.endswith("loss")
+            self.greater_is_better = not is_lower_better(metric) and not metric.endswith("loss")
         self._set_strategies()
         self.precision_ = self._set_precision()
         super().__post_init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -201,7 +201,7 @@ def _value(strategy: Any) -> str:
 
 
 def _parse_eval_every(text: str) -> tuple[str, float | None]:
-    """`"epoch"` and `"no"` are strategies; a number is steps, below 1 a share of the run."""
+    """`"epoch"` and `"no"` are strategies; a number is steps, below 1 a fraction of the run."""
     if text in ("epoch", "no"):
         return text, None
     try:
@@ -210,7 +210,7 @@ def _parse_eval_every(text: str) -> tuple[str, float | None]:
         steps = -1.0
     if steps <= 0 or (steps >= 1 and not steps.is_integer()):
         raise ConfigurationError(
-            f"--eval-every {text} is not possible. Expected 'epoch', a number of steps (500), a share of the run (0.1), "
+            f"--eval-every {text} is not possible. Expected 'epoch', a number of steps (500), a fraction of the run (0.1), "
             "or 'no'"
         )
     return "steps", steps

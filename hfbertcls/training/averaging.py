@@ -8,9 +8,7 @@ import numpy as np
 
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.evaluation.repeats import rank
-from hfbertcls.evaluation.scores import classification_scores
 from hfbertcls.evaluation.temperature import fit_temperature
-from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_tokenizer
@@ -60,12 +58,11 @@ def value_of_average(
     require_finite(logits, "validation")
     del model
     free_memory()
-    gold = validation.gold
-    temperature = fit_temperature(gold, logits) if calibrated else None
+    task, gold = validation.labelled_task, validation.gold
+    temperature = fit_temperature(task, gold, logits) if calibrated else None
     if temperature is not None:
         logits = (logits / np.asarray(temperature)).astype(np.float32)
-    thresholds = fit_thresholds(gold, logits) if gold.ndim == 2 else None
-    return classification_scores(gold, logits, thresholds)[metric]
+    return task.fit_decision(gold, logits).scores(gold, logits)[metric]
 
 
 def facts_of_average(best_run: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,49 +7,50 @@ from typing import Any
 
 import numpy as np
 
-from hfbertcls.data.description import Say
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import ModelError
-from hfbertcls.evaluation.temperature import FEWEST_ROWS, fit_temperature
+from hfbertcls.evaluation.temperature import fit_temperature
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import fold_temperature
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.memory import free_memory
 from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.progress import Log
+from hfbertcls.tasks.temperature import FEWEST_ROWS
 
 
 _ROWS_CHECKED = 64
 _TOLERANCE = 1e-3
 
 
-def calibrate(staging: Path, validation: TokenizedSplit, device: Any, say: Say) -> None:
+def calibrate(staging: Path, validation: TokenizedSplit, device: Any, log: Log) -> None:
     """Fit a temperature and save the model with it; where that cannot be done, say why and leave the model as it is.
 
     Args:
         staging: the directory of the saved model.
         validation: the rows to fit on.
         device: where to compute.
-        say: gets what was done.
+        log: gets what was done.
     """
-    _fold_fitted_temperature(staging, validation, device, say)
+    _fold_fitted_temperature(staging, validation, device, log)
     free_memory()  # (of the model, before the report loads it again)
 
 
-def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: Any, say: Say) -> None:
+def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: Any, log: Log) -> None:
     source = ModelSource(str(staging))
     model: Any = load_for_inference(source)
     model.to(device)
     tokenizer = load_tokenizer(source)
     logits = score(model, tokenizer, validation)
     require_finite(logits, "validation")
-    temperature = fit_temperature(validation.gold, logits)
+    temperature = fit_temperature(validation.labelled_task, validation.gold, logits)
     if temperature is None:
-        say(f"  note: the scores are not calibrated: that needs {FEWEST_ROWS} validation rows and logits that differ")
+        log(f"  note: the scores are not calibrated: that needs {FEWEST_ROWS} validation rows and logits that differ")
         return
     try:
         fold_temperature(model, temperature)
     except ModelError as err:
-        say(f"  note: the scores are not calibrated: {err}")
+        log(f"  note: the scores are not calibrated: {err}")
         return
     some = replace(
         validation,
@@ -58,7 +59,7 @@ def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: 
     )
     expected = logits[:_ROWS_CHECKED] / np.asarray(temperature)
     if not np.allclose(score(model, tokenizer, some), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
-        say("  note: the scores are not calibrated: the last linear layer of this model does not give its logits")
+        log("  note: the scores are not calibrated: the last linear layer of this model does not give its logits")
         return
     with TemporaryDirectory(dir=staging) as folder:  # (the loaded weights may be a view of the file that is replaced)
         model.save_pretrained(folder)
@@ -68,4 +69,4 @@ def _fold_fitted_temperature(staging: Path, validation: TokenizedSplit, device: 
         values = f"a temperature for each label, {min(temperature):g} to {max(temperature):g}"
     else:
         values = f"a temperature of {temperature:g}"
-    say(f"Calibrated on the validation split: the last layer is divided by {values}")
+    log(f"Calibrated on the validation split: the last layer is divided by {values}")

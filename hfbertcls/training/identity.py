@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from hfbertcls.data.on_disk import in_parts
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import shorten
+from hfbertcls.tasks.cells import names_in
 
 
 FILE_NAME = "run.json"
@@ -83,7 +83,7 @@ def digest_of(split: TokenizedSplit) -> str:
     table = split.dataset.data.table
     for name in ("input_ids", "labels"):
         for part in in_parts(table.select([name])):
-            values = part.column(0).flatten() if pa.types.is_list(part.column(0).type) else part.column(0)
+            values = names_in(part.column(0))
             digest.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).tobytes())
         digest.update(b"\0")
     digest.update(split.lengths.tobytes())

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, and from which rows the thresholds come where a text can have several labels."""
+"""The metrics of an evaluation, and the rows on which the decision of a task is fitted."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,50 +9,50 @@ import numpy as np
 from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import PredictionOutput
 
-from hfbertcls.evaluation.scores import classification_scores
-from hfbertcls.evaluation.thresholds import fit_thresholds
-from hfbertcls.modeling.heads import MULTI_LABEL
-from hfbertcls.modeling.predictions import Thresholds, require_finite
+from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.single_label import SingleLabel
+from hfbertcls.tasks.task import Task
 
 
 Metrics = Callable[[EvalPrediction], dict[str, float]]
 
 
-def classification_metrics(
-    prediction: EvalPrediction, thresholds: Thresholds | None = None, more: Metrics | None = None
+def task_metrics(
+    prediction: EvalPrediction, task: Task | None = None, more: Metrics | None = None, *, is_fitted: bool = False
 ) -> dict[str, float]:
-    """The figures of an evaluation: those of the report, without intervals.
+    """The metrics of an evaluation: those of the report, without intervals.
 
     Args:
-        prediction (`EvalPrediction`): logits of shape `(n, num_labels)`, and label ids of shape `(n,)` or the labels of each
-            row, of shape `(n, num_labels)`.
-        thresholds: where a row can have several labels, the scores from which each is given; None fits them to these rows, as
-            the report does with the validation split.
+        prediction (`EvalPrediction`): logits of shape `(n, num_outputs)`, and `label_ids` as the loss takes them.
+        task (`Task`, *optional*): of the model; None takes ids in `label_ids` for a single label each.
         more (`Callable[[EvalPrediction], dict[str, float]]`, *optional*): further metrics; of the same name, they win.
+        is_fitted: whether the decision of the task is used as it is; else it is fitted to these rows, as the report fits it to
+            the validation split.
     """
     raw = prediction.predictions
     logits = np.asarray(raw[0] if isinstance(raw, tuple) else raw, dtype=np.float32)
     require_finite(logits, "the evaluation")
-    gold = np.asarray(prediction.label_ids, dtype=np.int64)
-    if gold.ndim == 2 and thresholds is None:
-        thresholds = fit_thresholds(gold, logits)
-    scores = classification_scores(gold, logits, thresholds)
-    ours = {name: value for name, value in scores.items() if value is not None}
+    task = task or SingleLabel(tuple(map(str, range(logits.shape[1]))))
+    gold = task.from_loss_labels(prediction.label_ids)
+    if not is_fitted:
+        task = task.fit_decision(gold, logits)
+    ours = {name: value for name, value in task.scores(gold, logits).items() if value is not None}
     return ours if more is None else {**ours, **more(prediction)}
 
 
 def is_ours(metrics: Any) -> bool:
     """Whether metrics are those of this package, with or without further ones."""
-    return (metrics.func if isinstance(metrics, partial) else metrics) is classification_metrics
+    return (metrics.func if isinstance(metrics, partial) else metrics) is task_metrics
 
 
 class MeasuringTrainer(Trainer):
-    """`Trainer` whose figures of several labels a text have thresholds of the validation rows, and stand at the step of the weights."""
+    """`Trainer` whose decision thresholds are those of the validation rows, and whose metrics stand at the step of the weights."""
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """As the parent; figures of other rows than those of `eval_dataset` have its thresholds (see `predict`).
+        """As the parent; metrics of other rows than those of `eval_dataset` have its thresholds (see `predict`).
 
         After training they are logged at the step of the weights, which is the best where the best are loaded at the end.
         """
@@ -64,9 +64,9 @@ class MeasuringTrainer(Trainer):
     def predict(
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
-        """As the parent; thresholds, where a text can have several labels, are those that `eval_dataset` chooses.
+        """As the parent; the thresholds of a multi-label task are those that `eval_dataset` chooses.
 
-        It is scored for that; without it a label is given from 0.5 on. The rows that are measured choose nothing.
+        It is scored for that; without it they are 0.5. The rows that are measured choose nothing.
         """
         with self._thresholds_of_validation():
             return super().predict(test_dataset, ignore_keys, metric_key_prefix)
@@ -89,16 +89,16 @@ class MeasuringTrainer(Trainer):
 
     @contextlib.contextmanager
     def _thresholds_of_validation(self) -> Iterator[None]:
-        config = cast(Any, self.model).config
+        task = task_of_config(cast(Any, self.model).config)
         metrics: Any = self.compute_metrics
-        if not is_ours(metrics) or config.problem_type != MULTI_LABEL:
+        if not is_ours(metrics) or task is None or not task.fits_decision:
             yield
             return
-        thresholds = np.full(config.num_labels, 0.5)
+        task = task.with_threshold(0.5)
         if self.eval_dataset is not None and not isinstance(self.eval_dataset, dict):
             found: Any = super().predict(cast(Any, self.eval_dataset))
-            thresholds = fit_thresholds(found.label_ids, found.predictions)
-        self.compute_metrics = partial(metrics, thresholds=thresholds)
+            task = task.fit_decision(task.from_loss_labels(found.label_ids), found.predictions)
+        self.compute_metrics = partial(metrics, task=task, is_fitted=True)
         try:
             yield
         finally:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing, shorten
-from hfbertcls.evaluation.scores import ALL_METRICS, metrics_for
 from hfbertcls.progress import work
 from hfbertcls.registry import CALLBACKS, DEFAULT_TRAINER, TRAINERS, register
 from hfbertcls.sharing.card import CARD_FACTS
 from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.tasks.known import all_metrics
+from hfbertcls.tasks.task import Task
 
 
 if TYPE_CHECKING:
@@ -78,22 +79,21 @@ def determining_options(options: TrainingOptions) -> dict[str, Any]:
     }
 
 
-def check_for_task(options: TrainingOptions, num_labels: int, *, several: bool) -> None:
+def check_for_task(options: TrainingOptions, task: Task) -> None:
     """Find which options do not fit the labels of the data.
 
     Args:
         options: of the run.
-        num_labels: how many labels there are.
-        several: whether a text can have several of them.
+        task: of the data.
 
     Raises:
         ConfigurationError: for the first thing that does not fit.
     """
-    metric, known = metric_of(options), (*metrics_for(num_labels, several=several), "loss")
-    kind = f"{num_labels} labels, of which a text can have {'several' if several else 'one'}"
+    metric, known = metric_of(options), (*task.metrics, "loss")
+    kind = f"a {task.name.replace('_', '-')} task of {len(task.labels)} labels"
     if metric not in known:
         raise ConfigurationError(f"--metric {metric} is not defined for {kind}. Choose one of {', '.join(known)}")
-    if several and float(options.arguments.get("label_smoothing_factor") or 0):
+    if not task.smooths_labels and float(options.arguments.get("label_smoothing_factor") or 0):
         raise ConfigurationError(f"--label-smoothing-factor is not defined for {kind}. Leave it out")
 
 
@@ -119,7 +119,7 @@ def check_options(options: TrainingOptions) -> None:
                 "the fact 'widget' of the card must be a list of texts to try, none of them empty"
             )
     check_metadata({key: value for key, value in options.card.items() if key in ("license", "language")})
-    metric, known = metric_of(options), (*ALL_METRICS, "loss")
+    metric, known = metric_of(options), (*all_metrics(), "loss")
     if metric not in known:
         raise ConfigurationError(
             f"--metric {metric} is not known{did_you_mean(metric, known)}. Choose one of {', '.join(known)}"

@@ -9,9 +9,6 @@ from math import ceil
 # large models (1e-5 to 2e-5).
 _LEARNING_RATES = ((40, 8e-5), (90, 5e-5), (200, 3e-5))
 _LEARNING_RATE_LARGE = 1.5e-5
-# Heads of several labels want twice that: MiniLM did better with 1.6e-4 than with 8e-5 and no worse than with 3e-4
-# (benchmarks/RESULTS.md), and 5e-5 is published for BERT-base (Demszky et al., "GoEmotions", ACL 2020).
-_SEVERAL_LABELS = 2.0
 _MIN_UPDATES = 150
 _UPDATES_PER_LABEL = 25
 _MIN_EPOCHS, _MAX_EPOCHS = 3, 10
@@ -26,7 +23,7 @@ class Recipe:
 
 
 def choose_recipe(
-    num_parameters: int, num_rows: int, num_labels: int, batch_size: int, *, several: bool = False
+    num_parameters: int, num_rows: int, num_labels: int, batch_size: int, rate_factor: float = 1.0
 ) -> Recipe:
     """Choose by the size of the model and of the data.
 
@@ -38,11 +35,11 @@ def choose_recipe(
         num_rows: of the train split.
         num_labels: of the classification head.
         batch_size: rows in each update, accumulation and devices included.
-        several: whether a text can have several labels; the learning rate is doubled then.
+        rate_factor: by which the task multiplies the learning rate (`Task.learning_rate_factor`).
     """
     millions = num_parameters / 1e6
     rate = next((rate for limit, rate in _LEARNING_RATES if millions <= limit), _LEARNING_RATE_LARGE)
     updates_per_epoch = max(1, ceil(num_rows / batch_size))
     wanted = max(_MIN_UPDATES, _UPDATES_PER_LABEL * num_labels)
     epochs = min(max(ceil(wanted / updates_per_epoch), _MIN_EPOCHS), _MAX_EPOCHS)
-    return Recipe(rate * _SEVERAL_LABELS if several else rate, float(epochs))
+    return Recipe(rate * rate_factor, float(epochs))

@@ -1,27 +1,24 @@
 """The report of a training run: the figures of exactly the weights that were written, and how they came about."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.tokenization import TokenizedSplit, gold_of
 from hfbertcls.environment import describe_environment, directory_name, public_command, public_word
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation import plots
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
-from hfbertcls.evaluation.scores import is_right
-from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import in_bf16, score
-from hfbertcls.modeling.heads import MULTI_LABEL, temperature_of, write_thresholds
+from hfbertcls.modeling.heads import temperature_of, write_config_values
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
-from hfbertcls.modeling.predictions import Predictions, Thresholds, label_cells, predict_labels, require_finite
+from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.sharing.card import CARD_FACTS, RENDERER
 from hfbertcls.sharing.model_repository import (
     data_facts,
@@ -32,6 +29,9 @@ from hfbertcls.sharing.model_repository import (
     write_report,
 )
 from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.probabilities import Answers, Logits
+from hfbertcls.tasks.task import Task
 from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
 from hfbertcls.training.precision import choose_precision
 
@@ -52,7 +52,7 @@ class RunInput:
     source: ModelSource
     """The encoder."""
     data: TextDataset
-    schema: LabelSchema
+    task: Task
     tokenizer: "PreTrainedTokenizerBase"
     tokenized: Mapping[str, TokenizedSplit]
     """The splits as token ids."""
@@ -61,7 +61,7 @@ class RunInput:
 
 
 def report_on_training(
-    given: RunInput,
+    inputs: RunInput,
     directory: OutputDirectory,
     device: "torch.device",
     training: Callable[[], Mapping[str, Any]],
@@ -75,7 +75,7 @@ def report_on_training(
     The report is not written: who has more to say of the weights adds it first.
 
     Args:
-        given: what the run began with.
+        inputs: what the run began with.
         directory: with the model in `directory.staging`.
         device: where to score.
         training: gives the `training` of the report; called after scoring, so that its times and memory contain that.
@@ -84,30 +84,27 @@ def report_on_training(
         seed: of the choice of these rows.
         command: what to print under "reproduce".
     """
-    data, schema, tokenized, staging = given.data, given.schema, given.tokenized, directory.staging
+    data, task, tokenized, staging = inputs.data, inputs.task, inputs.tokenized, directory.staging
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(device)
     gold = {name: split.gold for name, split in tokenized.items()}
-    thresholds: Thresholds | None = None
-    baselines = Baselines(data.splits["train"].texts, gold["train"])
+    baselines = Baselines(task, data.splits["train"].texts, gold["train"])
     tokenizer = load_tokenizer(ModelSource(str(staging)))
     evaluation = {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         logits = score(model, tokenizer, tokenized[name])
         require_finite(logits, name, data.splits[name].rows)
-        if name == "validation" and schema.several:
-            thresholds = _fitted_thresholds(staging, gold[name], logits)
+        if name == "validation":
+            task = _with_fitted_decision(task, staging, gold[name], logits)
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
         tokens = tokenized[name].num_tokens
-        beside = baselines.predict(data.splits[name].texts, len(schema))
-        predictions = Predictions(
-            data.splits[name].rows, gold[name], logits, schema.names, tokens, slices, thresholds, beside
-        )
+        beside = baselines.predict(data.splits[name].texts)
+        predictions = Predictions(task, data.splits[name].rows, gold[name], logits, tokens, slices, beside)
         digest = write_predictions(staging, name, predictions)
         evaluation[name] = split_figures(predictions, digest, baselines.facts, temperature_of(model.config))
         if name == "validation" and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
             rough = score(in_bf16(model), tokenizer, tokenized[name])
-            same = is_right(predictions.predicted, predict_labels(rough, thresholds))
+            same = task.is_right(predictions.predicted, task.decide(rough))
             evaluation[name]["bf16_agreement"] = float(same.mean())
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
@@ -116,9 +113,9 @@ def report_on_training(
     facts_of_training = training()
     examples = _examples(data.splits[name], predictions, publish_examples, seed)
     report = Report(
-        task=task_facts(data, schema, tokenized["train"].max_length, thresholds, str(tokenizer.truncation_side)),
-        model=model_facts(given.source, model, staging / "model.safetensors"),
-        data={**data_facts(data, facts), "doctor": given.doctor},
+        task=task_facts(data, task, tokenized["train"].max_length, str(tokenizer.truncation_side)),
+        model=model_facts(inputs.source, model, staging / "model.safetensors"),
+        data={**data_facts(data, facts), "doctor": inputs.doctor},
         evaluation=evaluation,
         training=facts_of_training,
         card={**_card_facts(card, directory_name(directory.path), staging), "examples": examples},
@@ -153,21 +150,24 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     if tokenizer is None:
         raise ConfigurationError("sharing needs the tokenizer: give it to the trainer as processing_class")
     config: Any = cast(Any, trainer.model).config
-    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    task = task_of_config(config)
+    if task is None:
+        raise ConfigurationError(
+            f"sharing needs metrics, and there are none for the problem_type {config.problem_type!r}. Share a classifier of labels"
+        )
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(trainer.args.device)
     max_length = reading_length(tokenizer, config)
     validation: Any = trainer.eval_dataset
     lengths = np.array([len(ids) for ids in validation["input_ids"]], dtype=np.int64)
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])
-    tokenized = TokenizedSplit(plain.add_column("length", lengths), lengths, max_length, 0)
-    gold, logits = gold_of(validation), score(model, tokenizer, tokenized)
+    tokenized = TokenizedSplit(plain.add_column("length", lengths), task, lengths, max_length, 0)
+    gold, logits = gold_of(validation, task), score(model, tokenizer, tokenized)
     require_finite(logits, "validation")
-    several = model.config.problem_type == MULTI_LABEL
-    thresholds = _fitted_thresholds(staging, gold, logits) if several else None
-    predictions = Predictions(np.arange(len(gold)), gold, logits, labels, lengths, thresholds=thresholds)
+    task = _with_fitted_decision(task, staging, gold, logits)
+    predictions = Predictions(task, np.arange(len(gold)), gold, logits, lengths)
     source = str(card.get("dataset") or "data that the author did not name")
-    splits = {name: _bare_facts(dataset, labels) for name, dataset in datasets_by_name.items()}
+    splits = {name: _bare_facts(dataset, task) for name, dataset in datasets_by_name.items()}
     base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")
     is_hub_id = base.count("/") == 1 and not base.startswith(("/", ".", "~")) and not ModelSource(base).is_local
     origin = ModelSource(
@@ -175,10 +175,10 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     )  # (a directory that may be elsewhere)
     report = Report(
         task={
-            "type": "multi_label" if several else "single_label", "labels": list(labels), "text_column": None,
+            "type": task.name, "labels": list(task.labels), "text_column": None,
             "text_pair_column": None, "label_column": None, "max_length": max_length,
             **({} if tokenizer.truncation_side == "right" else {"truncation_side": tokenizer.truncation_side}),
-            **({} if thresholds is None else {"thresholds": thresholds.tolist()}),
+            **task.report_values,
         },
         model={**model_facts(origin, model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
         data={
@@ -204,20 +204,20 @@ def report_on_trainer(trainer: "TextClassificationTrainer", staging: Path, card:
     return write_report(staging, report)
 
 
-def _fitted_thresholds(staging: Path, gold: npt.NDArray[Any], logits: npt.NDArray[np.float32]) -> Thresholds:
-    """Choose from which score on each label is given, on the validation split, and state it in the staged configuration."""
-    thresholds = fit_thresholds(gold, logits)
-    write_thresholds(staging, thresholds.tolist())
-    return thresholds
+def _with_fitted_decision(task: Task, staging: Path, gold: Answers, logits: Logits) -> Task:
+    """The task with its decision fitted on the validation split, which the staged configuration states then."""
+    fitted = task.fit_decision(gold, logits)
+    if fitted.config_values:
+        write_config_values(staging, fitted.config_values)
+    return fitted
 
 
-def _bare_facts(dataset: Any, labels: Sequence[str]) -> dict[str, Any]:
+def _bare_facts(dataset: Any, task: Task) -> dict[str, Any]:
     """What is known of a split of which only token ids and labels are known."""
-    gold = gold_of(dataset)
-    counts = gold.sum(axis=0) if gold.ndim == 2 else np.bincount(gold, minlength=len(labels))
+    counts = task.support(gold_of(dataset, task))
     return {
         "rows": len(dataset), "rows_read": len(dataset), "dropped": {}, "sha256": None,
-        "label_counts": dict(zip(labels, map(int, counts), strict=True)), "truncated_rows": None,
+        "label_counts": dict(zip(task.labels, map(int, counts), strict=True)), "truncated_rows": None,
         "longest_tokens": max(map(len, dataset["input_ids"])),
         "unknown_token_share": None,
     }  # fmt: skip
@@ -227,8 +227,7 @@ def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int)
     """Rows drawn from a split (seeded), for the card: only if somebody asked for them."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
     texts = split.texts
-    names = predictions.label_names
-    labels, predicted = (label_cells(answers, names) for answers in (predictions.gold, predictions.predicted))
+    labels, predicted = (predictions.task.shown(answers) for answers in (predictions.gold, predictions.predicted))
     return [
         {
             "row": int(split.rows[position]),
@@ -269,9 +268,9 @@ def training_facts(trainer: "TextClassificationTrainer", wall_seconds: float) ->
     }
 
 
-def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
+def _card_facts(inputs: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
     """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
-    text = (given.get("widget") or [USAGE_TEXT])[0]
+    text = (inputs.get("widget") or [USAGE_TEXT])[0]
     answers: Any = load_pipeline(str(staging))(text)
     facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
     return facts | {
@@ -282,5 +281,5 @@ def _card_facts(given: Mapping[str, Any], name: str, staging: Path) -> dict[str,
         "usage_model": name,
         "usage_text": text,
         "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
-        **given,
+        **inputs,
     }

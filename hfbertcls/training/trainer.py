@@ -22,18 +22,18 @@ from transformers.utils import logging
 from hfbertcls.environment import directory_name
 from hfbertcls.errors import TrainingError
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
-from hfbertcls.modeling.heads import MULTI_LABEL
 from hfbertcls.modeling.packing import is_packed
 from hfbertcls.sharing.card_metadata import check_metadata
 from hfbertcls.sharing.output_directory import OutputDirectory, follow_umask
 from hfbertcls.sharing.push import PushRequest, check_destination, push_directory
 from hfbertcls.sharing.stated_files import files_below
+from hfbertcls.tasks.known import task_of_config
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.page_release import PageReleaseCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.embedding_rows import RowGradientTrainer
-from hfbertcls.training.measuring import MeasuringTrainer, Metrics, classification_metrics
+from hfbertcls.training.measuring import MeasuringTrainer, Metrics, task_metrics
 from hfbertcls.training.padding_free import PaddingFreeTrainer
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.reporting import report_on_trainer
@@ -123,7 +123,7 @@ class TextClassificationTrainer(
             len(rows) if hasattr(rows, "__len__") else 0,
             model.config.num_labels,
             args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
-            several=model.config.problem_type == MULTI_LABEL,
+            1.0 if (task := task_of_config(model.config)) is None else task.learning_rate_factor,
         )
         if args.learning_rate == AUTO:
             args.learning_rate = recipe.learning_rate
@@ -163,7 +163,7 @@ class TextClassificationTrainer(
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """The mean loss of the batch, weighted by its share of the rows that are accumulated into one update.
+        """The mean loss of the batch, weighted by its fraction of the rows that are accumulated into one update.
 
         So 4 batches of 4 give the same update as 1 of 16. transformers leaves the division to the model, and
         classification models do not divide: there 4 x 4 gives four times the update (seen in 5.23).
@@ -306,13 +306,14 @@ class TextClassificationTrainer(
 
 def _with_ours(metrics: Metrics | None, model: Any, options: Mapping[str, Any]) -> Metrics:
     """Somebody's metrics beside ours, which choose the checkpoint; alone where ours have no logits of labels to go by."""
-    if metrics is None:
-        return classification_metrics
     config = getattr(model, "config", None)
-    is_regression = config is not None and (config.problem_type == "regression" or config.num_labels == 1)
+    task = None if config is None else task_of_config(config)
+    if metrics is None:
+        return partial(task_metrics, task=task)
+    is_regression = config is not None and (task is None or config.num_labels == 1)
     if is_regression or options.get("preprocess_logits_for_metrics") is not None:
         return metrics
-    return partial(classification_metrics, more=metrics)
+    return partial(task_metrics, task=task, more=metrics)
 
 
 def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:

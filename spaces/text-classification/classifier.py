@@ -104,9 +104,7 @@ LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_
 MULTI = model.config.problem_type == "multi_label_classification"
 THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
 WHAT_IT_DOES = (
-    f"Gives each text any of {len(LABELS)} labels, several or none"
-    if MULTI
-    else f"Sorts texts into {len(LABELS)} labels"
+    f"Gives a text any of {len(LABELS)} labels, or none" if MULTI else f"Sorts texts into {len(LABELS)} labels"
 )
 LIMIT = reading_limit()
 END = "last" if tokenizer.truncation_side == "left" else "first"

@@ -79,10 +79,11 @@ def test_words_cannot_be_counted_without_a_train_split(finished_run, reviews_dir
 
 def test_models_of_other_labels_are_refused(finished_run, reviews_dir, tmp_path, capsys):
     shutil.copytree(finished_run, tmp_path / "three")
-    from hfbertcls import LabelSchema, ModelSource, load_for_training
+    from hfbertcls import ModelSource, load_for_training
+    from hfbertcls.tasks.single_label import SingleLabel
 
-    labels = LabelSchema(("negative", "neutral", "positive"))
-    load_for_training(ModelSource(str(finished_run)), labels, seed=1).model.save_pretrained(tmp_path / "three")
+    task = SingleLabel(("negative", "neutral", "positive"))
+    load_for_training(ModelSource(str(finished_run)), task, seed=1).model.save_pretrained(tmp_path / "three")
     assert main(["compare", str(finished_run), str(tmp_path / "three"), "--dataset", str(reviews_dir)]) == 1
     assert "have different labels: 'negative', 'positive' and 'negative', 'neutral', 'positive'" in (
         capsys.readouterr().err

@@ -1,7 +1,6 @@
 import pytest
 
 from hfbertcls.data.checks import require_labelled_texts, require_trainable, similar_labels
-from hfbertcls.data.dataset import LabelSchema
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.errors import DatasetError
 
@@ -15,7 +14,7 @@ def folder(tmp_path, train, **others):
 
 def test_a_sound_data_set_gives_its_schema(tmp_path):
     dataset = load_text_dataset(folder(tmp_path, ["b", "a"], validation=["a"]))
-    assert require_trainable(dataset).names == ("a", "b")
+    assert require_trainable(dataset).labels == ("a", "b")
 
 
 def test_one_label_is_refused(tmp_path):
@@ -39,7 +38,7 @@ def test_similar_labels_are_refused_with_counts_unless_they_are_declared(tmp_pat
     ):
         require_trainable(load_text_dataset(path))
     declared = load_text_dataset(path, labels=["nein", "ja", "Ja"])
-    assert require_trainable(declared).names == ("nein", "ja", "Ja")
+    assert require_trainable(declared).labels == ("nein", "ja", "Ja")
 
 
 def test_similar_means_equal_but_for_capitals_blanks_and_unicode_form():
@@ -66,7 +65,7 @@ def test_similar_means_equal_but_for_capitals_blanks_and_unicode_form():
         "c  d",
         "cd",
     )
-    assert similar_labels(LabelSchema(names)) == [
+    assert similar_labels(names) == [
         ["1", "1.0"],
         ["post", "po\u00adst"],
         ["pos", "pos\u200b", "\u202epos"],

@@ -41,7 +41,7 @@ def written(tmp_path, cells, name="x.csv", column="labels"):
 def test_lists_that_pandas_wrote_as_text_are_those_of_the_json_lines():
     wanted = loaded(TRIALS / "names.jsonl")
     found = loaded(TRIALS / "liststr.csv")
-    assert (found.task, found.schema.names) == ("multi_label", tuple(sorted(NAMES)))
+    assert (found.task.name, found.task.labels) == ("multi_label", tuple(sorted(NAMES)))
     assert found.splits["test"].labels == wanted.splits["test"].labels
     assert found.label_column == "labels"
 
@@ -50,7 +50,7 @@ def test_lists_that_pandas_wrote_as_text_are_those_of_the_json_lines():
 def test_vectors_have_the_names_that_labels_gives_them(name):
     wanted = loaded(TRIALS / "names.jsonl").splits["test"].labels
     found = loaded(TRIALS / name, labels=NAMES)
-    assert (found.task, found.schema.names) == ("multi_label", tuple(NAMES))
+    assert (found.task.name, found.task.labels) == ("multi_label", tuple(NAMES))
     assert [set(labels) for labels in found.splits["test"].labels] == [set(labels) for labels in wanted]
     with pytest.raises(
         DatasetError, match=r"one 0 or 1 for each of 3 labels.*in the order of the lists with --labels"
@@ -67,7 +67,7 @@ def test_cells_with_lists_in_any_file_are_lists_of_labels(tmp_path, name, column
     found = loaded(written(tmp_path, cells, name, column))
     wanted = [["a", "b"], ["b"], [], ["a", "b"], ["a", "b"], ["1", "true"], ["it's"]]
     assert found.splits["test"].labels == wanted
-    assert found.task == "multi_label"
+    assert found.task.name == "multi_label"
 
 
 def test_a_blank_cell_among_lists_is_a_missing_label(tmp_path):
@@ -107,9 +107,9 @@ def test_cells_that_are_no_lists_of_labels_are_refused_with_the_line(tmp_path, c
 
 def test_names_in_brackets_stay_names(tmp_path):
     path = written(tmp_path, ["[deleted]", "kept", "[other]", "kept"], column="label")
-    assert loaded(path).schema.names == ("[deleted]", "[other]", "kept")
+    assert loaded(path).task.labels == ("[deleted]", "[other]", "kept")
     path = written(tmp_path, ["[1]", "[2, 3]", "none"], column="label")
-    assert loaded(path, task="single_label").schema.names == ("[1]", "[2, 3]", "none")
+    assert loaded(path, task="single_label").task.labels == ("[1]", "[2, 3]", "none")
 
 
 @few

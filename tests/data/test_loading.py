@@ -61,8 +61,8 @@ def test_labels_are_ordered_whatever_the_order_of_rows(tmp_path, labels, order):
     records = [{"text": "t", "label": label} for label in labels]
     for rows in (records, records[::-1]):
         dataset = load_records(tmp_path, rows)
-        assert dataset.schema.names == order
-        assert not dataset.schema.declared
+        assert dataset.task.labels == order
+        assert not dataset.labels_are_declared
 
 
 def test_declared_classes_keep_their_order_and_minus_one_is_a_missing_label(tmp_path):
@@ -73,25 +73,25 @@ def test_declared_classes_keep_their_order_and_minus_one_is_a_missing_label(tmp_
     datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "a.parquet")
     dataset = load_text_dataset(str(tmp_path / "a.parquet"), make_splits=False)
     split = dataset.splits["test"]
-    assert dataset.schema.names == ("z", "a", "q")
-    assert dataset.schema.declared
+    assert dataset.task.labels == ("z", "a", "q")
+    assert dataset.labels_are_declared
     assert (split.labels, split.rows.tolist()) == (["a", "z"], [0, 2])
     assert dict(split.dropped) == {"missing_label": 1}
 
 
 def test_lists_of_labels_are_multi_label(tmp_path):
     dataset = load_records(tmp_path, [{"text": "a", "labels": ["x", "y"]}, {"text": "b", "labels": []}])
-    assert (dataset.task, dataset.schema.names, dataset.label_column) == ("multi_label", ("x", "y"), "labels")
-    assert dataset.splits["test"].label_counts(dataset.schema) == {"x": 1, "y": 1}
+    assert (dataset.task.name, dataset.task.labels, dataset.label_column) == ("multi_label", ("x", "y"), "labels")
+    assert dataset.splits["test"].label_counts(dataset.task.labels) == {"x": 1, "y": 1}
 
 
 def test_many_decimal_numbers_are_regression_and_may_be_declared_classes(tmp_path):
     text = "text,label\n" + "".join(f"t,{number}.5\n" for number in range(30))
     dataset = load_csv(tmp_path, text)
-    assert (dataset.task, dataset.schema) == ("regression", None)
+    assert dataset.task is None
     assert dataset.splits["test"].table["label"].to_pylist() == [number + 0.5 for number in range(30)]
     few = load_csv(tmp_path, "text,label\n" + "t,0.5\nt,1.5\n" * 20)
-    assert (few.task, few.schema.names) == ("single_label", ("0.5", "1.5"))
+    assert (few.task.name, few.task.labels) == ("single_label", ("0.5", "1.5"))
 
 
 def test_splits_of_a_folder_stay_as_they_are(tmp_path):
@@ -191,13 +191,13 @@ def test_a_folder_without_train_is_refused(tmp_path):
 
 
 def test_encoding_a_label_that_is_not_known_names_the_close_one(tmp_path):
-    schema = load_csv(tmp_path, "text,label\na,good\nb,bad\n").schema
-    assert schema.encode(["good", "bad"]).tolist() == [1, 0]
-    assert schema.encode([]).dtype == np.int64
+    task = load_csv(tmp_path, "text,label\na,good\nb,bad\n").task
+    assert task.encode(pa.array(["good", "bad"])).tolist() == [1, 0]
+    assert task.encode(pa.array([], pa.string())).dtype == np.int64
     with pytest.raises(
         DatasetError, match=r"'god' is not one of the known labels \(did you mean 'good'\?\): 'bad', 'good'"
     ):
-        schema.encode(["god"])
+        task.encode(pa.array(["god"]))
 
 
 def test_a_table_without_rows_is_refused(tmp_path):
@@ -220,9 +220,9 @@ SEVERAL_IN_A_CELL = 'text,labels\n"The lamp, broken",delivery; quality\nThanks,\
 def test_a_cell_can_name_several_labels(tmp_path):
     (tmp_path / "reviews.csv").write_text(SEVERAL_IN_A_CELL)
     data = load_text_dataset(str(tmp_path / "reviews.csv"), label_separator=";", make_splits=False)
-    assert (data.task, data.label_column, data.label_separator) == ("multi_label", "labels", ";")
+    assert (data.task.name, data.label_column, data.label_separator) == ("multi_label", "labels", ";")
     assert data.splits["test"].labels == [["delivery", "quality"], [], ["delivery"], ["quality"]]
-    assert data.splits["test"].label_counts(data.schema) == {"delivery": 2, "quality": 2}
+    assert data.splits["test"].label_counts(data.task.labels) == {"delivery": 2, "quality": 2}
 
 
 def test_without_a_separator_such_cells_are_one_label_and_the_way_out_is_told(tmp_path):

@@ -78,7 +78,11 @@ def test_every_form_has_the_rows_and_splits_of_the_file(form):
         assert found.splits[name].labels == split.labels
         assert found.splits[name].rows.tolist() == split.rows.tolist()
         assert found.splits[name].rows_sha256 == split.rows_sha256
-    assert (found.schema, found.task, found.notes) == (wanted.schema, wanted.task, wanted.notes)
+    assert (found.task, found.labels_are_declared, found.notes) == (
+        wanted.task,
+        wanted.labels_are_declared,
+        wanted.notes,
+    )
 
 
 def test_the_hash_of_data_in_memory_does_not_depend_on_the_library():
@@ -125,7 +129,7 @@ def test_lists_of_declared_classes_have_their_names(tmp_path):
     for given in (data, tmp_path / "x.parquet", tmp_path / "saved"):
         found = load_text_dataset(given, make_splits=False)
         assert found.splits["test"].labels == [["so", "no"], [], ["yes"]]
-        assert found.schema.names == ("no", "yes", "so")
+        assert found.task.labels == ("no", "yes", "so")
     table = pa.table({"text": ["a"], "labels": [[5]]}, schema=data.with_format("arrow")[:].schema)
     with pytest.raises(DatasetError, match="row 0 .*the label 5 in 'labels' is none of the 3 declared ones"):
         read_labels(RawTable(table, "x", "", class_names={"labels": ("no", "yes", "so")}), Columns("text", "labels"))
@@ -187,7 +191,7 @@ FORMS_OF_EVALUATION = {
 @pytest.mark.parametrize("form", FORMS_OF_EVALUATION)
 def test_a_model_is_measured_on_the_same_rows_whichever_way_they_come_in(form, trained, model_of_others):
     lines = []
-    report = evaluate_model(str(trained[0]), FORMS_OF_EVALUATION[form](), say=lines.append)
+    report = evaluate_model(str(trained[0]), FORMS_OF_EVALUATION[form](), log=lines.append)
     assert report.evaluation["test"]["rows"] == 20  # (the rows that were held out of its own training)
     assert any("Only the 20 rows of its test split are measured" in line for line in lines)
     assert evaluate_model(str(model_of_others), FORMS_OF_EVALUATION[form]()).evaluation["test"]["rows"] == 200

@@ -57,7 +57,7 @@ def test_bad_file_is_refused_before_any_model_is_loaded(name):
 def test_usable_file_is_read_with_counts_and_notes(name):
     used, dropped, labels, notes = READ[name]
     dataset = load_text_dataset(str(MESSY / name))
-    assert require_trainable(dataset).names == labels
+    assert require_trainable(dataset).labels == labels
     assert sum(map(len, dataset.splits.values())) == used
     assert dict(dataset.splits["train"].dropped) == dropped
     assert sum(split.rows_read for split in dataset.splits.values()) == used + sum(dropped.values())

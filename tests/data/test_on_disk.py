@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from hfbertcls.data import delimited, on_disk
-from hfbertcls.data.dataset import LabelSchema
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.on_disk import TableWriter, in_parts, release
 from hfbertcls.data.sources import open_source
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import examine
 from hfbertcls.errors import DatasetError
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_all_that_is_made_of_data_is_the_same_from_the_disk(tmp_path, tiny_token
     def made():
         data = load_text_dataset(str(path))
         split = data.splits["train"]
-        tokens = tokenize_split(split, tiny_tokenizer, 4, data.schema)
+        tokens = tokenize_split(split, tiny_tokenizer, 4, data.task)
         return (
             {name: one.table.combine_chunks() for name, one in data.splits.items()},
             {name: (one.rows_read, one.dropped, one.first_dropped) for name, one in data.splits.items()},
@@ -131,4 +131,4 @@ def test_a_label_that_is_not_known_is_refused(tmp_path, tiny_tokenizer):
     (tmp_path / "rows.csv").write_text("text,label\n" + "a,x\nb,y\n" * 5)
     data = load_text_dataset(str(tmp_path / "rows.csv"), make_splits=False)
     with pytest.raises(DatasetError, match="the label 'y' is not one of the known labels"):
-        tokenize_split(data.splits["test"], tiny_tokenizer, 8, LabelSchema(("x", "z")))
+        tokenize_split(data.splits["test"], tiny_tokenizer, 8, SingleLabel(("x", "z")))

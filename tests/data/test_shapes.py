@@ -35,7 +35,7 @@ def written(tmp_path, text, name="x.csv"):
 def test_one_column_of_0_and_1_for_each_label_is_multi_label():
     data = loaded(TRIALS / "onehot.csv", label_column=NAMES)
     wanted = loaded(TRIALS / "names.jsonl").splits["test"].labels
-    assert (data.task, data.schema.names, data.label_columns) == ("multi_label", tuple(NAMES), tuple(NAMES))
+    assert (data.task.name, data.task.labels, data.label_columns) == ("multi_label", tuple(NAMES), tuple(NAMES))
     assert [set(labels) for labels in data.splits["test"].labels] == [set(labels) for labels in wanted]
     assert data.notes == ("3 columns of 0 and 1 are read as multi-label",)
 
@@ -43,7 +43,7 @@ def test_one_column_of_0_and_1_for_each_label_is_multi_label():
 def test_exactly_one_1_in_every_row_is_single_label(tmp_path):
     path = written(tmp_path, "text,good,bad\na,1,0\nb,0,1.0\nc,,\nd,true,False\n")
     data = loaded(path, label_column=["bad", "good"])
-    assert (data.task, data.schema.names) == ("single_label", ("bad", "good"))
+    assert (data.task.name, data.task.labels) == ("single_label", ("bad", "good"))
     assert data.splits["test"].labels == ["good", "bad", "good"]
     assert data.splits["test"].dropped == {"missing_label": 1}
     assert data.notes == ("2 columns of 0 and 1 are read as single-label, because every row has exactly one 1",)
@@ -232,7 +232,7 @@ def test_pairs_are_refused_with_one_and_the_same_way_out(options):
         DatasetError, match="Classifiers of pairs cannot be trained yet.*--text-column sentence1.*join the two texts"
     ):
         require_trainable(load_text_dataset(str(TRIALS / "pairs_s12.csv"), **options))
-    assert require_trainable(load_text_dataset(str(TRIALS / "pairs_s12.csv"), text_column="sentence1")).names
+    assert require_trainable(load_text_dataset(str(TRIALS / "pairs_s12.csv"), text_column="sentence1")).labels
 
 
 def test_a_source_that_was_opened_is_read_as_it_was_opened():

@@ -130,7 +130,7 @@ def test_what_is_no_file_is_refused_with_the_reason(dataset, message):
 def test_decimal_labels_keep_their_digits(tmp_path):
     labels = pa.array([0.1, 0.2] * 30, pa.float32())
     pq.write_table(pa.table({"text": [f"t{n}" for n in range(60)], "label": labels}), tmp_path / "a.parquet")
-    assert load_text_dataset(str(tmp_path / "a.parquet")).schema.names == ("0.1", "0.2")
+    assert load_text_dataset(str(tmp_path / "a.parquet")).task.labels == ("0.1", "0.2")
 
 
 def test_an_infinite_label_is_refused(tmp_path):

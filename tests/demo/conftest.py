@@ -124,7 +124,7 @@ def start_app(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
     """Render the Space of a model and run it."""
     place = folder / "space"
     place.mkdir(parents=True)
-    for name, content in render_space(SpaceFacts("a model", labels=2, examples=EXAMPLES)).items():
+    for name, content in render_space(SpaceFacts("a model", examples=EXAMPLES)).items():
         (place / name).write_bytes(content)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -159,9 +159,9 @@ def app(tmp_path_factory, finished_run):
 
 
 @pytest.fixture(scope="session")
-def several_app(tmp_path_factory, several_labels_dir):
+def multi_label_app(tmp_path_factory, multi_label_dir):
     """The app of a model that can give several labels to a text."""
-    yield from running(several_labels_dir, tmp_path_factory.mktemp("several-app"))
+    yield from running(multi_label_dir, tmp_path_factory.mktemp("multi-label-app"))
 
 
 @pytest.fixture(scope="session")

@@ -123,10 +123,10 @@ def test_the_whole_visit(visit, app, texts, tmp_path, scheme, size):
     assert app.asked.read_text() == ""
 
 
-def test_of_several_labels_the_page_shows_which_are_given(visit, several_app, tmp_path):
-    seen = visit(several_app)
+def test_of_multi_label_models_the_page_shows_which_are_given(visit, multi_label_app, tmp_path):
+    seen = visit(multi_label_app)
     page = seen.page
-    assert "Gives each text any of 3 labels, several or none." in page.locator("body").inner_text()
+    assert "Gives a text any of 3 labels, or none." in page.locator("body").inner_text()
 
     def table() -> list[list[str]]:
         rows = page.locator("#exact [role=row], #exact tr").all()

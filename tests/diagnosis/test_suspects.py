@@ -8,7 +8,6 @@ import pytest
 
 from hfbertcls.cli import main
 from hfbertcls.data import sources
-from hfbertcls.data.dataset import LabelSchema
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.tables import read_table
 from hfbertcls.diagnosis.suspects import (
@@ -154,8 +153,7 @@ def test_the_rate_is_that_of_the_half_that_the_models_are_surest_of():
 def test_rows_are_those_of_the_source(planted):
     path, _, _ = planted
     split = load_text_dataset(str(path), make_splits=False).splits["test"].take("train", np.array([4, 7, 9]))
-    schema = LabelSchema(("a", "b"))
-    found = judge(split, schema, np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]))
+    found = judge(split, ("a", "b"), np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]))
     assert found.rows.tolist() == [7, 9]
     assert (found.labels, found.likely_labels) == (("a", "b"), ("b", "a"))
     assert found.confidences.tolist() == [0.8, 0.7]

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from hfbertcls import ModelSource, load_for_inference, undo_calibration, verify_directory
 from hfbertcls.cli import main
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.known import task_of_report
 
 
 SEEDS = (7, 8, 9)
@@ -77,7 +78,7 @@ def spoil(directory, seed):
 
 def predictions_of(directory, split):
     data = (directory / "predictions" / f"{split}.parquet").read_bytes()
-    return Predictions.from_parquet(data, report_of(directory)["task"]["labels"])
+    return Predictions.from_parquet(data, task_of_report(report_of(directory)["task"]))
 
 
 def test_every_weight_is_the_mean_of_the_runs_and_the_head_is_calibrated_anew(averaged_dir):

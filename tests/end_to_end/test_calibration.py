@@ -9,17 +9,18 @@ import pytest
 from hfbertcls import ModelSource, load_for_inference, undo_calibration, verify_directory
 from hfbertcls.cli import main
 from hfbertcls.data.tokenization import tokenize_texts
-from hfbertcls.evaluation.scores import softmax
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import Fence, sha256_of_text, split_card
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.probabilities import softmax
 
 
 def read(directory, split="test"):
     report = json.loads((directory / "report.json").read_text())
     path = directory / "predictions" / f"{split}.parquet"
-    return report, Predictions.from_parquet(path.read_bytes(), report["task"]["labels"])
+    return report, Predictions.from_parquet(path.read_bytes(), task_of_report(report["task"]))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_pipeline_gives_the_scores_of_the_predictions_file(finished_run, reviews
     answers = pipeline("text-classification", model=str(finished_run), top_k=None)(texts_of(reviews_dir))
     found = [{answer["label"]: answer["score"] for answer in row} for row in answers]
     expected = softmax(predictions.logits)
-    assert [[row[name] for name in predictions.label_names] for row in found] == pytest.approx(expected, abs=1e-5)
+    assert [[row[name] for name in predictions.task.labels] for row in found] == pytest.approx(expected, abs=1e-5)
 
 
 def test_calibration_changes_scores_and_no_prediction(finished_run, uncalibrated_run):

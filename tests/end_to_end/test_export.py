@@ -11,10 +11,11 @@ import pytest
 from hfbertcls import ConfigurationError, MissingAssetError, ModelError, OutputDirectoryError, export_onnx
 from hfbertcls import export as exporting
 from hfbertcls.cli import main
-from hfbertcls.evaluation.scores import softmax
 from hfbertcls.modeling import onnx_graph
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.model_repository import repository_files
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.probabilities import softmax
 
 
 ort = pytest.importorskip("onnxruntime")
@@ -46,7 +47,7 @@ def test_the_graph_gives_the_calibrated_scores_of_pipeline(exported_run, reviews
     report = json.loads((exported_run / "report.json").read_text())
     assert report["evaluation"]["test"]["calibration"]["temperature"] != 1
     predictions = Predictions.from_parquet(
-        (exported_run / "predictions" / "test.parquet").read_bytes(), report["task"]["labels"]
+        (exported_run / "predictions" / "test.parquet").read_bytes(), task_of_report(report["task"])
     )
     found = run_as_the_readme_says(exported_run, texts)
     np.testing.assert_allclose(softmax(found), softmax(predictions.logits), atol=1e-5)

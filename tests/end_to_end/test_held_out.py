@@ -27,7 +27,7 @@ def stated(single):
 
 def test_evaluation_is_that_of_the_report(single):
     said = []
-    report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), say=said.append)
+    report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), log=said.append)
     theirs = stated(single)["evaluation"]["test"]
     assert report.evaluation["test"]["metrics"]["accuracy"] == theirs["metrics"]["accuracy"]
     assert report.evaluation["test"]["confusion_matrix"] == theirs["confusion_matrix"]
@@ -67,7 +67,7 @@ def test_without_predictions_it_is_not_known_what_was_held_out(single, tmp_path)
 
 def test_a_train_file_is_called_so(finished_run, reviews_dir):
     said = []
-    report = evaluate_model(str(finished_run), str(reviews_dir / "train.csv"), say=said.append)
+    report = evaluate_model(str(finished_run), str(reviews_dir / "train.csv"), log=said.append)
     assert list(report.evaluation) == ["train"]
     assert any("film-reviews was trained on these rows" in line for line in said)
 

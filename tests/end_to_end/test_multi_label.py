@@ -13,10 +13,12 @@ from sklearn import metrics
 from hfbertcls import DatasetError, ModelSource, evaluate_model, load_for_inference, undo_calibration, verify_directory
 from hfbertcls.cli import main
 from hfbertcls.data.tokenization import tokenize_texts
-from hfbertcls.evaluation.thresholds import fit_thresholds
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import load_tokenizer
-from hfbertcls.modeling.predictions import Predictions, predict_labels, sigmoid
+from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.probabilities import sigmoid
+from hfbertcls.tasks.thresholds import fit_thresholds
 
 
 LABELS = ("cold", "dull", "great", "warm")
@@ -60,9 +62,9 @@ def report_of(directory):
 
 
 def predictions_of(directory, split="test"):
-    task = report_of(directory)["task"]
+    task = task_of_report(report_of(directory)["task"])
     stored = (directory / "predictions" / f"{split}.parquet").read_bytes()
-    return Predictions.from_parquet(stored, task["labels"], task["thresholds"])
+    return Predictions.from_parquet(stored, task)
 
 
 def texts_of(remarks_dir, split="test"):
@@ -146,7 +148,7 @@ def test_a_model_without_thresholds_gives_labels_from_one_half_on(tagger, remark
     (tmp_path / "bare" / "config.json").write_text(json.dumps(config))
     found = evaluate_model(str(tmp_path / "bare"), str(remarks_dir))
     expected = predictions_of(tagger)
-    right = (predict_labels(expected.logits, np.full(4, 0.5)) == expected.gold).all(axis=1)
+    right = (expected.task.with_threshold(0.5).decide(expected.logits) == expected.gold).all(axis=1)
     assert found.task["thresholds"] == [0.5] * 4
     assert found.evaluation["test"]["metrics"]["accuracy"]["value"] == pytest.approx(right.mean(), abs=0.01)
 
@@ -155,7 +157,7 @@ def test_an_untouched_directory_verifies_and_the_card_tells_of_thresholds(tagger
     assert verify_directory(tagger).differences == ()
     assert main(["verify", str(tagger), "--rescore", "--dataset", str(remarks_dir)]) == 0
     card = (tagger / "README.md").read_text()
-    assert "Gives a text any of 4 labels: several, one or none." in card
+    assert "Gives a text any of 4 labels, or none." in card
     assert f"| 2 | great | {report_of(tagger)['task']['thresholds'][2]:.4f} |" in card
     assert "Confusion matrix" not in card
     assert not (tagger / "plots" / "confusion_matrix.png").exists()
@@ -244,9 +246,12 @@ def test_a_figure_or_an_option_that_is_not_defined_is_refused_before_training(wo
     for further, message in (
         (
             ["--metric", "mcc"],
-            "--metric mcc is not defined for 4 labels, of which a text can have several. Choose one of",
+            "--metric mcc is not defined for a multi-label task of 4 labels. Choose one of",
         ),
-        (["--label-smoothing-factor", "0.1"], "--label-smoothing-factor is not defined for 4 labels"),
+        (
+            ["--label-smoothing-factor", "0.1"],
+            "--label-smoothing-factor is not defined for a multi-label task of 4 labels",
+        ),
     ):
         assert main([*words, *further, "--output-dir", str(tmp_path / "none")]) == 2
         assert message in capsys.readouterr().err

@@ -35,8 +35,8 @@ def test_no_film_is_in_two_splits_and_no_row_is_lost():
     assert not films["train"] & films["test"]
     assert not films["validation"] & films["test"]
     counts = {
-        name: sum(split.label_counts(data.schema)[name] for split in data.splits.values())
-        for name in data.schema.names
+        name: sum(split.label_counts(data.task.labels)[name] for split in data.splits.values())
+        for name in data.task.labels
     }
     assert counts == {"fresh": 7_403, "plot": 1_083, "rotten": 5_405}
     assert data.splits["train"].dropped == {"empty_text": 14}

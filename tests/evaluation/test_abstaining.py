@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from hfbertcls.evaluation.abstaining import accuracy_by_coverage, threshold_for_accuracy
-from hfbertcls.evaluation.scores import softmax
+from hfbertcls.tasks.probabilities import softmax
+from hfbertcls.tasks.single_label import SingleLabel
+
+
+TASK = SingleLabel(("right", "wrong"))
 
 
 def calibrated(rows, seed=0):
@@ -17,7 +21,7 @@ def calibrated(rows, seed=0):
 
 @pytest.mark.parametrize("target", [0.8, 0.9, 0.95])
 def test_the_target_is_reached_on_other_rows(target):
-    chosen = threshold_for_accuracy(*calibrated(20_000), target)
+    chosen = threshold_for_accuracy(TASK, *calibrated(20_000), target)
     gold, logits = calibrated(20_000, seed=1)
     answered = softmax(logits).max(axis=1) >= chosen.score
     assert (logits.argmax(axis=1) == gold)[answered].mean() == pytest.approx(target, abs=0.015)
@@ -27,27 +31,29 @@ def test_the_target_is_reached_on_other_rows(target):
 
 def test_a_target_that_is_reached_anyhow_answers_everything():
     gold, logits = calibrated(1_000)
-    chosen = threshold_for_accuracy(gold, logits, 0.5)
+    chosen = threshold_for_accuracy(TASK, gold, logits, 0.5)
     assert (chosen.coverage, chosen.score) == (1.0, float(softmax(logits).max(axis=1).min()))
 
 
 def test_a_target_out_of_reach_has_no_threshold():
     gold, logits = calibrated(1_000)
-    assert threshold_for_accuracy(1 - gold, logits, 0.99) is None
-    assert threshold_for_accuracy(np.zeros(29, dtype=np.int64), np.tile(np.float32([1, 0]), (29, 1)), 0.5) is None
+    assert threshold_for_accuracy(TASK, 1 - gold, logits, 0.99) is None
+    assert (
+        threshold_for_accuracy(TASK, np.zeros(29, dtype=np.int64), np.tile(np.float32([1, 0]), (29, 1)), 0.5) is None
+    )
 
 
 def test_equal_scores_are_answered_together():
     """Forty rows of one score, the first thirty of them right: no threshold can keep the thirty."""
     gold = np.repeat([0, 1], [30, 10])
     logits = np.tile(np.float32([1, 0]), (40, 1))
-    assert threshold_for_accuracy(gold, logits, 0.9) is None
-    assert threshold_for_accuracy(gold, logits, 0.75).coverage == 1.0
+    assert threshold_for_accuracy(TASK, gold, logits, 0.9) is None
+    assert threshold_for_accuracy(TASK, gold, logits, 0.75).coverage == 1.0
 
 
 def test_fewer_answers_are_better_ones():
     gold, logits = calibrated(5_000)
-    rows = accuracy_by_coverage(gold, logits)
+    rows = accuracy_by_coverage(TASK, gold, logits)
     assert [row["coverage"] for row in rows] == [1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5]
     assert rows[0]["accuracy"]["value"] == (logits.argmax(axis=1) == gold).mean()
     accuracies = [row["accuracy"]["value"] for row in rows]
@@ -59,5 +65,5 @@ def test_fewer_answers_are_better_ones():
 
 
 def test_few_rows_claim_nothing():
-    assert accuracy_by_coverage(*calibrated(29)) == []
-    assert [row["rows"] for row in accuracy_by_coverage(*calibrated(40))] == [40, 38, 36, 32]
+    assert accuracy_by_coverage(TASK, *calibrated(29)) == []
+    assert [row["rows"] for row in accuracy_by_coverage(TASK, *calibrated(40))] == [40, 38, 36, 32]

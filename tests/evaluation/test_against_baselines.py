@@ -7,6 +7,8 @@ import pytest
 
 from hfbertcls.evaluation.against_baselines import baseline_metrics, verdict_on_baselines
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 def predictions(right, baseline_right, gold=None):
@@ -18,7 +20,7 @@ def predictions(right, baseline_right, gold=None):
         "tfidf_logreg": np.where(baseline_right, gold, 1 - gold),
     }
     logits = np.eye(2, dtype=np.float32)[predicted]
-    return Predictions(np.arange(len(gold)), gold, logits, ("no", "yes"), baselines=baselines)
+    return Predictions(SingleLabel(("no", "yes")), np.arange(len(gold)), gold, logits, baselines=baselines)
 
 
 def verdict_of(found):
@@ -79,8 +81,7 @@ def test_a_multi_label_task_is_judged_by_macro_f1(answer, told):
     gold = (generator.random((200, 2)) < 0.5).astype(np.int8)
     logits = np.where(np.tile(answer, (200, 1)) == 1, 3.0, -3.0).astype(np.float32)
     baselines = {"majority": np.tile(np.int8([1, 1]), (200, 1)), "tfidf_logreg": gold}
-    found = Predictions(
-        np.arange(200), gold, logits, ("no", "yes"), thresholds=np.array([0.5, 0.5]), baselines=baselines
-    )
+    task = MultiLabel(("no", "yes"), (0.5, 0.5))
+    found = Predictions(task, np.arange(200), gold, logits, baselines=baselines)
     assert verdict_of(found)["sentence"].startswith(f"{told}. Worse than TF-IDF + logistic regression by ")
     assert "points of macro F1" in verdict_of(found)["sentence"]

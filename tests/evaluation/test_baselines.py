@@ -3,18 +3,23 @@ import pytest
 from sklearn import metrics
 
 from hfbertcls.evaluation import baselines
-from hfbertcls.evaluation.baselines import Baselines, TfidfBaseline, majority_label
-from hfbertcls.modeling.predictions import predict_labels
+from hfbertcls.evaluation.baselines import Baselines, TfidfBaseline
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
+
+
+TWO = SingleLabel(("bad", "good"))
+COLOURS = MultiLabel(("red", "green", "blue"))
 
 
 def test_majority_is_the_most_frequent_training_label_and_of_equally_frequent_ones_the_first():
-    assert majority_label(np.array([2, 2, 0])) == 2
-    assert majority_label(np.array([1, 0, 1, 0])) == 0
+    assert SingleLabel(("a", "b", "c")).constant_baseline(np.array([2, 2, 0])) == 2
+    assert TWO.constant_baseline(np.array([1, 0, 1, 0])) == 0
 
 
 def test_both_baselines_predict_every_row_by_name():
-    baselines = Baselines(["a good film", "a bad film"] * 10 + ["a bad film"], np.array([1, 0] * 10 + [0]))
-    found = baselines.predict(["bad", "good"], 2)
+    baselines = Baselines(TWO, ["a good film", "a bad film"] * 10 + ["a bad film"], np.array([1, 0] * 10 + [0]))
+    found = baselines.predict(["bad", "good"])
     assert {name: answers.tolist() for name, answers in found.items()} == {"majority": [0, 0], "tfidf_logreg": [0, 1]}
     assert baselines.facts == {"majority": {}, "tfidf_logreg": {"train_rows": 21, "analyzer": "word"}}
 
@@ -28,8 +33,8 @@ def test_both_baselines_predict_every_row_by_name():
     ],
 )
 def test_word_counts_learn_the_label(good, bad, analyzer):
-    baseline = TfidfBaseline([good, bad] * 10, np.array([1, 0] * 10))
-    assert baseline.predict([bad, good], 2).tolist() == [0, 1]
+    baseline = TfidfBaseline(TWO, [good, bad] * 10, np.array([1, 0] * 10))
+    assert baseline.predict([bad, good]).tolist() == [0, 1]
     assert (baseline.train_rows, baseline.analyzer) == (20, analyzer)
 
 
@@ -37,12 +42,12 @@ def test_of_many_rows_a_seeded_part_is_drawn(monkeypatch):
     monkeypatch.setattr(baselines, "MAX_TRAIN_ROWS", 50)
     texts = [f"word{number} {'good' if number % 2 else 'bad'}" for number in range(200)]
     labels = np.arange(200) % 2
-    first, again = (TfidfBaseline(texts, labels, seed=3) for _ in range(2))
-    assert np.array_equal(first.logits(texts, 2), again.logits(texts, 2))
+    first, again = (TfidfBaseline(TWO, texts, labels, seed=3) for _ in range(2))
+    assert np.array_equal(first.logits(texts), again.logits(texts))
     assert first.train_rows == 50
 
 
-def several_labels(rows=300, seed=0):
+def multi_label(rows=300, seed=0):
     """Texts whose words say which of three labels they have, with some noise."""
     generator = np.random.default_rng(seed)
     gold = (generator.random((rows, 3)) < (0.5, 0.3, 0.1)).astype(np.int8)
@@ -56,26 +61,26 @@ def several_labels(rows=300, seed=0):
 
 
 def test_the_majority_of_a_multi_label_task_is_its_most_frequent_set():
-    assert majority_label(np.int8([[1, 1], [1, 1], [1, 0]])).tolist() == [1, 1]
+    assert MultiLabel(("a", "b")).constant_baseline(np.int8([[1, 1], [1, 1], [1, 0]])).tolist() == [1, 1]
 
 
 def test_words_tell_several_labels_with_thresholds_from_rows_that_the_regressions_did_not_see():
-    baseline = TfidfBaseline(*several_labels())
-    texts, gold = several_labels(seed=1)
-    predicted = baseline.predict(texts, 3)
+    baseline = TfidfBaseline(COLOURS, *multi_label())
+    texts, gold = multi_label(seed=1)
+    predicted = baseline.predict(texts)
     assert metrics.f1_score(gold, predicted, average="macro") > 0.85
     assert baseline.train_rows == 300
     assert baseline.num_parameters > 3
 
 
 def test_a_label_that_no_training_row_has_is_not_given():
-    texts, gold = several_labels()
+    texts, gold = multi_label()
     gold[:, 2] = 0
-    baseline = TfidfBaseline(texts, gold)
-    assert np.isfinite(baseline.logits(texts[:5], 3)).all()
-    assert predict_labels(baseline.logits(texts, 3), baseline.thresholds)[:, 2].sum() == 0
+    baseline = TfidfBaseline(COLOURS, texts, gold)
+    assert np.isfinite(baseline.logits(texts[:5])).all()
+    assert baseline.task.decide(baseline.logits(texts))[:, 2].sum() == 0
 
 
 def test_of_many_rows_with_many_labels_so_many_are_drawn_as_can_be_learnt(monkeypatch):
     monkeypatch.setattr(baselines, "_MAX_ANSWERS", 300)
-    assert TfidfBaseline(*several_labels()).train_rows == 100
+    assert TfidfBaseline(COLOURS, *multi_label()).train_rows == 100

@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
 
-from hfbertcls.evaluation.calibration import (
+from hfbertcls.tasks.calibration_error import (
     bin_edges,
     calibration_error_interval,
     expected_calibration_error,
     reliability,
 )
+from hfbertcls.tasks.single_label import SingleLabel
+
+
+TASK = SingleLabel(("a", "b"))
 
 
 def simulate(rows, seed, overconfidence=0.0):
@@ -14,7 +18,7 @@ def simulate(rows, seed, overconfidence=0.0):
     generator = np.random.default_rng(seed)
     confidence = generator.uniform(0.6, 0.9, rows)
     right = generator.random(rows) < confidence - overconfidence
-    return np.where(right, 0, 1), np.column_stack([confidence, 1 - confidence])
+    return TASK.statements(np.where(right, 0, 1), np.column_stack([confidence, 1 - confidence]))
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 14, 15, 16, 1000])
@@ -28,7 +32,7 @@ def test_bins_have_equal_mass_and_none_is_empty(num_rows):
 
 def test_bins_hold_mean_confidence_and_share_of_right_answers():
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
-    bins = reliability(np.array([0, 0]), probabilities)
+    bins = reliability(*TASK.statements(np.array([0, 0]), probabilities))
     assert bins.count.tolist() == [1, 1]
     assert bins.confidence.tolist() == [0.6, 0.9]
     assert bins.accuracy.tolist() == [0.0, 1.0]
@@ -37,9 +41,9 @@ def test_bins_hold_mean_confidence_and_share_of_right_answers():
 def test_a_calibrated_model_has_nearly_no_error_and_less_than_the_plain_estimate():
     found, plain = [], []
     for seed in range(30):
-        gold, probabilities = simulate(10_000, seed)
-        bins = reliability(gold, probabilities)
-        found.append(expected_calibration_error(gold, probabilities))
+        stated, is_so = simulate(10_000, seed)
+        bins = reliability(stated, is_so)
+        found.append(expected_calibration_error(stated, is_so))
         plain.append(np.average(np.abs(bins.confidence - bins.accuracy), weights=bins.count))
     assert np.mean(found) < 0.01
     assert np.mean(found) < 0.5 * np.mean(plain)
@@ -52,24 +56,24 @@ def test_an_overconfident_model_has_its_true_gap(gap):
 
 
 def test_a_gap_that_chance_explains_is_none():
-    gold, probabilities = np.zeros(10, dtype=np.int64), np.tile([0.95, 0.05], (10, 1))
-    assert expected_calibration_error(gold, probabilities) == 0
-    assert calibration_error_interval(gold, probabilities)[0] == 0
+    stated, is_so = TASK.statements(np.zeros(10, dtype=np.int64), np.tile([0.95, 0.05], (10, 1)))
+    assert expected_calibration_error(stated, is_so) == 0
+    assert calibration_error_interval(stated, is_so)[0] == 0
 
 
 def test_certain_scores_that_are_wrong_have_the_whole_error():
-    gold, probabilities = np.zeros(30, dtype=np.int64), np.tile([0.0, 1.0], (30, 1))
-    assert expected_calibration_error(gold, probabilities) == pytest.approx(1.0)
-    assert calibration_error_interval(gold, probabilities)[1] == pytest.approx(1.0)
+    stated, is_so = TASK.statements(np.zeros(30, dtype=np.int64), np.tile([0.0, 1.0], (30, 1)))
+    assert expected_calibration_error(stated, is_so) == pytest.approx(1.0)
+    assert calibration_error_interval(stated, is_so)[1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.05, 0.2])
 def test_the_interval_covers_the_true_gap_and_contains_the_estimate(gap):
     covered = []
     for seed in range(200):
-        gold, probabilities = simulate(1_000, seed, gap)
-        low, high = calibration_error_interval(gold, probabilities)
-        assert low <= expected_calibration_error(gold, probabilities) <= high
+        stated, is_so = simulate(1_000, seed, gap)
+        low, high = calibration_error_interval(stated, is_so)
+        assert low <= expected_calibration_error(stated, is_so) <= high
         covered.append(low <= gap <= high)
     assert np.mean(covered) >= 0.92
 
@@ -81,6 +85,6 @@ def test_few_rows_that_happen_to_fit_do_not_prove_that_there_is_no_error():
     probabilities = np.stack(
         [np.where(right, confidence, 1 - confidence), np.where(right, 1 - confidence, confidence)], axis=1
     )
-    low, high = calibration_error_interval(gold, probabilities)
+    low, high = calibration_error_interval(*TASK.statements(gold, probabilities))
     assert low == 0.0
     assert 0.01 < high < 0.2

@@ -13,24 +13,21 @@ from hfbertcls.evaluation.compare import (
     verdict,
 )
 from hfbertcls.evaluation.intervals import paired_share_interval
-from hfbertcls.evaluation.scores import classification_scores
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 def pair(rows=500, num_labels=4, skill_a=2.0, skill_b=2.0, seed=0):
     """Two classifiers whose mistakes are partly the same."""
     generator = np.random.default_rng(seed)
+    task = SingleLabel(tuple(f"label {number}" for number in range(num_labels)))
     gold = generator.integers(0, num_labels, rows)
     shared = generator.normal(size=(rows, num_labels))
     logits = []
     for skill in (skill_a, skill_b):
         own = shared + 0.7 * generator.normal(size=(rows, num_labels))
         own[np.arange(rows), gold] += skill
-        logits.append(Contender(own.astype(np.float32)))
+        logits.append(Contender(task, own.astype(np.float32)))
     return gold, *logits
-
-
-def names(num_labels=4):
-    return [f"label {number}" for number in range(num_labels)]
 
 
 def test_mcnemar_equals_statsmodels_on_a_thousand_tables():
@@ -47,8 +44,8 @@ def test_no_disagreement_is_no_surprise():
 
 def test_the_figures_of_both_stand_beside_their_difference():
     gold, a, b = pair(skill_b=2.5)
-    found = compare_predictions(gold, a, b, names())
-    scores_a, scores_b = (classification_scores(gold, one.logits) for one in (a, b))
+    found = compare_predictions(gold, a, b)
+    scores_a, scores_b = (one.task.scores(gold, one.logits) for one in (a, b))
     for name, row in found.metrics.items():
         assert (row.a, row.b) == (scores_a[name], scores_b[name])
         assert row.difference == row.b - row.a
@@ -63,7 +60,7 @@ def test_the_figures_of_both_stand_beside_their_difference():
 
 def test_swapping_the_two_turns_every_sign():
     gold, a, b = pair(skill_b=2.6)
-    there, back = compare_predictions(gold, a, b, names()), compare_predictions(gold, b, a, names())
+    there, back = compare_predictions(gold, a, b), compare_predictions(gold, b, a)
     assert there.p_value == back.p_value
     assert there.rows_needed == back.rows_needed
     assert there.verdict.startswith("B is better by")
@@ -75,7 +72,7 @@ def test_swapping_the_two_turns_every_sign():
 
 def test_a_classifier_cannot_be_told_from_itself():
     gold, a, _ = pair()
-    found = compare_predictions(gold, a, a, names())
+    found = compare_predictions(gold, a, a)
     assert (found.p_value, found.rows_needed) == (1.0, None)
     assert found.verdict == (
         "this test split cannot tell them apart (+0.0 points, -0.6 to 0.6); they are equally often right"
@@ -85,7 +82,7 @@ def test_a_classifier_cannot_be_told_from_itself():
 def test_equal_skill_is_told_apart_in_at_most_one_of_twenty_and_the_interval_covers():
     verdicts, covered = [], []
     for seed in range(150):
-        found = compare_predictions(*pair(300, seed=seed), names())
+        found = compare_predictions(*pair(300, seed=seed))
         verdicts.append("is better" in found.verdict)
         covered.append(found.metrics["accuracy"].low <= 0 <= found.metrics["accuracy"].high)
     assert np.mean(verdicts) <= 0.05
@@ -121,14 +118,14 @@ def test_the_verdict_needs_both_the_test_and_the_interval(difference, p_value, n
 def test_labels_are_tested_with_regard_to_their_number():
     gold, a, b = pair(600)
     b.logits[gold == 1, 1] += 6
-    found = compare_predictions(gold, a, b, names()).per_label
+    found = compare_predictions(gold, a, b).per_label
     assert found["label 1"]["p_value"] < 0.001
     assert min(found[name]["p_value"] for name in ("label 0", "label 2", "label 3")) > 0.01
 
 
 def test_one_row_has_no_interval_and_no_verdict():
-    gold, a = np.array([0]), Contender(np.float32([[1, 0]]))
-    found = compare_predictions(gold, a, a.in_order([1, 0]), names(2))
+    gold, a = np.array([0]), Contender(SingleLabel(("a", "b")), np.float32([[1, 0]]))
+    found = compare_predictions(gold, a, a.in_order([1, 0]))
     assert found.metrics["accuracy"].difference == -1
     assert "cannot tell them apart" in found.verdict
 
@@ -150,7 +147,7 @@ def test_no_disagreement_proves_no_equality():
 
 def test_rows_on_which_both_answer_alike_are_no_certainty_of_any_metric():
     gold, a, _ = pair()
-    found = compare_predictions(gold, a, a, names())
+    found = compare_predictions(gold, a, a)
     for metric in ("f1_macro", "f1_weighted", "mcc"):
         assert found.metrics[metric].low < 0 < found.metrics[metric].high
     for row in found.per_label.values():

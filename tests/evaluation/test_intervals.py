@@ -4,8 +4,13 @@ from sklearn import metrics
 
 from hfbertcls.evaluation.intervals import Interval, mean_interval, score_with_intervals, wilson_interval
 from hfbertcls.evaluation.ranking import Ranking
-from hfbertcls.evaluation.resampling import CountedRows, bca, tables_without_one_row
-from hfbertcls.evaluation.scores import label_scores
+from hfbertcls.evaluation.resampling import bca, tables_without_one_row
+from hfbertcls.tasks.counted import count_rows
+from hfbertcls.tasks.single_label import SingleLabel
+
+
+def task_of(num_labels):
+    return SingleLabel(tuple(map(str, range(num_labels))))
 
 
 def sample(num_labels, rows=200, seed=0):
@@ -18,44 +23,44 @@ def sample(num_labels, rows=200, seed=0):
 
 @pytest.mark.parametrize("num_labels", [2, 3, 20])
 def test_intervals_contain_the_value(num_labels):
-    for interval in score_with_intervals(*sample(num_labels)).values():
+    for interval in score_with_intervals(task_of(num_labels), *sample(num_labels)).values():
         assert 0 <= interval.low <= interval.value < interval.high
         assert interval.high - interval.low < 0.5
 
 
 def test_intervals_repeat_with_a_seed_and_follow_it():
-    assert score_with_intervals(*sample(2), seed=1) == score_with_intervals(*sample(2), seed=1)
-    assert score_with_intervals(*sample(2), seed=1) != score_with_intervals(*sample(2), seed=2)
+    assert score_with_intervals(task_of(2), *sample(2), seed=1) == score_with_intervals(task_of(2), *sample(2), seed=1)
+    assert score_with_intervals(task_of(2), *sample(2), seed=1) != score_with_intervals(task_of(2), *sample(2), seed=2)
 
 
 def test_intervals_do_not_depend_on_how_rows_are_held_in_memory(monkeypatch):
-    whole = score_with_intervals(*sample(2))
+    whole = score_with_intervals(task_of(2), *sample(2))
     monkeypatch.setattr("hfbertcls.evaluation.ranking._CELLS_PER_CHUNK", 200 * 77)
     monkeypatch.setattr("hfbertcls.evaluation.resampling._CELLS_PER_CHUNK", 4 * 77)
-    assert score_with_intervals(*sample(2)) == whole
+    assert score_with_intervals(task_of(2), *sample(2)) == whole
 
 
 def test_more_rows_give_narrower_intervals():
-    few, many = (score_with_intervals(*sample(2, rows))["accuracy"] for rows in (100, 1_600))
+    few, many = (score_with_intervals(task_of(2), *sample(2, rows))["accuracy"] for rows in (100, 1_600))
     assert (few.high - few.low) == pytest.approx(4 * (many.high - many.low), rel=0.35)
 
 
 def test_accuracy_interval_agrees_with_the_binomial_one():
     gold, logits = sample(2, 1_000)
-    interval = score_with_intervals(gold, logits)["accuracy"]
+    interval = score_with_intervals(task_of(2), gold, logits)["accuracy"]
     half = 1.96 * np.sqrt(interval.value * (1 - interval.value) / 1_000)
     assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.1)
 
 
 def test_ranking_figures_that_are_not_defined_have_no_interval():
     gold = np.zeros(20, dtype=np.int64)
-    found = score_with_intervals(gold, sample(2, 20)[1])
+    found = score_with_intervals(task_of(2), gold, sample(2, 20)[1])
     assert found["roc_auc"] == found["average_precision"] == Interval(None, None, None)
     assert found["accuracy"].value is not None
 
 
 def test_one_row_is_enough():
-    found = score_with_intervals(np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
+    found = score_with_intervals(task_of(2), np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
     assert found["accuracy"] == Interval(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
     assert found["f1_macro"] == found["accuracy"]
 
@@ -108,24 +113,24 @@ def test_a_mean_without_spread_is_a_point():
 def test_drawn_tables_have_the_figures_that_scikit_learn_gives_for_their_rows():
     gold, logits = sample(5, 80)
     predicted = logits.argmax(axis=1)
-    rows = CountedRows.of(gold, predicted, 5)
+    (rows,) = count_rows(5, gold, predicted)
     pairs = np.unique(gold * 5 + predicted)
     tables = np.random.default_rng(0).multinomial(80, rows.counts / 80, size=10)
     found = rows.scores(tables)
     for index, table in enumerate(tables):
         drawn = np.repeat(pairs, table)
-        expected = label_scores(drawn // 5, drawn % 5)
+        expected = task_of(5).answer_scores(drawn // 5, drawn % 5)
         assert {name: values[index] for name, values in found.items()} == pytest.approx(expected)
 
 
 def test_leaving_one_row_out_gives_the_figures_of_the_others():
     gold, logits = sample(3, 30)
     predicted = logits.argmax(axis=1)
-    rows = CountedRows.of(gold, predicted, 3)
+    (rows,) = count_rows(3, gold, predicted)
     found = np.concatenate([rows.scores(tables)["f1_macro"] for tables in tables_without_one_row(rows.counts, 3)])
     for index, pair in enumerate(np.unique(gold * 3 + predicted)):
         kept = np.delete(np.arange(30), np.flatnonzero(gold * 3 + predicted == pair)[0])
-        assert found[index] == pytest.approx(label_scores(gold[kept], predicted[kept])["f1_macro"])
+        assert found[index] == pytest.approx(task_of(3).answer_scores(gold[kept], predicted[kept])["f1_macro"])
 
 
 def test_bca_equals_scipy_for_a_mean():
@@ -148,7 +153,7 @@ def test_many_rows_and_labels_take_seconds_and_no_memory(num_labels):
     predicted = np.where(generator.random(20_000) < 0.7, gold, generator.integers(0, num_labels, 20_000))
     from hfbertcls.evaluation.resampling import count_intervals
 
-    low, high = count_intervals(gold, predicted, num_labels, 0.95, 0)["f1_macro"]
+    low, high = count_intervals(task_of(num_labels), gold, predicted, 0.95, 0)["f1_macro"]
     assert 0.6 < low < high < 0.9
 
 
@@ -157,7 +162,7 @@ def test_rows_that_are_all_right_or_all_wrong_make_nothing_certain(rows):
     gold = np.arange(rows) % 2
     for right in (True, False):
         logits = np.eye(2, dtype=np.float32)[gold if right else 1 - gold]
-        found = score_with_intervals(gold, logits)
+        found = score_with_intervals(task_of(2), gold, logits)
         for name in ("f1_macro", "f1_weighted", "roc_auc"):
             assert (found[name].low, found[name].high) == pytest.approx(
                 (found["accuracy"].low, found["accuracy"].high), abs=1e-9

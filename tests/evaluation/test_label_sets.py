@@ -6,27 +6,16 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hfbertcls.evaluation.calibration import (
-    calibration_error_interval,
-    expected_calibration_error,
-    reliability,
-)
 from hfbertcls.evaluation.compare import Contender, compare_predictions
 from hfbertcls.evaluation.intervals import score_with_intervals
-from hfbertcls.evaluation.resampling import CountedLabelSets, count_kinds
-from hfbertcls.evaluation.scores import (
-    SEVERAL_LABELS_METRICS,
-    classification_scores,
-    is_right,
-    label_scores,
-    per_label_scores,
-    row_log_losses,
-)
-from hfbertcls.evaluation.slices import slice_figures
-from hfbertcls.modeling.predictions import predict_labels, sigmoid
+from hfbertcls.evaluation.slices import slice_metrics
+from hfbertcls.tasks.calibration_error import calibration_error_interval, expected_calibration_error, reliability
+from hfbertcls.tasks.counted import count_label_sets
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.probabilities import sigmoid
 
 
-THRESHOLDS = np.array([0.5, 0.3, 0.2, 0.4])
+TASK = MultiLabel(("p", "q", "r", "s"), (0.5, 0.3, 0.2, 0.4))
 
 
 def answers(rows=400, seed=0, skill=2.0):
@@ -38,16 +27,18 @@ def answers(rows=400, seed=0, skill=2.0):
 
 def test_the_figures_are_those_of_scikit_learn():
     gold, logits = answers()
-    predicted = predict_labels(logits, THRESHOLDS)
-    found = classification_scores(gold, logits, THRESHOLDS)
-    assert tuple(found) == SEVERAL_LABELS_METRICS
-    assert found["accuracy"] == metrics.accuracy_score(gold, predicted) == is_right(gold, predicted).mean()
+    predicted = TASK.decide(logits)
+    np.testing.assert_array_equal(predicted, sigmoid(logits) >= [0.5, 0.3, 0.2, 0.4])
+    found = TASK.scores(gold, logits)
+    assert tuple(found) == TASK.metrics == tuple(MultiLabel.metric_names)
+    assert TASK.metrics == ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss", "ece")
+    assert found["accuracy"] == metrics.accuracy_score(gold, predicted) == TASK.is_right(gold, predicted).mean()
     assert found["hamming_loss"] == metrics.hamming_loss(gold, predicted)
     for average in ("macro", "micro", "weighted"):
         assert found[f"f1_{average}"] == pytest.approx(metrics.f1_score(gold, predicted, average=average))
     expected = np.mean([metrics.log_loss(gold[:, label], sigmoid(logits)[:, label]) for label in range(4)])
     assert found["log_loss"] == pytest.approx(expected, rel=1e-9)
-    for label, row in enumerate(per_label_scores(gold, predicted, 4)):
+    for label, row in enumerate(TASK.per_label(gold, predicted)):
         assert row["f1"] == pytest.approx(metrics.f1_score(gold[:, label], predicted[:, label]))
         assert row["support"] == gold[:, label].sum()
 
@@ -57,53 +48,57 @@ def test_scores_of_very_large_logits_are_finite():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert sigmoid(logits).tolist() == [[1, 0], [1, 0]]
-        assert row_log_losses(gold, logits).tolist() == [0, 2000]
+        assert MultiLabel(("a", "b")).row_losses(gold, logits).tolist() == [0, 2000]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_figures_of_a_resample_are_those_of_its_rows(seed):
     gold, logits = answers(rows=60, seed=seed)
-    predicted = predict_labels(logits, THRESHOLDS)
-    rows = CountedLabelSets.of(gold, predicted)
+    predicted = TASK.decide(logits)
+    (rows,) = count_label_sets(gold, predicted)
     table = np.random.default_rng(seed).multinomial(60, rows.counts / 60)
     drawn = np.repeat(np.arange(len(table)), table)
-    expected = label_scores(rows.gold[drawn], rows.predicted[drawn])
+    expected = TASK.answer_scores(rows.gold[drawn], rows.predicted[drawn])
     found = rows.scores(table[None])
     assert {name: value[0] for name, value in found.items()} == pytest.approx(expected)
-    by_label = [row["f1"] for row in per_label_scores(rows.gold[drawn], rows.predicted[drawn], 4)]
+    by_label = [row["f1"] for row in TASK.per_label(rows.gold[drawn], rows.predicted[drawn])]
     assert np.nan_to_num(rows.f1_by_label(table[None])[0]) == pytest.approx(by_label)
 
 
 def test_labels_that_occur_nowhere_do_not_count_in_the_average():
     gold, predicted = np.int8([[1, 0, 0], [0, 0, 1]]), np.int8([[1, 0, 0], [0, 0, 0]])
-    assert label_scores(gold, predicted)["f1_macro"] == pytest.approx(0.5)
-    rows = CountedLabelSets.of(gold, predicted)
+    assert MultiLabel(("a", "b", "c")).answer_scores(gold, predicted)["f1_macro"] == pytest.approx(0.5)
+    (rows,) = count_label_sets(gold, predicted)
     assert rows.scores(rows.counts[None])["f1_macro"][0] == pytest.approx(0.5)
 
 
 def test_rows_without_any_label_have_figures_too():
-    nothing = np.zeros((5, 3), dtype=np.int8)
+    task, nothing = MultiLabel(("a", "b", "c")), np.zeros((5, 3), dtype=np.int8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert label_scores(nothing, nothing) == {
+        assert task.answer_scores(nothing, nothing) == {
             "accuracy": 1.0, "f1_macro": 0.0, "f1_micro": 0.0, "f1_weighted": 0.0, "hamming_loss": 0.0,
         }  # fmt: skip
         one_given = nothing.copy()
         one_given[0, 0] = 1
-        assert label_scores(nothing, one_given)["f1_weighted"] == 0.0
-        rows = CountedLabelSets.of(nothing, one_given)
+        assert task.answer_scores(nothing, one_given)["f1_weighted"] == 0.0
+        (rows,) = count_label_sets(nothing, one_given)
         assert rows.scores(rows.counts[None])["f1_weighted"][0] == 0.0
 
 
 def test_kinds_are_counted_with_their_labels():
     one, other = np.int8([[1, 0], [0, 1], [1, 0], [1, 0]]), np.int8([[0, 0], [1, 1], [0, 0], [0, 1]])
-    counts, (kinds, others) = count_kinds(one, other)
-    found = {(tuple(a), tuple(b)): count for a, b, count in zip(kinds.tolist(), others.tolist(), counts, strict=True)}
-    assert found == {((1, 0), (0, 0)): 2, ((0, 1), (1, 1)): 1, ((1, 0), (0, 1)): 1}
+    (counted,) = count_label_sets(one, other)
+    kinds = zip(counted.gold.tolist(), counted.predicted.tolist(), counted.counts.tolist(), strict=True)
+    assert {(tuple(a), tuple(b)): count for a, b, count in kinds} == {
+        ((1, 0), (0, 0)): 2,
+        ((0, 1), (1, 1)): 1,
+        ((1, 0), (0, 1)): 1,
+    }
 
 
 def test_every_interval_contains_its_figure_and_shrinks_with_the_rows():
-    few, many = (score_with_intervals(*answers(rows=rows, seed=1), thresholds=THRESHOLDS) for rows in (200, 5_000))
+    few, many = (score_with_intervals(TASK, *answers(rows=rows, seed=1)) for rows in (200, 5_000))
     for name, interval in few.items():
         assert interval.low <= interval.value <= interval.high, name
         assert many[name].high - many[name].low < interval.high - interval.low, name
@@ -111,17 +106,17 @@ def test_every_interval_contains_its_figure_and_shrinks_with_the_rows():
 
 def test_in_simulation_the_intervals_cover():
     """The figures of 200,000 rows lie within the intervals of 300 in about 95 of 100 samples."""
-    truth = classification_scores(*answers(rows=200_000, seed=99), THRESHOLDS)
+    truth = TASK.scores(*answers(rows=200_000, seed=99))
     covered = dict.fromkeys(truth, 0)
     for seed in range(120):
-        for name, interval in score_with_intervals(*answers(rows=300, seed=seed), thresholds=THRESHOLDS).items():
+        for name, interval in score_with_intervals(TASK, *answers(rows=300, seed=seed)).items():
             covered[name] += interval.low <= truth[name] <= interval.high
     assert {name: count for name, count in covered.items() if not 108 <= count <= 120} == {}
 
 
 def test_reliability_is_that_of_every_score():
     gold, logits = answers()
-    bins = reliability(gold, sigmoid(logits))
+    bins = reliability(*TASK.statements(gold, sigmoid(logits)))
     assert bins.count.sum() == gold.size
     assert (bins.count * bins.accuracy).sum() == pytest.approx(gold.sum())
     assert (bins.count * bins.confidence).sum() == pytest.approx(sigmoid(logits).sum())
@@ -129,30 +124,30 @@ def test_reliability_is_that_of_every_score():
 
 def test_slices_have_their_own_figures():
     gold, logits = answers()
-    predicted, members = predict_labels(logits, THRESHOLDS), np.repeat([0, 1], 200)
-    first, second = slice_figures(gold, predicted, ("a", "b"), members)["slices"]
+    predicted, members = TASK.decide(logits), np.repeat([0, 1], 200)
+    first, second = slice_metrics(TASK, gold, predicted, ("a", "b"), members)["slices"]
     assert first["accuracy"]["value"] == metrics.accuracy_score(gold[:200], predicted[:200])
     assert second["f1_macro"]["value"] == pytest.approx(metrics.f1_score(gold[200:], predicted[200:], average="macro"))
 
 
 def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right():
     (gold, a), (_, b) = answers(rows=1_500, skill=2.0), answers(rows=1_500, skill=3.5)
-    b_thresholds = THRESHOLDS[::-1].copy()
-    found = compare_predictions(gold, Contender(a, THRESHOLDS), Contender(b, b_thresholds), ("p", "q", "r", "s"))
-    right_a = is_right(gold, predict_labels(a, THRESHOLDS))
-    right_b = is_right(gold, predict_labels(b, b_thresholds))
+    b_task = MultiLabel(TASK.labels, TASK.thresholds[::-1])
+    found = compare_predictions(gold, Contender(TASK, a), Contender(b_task, b))
+    right_a = TASK.is_right(gold, TASK.decide(a))
+    right_b = TASK.is_right(gold, b_task.decide(b))
     assert (found.only_a_right, found.only_b_right) == ((right_a & ~right_b).sum(), (right_b & ~right_a).sum())
     gap = found.metrics["f1_macro"]
     assert found.verdict == (
         f"B is better by {100 * gap.difference:.1f} points of macro F1, 95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f}"
     )
-    for name, expected in classification_scores(gold, b, b_thresholds).items():
+    for name, expected in b_task.scores(gold, b).items():
         assert found.metrics[name].b == expected
     for name in ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss"):
         row = found.metrics[name]
         assert row.low < row.difference < row.high, name
     assert found.per_label["r"]["support"] == gold[:, 2].sum()
-    same = compare_predictions(gold, Contender(a, THRESHOLDS), Contender(a, THRESHOLDS), ("p", "q", "r", "s"))
+    same = compare_predictions(gold, Contender(TASK, a), Contender(TASK, a))
     assert (same.p_value, same.metrics["f1_macro"].difference, same.rows_needed) == (1.0, 0.0, None)
     assert same.verdict.startswith("this test split cannot tell them apart (+0.0 points of macro F1")
 
@@ -161,11 +156,13 @@ def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right(
 def test_the_calibration_error_covers_though_the_labels_of_a_row_depend_on_each_other(factor):
     """Every row has all of its twelve labels, or hardly one: as if there were a twelfth of the scores."""
 
+    task = MultiLabel(tuple(map(str, range(12))))
+
     def drawn(rows, seed):
         generator = np.random.default_rng(seed)
         logits = np.repeat(2 * generator.normal(size=(rows, 1)), 12, axis=1) + 0.1 * generator.normal(size=(rows, 12))
         gold = (generator.random((rows, 1)) < sigmoid(logits)).astype(np.int8)
-        return gold, sigmoid(factor * logits)
+        return task.statements(gold, sigmoid(factor * logits))
 
     true = 0.0 if factor == 1 else expected_calibration_error(*drawn(100_000, 99))
     ends = [calibration_error_interval(*drawn(300, seed)) for seed in range(100)]

@@ -10,10 +10,10 @@ import pytest
 from hfbertcls.evaluation.metrics import classification_scores, probability_scores
 from hfbertcls.evaluation.metrics.classification_scores import ClassificationScores
 from hfbertcls.evaluation.metrics.probability_scores import ProbabilityScores
-from hfbertcls.evaluation.scores import label_scores
-from hfbertcls.evaluation.scores import probability_scores as pure_probability_scores
+from hfbertcls.tasks.single_label import SingleLabel
 
 
+TASK = SingleLabel(("no", "yes"))
 GENERATOR = np.random.default_rng(0)
 GOLD = GENERATOR.integers(0, 2, 50)
 LOGITS = GENERATOR.normal(size=(50, 2)).astype(np.float32)
@@ -25,20 +25,21 @@ def metric(tmp_path):
     return ClassificationScores(cache_dir=str(tmp_path))
 
 
-def test_label_metric_equals_the_pure_function(metric):
-    assert metric.compute(predictions=PREDICTED, references=GOLD) == label_scores(GOLD, PREDICTED)
+def test_label_metric_equals_that_of_the_task(metric):
+    assert metric.compute(predictions=PREDICTED, references=GOLD) == TASK.answer_scores(GOLD, PREDICTED)
 
 
 def test_label_metric_takes_batches_and_single_rows(metric):
     metric.add_batch(predictions=PREDICTED[:40].tolist(), references=GOLD[:40].tolist())
     for prediction, reference in zip(PREDICTED[40:], GOLD[40:], strict=True):
         metric.add(prediction=int(prediction), reference=int(reference))
-    assert metric.compute() == label_scores(GOLD, PREDICTED)
+    assert metric.compute() == TASK.answer_scores(GOLD, PREDICTED)
 
 
-def test_probability_metric_equals_the_pure_function(tmp_path):
+def test_probability_metric_equals_that_of_the_task(tmp_path):
     found = ProbabilityScores(cache_dir=str(tmp_path)).compute(predictions=LOGITS, references=GOLD)
-    assert found == pytest.approx(pure_probability_scores(GOLD, LOGITS))
+    names = ("log_loss", "ece", "roc_auc", "average_precision")
+    assert found == pytest.approx({name: TASK.scores(GOLD, LOGITS)[name] for name in names})
 
 
 @pytest.mark.parametrize("wrong", [[0.9, 0.1], ["0", "1"], [True, False]])

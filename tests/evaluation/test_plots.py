@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from hfbertcls.evaluation.calibration import reliability
 from hfbertcls.evaluation.plots import _plain_text, confusion_matrix_plot, learning_curves_plot, reliability_plot
+from hfbertcls.tasks.calibration_error import reliability
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -46,7 +47,7 @@ def test_labels_are_shown_as_the_font_allows(label, shown):
 def test_reliability_is_the_same_png_twice(rows):
     generator = np.random.default_rng(0)
     probabilities = generator.dirichlet([1, 1, 1], rows)
-    bins = reliability(generator.integers(0, 3, rows), probabilities)
+    bins = reliability(*SingleLabel(("a", "b", "c")).statements(generator.integers(0, 3, rows), probabilities))
     first = reliability_plot(bins)
     assert first.startswith(PNG)
     assert reliability_plot(bins) == first

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbertcls.data.dataset import LabelSchema, TextDataset, TextSplit
+from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.report import Report, split_facts, split_figures
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 def make_report(**changes):
@@ -22,10 +23,10 @@ def make_report(**changes):
 def make_predictions(rows=40):
     generator = np.random.default_rng(0)
     return Predictions(
+        task=SingleLabel(("b", "a", "ü|$")),
         rows=np.arange(rows) * 3,
         gold=generator.integers(0, 3, rows),
         logits=generator.normal(size=(rows, 3)).astype(np.float32),
-        label_names=("b", "a", "ü|$"),
     )
 
 
@@ -90,7 +91,7 @@ def changed(path, value):
         (("task", "labels", 0), 3, r"task\.labels\[0\] is 3; expected a text"),
         (("task", "labels"), ["a", "a", "b"], r"task\.labels must be at least one label, none twice"),
         (("task", "type"), "regression", r"task\.type is 'regression'; expected single_label or multi_label"),
-        (("task", "thresholds"), [0.5], r"task\.thresholds must be one number for each label of a multi-label task"),
+        (("task", "thresholds"), [0.5], r"task\.thresholds must be null: no label has one"),
         (("schema_version",), True, r"schema_version is true; expected 1"),
         (("model", "weights_sha256"), "../x", r"model\.weights_sha256 is '\.\./x'; expected a SHA-256"),
         (
@@ -131,6 +132,15 @@ def test_a_damaged_report_is_refused_with_the_key(path, value, message):
         Report.from_json(changed(path, value))
 
 
+def test_thresholds_of_another_number_than_the_labels_are_refused():
+    report = json.loads(make_report().to_json())
+    report["task"] |= {"type": "multi_label", "thresholds": [0.5]}
+    with pytest.raises(
+        DatasetError, match=r"damaged: task\.thresholds must be one number for each label of a multi-label task"
+    ):
+        Report.from_json(json.dumps(report))
+
+
 def test_a_split_with_the_name_of_a_path_is_refused():
     report = json.loads(make_report().to_json())
     for part in (report["evaluation"], report["data"]["splits"]):
@@ -142,7 +152,7 @@ def test_a_split_with_the_name_of_a_path_is_refused():
 def test_facts_of_a_split_count_every_label():
     table = pa.table({"row": [0, 2], "text": ["x", "y"], "label": ["a", "a"]})
     split = TextSplit("test", table, 3, {"empty_text": 1}, "hash")
-    dataset = TextDataset({"test": split}, "single_label", LabelSchema(("a", "b")), "x.csv", "text", "label")
+    dataset = TextDataset({"test": split}, SingleLabel(("a", "b")), "x.csv", "text", "label")
     assert split_facts(split, dataset, truncated_rows=1, unknown_share=0.25) == {
         "rows": 2,
         "rows_read": 3,
@@ -176,7 +186,7 @@ def test_predictions_round_trip_and_are_the_same_bytes_twice(rows):
     predictions = replace(make_predictions(rows), baselines={"majority": np.ones(rows, dtype=np.int64)})
     data = predictions.to_parquet()
     assert predictions.to_parquet() == data
-    read = Predictions.from_parquet(data, predictions.label_names)
+    read = Predictions.from_parquet(data, predictions.task)
     assert read.to_parquet() == data
     np.testing.assert_array_equal(read.baselines["majority"], predictions.baselines["majority"])
     for name in ("rows", "gold", "logits", "predicted"):
@@ -186,14 +196,14 @@ def test_predictions_round_trip_and_are_the_same_bytes_twice(rows):
 
 def test_the_first_of_equal_logits_is_predicted():
     logits = np.zeros((1, 3), dtype=np.float32)
-    assert Predictions(np.array([0]), np.array([1]), logits, ("a", "b", "c")).predicted.tolist() == [0]
+    assert Predictions(SingleLabel(("a", "b", "c")), np.array([0]), np.array([1]), logits).predicted.tolist() == [0]
 
 
 def test_predictions_of_other_labels_are_refused():
     with pytest.raises(
         DatasetError, match=r"labels that the model has not: 'ü\|\$'\. The model has 'a', 'b'\. Use the predictions"
     ):
-        Predictions.from_parquet(make_predictions().to_parquet(), ("a", "b"))
+        Predictions.from_parquet(make_predictions().to_parquet(), SingleLabel(("a", "b")))
 
 
 def with_column(name, values):
@@ -219,4 +229,4 @@ def with_column(name, values):
 )
 def test_a_predictions_file_that_is_not_what_we_write_is_refused(name, values, message):
     with pytest.raises(DatasetError, match=message):
-        Predictions.from_parquet(with_column(name, values), make_predictions().label_names)
+        Predictions.from_parquet(with_column(name, values), make_predictions().task)

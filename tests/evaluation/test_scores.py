@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hfbertcls.evaluation import scores
+from hfbertcls.evaluation.intervals import score_with_intervals
+from hfbertcls.tasks.counted import CountedRows
+from hfbertcls.tasks.probabilities import softmax
+from hfbertcls.tasks.single_label import SingleLabel
+
+
+def task_of(num_labels):
+    return SingleLabel(tuple(map(str, range(num_labels))))
 
 
 def sample(num_labels, rows=400, absent=()):
@@ -19,14 +26,17 @@ CASES = [(2, ()), (3, ()), (20, ()), (3, (1,)), (20, (0, 7, 19))]
 
 
 def of_matrices(matrices):
-    return scores.scores_of_counts(np.einsum("rii->ri", matrices), matrices.sum(axis=2), matrices.sum(axis=1))
+    num_labels = matrices.shape[1]
+    gold, predicted = np.divmod(np.arange(num_labels**2), num_labels)
+    tables = matrices.reshape(len(matrices), -1)
+    return CountedRows(tables[0], gold, predicted, num_labels).scores(tables)
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
 def test_headline_figures_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, absent=absent)
-    predicted, probabilities = logits.argmax(axis=1), scores.softmax(logits)
-    found = scores.classification_scores(gold, logits)
+    task, predicted, probabilities = task_of(num_labels), logits.argmax(axis=1), softmax(logits)
+    found = task.scores(gold, logits)
     expected = {
         "accuracy": metrics.accuracy_score(gold, predicted),
         "f1_macro": metrics.f1_score(gold, predicted, average="macro"),
@@ -39,31 +49,31 @@ def test_headline_figures_equal_scikit_learn(num_labels, absent):
         expected["average_precision"] = metrics.average_precision_score(gold, probabilities[:, 1])
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-7)
     assert found.keys() == expected.keys() | {"ece"}
-    assert found.keys() == set(scores.METRICS + (scores.BINARY_METRICS if num_labels == 2 else ()))
+    assert found.keys() == set(task.metrics)
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
 def test_per_label_figures_and_confusion_matrix_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, absent=absent)
-    predicted, labels = logits.argmax(axis=1), np.arange(num_labels)
-    found = scores.per_label_scores(gold, predicted, num_labels)
+    task, predicted, labels = task_of(num_labels), logits.argmax(axis=1), np.arange(num_labels)
+    found = task.per_label(gold, predicted)
     expected = metrics.precision_recall_fscore_support(gold, predicted, labels=labels, zero_division=0)
     assert [[row[key] for key in ("precision", "recall", "f1", "support")] for row in found] == np.transpose(
         expected
     ).tolist()
-    matrix = scores.confusion_matrix(gold, predicted, num_labels)
-    assert matrix.tolist() == metrics.confusion_matrix(gold, predicted, labels=labels).tolist()
+    matrix = task.confusion_matrix(gold, predicted)
+    assert matrix == metrics.confusion_matrix(gold, predicted, labels=labels).tolist()
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
 def test_figures_of_resampled_matrices_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, rows=120, absent=absent)
-    predicted = logits.argmax(axis=1)
+    task, predicted = task_of(num_labels), logits.argmax(axis=1)
     draws = np.random.default_rng(0).integers(0, len(gold), (8, len(gold)))
-    matrices = np.stack([scores.confusion_matrix(gold[rows], predicted[rows], num_labels) for rows in draws])
+    matrices = np.stack([task.confusion_matrix(gold[rows], predicted[rows]) for rows in draws])
     found = of_matrices(matrices)
     for index, rows in enumerate(draws):
-        expected = scores.label_scores(gold[rows], predicted[rows])
+        expected = task.answer_scores(gold[rows], predicted[rows])
         assert {name: values[index] for name, values in found.items()} == pytest.approx(expected)
 
 
@@ -75,20 +85,20 @@ def test_matrices_of_one_label_alone_have_no_correlation_and_no_warning():
 
 def test_probabilities_of_extreme_logits_are_finite():
     logits = np.array([[1e30, -1e30], [-1e4, 1e4]], dtype=np.float32)
-    assert scores.softmax(logits).tolist() == [[1.0, 0.0], [0.0, 1.0]]
-    assert scores.row_log_losses(np.array([0, 0]), logits).tolist() == [0.0, 2e4]
+    assert softmax(logits).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert task_of(2).row_losses(np.array([0, 0]), logits).tolist() == [0.0, 2e4]
 
 
 def test_ranking_figures_are_none_where_a_label_is_absent():
-    found = scores.probability_scores(np.zeros(5, dtype=np.int64), np.ones((5, 2), dtype=np.float32))
+    found = task_of(2).scores(np.zeros(5, dtype=np.int64), np.ones((5, 2), dtype=np.float32))
     assert found["roc_auc"] is None
     assert found["average_precision"] is None
 
 
 def test_one_label_alone_has_no_correlation_and_no_warning():
-    assert scores.label_scores(np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64))["mcc"] == 0.0
+    assert task_of(2).answer_scores(np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64))["mcc"] == 0.0
 
 
 def test_no_rows_are_refused():
-    with pytest.raises(ValueError, match=r"no rows: scores of nothing are not defined. Pass at least one row"):
-        scores.classification_scores(np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32))
+    with pytest.raises(ValueError, match=r"no rows: metrics of nothing are not defined. Pass at least one row"):
+        score_with_intervals(task_of(2), np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32))

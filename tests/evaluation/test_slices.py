@@ -5,8 +5,13 @@ import pytest
 from scipy.stats import chi2_contingency
 from sklearn import metrics
 
-from hfbertcls.evaluation.slices import by_length, slice_figures, slices_of
+from hfbertcls.evaluation.slices import by_length, slice_metrics, slices_of
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.tasks.single_label import SingleLabel
+
+
+TWO = SingleLabel(("x", "y"))
+THREE = SingleLabel(("x", "y", "z"))
 
 
 def planted(rows=2_000, weak=0.6, strong=0.9, seed=0):
@@ -19,7 +24,7 @@ def planted(rows=2_000, weak=0.6, strong=0.9, seed=0):
 
 def test_the_weak_slice_is_found_and_its_figures_are_those_of_its_rows():
     gold, predicted, members = planted()
-    found = slice_figures(gold, predicted, ("a", "b", "c"), members)
+    found = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members)
     assert (found["worst"], found["p_value"] < 1e-10) == ("b", True)
     for index, entry in enumerate(found["slices"]):
         rows = members == index
@@ -35,7 +40,7 @@ def test_the_test_equals_scipy_and_raises_few_false_alarms():
     p_values = []
     for seed in range(100):
         gold, predicted, members = planted(weak=0.8, strong=0.8, seed=seed)
-        found = slice_figures(gold, predicted, ("a", "b", "c"), members)["p_value"]
+        found = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members)["p_value"]
         right = np.bincount(members[gold == predicted], minlength=3)
         table = [right, np.bincount(members, minlength=3) - right]
         assert found == pytest.approx(chi2_contingency(table, correction=False).pvalue)
@@ -48,14 +53,14 @@ def test_a_slice_of_few_rows_has_no_figures_and_is_never_the_worst():
     predicted, members = gold.copy(), np.repeat([0, 1, 2], [29, 30, 41])
     predicted[:29] = 1
     predicted[30] = 1
-    found = slice_figures(gold, predicted, ("few", "enough", "more"), members)
+    found = slice_metrics(TWO, gold, predicted, ("few", "enough", "more"), members)
     assert found["slices"][0] == {"name": "few", "rows": 29, "accuracy": None, "f1_macro": None}
     assert found["worst"] == "enough"
 
 
 def test_one_slice_with_figures_is_no_worst():
     gold = np.zeros(50, dtype=np.int64)
-    found = slice_figures(gold, gold, ("few", "enough"), np.repeat([0, 1], [5, 45]))
+    found = slice_metrics(TWO, gold, gold, ("few", "enough"), np.repeat([0, 1], [5, 45]))
     assert (found["worst"], found["p_value"]) == (None, None)
 
 
@@ -80,26 +85,26 @@ def test_lengths_are_cut_at_their_quartiles(tokens, names, members):
 
 def test_columns_come_in_the_order_of_their_names_and_survive_the_file():
     predictions = Predictions(
+        task=TWO,
         rows=np.arange(80),
         gold=np.zeros(80, dtype=np.int64),
         logits=np.tile(np.float32([1, 0]), (80, 1)),
-        label_names=("x", "y"),
         tokens=np.arange(80),
         slices=("web", "app") * 40,
     )
-    read = Predictions.from_parquet(predictions.to_parquet(), ("x", "y"))
+    read = Predictions.from_parquet(predictions.to_parquet(), TWO)
     assert slices_of(read) == slices_of(predictions)
     assert [entry["name"] for entry in slices_of(read)["by_column"]["slices"]] == ["app", "web"]
     assert [entry["rows"] for entry in slices_of(read)["by_length"]["slices"]] == [20, 20, 20, 20]
 
 
 def test_predictions_without_lengths_have_no_slices():
-    assert slices_of(Predictions(np.arange(1), np.array([0]), np.float32([[1, 0]]), ("x", "y"))) == {}
+    assert slices_of(Predictions(TWO, np.arange(1), np.array([0]), np.float32([[1, 0]]))) == {}
 
 
 def test_where_all_slices_have_the_same_accuracy_none_is_the_worst():
     gold = np.zeros(80, dtype=np.int64)
-    found = slice_figures(gold, gold, ("a", "b"), np.repeat([0, 1], 40))
+    found = slice_metrics(TWO, gold, gold, ("a", "b"), np.repeat([0, 1], 40))
     assert (found["worst"], found["p_value"]) == (None, None)
     assert [entry["accuracy"]["value"] for entry in found["slices"]] == [1.0, 1.0]
 
@@ -110,6 +115,6 @@ def test_macro_f1_is_not_taken_over_labels_that_a_slice_does_not_have():
     members[:40] = 2
     predicted = gold.copy()
     predicted[60:70] = 1 - gold[60:70]
-    found = slice_figures(gold, predicted, ("only the first", "only the second", "both"), members)["slices"]
+    found = slice_metrics(TWO, gold, predicted, ("only the first", "only the second", "both"), members)["slices"]
     assert [entry["f1_macro"] is None for entry in found] == [True, True, False]
     assert all(entry["accuracy"] is not None for entry in found)

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from hfbertcls.evaluation.scores import row_log_losses, softmax
-from hfbertcls.evaluation.temperature import calibration_figures, fit_temperature
-from hfbertcls.modeling.predictions import sigmoid
+from hfbertcls.evaluation.temperature import calibration_metrics, fit_temperature
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.probabilities import sigmoid, softmax
+from hfbertcls.tasks.single_label import SingleLabel
+
+
+def task_of(num_labels, kind=SingleLabel):
+    return kind(tuple(map(str, range(num_labels))))
 
 
 def overconfident(temperature, rows=20_000, num_labels=4, seed=0):
@@ -21,14 +26,15 @@ def overconfident(temperature, rows=20_000, num_labels=4, seed=0):
 @pytest.mark.parametrize("num_labels", [2, 4, 30])
 def test_a_planted_temperature_is_found(planted, num_labels):
     gold, logits = overconfident(planted, num_labels=num_labels)
-    assert fit_temperature(gold, logits) == pytest.approx(planted, rel=0.05)
+    assert fit_temperature(task_of(num_labels), gold, logits) == pytest.approx(planted, rel=0.05)
 
 
 def test_it_is_where_the_log_loss_is_smallest():
     gold, logits = overconfident(1.7)
-    found = fit_temperature(gold, logits)
+    found = fit_temperature(task_of(4), gold, logits)
     best, lower, higher = (
-        row_log_losses(gold, (logits / (found * factor)).astype(np.float32)).mean() for factor in (1, 0.97, 1.03)
+        task_of(4).row_losses(gold, (logits / (found * factor)).astype(np.float32)).mean()
+        for factor in (1, 0.97, 1.03)
     )
     assert best < min(lower, higher)
 
@@ -36,34 +42,34 @@ def test_it_is_where_the_log_loss_is_smallest():
 @pytest.mark.parametrize("rows", [30, 100, 1_000])
 def test_rows_that_are_all_right_ask_for_no_more_confidence_than_laplace_grants(rows):
     logits = np.tile(np.float32([3.0, 0.0]), (rows, 1))
-    temperature = fit_temperature(np.zeros(rows, dtype=np.int64), logits)
+    temperature = fit_temperature(task_of(2), np.zeros(rows, dtype=np.int64), logits)
     assert softmax((logits / temperature).astype(np.float32))[0, 0] == pytest.approx(1 - 1 / (rows + 2), abs=1e-4)
 
 
 def test_where_nothing_can_be_fitted_there_is_none():
     gold, logits = overconfident(2.0, rows=29)
-    assert fit_temperature(gold, logits) is None
-    assert fit_temperature(np.zeros(100, dtype=np.int64), np.ones((100, 3), dtype=np.float32)) is None
+    assert fit_temperature(task_of(4), gold, logits) is None
+    assert fit_temperature(task_of(3), np.zeros(100, dtype=np.int64), np.ones((100, 3), dtype=np.float32)) is None
 
 
 def test_scores_by_chance_end_at_the_bound():
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(5_000, 3)).astype(np.float32) * 10
-    assert fit_temperature(generator.integers(0, 3, 5_000), logits) == pytest.approx(20.0, rel=1e-3)
+    assert fit_temperature(task_of(3), generator.integers(0, 3, 5_000), logits) == pytest.approx(20.0, rel=1e-3)
 
 
 def test_what_it_did_is_told_from_the_logits_after_it():
     gold, logits = overconfident(2.0)
     after = (logits / 2.0).astype(np.float32)
-    figures = calibration_figures(gold, after, 2.0)
-    assert figures["log_loss_before"] == pytest.approx(row_log_losses(gold, logits).mean(), rel=1e-6)
-    assert figures["log_loss_after"] == pytest.approx(row_log_losses(gold, after).mean(), rel=1e-6)
+    figures = calibration_metrics(task_of(4), gold, after, 2.0)
+    assert figures["log_loss_before"] == pytest.approx(task_of(4).row_losses(gold, logits).mean(), rel=1e-6)
+    assert figures["log_loss_after"] == pytest.approx(task_of(4).row_losses(gold, after).mean(), rel=1e-6)
     assert figures["log_loss_after"] < figures["log_loss_before"]
     assert figures["ece_after"] < 0.01 < 0.1 < figures["ece_before"]
     assert (figures["temperature"], figures["fitted_on"]) == (2.0, "validation")
 
 
-def several_labels(temperatures, shares, rows=20_000, seed=0):
+def multi_label(temperatures, shares, rows=20_000, seed=0):
     """Each label drawn by the sigmoid of `logits / temperature`, for about a share of the rows."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(rows, len(shares))) * 2 + np.log(np.asarray(shares) / (1 - np.asarray(shares)))
@@ -73,28 +79,32 @@ def several_labels(temperatures, shares, rows=20_000, seed=0):
 
 def test_each_of_several_labels_has_a_temperature_of_its_own():
     planted = [0.4, 1.0, 1.7, 5.0]
-    gold, logits = several_labels(planted, [0.5, 0.3, 0.1, 0.2])
-    assert fit_temperature(gold, logits) == pytest.approx(planted, rel=0.05)
+    gold, logits = multi_label(planted, [0.5, 0.3, 0.1, 0.2])
+    assert fit_temperature(task_of(4, MultiLabel), gold, logits) == pytest.approx(planted, rel=0.05)
 
 
 def test_labels_with_few_rows_for_or_against_them_share_the_temperature_of_all():
-    gold, logits = several_labels([2.0, 2.0, 2.0], [0.5, 0.5, 0.5], rows=2_000)
+    gold, logits = multi_label([2.0, 2.0, 2.0], [0.5, 0.5, 0.5], rows=2_000)
     gold[:, 1], gold[:, 2] = 0, 1
     gold[:29, 1], gold[:29, 2] = 1, 0
-    first, rare, frequent = fit_temperature(gold, logits)
+    first, rare, frequent = fit_temperature(task_of(3, MultiLabel), gold, logits)
     assert rare == frequent != first
 
 
 def test_of_several_labels_too_nothing_is_fitted_to_few_rows_or_logits_that_are_all_zero():
-    gold, logits = several_labels([2.0, 2.0], [0.5, 0.5], rows=29)
-    assert fit_temperature(gold, logits) is None
-    assert fit_temperature(np.ones((100, 2), dtype=np.int8), np.zeros((100, 2), dtype=np.float32)) is None
+    gold, logits = multi_label([2.0, 2.0], [0.5, 0.5], rows=29)
+    assert fit_temperature(task_of(2, MultiLabel), gold, logits) is None
+    assert (
+        fit_temperature(task_of(2, MultiLabel), np.ones((100, 2), dtype=np.int8), np.zeros((100, 2), dtype=np.float32))
+        is None
+    )
 
 
 def test_what_the_temperatures_of_several_labels_did_is_told():
-    gold, logits = several_labels([2.0, 3.0], [0.5, 0.2])
-    figures = calibration_figures(gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
-    assert figures["log_loss_before"] == pytest.approx(row_log_losses(gold, logits).mean(), rel=1e-6)
+    gold, logits = multi_label([2.0, 3.0], [0.5, 0.2])
+    task = task_of(2, MultiLabel)
+    figures = calibration_metrics(task, gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
+    assert figures["log_loss_before"] == pytest.approx(task.row_losses(gold, logits).mean(), rel=1e-6)
     assert figures["log_loss_after"] < figures["log_loss_before"]
     assert figures["ece_after"] < 0.01 < figures["ece_before"]
     assert figures["temperature"] == [2.0, 3.0]

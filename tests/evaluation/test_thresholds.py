@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from hfbertcls.evaluation.thresholds import fit_thresholds
-from hfbertcls.modeling.predictions import predict_labels, sigmoid
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.probabilities import sigmoid
+from hfbertcls.tasks.thresholds import fit_thresholds
 
 
 def answers(rows=120, shares=(0.5, 0.3, 0.2), seed=0):
@@ -16,11 +17,16 @@ def answers(rows=120, shares=(0.5, 0.3, 0.2), seed=0):
     return gold, logits.astype(np.float32)
 
 
+def given_labels(logits, thresholds):
+    labels = tuple(map(str, range(logits.shape[1])))
+    return MultiLabel(labels, tuple(thresholds.tolist())).decide(logits)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_other_threshold_is_better(seed):
     gold, logits = answers(seed=seed)
     thresholds = fit_thresholds(gold, logits)
-    given = predict_labels(logits, thresholds)
+    given = given_labels(logits, thresholds)
     scores = sigmoid(logits)
     for label in range(3):
         best = max(f1_score(gold[:, label], scores[:, label] >= cut) for cut in scores[:, label])
@@ -38,13 +44,13 @@ def test_it_lies_between_two_scores_and_equal_scores_are_not_told_apart():
 def test_scores_that_differ_in_the_last_digits_only_are_told_apart():
     logits = np.float32([3e-7, 0.0])[[0] * 10 + [1] * 10][:, None]
     gold = np.int8([1] * 10 + [0] * 10)[:, None]
-    np.testing.assert_array_equal(predict_labels(logits, fit_thresholds(gold, logits)), gold)
+    np.testing.assert_array_equal(given_labels(logits, fit_thresholds(gold, logits)), gold)
 
 
 def test_a_label_that_few_rows_have_is_given_to_as_many_rows():
     gold, logits = answers(rows=200, shares=(0.5, 0.03, 0.02))
     assert 0 < gold[:, 1:].sum(axis=0).max() < 10
-    given = predict_labels(logits, fit_thresholds(gold, logits))
+    given = given_labels(logits, fit_thresholds(gold, logits))
     assert given[:, 1:].sum(axis=0).tolist() == gold[:, 1:].sum(axis=0).tolist()
 
 
@@ -52,7 +58,7 @@ def test_a_temperature_changes_no_answer():
     gold, logits = answers(rows=200, shares=(0.5, 0.3, 0.02))
     cooler = (logits * [0.3, 2.0, 7.0]).astype(np.float32)
     np.testing.assert_array_equal(
-        predict_labels(logits, fit_thresholds(gold, logits)), predict_labels(cooler, fit_thresholds(gold, cooler))
+        given_labels(logits, fit_thresholds(gold, logits)), given_labels(cooler, fit_thresholds(gold, cooler))
     )
 
 

@@ -9,6 +9,7 @@ from hfbertcls import BulkOptions, ModelSource, Predictions, predict_file, thres
 from hfbertcls.cli import main
 from hfbertcls.errors import ConfigurationError, ModelError
 from hfbertcls.inference.abstention import threshold_of
+from hfbertcls.tasks.known import task_of_report
 
 
 @pytest.fixture
@@ -39,10 +40,10 @@ def test_rows_below_the_score_have_no_answer_and_say_so(finished_run, texts, tmp
 
 
 def test_the_score_for_an_accuracy_is_that_of_the_validation_split(finished_run):
-    labels = json.loads((finished_run / "report.json").read_text())["task"]["labels"]
+    task = task_of_report(json.loads((finished_run / "report.json").read_text())["task"])
     stored = (finished_run / "predictions" / "validation.parquet").read_bytes()
-    predictions = Predictions.from_parquet(stored, labels)
-    expected = threshold_for_accuracy(predictions.gold, predictions.logits, 0.5)
+    predictions = Predictions.from_parquet(stored, task)
+    expected = threshold_for_accuracy(task, predictions.gold, predictions.logits, 0.5)
     assert threshold_of(ModelSource(str(finished_run)), 0.5) == expected
 
 
@@ -65,11 +66,11 @@ def test_a_model_on_the_hub_brings_its_validation_split_along(hub, model_dir, mo
 
 
 @pytest.mark.parametrize("option", ["--abstain-below", "--target-accuracy"])
-def test_of_several_labels_there_is_no_one_score_to_go_by(several_labels_dir, texts, tmp_path, capsys, option):
-    words = ["predict", str(several_labels_dir), "--input", str(texts), "--output", str(tmp_path / "o.csv")]
+def test_of_multi_label_models_there_is_no_one_score_to_go_by(multi_label_dir, texts, tmp_path, capsys, option):
+    words = ["predict", str(multi_label_dir), "--input", str(texts), "--output", str(tmp_path / "o.csv")]
     assert main([*words, option, "0.5"]) == 2
     said = capsys.readouterr().err
-    assert f"{option} has no meaning for 'topics', which can give several labels to a text" in said
+    assert f"{option} has no meaning for 'topics', which is multi-label" in said
     assert "rows in texts.csv" not in said
     assert {path.name for path in tmp_path.iterdir()} == {"texts.csv"}
 

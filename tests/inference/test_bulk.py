@@ -25,7 +25,9 @@ from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryErro
 from hfbertcls.inference import bulk, scorer
 from hfbertcls.inference.answer_file import write_answers
 from hfbertcls.inference.scorer import Scorer
-from hfbertcls.modeling.heads import thresholds_of, write_thresholds
+from hfbertcls.modeling.heads import write_config_values
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.multi_label import MultiLabel
 
 
 TEXTS = ["the film was good", "", "so dull and weak", None, "a warm story " * 30, "\u200b", "great"]
@@ -135,7 +137,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(finished_ru
     assert not output.exists()
     with pytest.raises(OutputDirectoryError, match="holds the answers of a run that did not end"):
         predict_file(str(finished_run), texts, output, BulkOptions(keep_columns=True))
-    result = predict_file(str(finished_run), texts, output, say=said.append)
+    result = predict_file(str(finished_run), texts, output, log=said.append)
     assert scored == [0, None, 1, 2]
     assert result.scored == 5
     assert "Going on: 3 rows were scored before" in said
@@ -186,15 +188,15 @@ def test_a_model_of_numbers_is_refused(model_dir, texts, tmp_path):
 
 
 @pytest.mark.parametrize("problem_type", ["multi_label_classification", None])
-def test_a_model_with_one_output_is_refused(several_labels_copy, tiny_model_dir, texts, tmp_path, problem_type):
+def test_a_model_with_one_output_is_refused(multi_label_copy, tiny_model_dir, texts, tmp_path, problem_type):
     from transformers import BertForSequenceClassification
 
     model = BertForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=1)
     model.config.problem_type = problem_type
-    (several_labels_copy / "config.json").unlink()
-    model.save_pretrained(several_labels_copy)
+    (multi_label_copy / "config.json").unlink()
+    model.save_pretrained(multi_label_copy)
     with pytest.raises(ModelError, match=r"'topics' does not give labels \(one output\)"):
-        predict_file(str(several_labels_copy), texts, tmp_path / "a.csv")
+        predict_file(str(multi_label_copy), texts, tmp_path / "a.csv")
 
 
 def test_two_runs_on_one_output_exclude_each_other(finished_run, texts, tmp_path):
@@ -239,7 +241,7 @@ def test_the_input_is_never_the_output(finished_run, texts):
     assert texts.read_bytes() == before
 
 
-SEVERAL = [
+MULTI_LABEL_TEXTS = [
     "great music but dull",
     "",
     "a story of the film",
@@ -251,19 +253,19 @@ SEVERAL = [
 
 
 @pytest.fixture
-def several_labels_copy(several_labels_dir, tmp_path):
-    return Path(shutil.copytree(several_labels_dir, tmp_path / "model" / "topics"))
+def multi_label_copy(multi_label_dir, tmp_path):
+    return Path(shutil.copytree(multi_label_dir, tmp_path / "model" / "topics"))
 
 
 @pytest.fixture
-def several_texts(tmp_path):
-    path = tmp_path / "several.jsonl"
-    rows = [{"text": text, "score": 0.5, "abstained": "no"} for text in [*SEVERAL, 7]]
+def multi_label_texts(tmp_path):
+    path = tmp_path / "multi_label.jsonl"
+    rows = [{"text": text, "score": 0.5, "abstained": "no"} for text in [*MULTI_LABEL_TEXTS, 7]]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
-def read_several(path):
+def read_multi_label(path):
     rows = list(read_plain(path))
     if path.suffix in (".csv", ".tsv"):
         for row in rows:
@@ -273,19 +275,19 @@ def read_several(path):
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".tsv", ".jsonl"])
-def test_of_several_labels_each_row_has_its_list_highest_score_first(
-    several_labels_dir, several_texts, tmp_path, ending
+def test_of_multi_label_models_each_row_has_its_list_highest_score_first(
+    multi_label_dir, multi_label_texts, tmp_path, ending
 ):
     output = tmp_path / f"answers{ending}"
-    result = predict_file(str(several_labels_dir), several_texts, output)
-    rows = read_several(output)
+    result = predict_file(str(multi_label_dir), multi_label_texts, output)
+    rows = read_multi_label(output)
     assert list(rows[0]) == ["row", "prediction", "scores", "reason"]
     assert [row["row"] for row in rows] == list(range(8))
     assert (result.rows, result.unanswered, result.scored, result.bf16_agreement) == (8, 3, 8, None)
-    thresholds = thresholds_of(AutoConfig.from_pretrained(several_labels_dir))
-    every_label = pipeline("text-classification", str(several_labels_dir), top_k=None)
+    thresholds = task_of_config(AutoConfig.from_pretrained(multi_label_dir)).thresholds
+    every_label = pipeline("text-classification", str(multi_label_dir), top_k=None)
     names = list(every_label.model.config.id2label.values())
-    for row, text in zip(rows, [*SEVERAL, 7], strict=True):
+    for row, text in zip(rows, [*MULTI_LABEL_TEXTS, 7], strict=True):
         if text in ("", None, 7):
             assert (row["prediction"], row["scores"]) == (None, None)
             assert row["reason"] == ("not a text (int)" if text == 7 else "the text is empty")
@@ -301,10 +303,10 @@ def test_of_several_labels_each_row_has_its_list_highest_score_first(
     ]  # fmt: skip
 
 
-def test_lists_are_lists_in_parquet_and_json_lines(several_labels_dir, several_texts, tmp_path):
-    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.parquet")
-    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.jsonl")
-    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.csv")
+def test_lists_are_lists_in_parquet_and_json_lines(multi_label_dir, multi_label_texts, tmp_path):
+    predict_file(str(multi_label_dir), multi_label_texts, tmp_path / "a.parquet")
+    predict_file(str(multi_label_dir), multi_label_texts, tmp_path / "a.jsonl")
+    predict_file(str(multi_label_dir), multi_label_texts, tmp_path / "a.csv")
     table = pq.read_table(tmp_path / "a.parquet")
     assert table.schema.field("prediction").type.equals(pa.list_(pa.field("element", pa.string())))
     assert table.column("prediction").to_pylist()[:4] == [["music", "praise", "blame"], None, [], None]
@@ -316,34 +318,34 @@ def test_lists_are_lists_in_parquet_and_json_lines(several_labels_dir, several_t
     ]
 
 
-def test_the_thresholds_of_the_model_decide(several_labels_copy, several_texts, tmp_path):
+def test_the_thresholds_of_the_model_decide(multi_label_copy, multi_label_texts, tmp_path):
     for number, (thresholds, least) in enumerate([(None, [0.5] * 3), ([0, 0, 0], [0] * 3), ([1, 1, 1], [1] * 3)]):
-        config = json.loads((several_labels_copy / "config.json").read_text())
+        config = json.loads((multi_label_copy / "config.json").read_text())
         config.pop("hfbertcls_thresholds", None)
         config |= {} if thresholds is None else {"hfbertcls_thresholds": thresholds}
-        (several_labels_copy / "config.json").write_text(json.dumps(config))
+        (multi_label_copy / "config.json").write_text(json.dumps(config))
         output = tmp_path / f"{number}.jsonl"
-        predict_file(str(several_labels_copy), several_texts, output)
-        for row in read_several(output):
+        predict_file(str(multi_label_copy), multi_label_texts, output)
+        for row in read_multi_label(output):
             if row["reason"] is None:
                 assert len(row["prediction"]) == sum(np.array(row["scores"]) >= least)
-    (several_labels_copy / "config.json").write_text(json.dumps(config | {"hfbertcls_thresholds": [0.5, 2, 0]}))
+    (multi_label_copy / "config.json").write_text(json.dumps(config | {"hfbertcls_thresholds": [0.5, 2, 0]}))
     with pytest.raises(ModelError, match="Expected a list of 3 numbers from 0 to 1"):
-        predict_file(str(several_labels_copy), several_texts, tmp_path / "no.jsonl")
+        predict_file(str(multi_label_copy), multi_label_texts, tmp_path / "no.jsonl")
 
 
-def test_only_columns_that_are_written_are_in_the_way(several_labels_dir, several_texts, tmp_path):
-    predict_file(str(several_labels_dir), several_texts, tmp_path / "a.jsonl", BulkOptions(keep_columns=True))
-    row = read_several(tmp_path / "a.jsonl")[2]
+def test_only_columns_that_are_written_are_in_the_way(multi_label_dir, multi_label_texts, tmp_path):
+    predict_file(str(multi_label_dir), multi_label_texts, tmp_path / "a.jsonl", BulkOptions(keep_columns=True))
+    row = read_multi_label(tmp_path / "a.jsonl")[2]
     assert list(row) == ["row", "prediction", "scores", "reason", "text", "score", "abstained"]
     assert (row["score"], row["abstained"]) == (0.5, "no")
     (tmp_path / "in.csv").write_text("text,prediction\ngood,1\n")
     with pytest.raises(ConfigurationError, match="--keep-columns cannot keep 'prediction'"):
-        predict_file(str(several_labels_dir), tmp_path / "in.csv", tmp_path / "b.csv", BulkOptions(keep_columns=True))
+        predict_file(str(multi_label_dir), tmp_path / "in.csv", tmp_path / "b.csv", BulkOptions(keep_columns=True))
 
 
-def test_a_run_goes_on_with_the_same_thresholds_only(several_labels_copy, several_texts, tmp_path, monkeypatch):
-    predict_file(str(several_labels_copy), several_texts, tmp_path / "whole.parquet")
+def test_a_run_goes_on_with_the_same_thresholds_only(multi_label_copy, multi_label_texts, tmp_path, monkeypatch):
+    predict_file(str(multi_label_copy), multi_label_texts, tmp_path / "whole.parquet")
     done, answers = [], Scorer.answers
 
     def stopped(self, chunk):
@@ -356,24 +358,25 @@ def test_a_run_goes_on_with_the_same_thresholds_only(several_labels_copy, severa
     with monkeypatch.context() as patched:
         patched.setattr(Scorer, "answers", stopped)
         with pytest.raises(StoppedError):
-            predict_file(str(several_labels_copy), several_texts, output)
-    before = (several_labels_copy / "config.json").read_bytes()
-    write_thresholds(several_labels_copy, [0.5, 0.5, 0.5])
+            predict_file(str(multi_label_copy), multi_label_texts, output)
+    before = (multi_label_copy / "config.json").read_bytes()
+    write_config_values(multi_label_copy, MultiLabel((), (0.5, 0.5, 0.5)).config_values)
     with pytest.raises(OutputDirectoryError, match="with another input, model or option"):
-        predict_file(str(several_labels_copy), several_texts, output)
-    (several_labels_copy / "config.json").write_bytes(before)
-    assert predict_file(str(several_labels_copy), several_texts, output).scored == 5
+        predict_file(str(multi_label_copy), multi_label_texts, output)
+    (multi_label_copy / "config.json").write_bytes(before)
+    assert predict_file(str(multi_label_copy), multi_label_texts, output).scored == 5
     assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
-def test_thresholds_are_part_of_what_a_run_of_a_model_on_the_hub_is(several_texts):
-    file, source, options = streaming.survey(several_texts), ModelSource("alice/topics"), BulkOptions()
-    ids = [bulk._identity(file, source, "text", options, np.array([0.5, least])) for least in (0.4, 0.5, 0.5)]
+def test_thresholds_are_part_of_what_a_run_of_a_model_on_the_hub_is(multi_label_texts):
+    file, source, options = streaming.survey(multi_label_texts), ModelSource("alice/topics"), BulkOptions()
+    tasks = [MultiLabel(("a", "b"), (0.5, least)) for least in (0.4, 0.5, 0.5)]
+    ids = [bulk._identity(file, source, "text", options, task) for task in tasks]
     assert ids[0] != ids[1] == ids[2]
 
 
-def test_the_command_counts_texts_without_a_label_as_answered(several_labels_dir, several_texts, tmp_path, capsys):
-    words = ["predict", str(several_labels_dir), "--input", str(several_texts), "--output", str(tmp_path / "a.csv")]
+def test_the_command_counts_texts_without_a_label_as_answered(multi_label_dir, multi_label_texts, tmp_path, capsys):
+    words = ["predict", str(multi_label_dir), "--input", str(multi_label_texts), "--output", str(tmp_path / "a.csv")]
     assert main([*words, "--precision", "bf16"]) == 0
     out, err = capsys.readouterr()
     assert "8 rows, 3 without an answer" in out
@@ -381,7 +384,7 @@ def test_the_command_counts_texts_without_a_label_as_answered(several_labels_dir
 
 
 def test_bf16_agrees_where_the_whole_set_of_labels_is_the_same(
-    several_labels_dir, several_texts, tmp_path, monkeypatch
+    multi_label_dir, multi_label_texts, tmp_path, monkeypatch
 ):
     real = scorer.score
 
@@ -393,18 +396,18 @@ def test_bf16_agrees_where_the_whole_set_of_labels_is_the_same(
 
     monkeypatch.setattr(streaming, "ROWS_PER_CHUNK", 8)
     monkeypatch.setattr(scorer, "score", other_music)
-    result = predict_file(str(several_labels_dir), several_texts, tmp_path / "a.csv", BulkOptions(bf16=True))
+    result = predict_file(str(multi_label_dir), multi_label_texts, tmp_path / "a.csv", BulkOptions(bf16=True))
     assert result.bf16_agreement == pytest.approx(4 / 5)
 
 
 def test_a_threshold_is_that_of_abstaining_or_of_every_label(
-    finished_run, several_labels_dir, texts, several_texts, tmp_path, capsys
+    finished_run, multi_label_dir, texts, multi_label_texts, tmp_path, capsys
 ):
     words = ["predict", str(finished_run), "--input", str(texts), "--output"]
     assert main([*words, str(tmp_path / "a.csv"), "--threshold", "0.7"]) == 0
     assert main([*words, str(tmp_path / "b.csv"), "--abstain-below", "0.7"]) == 0
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    predict_file(str(several_labels_dir), several_texts, tmp_path / "c.jsonl", BulkOptions(threshold=0.2))
+    predict_file(str(multi_label_dir), multi_label_texts, tmp_path / "c.jsonl", BulkOptions(threshold=0.2))
     for row in read(tmp_path / "c.jsonl"):
         if row["scores"] is not None:
             assert len(row["prediction"]) == sum(score >= 0.2 for score in row["scores"])

@@ -9,8 +9,10 @@ from transformers import TextClassificationPipeline, pipeline
 
 from hfbertcls import ConfigurationError, ModelError, load_pipeline
 from hfbertcls.modeling import engine
-from hfbertcls.modeling.heads import thresholds_of, write_thresholds
+from hfbertcls.modeling.heads import write_config_values
 from hfbertcls.modeling.packing import is_packed
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.multi_label import MultiLabel
 
 
 @pytest.fixture(scope="module")
@@ -65,62 +67,70 @@ def test_a_list_is_computed_in_batches_by_length(pair, texts, monkeypatch):
     assert all(rows * length <= 100 for rows, length in seen)
 
 
-SEVERAL = ["great music but dull", "a story of the film", "the film was great", "the dull film music " * 9, "music"]
+MULTI_LABEL_TEXTS = [
+    "great music but dull",
+    "a story of the film",
+    "the film was great",
+    "the dull film music " * 9,
+    "music",
+]
 
 
 @pytest.fixture(scope="module")
-def several(several_labels_dir):
-    return load_pipeline(str(several_labels_dir))
+def multi_label(multi_label_dir):
+    return load_pipeline(str(multi_label_dir))
 
 
-def given(several, text):
+def given(multi_label, text):
     """The labels above their thresholds, of all those that transformers gives."""
-    model = several.model
+    model = multi_label.model
     every_label = pipeline(
-        "text-classification", model=model, tokenizer=several.tokenizer, truncation=True, top_k=None
+        "text-classification", model=model, tokenizer=multi_label.tokenizer, truncation=True, top_k=None
     )
-    least = dict(zip(model.config.id2label.values(), thresholds_of(model.config), strict=True))
+    least = dict(zip(model.config.id2label.values(), task_of_config(model.config).thresholds, strict=True))
     return [one for one in every_label([text])[0] if one["score"] >= least[one["label"]]]
 
 
-def test_of_several_labels_those_above_their_thresholds_are_given_in_every_form(several):
-    expected = [given(several, text) for text in SEVERAL]
+def test_of_multi_label_models_the_labels_above_their_thresholds_are_given_in_every_form(multi_label):
+    expected = [given(multi_label, text) for text in MULTI_LABEL_TEXTS]
     assert [len(one) for one in expected[:4]] == [3, 0, 1, 2]
     assert [one["label"] for one in expected[0]] == ["music", "praise", "blame"]
-    same(several(SEVERAL), expected)
-    same(several(SEVERAL, batch_size=2), expected)
-    same(several([{"text": text} for text in SEVERAL]), expected)
-    same(list(several(text for text in SEVERAL)), expected)
-    for text, answer in zip(SEVERAL, expected, strict=True):
-        same(several(text), answer)
-        same(several({"text": text}), answer)
-        same(several([text]), [answer])
-    assert several("a story of the film") == []
-    assert several(["a story of the film"]) == [[]]
+    same(multi_label(MULTI_LABEL_TEXTS), expected)
+    same(multi_label(MULTI_LABEL_TEXTS, batch_size=2), expected)
+    same(multi_label([{"text": text} for text in MULTI_LABEL_TEXTS]), expected)
+    same(list(multi_label(text for text in MULTI_LABEL_TEXTS)), expected)
+    for text, answer in zip(MULTI_LABEL_TEXTS, expected, strict=True):
+        same(multi_label(text), answer)
+        same(multi_label({"text": text}), answer)
+        same(multi_label([text]), [answer])
+    assert multi_label("a story of the film") == []
+    assert multi_label(["a story of the film"]) == [[]]
 
 
 @pytest.mark.parametrize("top_k", [None, 1, 2])
-def test_a_top_k_is_answered_as_by_transformers_wherever_it_is_asked_for(several_labels_dir, several, top_k):
-    plain = pipeline("text-classification", str(several_labels_dir), truncation=True)
-    same(several(SEVERAL, top_k=top_k), plain(SEVERAL, top_k=top_k))
-    same(several(SEVERAL[0], top_k=top_k), plain(SEVERAL[0], top_k=top_k))
-    same(list(several((text for text in SEVERAL), top_k=top_k)), plain(SEVERAL, top_k=top_k))
-    ours = load_pipeline(str(several_labels_dir), top_k=top_k)
-    theirs = pipeline("text-classification", str(several_labels_dir), truncation=True, top_k=top_k)
-    same(ours(SEVERAL), theirs(SEVERAL))
-    same(ours(SEVERAL[0]), theirs(SEVERAL[0]))
-    same(ours({"text": SEVERAL[0]}), theirs({"text": SEVERAL[0]}))
+def test_a_top_k_is_answered_as_by_transformers_wherever_it_is_asked_for(multi_label_dir, multi_label, top_k):
+    plain = pipeline("text-classification", str(multi_label_dir), truncation=True)
+    same(multi_label(MULTI_LABEL_TEXTS, top_k=top_k), plain(MULTI_LABEL_TEXTS, top_k=top_k))
+    same(multi_label(MULTI_LABEL_TEXTS[0], top_k=top_k), plain(MULTI_LABEL_TEXTS[0], top_k=top_k))
+    same(list(multi_label((text for text in MULTI_LABEL_TEXTS), top_k=top_k)), plain(MULTI_LABEL_TEXTS, top_k=top_k))
+    ours = load_pipeline(str(multi_label_dir), top_k=top_k)
+    theirs = pipeline("text-classification", str(multi_label_dir), truncation=True, top_k=top_k)
+    same(ours(MULTI_LABEL_TEXTS), theirs(MULTI_LABEL_TEXTS))
+    same(ours(MULTI_LABEL_TEXTS[0]), theirs(MULTI_LABEL_TEXTS[0]))
+    same(ours({"text": MULTI_LABEL_TEXTS[0]}), theirs({"text": MULTI_LABEL_TEXTS[0]}))
 
 
-def test_another_function_changes_the_scores_and_not_the_labels(several):
-    answer = several(SEVERAL[0], function_to_apply="none")
+def test_another_function_changes_the_scores_and_not_the_labels(multi_label):
+    answer = multi_label(MULTI_LABEL_TEXTS[0], function_to_apply="none")
     assert [one["label"] for one in answer] == ["music", "praise", "blame"]
-    assert answer[0]["score"] == pytest.approx(np.log(several(SEVERAL[0])[0]["score"] ** -1 - 1) * -1, abs=1e-4)
+    assert answer[0]["score"] == pytest.approx(
+        np.log(multi_label(MULTI_LABEL_TEXTS[0])[0]["score"] ** -1 - 1) * -1, abs=1e-4
+    )
 
 
-def test_thresholds_are_those_of_the_configuration(several_labels_dir, tmp_path):
-    model = shutil.copytree(several_labels_dir, tmp_path / "model")
-    write_thresholds(model, [0, 0, 0])
+def test_thresholds_are_those_of_the_configuration(multi_label_dir, tmp_path):
+    model = shutil.copytree(multi_label_dir, tmp_path / "model")
+    write_config_values(model, MultiLabel((), (0.0, 0.0, 0.0)).config_values)
     assert len(load_pipeline(str(model))("a story of the film")) == 3
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {"hfbertcls_thresholds": [0.5]}))
@@ -131,7 +141,7 @@ def test_thresholds_are_those_of_the_configuration(several_labels_dir, tmp_path)
 EMPTY = {"label": None, "score": None, "reason": "the text is empty"}
 
 
-def test_what_is_no_text_is_answered_as_predict_does(pair, several, texts):
+def test_what_is_no_text_is_answered_as_predict_does(pair, multi_label, texts):
     found = pair[0](["", None, texts[0], "\u200b ", 7])
     assert found[0] == found[1] == found[3] == EMPTY
     assert found[4] == {"label": None, "score": None, "reason": "not a text (int)"}
@@ -140,8 +150,8 @@ def test_what_is_no_text_is_answered_as_predict_does(pair, several, texts):
     assert pair[0](["", None]) == [EMPTY, EMPTY]
     assert pair[0]([""], top_k=None) == [[EMPTY]]
     assert pair[0]([]) == []
-    assert several(["", None]) == [[EMPTY], [EMPTY]]
-    assert several("") == [EMPTY]
+    assert multi_label(["", None]) == [[EMPTY], [EMPTY]]
+    assert multi_label("") == [EMPTY]
 
 
 def test_a_threshold_leaves_answers_out_below_it(pair, finished_run, texts):
@@ -159,9 +169,9 @@ def test_a_threshold_leaves_answers_out_below_it(pair, finished_run, texts):
         load_pipeline(str(finished_run), threshold=1.5)
 
 
-def test_of_several_labels_a_threshold_is_that_of_each(several_labels_dir, several):
-    every_label = several(SEVERAL, top_k=None)
-    found = load_pipeline(str(several_labels_dir), threshold=0.9)(SEVERAL)
-    assert found == several(SEVERAL, threshold=0.9)
+def test_of_multi_label_models_a_threshold_is_that_of_each(multi_label_dir, multi_label):
+    every_label = multi_label(MULTI_LABEL_TEXTS, top_k=None)
+    found = load_pipeline(str(multi_label_dir), threshold=0.9)(MULTI_LABEL_TEXTS)
+    assert found == multi_label(MULTI_LABEL_TEXTS, threshold=0.9)
     same(found, [[one for one in row if one["score"] >= 0.9] for row in every_label])
-    assert several(SEVERAL, threshold=0.0)[1] != several(SEVERAL)[1]
+    assert multi_label(MULTI_LABEL_TEXTS, threshold=0.0)[1] != multi_label(MULTI_LABEL_TEXTS)[1]

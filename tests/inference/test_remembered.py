@@ -68,7 +68,7 @@ def test_the_separator_is_remembered_with_the_label_column(trained, tmp_path):
     (tmp_path / "m" / "report.json").write_text(json.dumps(report))
     (tmp_path / "d.csv").write_text("body,verdict\nfine,positive|negative\npoor,negative\n")
     data = read_as_trained_on([ModelSource(str(tmp_path / "m"))], str(tmp_path / "d.csv"))
-    assert (data.label_separator, data.schema.names) == ("|", ("negative", "positive"))
+    assert (data.label_separator, data.task.labels) == ("|", ("negative", "positive"))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_labels_of_vectors_are_remembered(trained, tmp_path, name, text):
     (tmp_path / "m" / "report.json").write_text(json.dumps(report))
     (tmp_path / name).write_text(text)
     data = read_as_trained_on([ModelSource(str(tmp_path / "m"))], str(tmp_path / name))
-    assert (data.task, data.schema.names) == ("multi_label", ("negative", "positive"))
+    assert (data.task.name, data.task.labels) == ("multi_label", ("negative", "positive"))
     assert [sorted(labels) for labels in next(iter(data.splits.values())).labels] == [
         ["positive"],
         ["negative", "positive"],

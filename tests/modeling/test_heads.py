@@ -2,21 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
-from hfbertcls import LabelSchema, ModelError, ModelSource, undo_calibration
-from hfbertcls.modeling.heads import (
-    MULTI_LABEL,
-    fold_temperature,
-    output_layer,
-    temperature_of,
-    thresholds_of,
-    write_thresholds,
-)
+from hfbertcls import ModelError, ModelSource, undo_calibration
+from hfbertcls.modeling.heads import fold_temperature, output_layer, temperature_of, write_config_values
 from hfbertcls.modeling.loading import load_for_inference, load_for_training
-from hfbertcls.modeling.predictions import predict_labels
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 SMALL = {
@@ -83,7 +79,7 @@ def test_training_goes_on_from_a_calibrated_model_without_its_note(tmp_path):
     fold_temperature(model, 0.6)
     model.save_pretrained(tmp_path)
     names = tuple(f"label {number:02}" for number in range(16))
-    loaded = load_for_training(ModelSource(str(tmp_path)), LabelSchema(names), seed=1).model
+    loaded = load_for_training(ModelSource(str(tmp_path)), SingleLabel(names), seed=1).model
     assert "hfbertcls_temperature" not in loaded.config.to_dict()
 
 
@@ -116,58 +112,61 @@ def test_each_label_can_have_a_temperature_of_its_own(name):
     assert temperature_of(model.config) is None
 
 
-def several_labels(thresholds=None):
+def multi_label(thresholds=None):
     model = classifier("Bert")
-    model.config.problem_type = MULTI_LABEL
+    model.config.problem_type = MultiLabel.problem_type
     if thresholds is not None:
         model.config.hfbertcls_thresholds = thresholds
     return model
 
 
 def test_taking_out_a_temperature_leaves_the_labels_that_are_given():
-    model = several_labels(torch.linspace(0.3, 0.7, 16).tolist())
+    model = multi_label(torch.linspace(0.3, 0.7, 16).tolist())
     fold_temperature(model, torch.linspace(0.2, 5.0, 16).tolist())
-    before = predict_labels(logits_of(model).numpy(), thresholds_of(model.config))
-    thresholds = thresholds_of(model.config)
+    task = task_of_config(model.config)
+    before = task.decide(logits_of(model).numpy())
     undo_calibration(model)
-    assert (thresholds_of(model.config) != thresholds).any()
-    assert (predict_labels(logits_of(model).numpy(), thresholds_of(model.config)) == before).all()
+    assert task_of_config(model.config).thresholds != task.thresholds
+    assert (task_of_config(model.config).decide(logits_of(model).numpy()) == before).all()
     assert 0 < before.mean() < 1
 
 
 def test_thresholds_are_one_half_where_none_are_stated_and_none_where_a_text_has_one_label():
-    assert thresholds_of(several_labels().config).tolist() == [0.5] * 16
-    assert thresholds_of(classifier("Bert").config) is None
+    labels = tuple(f"LABEL_{number}" for number in range(16))
+    assert task_of_config(multi_label().config) == MultiLabel(labels, (0.5,) * 16)
+    assert task_of_config(classifier("Bert").config) == SingleLabel(labels)
+    assert SingleLabel(labels).config_values == {}
 
 
 @pytest.mark.parametrize("stated", [0.5, [0.5] * 15, [0.5] * 15 + [1.5], [0.5] * 15 + ["a"], {"a": 0.5}])
 def test_thresholds_that_are_none_are_refused(stated):
     with pytest.raises(ModelError, match=r"hfbertcls_thresholds in config.json is .*a list of 16 numbers from 0 to 1"):
-        thresholds_of(several_labels(stated).config)
+        task_of_config(multi_label(stated).config)
 
 
 def test_thresholds_are_written_beside_saved_weights_and_nothing_else_changes(tmp_path):
-    model = several_labels()
+    model = multi_label()
     model.save_pretrained(tmp_path)
     before = json.loads((tmp_path / "config.json").read_text())
-    write_thresholds(tmp_path, [0.25] * 16)
+    write_config_values(tmp_path, MultiLabel((), (0.25,) * 16).config_values)
     after = json.loads((tmp_path / "config.json").read_text())
     assert after.pop("hfbertcls_thresholds") == [0.25] * 16
     assert after == before
     loaded = transformers.AutoConfig.from_pretrained(tmp_path)
-    assert thresholds_of(loaded).tolist() == [0.25] * 16
+    assert task_of_config(loaded).thresholds == (0.25,) * 16
 
 
-def test_a_new_head_of_several_labels_begins_with_the_shares_and_one_that_is_kept_stays(tiny_model_dir, tmp_path):
-    schema, shares = LabelSchema(("a", "b", "c"), several=True), [0.5, 0.1, 0.01]
+def test_a_new_multi_label_head_begins_with_the_priors_and_one_that_is_kept_stays(tiny_model_dir, tmp_path):
+    task, priors = MultiLabel(("a", "b", "c")), [0.5, 0.1, 0.01]
     source = ModelSource(str(tiny_model_dir))
-    model = load_for_training(source, schema, seed=0, shares=shares).model
-    assert torch.sigmoid(output_layer(model).bias).tolist() == pytest.approx(shares, rel=1e-5)
-    assert output_layer(load_for_training(source, schema, seed=0).model).bias.tolist() == [0, 0, 0]
+    model = load_for_training(source, task, seed=0, priors=priors).model
+    assert torch.sigmoid(output_layer(model).bias).tolist() == pytest.approx(priors, rel=1e-5)
+    assert output_layer(load_for_training(source, task, seed=0).model).bias.tolist() == [0, 0, 0]
     model.save_pretrained(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((tiny_model_dir / name).read_bytes())
-    kept = load_for_training(ModelSource(str(tmp_path)), schema, seed=0, shares=[0.3, 0.3, 0.3]).model
-    assert torch.sigmoid(output_layer(kept).bias).tolist() == pytest.approx(shares, rel=1e-5)
-    one_label = LabelSchema(("a", "b", "c"))
-    assert output_layer(load_for_training(source, one_label, seed=0, shares=shares).model).bias.tolist() == [0, 0, 0]
+    kept = load_for_training(ModelSource(str(tmp_path)), task, seed=0, priors=[0.3, 0.3, 0.3]).model
+    assert torch.sigmoid(output_layer(kept).bias).tolist() == pytest.approx(priors, rel=1e-5)
+    one_label = SingleLabel(("a", "b", "c"))
+    priors = one_label.initial_probabilities(np.array([50, 10, 1]), 100)
+    assert output_layer(load_for_training(source, one_label, seed=0, priors=priors).model).bias.tolist() == [0, 0, 0]

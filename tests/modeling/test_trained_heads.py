@@ -4,8 +4,10 @@ import pytest
 import torch
 import transformers
 
-from hfbertcls import LabelSchema, ModelError, ModelSource, load_for_training
-from hfbertcls.modeling.heads import MULTI_LABEL, fold_temperature, output_layer
+from hfbertcls import ModelError, ModelSource, load_for_training
+from hfbertcls.modeling.heads import fold_temperature, output_layer
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 SMALL = {
@@ -47,8 +49,8 @@ def logits_of(model):
         return model.eval()(input_ids=torch.arange(1, 25).reshape(4, 6)).logits
 
 
-def load(directory, *labels, several=False, shares=None, seed=1):
-    return load_for_training(ModelSource(str(directory)), LabelSchema(labels, several=several), seed, shares)
+def load(directory, *labels, kind=SingleLabel, priors=None, seed=1):
+    return load_for_training(ModelSource(str(directory)), kind(labels), seed, priors)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -115,16 +117,18 @@ def test_a_configuration_that_names_another_number_of_labels_than_the_weights_ha
 
 
 def test_temperatures_go_with_their_labels_and_are_forgotten_with_the_thresholds(tmp_path):
-    save_classifier(tmp_path / "base", problem_type=MULTI_LABEL)
+    save_classifier(tmp_path / "base", problem_type=MultiLabel.problem_type)
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "base")
     fold_temperature(model, [0.5, 2.0, 4.0])
     model.config.hfbertcls_thresholds = [0.1, 0.2, 0.3]
     model.save_pretrained(tmp_path / "calibrated")
     calibrated = logits_of(model)
-    loaded = load(tmp_path / "calibrated", "anger", "calm", "fear", "joy", several=True, shares=[0.3, 0.01, 0.3, 0.3])
+    loaded = load(
+        tmp_path / "calibrated", "anger", "calm", "fear", "joy", kind=MultiLabel, priors=[0.3, 0.01, 0.3, 0.3]
+    )
     torch.testing.assert_close(logits_of(loaded.model)[:, [0, 2, 3]], calibrated[:, [1, 2, 0]])
     assert torch.sigmoid(output_layer(loaded.model).bias[1]).item() == pytest.approx(0.01, rel=1e-5)
-    assert loaded.model.config.problem_type == MULTI_LABEL
+    assert loaded.model.config.problem_type == MultiLabel.problem_type
     assert not {"hfbertcls_temperature", "hfbertcls_thresholds"} & set(loaded.model.config.to_dict())
 
 

@@ -18,6 +18,7 @@ from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing.card import Fence, join_card, render_model_card, sha256_of_text, split_card
 from hfbertcls.sharing.stated_files import hashes_of, stated_files
 from hfbertcls.sharing.verify import verify_directory
+from hfbertcls.tasks.known import task_of_report
 
 
 class Forger:
@@ -47,9 +48,8 @@ class Forger:
         self.card(lambda card: f"{card}\n{text}\n")
 
     def predictions(self, name: str = "test") -> Predictions:
-        task = self.report["task"]
         data = self.path(f"predictions/{name}.parquet").read_bytes()
-        return Predictions.from_parquet(data, task["labels"], task.get("thresholds"))
+        return Predictions.from_parquet(data, task_of_report(self.report["task"]))
 
     def write_predictions(self, predictions: Predictions, name: str = "test") -> None:
         """Write a predictions file, and derive all metrics of the split from it."""

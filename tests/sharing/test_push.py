@@ -292,9 +292,10 @@ def plant(model_dir, place, secret):
         import numpy as np
 
         from hfbertcls.modeling.predictions import Predictions
+        from hfbertcls.tasks.single_label import SingleLabel
 
         path = model_dir / "predictions" / "test.parquet"
-        predictions = Predictions(np.arange(2), np.arange(2), np.eye(2, dtype=np.float32), ("a", secret))
+        predictions = Predictions(SingleLabel(("a", secret)), np.arange(2), np.arange(2), np.eye(2, dtype=np.float32))
         path.write_bytes(predictions.to_parquet())
     elif place == "the arguments":
         values = json.loads((model_dir / "training_args.json").read_text())

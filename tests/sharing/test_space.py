@@ -27,7 +27,9 @@ def test_the_files_are_the_app_and_what_is_rendered():
 
 
 def test_the_front_matter_says_what_the_hub_needs():
-    facts = SpaceFacts("films", "alice/films", 3, "apache-2.0", ["alice/texts"], hardware="t4-small")
+    facts = SpaceFacts(
+        "films", "alice/films", "Sorts texts into 3 labels", "apache-2.0", ["alice/texts"], hardware="t4-small"
+    )
     assert front_matter(render_space(facts)) == {
         "title": "films",
         "emoji": "\U0001f3f7",
@@ -46,10 +48,10 @@ def test_the_front_matter_says_what_the_hub_needs():
     }
 
 
-def test_of_several_labels_the_description_does_not_speak_of_sorting():
+def test_of_multi_label_models_the_description_does_not_speak_of_sorting():
     report = replace(REPORT, task={**REPORT.task, "type": "multi_label"})
     files = render_space(SpaceFacts.of("alice/films", report, ""))
-    assert front_matter(files)["short_description"] == "Gives each text any of 3 labels, several or none"
+    assert front_matter(files)["short_description"] == "Gives a text any of 3 labels, or none"
     files = render_space(SpaceFacts.of("alice/films", REPORT, ""))
     assert front_matter(files)["short_description"] == "Sorts texts into 3 labels"
 
@@ -91,7 +93,7 @@ def test_the_facts_are_those_of_report_and_card():
     card = "---\nlicense: mit\nwidget:\n- text: |\n    two\n    lines\n- text: another\n- src: a.png\n---\nbody"
     facts = SpaceFacts.of("alice/films", REPORT, card, is_public=True)
     assert facts.title == "films"
-    assert facts.labels == len(REPORT.task["labels"])
+    assert facts.summary == f"Sorts texts into {len(REPORT.task['labels'])} labels"
     assert facts.license == "mit"
     assert facts.examples == ["two lines", "another"]
     assert SpaceFacts.of("alice/films", REPORT, "").examples == [REPORT.card["usage_text"]]
@@ -127,5 +129,5 @@ def test_the_app_imports_nothing_of_ours():
 
 
 def test_the_same_facts_give_the_same_bytes():
-    facts = SpaceFacts("films", "alice/films", 2, examples=["a"])
+    facts = SpaceFacts("films", "alice/films", examples=["a"])
     assert render_space(facts) == render_space(facts)

@@ -16,6 +16,7 @@ from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.sharing import verify_metrics
 from hfbertcls.sharing.card import Fence, split_card
 from hfbertcls.sharing.verify import verify_directory
+from hfbertcls.tasks.known import task_of_report
 
 
 NUMERAL = re.compile(r"\d+(?:[.,]\d+)*")
@@ -98,8 +99,8 @@ def test_figures_that_can_be_derived_are_named_by_their_path(model_dir):
 
 def test_every_value_of_the_predictions_is_watched(model_dir):
     path = model_dir / "predictions" / "test.parquet"
-    labels = tuple(json.loads((model_dir / "report.json").read_text())["task"]["labels"])
-    original = Predictions.from_parquet(path.read_bytes(), labels)
+    task = task_of_report(json.loads((model_dir / "report.json").read_text())["task"])
+    original = Predictions.from_parquet(path.read_bytes(), task)
     for row in range(len(original)):
         for change in ("row", "gold", "logit"):
             rows, gold, logits = original.rows.copy(), original.gold.copy(), original.logits.copy()

@@ -61,8 +61,8 @@ def versions(tmp_path, model_dir, reviews_dir):
     figures = {}
     for name in report.evaluation:
         split = data.splits[name]
-        logits = score(model, tokenizer, tokenize_split(split, tokenizer, 32, data.schema))
-        predictions = Predictions(split.rows, data.schema.encode(split.labels), logits, data.schema.names)
+        logits = score(model, tokenizer, tokenize_split(split, tokenizer, 32, data.task))
+        predictions = Predictions(data.task, split.rows, data.task.encode(split.label_cells), logits)
         figures[name] = split_figures(predictions, write_predictions(other, name, predictions), {})
     rewrite_report(other, replace(report, evaluation=figures), added=["config.json", "model.safetensors"])
     assert verify_directory(other).differences == ()

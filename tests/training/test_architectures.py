@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from hfbertcls import LabelSchema, ModelSource, TextClassificationTrainer, TextClassificationTrainingArguments
+from hfbertcls import ModelSource, TextClassificationTrainer, TextClassificationTrainingArguments
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
@@ -17,6 +17,7 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
     reading_length,
 )
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 SMALL = {
@@ -58,7 +59,7 @@ def test_an_encoder_trains_and_comes_back_the_same(name, tmp_path, tiny_tokenize
     tokenized = tokenize_texts(texts, tokenizer, max_length)
     data = tokenized.dataset.add_column("labels", [1] * 16 + [0] * 16)
 
-    model = load_for_training(source, LabelSchema(("bad", "good")), seed=1).model
+    model = load_for_training(source, SingleLabel(("bad", "good")), seed=1).model
     before = {key: value.clone() for key, value in model.state_dict().items()}
     args = TextClassificationTrainingArguments(
         output_dir=str(tmp_path / "out"), num_train_epochs=2, learning_rate=1e-2, precision="fp32", eval_every="no"

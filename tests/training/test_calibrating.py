@@ -3,22 +3,23 @@
 import numpy as np
 import torch
 
-from hfbertcls import LabelSchema, ModelSource
-from hfbertcls.data.tokenization import tokenize_texts
+from hfbertcls import ModelSource
+from hfbertcls.data.tokenization import TokenizedSplit, tokenize_texts
 from hfbertcls.modeling.loading import load_for_inference, load_for_training, load_tokenizer
+from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.training.calibrating import calibrate
 
 
 def staged(tmp_path, tiny_model_dir):
     """A saved classifier and forty rows for it."""
-    source = ModelSource(str(tiny_model_dir))
+    source, task = ModelSource(str(tiny_model_dir)), SingleLabel(("bad", "good"))
     tokenizer = load_tokenizer(source)
-    load_for_training(source, LabelSchema(("bad", "good")), seed=1).model.save_pretrained(tmp_path)
+    load_for_training(source, task, seed=1).model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     texts = [f"{word} film" for word in ("good", "bad", "dull", "fine") for _ in range(10)]
     tokenized = tokenize_texts(texts, tokenizer, 32)
     with_labels = tokenized.dataset.add_column("labels", np.arange(40) % 2)
-    return type(tokenized)(with_labels, tokenized.num_tokens, 32, 0)
+    return TokenizedSplit(with_labels, task, tokenized.num_tokens, 32, 0)
 
 
 def without_head(source):

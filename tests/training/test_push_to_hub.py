@@ -7,7 +7,6 @@ from transformers import pipeline
 
 from hfbertcls import (
     ConfigurationError,
-    LabelSchema,
     ModelSource,
     Report,
     SharingError,
@@ -19,6 +18,7 @@ from hfbertcls import (
     tokenize_split,
 )
 from hfbertcls.sharing.verify import verify_directory, verify_repository
+from hfbertcls.tasks.multi_label import MultiLabel
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def make(tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
     data = load_text_dataset(str(reviews_dir))
     source = ModelSource(str(tiny_model_dir))
     tokenizer = load_tokenizer(source)
-    tokens = {name: tokenize_split(split, tokenizer, 32, data.schema).dataset for name, split in data.splits.items()}
+    tokens = {name: tokenize_split(split, tokenizer, 32, data.task).dataset for name, split in data.splits.items()}
 
     def build(*, eval_dataset="validation", **changes):
         args = TextClassificationTrainingArguments(
             output_dir=str(tmp_path / "films"), max_steps=6, learning_rate=0.003, eval_every="3", precision="fp32",
             logging_steps=2, **changes,
         )  # fmt: skip
-        model = load_for_training(source, data.schema, seed=42).model
+        model = load_for_training(source, data.task, seed=42).model
         return TextClassificationTrainer(
             model, args, None, tokens["train"], tokens.get(eval_dataset), processing_class=tokenizer
         )
@@ -64,10 +64,10 @@ def test_a_script_shares_a_complete_model(hub, make, tmp_path):
     assert answers[0]["label"] in ("negative", "positive")
 
 
-def test_a_script_shares_a_model_that_gives_several_labels(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
+def test_a_script_shares_a_multi_label_model(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     source, data = ModelSource(str(tiny_model_dir)), load_text_dataset(str(reviews_dir))
-    tokenizer, schema = load_tokenizer(source), LabelSchema(("film", *data.schema.names), several=True)
+    tokenizer, task = load_tokenizer(source), MultiLabel(("film", *data.task.labels))
     tokens = {}
     for name in ("train", "validation"):
         ids = tokenize_split(data.splits[name], tokenizer, 32).dataset
@@ -76,7 +76,7 @@ def test_a_script_shares_a_model_that_gives_several_labels(hub, tmp_path, tiny_m
     args = TextClassificationTrainingArguments(
         output_dir=str(tmp_path / "films"), max_steps=6, learning_rate=0.003, eval_every="3", precision="fp32"
     )
-    model = load_for_training(source, schema, seed=42).model
+    model = load_for_training(source, task, seed=42).model
     trainer = TextClassificationTrainer(
         model, args, None, tokens["train"], tokens["validation"], processing_class=tokenizer
     )

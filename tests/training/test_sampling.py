@@ -5,6 +5,8 @@ from tiny import arguments, rows, tiny_classifier
 from transformers import Trainer, set_seed
 
 from hfbertcls import TextClassificationTrainer
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.sampling import LengthGroupedSampler, ShuffledSampler
 
@@ -62,10 +64,14 @@ def test_small_models_get_a_larger_learning_rate():
     assert len(set(rates)) == 4
 
 
-def test_heads_of_several_labels_get_twice_the_learning_rate():
-    one, several = (choose_recipe(22_000_000, 10_000, 6, 32, several=several) for several in (False, True))
-    assert several.learning_rate == 2 * one.learning_rate
-    assert several.num_train_epochs == one.num_train_epochs
+def test_multi_label_heads_get_twice_the_learning_rate():
+    single, multi = (
+        choose_recipe(22_000_000, 10_000, 6, 32, rate_factor=kind.learning_rate_factor)
+        for kind in (SingleLabel, MultiLabel)
+    )
+    assert single == choose_recipe(22_000_000, 10_000, 6, 32)
+    assert multi.learning_rate == 2 * single.learning_rate
+    assert multi.num_train_epochs == single.num_train_epochs
 
 
 def test_epochs_grow_with_few_rows_and_many_labels():

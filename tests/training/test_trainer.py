@@ -15,7 +15,8 @@ from hfbertcls import (
     TrainingError,
     fit_thresholds,
 )
-from hfbertcls.evaluation.scores import classification_scores, label_scores
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 def test_every_parameter_moves(tmp_path):
@@ -35,7 +36,7 @@ def test_every_parameter_moves(tmp_path):
 
 
 def updated_by(
-    tmp_path, num_rows: int, batch_size: int, accumulation: int, *, several_labels: bool = False
+    tmp_path, num_rows: int, batch_size: int, accumulation: int, *, multi_label: bool = False
 ) -> dict[str, torch.Tensor]:
     """The weights after one update by plain gradient descent, which shows the size of the gradient."""
     args = arguments(
@@ -50,7 +51,7 @@ def updated_by(
         warmup_steps=0,
     )
     model, dataset = tiny_classifier(dropout=0.0), rows(num_rows)
-    if several_labels:
+    if multi_label:
         model.config.problem_type = "multi_label_classification"
         lists = [[float(label), float(number % 3 == 0)] for number, label in enumerate(dataset["labels"])]
         dataset = dataset.remove_columns("labels").add_column("labels", lists)
@@ -61,10 +62,10 @@ def updated_by(
 @pytest.mark.parametrize(
     "num_rows", [pytest.param(16, id="4 x 4"), pytest.param(13, id="4 + 4 + 4 + 1: the last row counts no more")]
 )
-@pytest.mark.parametrize("several_labels", [False, True])
-def test_accumulated_batches_give_the_same_update_as_one_large_batch(tmp_path, num_rows, several_labels):
-    whole = updated_by(tmp_path, num_rows, num_rows, 1, several_labels=several_labels)
-    accumulated = updated_by(tmp_path, num_rows, 4, 4, several_labels=several_labels)
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_accumulated_batches_give_the_same_update_as_one_large_batch(tmp_path, num_rows, multi_label):
+    whole = updated_by(tmp_path, num_rows, num_rows, 1, multi_label=multi_label)
+    accumulated = updated_by(tmp_path, num_rows, 4, 4, multi_label=multi_label)
     for name, value in whole.items():
         torch.testing.assert_close(accumulated[name], value, atol=1e-6, rtol=0)
 
@@ -156,7 +157,7 @@ def test_figures_need_no_compute_metrics(tmp_path):
     trainer = TextClassificationTrainer(tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1))
     figures = trainer.evaluate()
     output = trainer.predict(rows(16, seed=1))
-    expected = label_scores(output.label_ids, output.predictions.argmax(axis=1))
+    expected = SingleLabel(("a", "b")).answer_scores(output.label_ids, output.predictions.argmax(axis=1))
     assert figures["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert math.isfinite(figures["eval_log_loss"])
 
@@ -207,20 +208,21 @@ def test_an_impossible_eval_every_is_refused(tmp_path, given):
 
 
 def test_thresholds_come_from_the_validation_rows_and_never_from_those_that_are_measured(tmp_path):
-    def several(dataset):
+    def multi_label(dataset):
         lists = [[float(label), float(number % 3 == 0)] for number, label in enumerate(dataset["labels"])]
         return dataset.remove_columns("labels").add_column("labels", lists)
 
     model = tiny_classifier(dropout=0.0)
     model.config.problem_type = "multi_label_classification"
-    validation, test = several(rows(90, seed=1)), several(rows(90, seed=2))
-    trainer = TextClassificationTrainer(model, arguments(tmp_path), None, several(rows(64)), validation)
+    validation, test = multi_label(rows(90, seed=1)), multi_label(rows(90, seed=2))
+    trainer = TextClassificationTrainer(model, arguments(tmp_path), None, multi_label(rows(64)), validation)
     trainer.train()
     own = trainer.evaluate()
     found = trainer.predict(test)
     chosen = trainer.predict(validation)
     thresholds = fit_thresholds(chosen.label_ids.astype(int), chosen.predictions)
-    expected = classification_scores(found.label_ids.astype(int), found.predictions, thresholds)
+    task = MultiLabel(("a", "b"), tuple(thresholds))
+    expected = task.scores(found.label_ids.astype(int), found.predictions)
     assert found.metrics["test_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert trainer.evaluate(test)["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert (

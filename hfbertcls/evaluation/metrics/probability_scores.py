@@ -9,7 +9,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from hfbertcls.evaluation.scores import probability_scores
+from hfbertcls.tasks.single_label import SingleLabel
 
 
 class ProbabilityScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
@@ -26,4 +26,8 @@ class ProbabilityScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ship
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float | None]:
-        return probability_scores(np.asarray(references), np.asarray(predictions, dtype=np.float32))
+        logits = np.asarray(predictions, dtype=np.float32)
+        task = SingleLabel(tuple(map(str, range(logits.shape[1]))))
+        found = task.scores(np.asarray(references), logits)
+        answers = task.answer_scores(np.asarray(references), task.decide(logits))
+        return {name: value for name, value in found.items() if name not in answers}

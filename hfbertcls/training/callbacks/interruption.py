@@ -9,8 +9,8 @@ from types import FrameType
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
-from hfbertcls.data.description import Say
 from hfbertcls.errors import TrainingInterruptedError
+from hfbertcls.progress import Log
 
 
 class InterruptionCallback(TrainerCallback):
@@ -20,11 +20,11 @@ class InterruptionCallback(TrainerCallback):
     once, without saving.
 
     Args:
-        say: gets a line for the person who asked.
+        log: gets a line for the person who asked.
     """
 
-    def __init__(self, say: Say) -> None:
-        self.say = say
+    def __init__(self, log: Log) -> None:
+        self.log = log
         self.requested_ = False
 
     @contextlib.contextmanager
@@ -45,7 +45,7 @@ class InterruptionCallback(TrainerCallback):
         if self.requested_:
             raise KeyboardInterrupt
         self.requested_ = True
-        self.say("Stopping after this step, and saving. Press Ctrl-C again to stop at once, without saving")
+        self.log("Stopping after this step, and saving. Press Ctrl-C again to stop at once, without saving")
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

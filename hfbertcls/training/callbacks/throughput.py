@@ -64,5 +64,5 @@ class ThroughputCallback(TrainerCallback, ExportableState):
 
     @property
     def padding_fraction(self) -> float:
-        """Share of the positions that were padding (0 to 1)."""
+        """Fraction of the positions that were padding (0 to 1)."""
         return 1 - self.tokens_ / self.positions_ if self.positions_ else 0.0

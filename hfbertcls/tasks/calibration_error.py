@@ -1,13 +1,16 @@
-"""How far stated confidence is from the share of right answers."""
+"""How far stated confidence is from the fraction of right answers."""
 
 from dataclasses import dataclass
 from math import pi, sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 
 NUM_BINS = 15
+NORMAL_QUANTILE = 1.959963984540054
+"""Of the standard normal distribution at 97.5 %: the ends of 95 % intervals."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -19,10 +22,10 @@ class Reliability:
     confidence: Floats
     """Mean confidence in the predicted label."""
     accuracy: Floats
-    """Share of right predictions."""
+    """Fraction of right predictions."""
 
     def as_rows(self) -> list[dict[str, float | int]]:
-        """One entry for each bin: rows, mean confidence, share of right answers."""
+        """One entry for each bin: rows, mean confidence, fraction of right answers."""
         triples = zip(self.count, self.confidence, self.accuracy, strict=True)
         return [
             {"rows": int(count), "confidence": float(confidence), "accuracy": float(accuracy)}
@@ -36,22 +39,16 @@ def bin_edges(num_rows: int) -> npt.NDArray[np.int64]:
     return np.round(np.linspace(0, num_rows, bins + 1)).astype(np.int64)
 
 
-def reliability(gold: npt.NDArray[np.int64], probabilities: Floats) -> Reliability:
+def reliability(stated: Floats, is_so: npt.NDArray[Any]) -> Reliability:
     """Group what was stated into bins of equal mass by confidence.
 
-    Of one label a row: the confidence in the predicted label, which is right or not. Of several labels a row: the score of
-    each label in each row, which has the label or not.
-
     Args:
-        gold: ids of shape `(n,)`, or 1 for each label of a row, of shape `(n, num_labels)`.
-        probabilities: of shape `(n, num_labels)`.
+        stated: probabilities that each row states, of shape `(n, statements)`.
+        is_so: whether what they speak of is so, of the same shape.
     """
-    if gold.ndim == 2:
-        confidence, is_so = probabilities.ravel(), gold.ravel()
-    else:
-        confidence, is_so = probabilities.max(axis=1), probabilities.argmax(axis=1) == gold
+    confidence = stated.ravel()
     order = np.argsort(confidence, kind="stable")
-    correct = is_so[order].astype(np.float64)
+    correct = is_so.ravel()[order].astype(np.float64)
     edges = bin_edges(len(confidence))
     count = np.diff(edges)
     return Reliability(
@@ -61,7 +58,6 @@ def reliability(gold: npt.NDArray[np.int64], probabilities: Floats) -> Reliabili
     )
 
 
-_NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
 _LEAST_VARIANCE = 1e-15
 
 
@@ -79,15 +75,15 @@ class _Gaps:
     correlation: Floats | None = None
 
     @classmethod
-    def of(cls, gold: npt.NDArray[np.int64], probabilities: Floats) -> "_Gaps":
-        bins = reliability(gold, probabilities)
+    def of(cls, stated: Floats, is_so: npt.NDArray[Any]) -> "_Gaps":
+        bins = reliability(stated, is_so)
         # A bin without a wrong answer is not free of chance: then the stated confidence says how large it is.
         spread = np.maximum(bins.accuracy * (1 - bins.accuracy), bins.confidence * (1 - bins.confidence))
         variance = np.maximum(spread / bins.count, _LEAST_VARIANCE)
         gap, weight = np.abs(bins.confidence - bins.accuracy), bins.count / bins.count.sum()
-        if gold.ndim == 1:
+        if stated.shape[1] == 1:
             return cls(gap, variance, weight)
-        covariance = _covariance_over_rows(gold, probabilities, bins)
+        covariance = _covariance_over_rows(stated, is_so, bins)
         seen = np.sqrt(np.maximum(np.diag(covariance), _LEAST_VARIANCE))
         signs = np.where(bins.confidence >= bins.accuracy, 1.0, -1.0)
         correlation = covariance / np.outer(seen, seen) * np.outer(signs, signs)
@@ -156,37 +152,40 @@ class _Gaps:
         return float((self.weight * shifted(brentq(excess, least, most, xtol=1e-9))).sum())
 
 
-def _covariance_over_rows(gold: npt.NDArray[np.int64], probabilities: Floats, bins: Reliability) -> Floats:
-    """Of the gaps of the bins, of shape `(bins, bins)`, where each row has a score for every label and rows are independent."""
-    num_bins, (num_rows, num_labels) = len(bins.count), gold.shape
-    order = np.argsort(probabilities.ravel(), kind="stable")  # (as `reliability` sorts them)
+def _covariance_over_rows(stated: Floats, is_so: npt.NDArray[Any], bins: Reliability) -> Floats:
+    """Of the gaps of the bins, of shape `(bins, bins)`, where rows are independent and what one row states is not."""
+    num_bins, (num_rows, num_labels) = len(bins.count), stated.shape
+    order = np.argsort(stated.ravel(), kind="stable")  # (as `reliability` sorts them)
     bin_of = np.empty(len(order), dtype=np.int64)
     bin_of[order] = np.repeat(np.arange(num_bins), bins.count)
-    beside_the_gap = probabilities.ravel() - gold.ravel() - (bins.confidence - bins.accuracy)[bin_of]
+    beside_the_gap = stated.ravel() - is_so.ravel() - (bins.confidence - bins.accuracy)[bin_of]
     cells = np.repeat(np.arange(num_rows) * num_bins, num_labels) + bin_of
     of_rows = np.bincount(cells, weights=beside_the_gap, minlength=num_rows * num_bins).reshape(num_rows, num_bins)
     covariance: Floats = of_rows.T @ of_rows / np.outer(bins.count, bins.count)
     return covariance
 
 
-def expected_calibration_error(gold: npt.NDArray[np.int64], probabilities: Floats) -> float:
-    """Expected calibration error of the predicted label (of every label, where a row can have several), from 0 to 1.
-
-    It is over 15 bins of equal mass, and debiased.
+def expected_calibration_error(stated: Floats, is_so: npt.NDArray[Any]) -> float:
+    """Expected calibration error of stated probabilities, from 0 to 1: over 15 bins of equal mass, debiased.
 
     Each bin's gap |confidence - accuracy| is too large on average, because accuracy is measured on few rows. Here the
     gaps are made smaller by the one factor for which chance would make them, on average, as large as they are seen.
     Where chance alone explains what is seen, the error is 0.
+
+    Args:
+        stated: probabilities that each row states, of shape `(n, statements)`.
+        is_so: whether what they speak of is so, of the same shape.
     """
-    return _Gaps.of(gold, probabilities).estimate()
+    return _Gaps.of(stated, is_so).estimate()
 
 
-def calibration_error_interval(gold: npt.NDArray[np.int64], probabilities: Floats) -> tuple[float, float]:
+def calibration_error_interval(stated: Floats, is_so: npt.NDArray[Any]) -> tuple[float, float]:
     """The ends of a 95 % interval of the calibration error: those errors under which what is seen is no surprise.
 
-    The test that is inverted takes each bin's gap as normal with its binomial variance (where a row can have several
-    labels, with at least that which its rows show), and their weighted sum as normal. `benchmarks/RESULTS.md` has its coverage.
+    The test that is inverted takes each bin's gap as normal with its binomial variance (where a row states several
+    probabilities, with at least the variance that its rows show), and their weighted sum as normal.
+    `benchmarks/RESULTS.md` has its coverage.
     """
-    gaps = _Gaps.of(gold, probabilities)
+    gaps = _Gaps.of(stated, is_so)
     value = gaps.estimate()
-    return min(value, gaps.bound(_NORMAL_QUANTILE)), max(value, gaps.bound(-_NORMAL_QUANTILE))
+    return min(value, gaps.bound(NORMAL_QUANTILE)), max(value, gaps.bound(-NORMAL_QUANTILE))

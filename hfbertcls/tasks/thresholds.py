@@ -1,9 +1,8 @@
-"""From which score on a label is given, where a text can have several: what serves F1 best on validation."""
+"""Decision thresholds of a multi-label task: what serves the F1 of each label best on validation."""
 
 import numpy as np
 
-from hfbertcls.evaluation.scores import Floats, Ids, Logits
-from hfbertcls.modeling.predictions import Thresholds, sigmoid
+from hfbertcls.tasks.probabilities import Answers, Floats, Logits, sigmoid
 
 
 FEWEST_OF_A_LABEL = 10
@@ -11,7 +10,7 @@ FEWEST_OF_A_LABEL = 10
 _DECIMALS = 6
 
 
-def fit_thresholds(gold: Ids, logits: Logits) -> Thresholds:
+def fit_thresholds(gold: Answers, logits: Logits) -> Floats:
     """From which score on each label is given: with the highest F1 of that label.
 
     For a label that fewer than 10 rows have, the highest F1 would follow their chance: its threshold is the score that as many
@@ -29,7 +28,7 @@ def fit_thresholds(gold: Ids, logits: Logits) -> Thresholds:
     return np.array([_threshold(gold[:, label], scores[:, label]) for label in range(gold.shape[1])])
 
 
-def _threshold(gold: Ids, scores: Floats) -> float:
+def _threshold(gold: Answers, scores: Floats) -> float:
     order = np.argsort(-scores, kind="stable")
     found, hits = scores[order], np.cumsum(gold[order], dtype=np.int64)
     rows_with_it = int(hits[-1])

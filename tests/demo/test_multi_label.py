@@ -21,8 +21,8 @@ THREE, TWO, ONE, NONE = "great music but dull", "the dull film music", "the film
 
 
 @pytest.fixture(scope="module")
-def client(several_app):
-    return Client(several_app.url, verbose=False)
+def client(multi_label_app):
+    return Client(multi_label_app.url, verbose=False)
 
 
 def said_by_the_app(app, model: Path, code: str) -> str:
@@ -35,9 +35,9 @@ def said_by_the_app(app, model: Path, code: str) -> str:
 
 
 @pytest.mark.parametrize(("text", "count"), [(THREE, 3), (TWO, 2), (ONE, 1), (NONE, 0)])
-def test_the_labels_are_those_of_the_pipeline_and_of_predict(client, several_app, text, count):
+def test_the_labels_are_those_of_the_pipeline_and_of_predict(client, multi_label_app, text, count):
     said = client.predict(text, api_name="/classify")
-    expected = load_pipeline(str(several_app.model))(text)
+    expected = load_pipeline(str(multi_label_app.model))(text)
     assert said["labels"] == [one["label"] for one in expected]
     assert len(said["labels"]) == count
     assert [said["scores"][one["label"]] for one in expected] == pytest.approx([one["score"] for one in expected])
@@ -77,10 +77,10 @@ def test_a_file_has_all_labels_of_a_row_and_says_where_there_are_none(client, tm
 
 
 @pytest.mark.parametrize("text", [ONE, NONE])
-def test_a_lead_counts_from_the_threshold_of_the_likeliest_label(client, several_app, text):
+def test_a_lead_counts_from_the_threshold_of_the_likeliest_label(client, multi_label_app, text):
     said = client.predict(text, api_name="/explain")
-    tokenizer = AutoTokenizer.from_pretrained(several_app.model)
-    model = AutoModelForSequenceClassification.from_pretrained(several_app.model).eval()
+    tokenizer = AutoTokenizer.from_pretrained(multi_label_app.model)
+    model = AutoModelForSequenceClassification.from_pretrained(multi_label_app.model).eval()
     alone = client.predict(text, api_name="/classify")
     assert said["label"] == alone["label"]
     label, least = model.config.label2id[said["label"]], alone["thresholds"][said["label"]]
@@ -98,7 +98,7 @@ def test_a_lead_counts_from_the_threshold_of_the_likeliest_label(client, several
         assert word["value"] == pytest.approx(lead(ids) - lead(masked), abs=1e-5)
 
 
-def test_a_threshold_that_lies_at_infinity_gives_a_finite_lead(several_app):
+def test_a_threshold_that_lies_at_infinity_gives_a_finite_lead(multi_label_app):
     code = f"""
 import classifier as c
 for stated in (0.0, 1.0):
@@ -106,14 +106,16 @@ for stated in (0.0, 1.0):
     said = c.explain({ONE!r})
     print(said["lead"], len(said["words"]))
 """
-    (low, words), (high, _) = map(str.split, said_by_the_app(several_app, several_app.model, code).splitlines())
+    (low, words), (high, _) = map(
+        str.split, said_by_the_app(multi_label_app, multi_label_app.model, code).splitlines()
+    )
     assert 20 < float(low) < 100
     assert -100 < float(high) < -20
     assert words == "4"
 
 
-def test_without_a_valid_threshold_for_each_label_it_is_one_half(several_app, several_labels_dir, tmp_path):
-    model = Path(shutil.copytree(several_labels_dir, tmp_path / "model"))
+def test_without_a_valid_threshold_for_each_label_it_is_one_half(multi_label_app, multi_label_dir, tmp_path):
+    model = Path(shutil.copytree(multi_label_dir, tmp_path / "model"))
     config = json.loads((model / "config.json").read_text())
     del config["hfbertcls_thresholds"]
     (model / "config.json").write_text(json.dumps(config))
@@ -126,12 +128,12 @@ for stated in (None, 0.3, [0.3, 0.3], [0.3, 0.3, 1.5], [0.3, 0.3, float("nan")],
 c.model.config.hfbertcls_thresholds = [0.3, 0, 1]
 print(c.label_thresholds())
 """
-    said = said_by_the_app(several_app, model, code).splitlines()
+    said = said_by_the_app(multi_label_app, model, code).splitlines()
     assert said == [*["[0.5, 0.5, 0.5]"] * 8, "[0.3, 0.0, 1.0]"]
 
 
-def test_what_is_known_of_the_model_fits_several_labels(several_app, several_labels_dir, app, tmp_path):
-    model = Path(shutil.copytree(several_labels_dir, tmp_path / "model"))
+def test_what_is_known_of_the_model_fits_a_multi_label_model(multi_label_app, multi_label_dir, app, tmp_path):
+    model = Path(shutil.copytree(multi_label_dir, tmp_path / "model"))
     report = json.loads((app.model / "report.json").read_text())
     figures = report["evaluation"]["test"]
     figures["confusion_matrix"] = None
@@ -141,8 +143,8 @@ def test_what_is_known_of_the_model_fits_several_labels(several_app, several_lab
     figures["per_label"] = dict.fromkeys(("praise", "blame", "music"), figures["per_label"]["positive"])
     report["task"] |= {"type": "multi_label", "labels": ["praise", "blame", "music"]}
     (model / "report.json").write_text(json.dumps(report))
-    said = said_by_the_app(several_app, model, "from about import about; print(about())")
-    assert said.startswith("Gives each text any of 3 labels, several or none; fine-tuned from ")
+    said = said_by_the_app(multi_label_app, model, "from about import about; print(about())")
+    assert said.startswith("Gives a text any of 3 labels, or none; fine-tuned from ")
     assert "| Accuracy: exactly the right labels | 0.500 | 0.400 to 0.600 |" in said
     assert "| Micro F1 | 0.500 |" in said
     assert "Always the most frequent set of labels, accuracy" in said
@@ -150,6 +152,6 @@ def test_what_is_known_of_the_model_fits_several_labels(several_app, several_lab
     assert "onfusion" not in said
 
 
-def test_nothing_went_wrong_unseen(several_app):
-    assert several_app.asked.read_text() == ""
-    assert [line for line in several_app.log.read_text().splitlines() if "/space/" in line] == []
+def test_nothing_went_wrong_unseen(multi_label_app):
+    assert multi_label_app.asked.read_text() == ""
+    assert [line for line in multi_label_app.log.read_text().splitlines() if "/space/" in line] == []

@@ -1,0 +1,92 @@
+"""Which tasks there are, and the three places in which one is made: from data, from a configuration, from a report."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hfbertcls.errors import DatasetError, ModelError, listing
+from hfbertcls.tasks.cells import Column, are_numbers, holds_lists
+from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.single_label import SingleLabel
+from hfbertcls.tasks.task import Task
+
+
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (SingleLabel, MultiLabel)}
+"""By name, as `--task` and `task.type` of a report call them."""
+
+
+def all_metrics() -> tuple[str, ...]:
+    """The metrics of all tasks."""
+    return tuple(dict.fromkeys(name for kind in TASKS.values() for name in kind.metric_names))
+
+
+def metric_names(metrics: Iterable[str]) -> Mapping[str, str]:
+    """What people call each metric of the task that has all of these."""
+    wanted = set(metrics)
+    return next(kind.metric_names for kind in TASKS.values() if wanted <= set(kind.metric_names))
+
+
+def is_lower_better(metric: str) -> bool:
+    """Whether a lower value of a metric is the better one."""
+    return any(metric in kind.lower_is_better for kind in TASKS.values())
+
+
+def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_column: str) -> type[Task] | None:
+    """The kind of task that the labels of a data set call for; None for numbers that no task predicts.
+
+    Args:
+        columns: the labels of each split.
+        requested: the name of a task; None lets the labels decide.
+        label_column: what the column is called, for messages.
+
+    Raises:
+        DatasetError: if another task is requested than the labels allow, or the splits differ in it.
+    """
+    with_lists = [name for name, column in columns.items() if holds_lists(column)]
+    if with_lists and len(with_lists) < len(columns):
+        raise DatasetError(
+            f"the column {label_column!r} holds lists of labels in the split {listing(with_lists)}, "
+            "but one label for each row in another. Write it the same way in every file"
+        )
+    found = list(columns.values())
+    if requested is None:
+        return next((kind for kind in TASKS.values() if kind.fits(found)), None)
+    kind = TASKS.get(requested)
+    if kind is None and not with_lists:
+        if not all(are_numbers(column) for column in found):
+            raise DatasetError(
+                f"--task {requested} does not fit: the column {label_column!r} does not hold numbers only"
+            )
+        return None
+    if kind is None or not kind.accepts(found):
+        shape = (
+            "lists of labels"
+            if with_lists
+            else "one label for each row. If a cell names several, pass --label-separator"
+        )
+        raise DatasetError(f"--task {requested} does not fit: the column {label_column!r} holds {shape}")
+    return kind
+
+
+def task_of_config(config: Any) -> Task | None:
+    """The task of a model by its configuration; None if it is none that we know, such as regression.
+
+    Raises:
+        ModelError: if it states something that does not fit.
+    """
+    kind = next((kind for kind in TASKS.values() if kind.is_of_problem_type(config.problem_type)), None)
+    names: dict[Any, str] = {**(config.id2label or {})}
+    return None if kind is None else kind.from_config([str(names[index]) for index in sorted(names)], config)
+
+
+def task_of_report(section: Mapping[str, Any]) -> Task:
+    """The task that the section `task` of a report describes.
+
+    Raises:
+        ModelError: if it is one of a newer release.
+    """
+    kind = TASKS.get(section["type"])
+    if kind is None:
+        raise ModelError(
+            f"the report is about a task {section['type']!r}; known are {listing(TASKS)}. Update hfbertcls"
+        )
+    return kind.from_report(section)

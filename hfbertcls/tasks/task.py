@@ -1,0 +1,308 @@
+"""The value that decides everything that depends on the kind of answer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hfbertcls.tasks.cells import Column
+from hfbertcls.tasks.probabilities import Answers, Floats, Logits
+
+
+Temperature = float | list[float]
+"""One for all labels; one for each, in label order, where labels do not exclude each other."""
+Tables = npt.NDArray[np.int64]
+
+
+class Counted(Protocol):
+    """Rows of a split counted by what tells them apart, so that a resample of the rows is a draw of the counts."""
+
+    @property
+    def counts(self) -> Tables:
+        """Rows of each kind, of shape `(kinds,)`."""
+
+    def scores(self, tables: Tables) -> dict[str, Floats]:
+        """The metrics of tables of counts of shape `(tables, kinds)`, each of shape `(tables,)`."""
+
+    def f1_by_label(self, tables: Tables) -> Floats:
+        """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What an answer to a text is.
+
+    Gold and predicted answers of `n` rows travel as one array, whose form the task alone knows. `logits` have the shape
+    `(n, num_outputs)`.
+
+    Args:
+        labels: in the order of their ids; empty where an answer is no label.
+    """
+
+    name: ClassVar[str]
+    """As `task.type` of a report and `--task` call it."""
+    problem_type: ClassVar[str]
+    """As `config.json` calls it; it decides which loss transformers computes."""
+    kind: ClassVar[str]
+    """For messages: what a model of this task gives a text."""
+    constant_name: ClassVar[str] = "answer"
+    """For messages: what the baseline that looks at no text always predicts."""
+    column_kind: ClassVar[str]
+    """For messages: what a row of the label column holds."""
+    has_labels: ClassVar[bool] = True
+    """Whether an answer consists of labels, which the data name."""
+    cells: ClassVar[pa.DataType]
+    """Of the columns `label` and `prediction`."""
+    learning_rate_factor: ClassVar[float] = 1.0
+    smooths_labels: ClassVar[bool] = True
+    """Whether label smoothing has a meaning."""
+    headline: ClassVar[str] = "f1_macro"
+    """The metric on validation by which the best checkpoint is chosen."""
+    judged_by: ClassVar[str] = "accuracy"
+    """The metric whose paired difference decides whether one model is better than another."""
+    metric_names: ClassVar[Mapping[str, str]]
+    """What people call each metric, in the order in which they are shown."""
+    lower_is_better: ClassVar[frozenset[str]] = frozenset({"log_loss", "ece"})
+    """The metrics of which less is better."""
+    slice_metrics: ClassVar[tuple[str, ...]] = ()
+    """The metrics that parts of a split get; the first one, a proportion of rows, tells which part is the weakest."""
+    fits_decision: ClassVar[bool] = False
+    """Whether `fit_decision` has anything to fit."""
+    is_one_label: ClassVar[bool] = False
+    """Whether an answer is exactly one label."""
+    abstains: ClassVar[bool] = False
+    """Whether an answer has one score, below which it can be withheld."""
+    answers_are_lists: ClassVar[bool] = False
+    """Whether a pipeline answers a text with a list."""
+
+    labels: tuple[str, ...]
+
+    # The labels of a data set, the configuration of a model, the report
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, columns: Sequence[Column]) -> bool:
+        """Whether labels that look like this are of this kind, if nobody says otherwise; `columns` are those of the splits."""
+
+    @classmethod
+    @abstractmethod
+    def accepts(cls, columns: Sequence[Column]) -> bool:
+        """Whether labels that look like this can be of this kind, if somebody says so."""
+
+    @classmethod
+    def as_cells(cls, column: Column) -> Column:
+        """A column that is accepted, with the type of the cells."""
+        return column.cast(cls.cells)
+
+    @classmethod
+    def from_labels(cls, labels: Sequence[str]) -> Self:
+        """The task of data with these labels."""
+        return cls(tuple(labels))
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, labels: Sequence[str], config: Any) -> Self:
+        """The task of a model of this kind; see `task_of_config`.
+
+        Raises:
+            ModelError: if the configuration states something that does not fit.
+        """
+
+    @classmethod
+    def from_report(cls, section: Mapping[str, Any]) -> Self:
+        """The task of this kind that the section `task` of a report describes; see `task_of_report`."""
+        return cls(tuple(section["labels"]))
+
+    @classmethod
+    def fault_in_report(cls, section: Mapping[str, Any]) -> str | None:
+        """What the section `task` of a report must be and is not, beyond its shape."""
+        return "task.thresholds must be null: no label has one" if section.get("thresholds") is not None else None
+
+    def configure(self, config: Any) -> None:
+        """Let a configuration be one of a model of this task, not calibrated."""
+        config.id2label = dict(enumerate(self.labels))
+        config.label2id = {label: index for index, label in enumerate(self.labels)}
+        config.problem_type = self.problem_type
+
+    def uncalibrated(self, temperature: Temperature) -> Self:
+        """The task with the same answers when logits are multiplied by a temperature."""
+        return self
+
+    @classmethod
+    def is_of_problem_type(cls, problem_type: str | None) -> bool:
+        """Whether a configuration with this `problem_type` is one of a model of this kind."""
+        return problem_type == cls.problem_type
+
+    config_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that `config_values` may have."""
+
+    @property
+    def config_values(self) -> dict[str, Any]:
+        """What `config.json` of a trained model holds beside that."""
+        return {}
+
+    @property
+    def report_values(self) -> dict[str, Any]:
+        """What `task` of a report holds beside type and labels."""
+        return {}
+
+    def in_order(self, ids: Sequence[int]) -> Self:
+        """The task whose first label has the first of these ids, and so on."""
+        return replace(self, labels=tuple(self.labels[index] for index in ids))
+
+    @property
+    def summary(self) -> str:
+        """What a model of this task does, in a few words."""
+        return f"Sorts texts into {len(self.labels):,} labels"
+
+    @property
+    def num_outputs(self) -> int:
+        """How many logits a row has."""
+        return len(self.labels)
+
+    # The column `label` of a split
+
+    @abstractmethod
+    def encode(self, column: Column) -> Answers:
+        """The answers of a column of cells.
+
+        Raises:
+            DatasetError: if a cell names no label of the task.
+        """
+
+    @abstractmethod
+    def decode(self, answers: Answers) -> list[Any]:
+        """The cells of answers: what `encode` takes."""
+
+    @abstractmethod
+    def shown(self, answers: Answers) -> list[str]:
+        """One short text for each answer."""
+
+    @abstractmethod
+    def loss_labels(self, answers: Answers) -> pa.Array:
+        """The column `labels` of a tokenised split, as the loss wants it."""
+
+    @abstractmethod
+    def from_loss_labels(self, labels: Any) -> Answers:
+        """The inverse of `loss_labels`, from a column or an array."""
+
+    def support(self, answers: Answers) -> npt.NDArray[np.int64]:
+        """Rows with each label, of shape `(num_labels,)`."""
+        return np.array([int(self.has(answers, label).sum()) for label in range(len(self.labels))], dtype=np.int64)
+
+    def has(self, answers: Answers, label: int) -> npt.NDArray[np.bool_]:
+        """Which answers contain a label, of shape `(n,)`."""
+        raise NotImplementedError(f"an answer of {self.name} contains no label")
+
+    # Logits to answers
+
+    @abstractmethod
+    def probabilities(self, logits: Logits) -> Floats:
+        """What the model is understood to say of each output, of the shape of the logits."""
+
+    @abstractmethod
+    def decide(self, logits: Logits) -> Answers:
+        """The answers that logits say."""
+
+    def fit_decision(self, gold: Answers, logits: Logits) -> Self:
+        """The task with its decision fitted on these rows; itself where there is nothing to fit."""
+        return self
+
+    def with_threshold(self, threshold: float) -> Self:
+        """The task with one decision threshold for every label."""
+        return self
+
+    def fit_temperature(self, gold: Answers, logits: Logits) -> Temperature | None:
+        """The temperature with the smallest loss on these rows; None where none can be fitted."""
+        return None
+
+    def initial_probabilities(self, support: npt.NDArray[np.int64], rows: int) -> Floats | None:
+        """The class priors with which a new head begins, from the rows with each label; None: as transformers makes it."""
+        return None
+
+    @abstractmethod
+    def row_losses(self, gold: Answers, logits: Logits) -> Floats:
+        """The loss of each row, of shape `(n,)`."""
+
+    # Metrics
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The keys of those metrics that these labels have, in the order in which they are shown."""
+        return tuple(self.metric_names)
+
+    @abstractmethod
+    def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
+        """The metrics that follow from the answers alone."""
+
+    def scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
+        """All metrics; None where one is not defined for these rows.
+
+        Raises:
+            ValueError: if there is no row.
+        """
+        if len(gold) == 0:
+            raise ValueError("no rows: metrics of nothing are not defined. Pass at least one row")
+        return self._scores(gold, logits)
+
+    @abstractmethod
+    def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
+        """`scores` of at least one row."""
+
+    interval_methods: ClassVar[Mapping[str, str]] = {}
+    """How a metric gets its interval, if not by the bootstrap: `wilson`, `mean`, `calibration` or `ranking`."""
+
+    @abstractmethod
+    def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
+        """Whether each row got exactly its answer, of shape `(n,)`."""
+
+    @abstractmethod
+    def count(self, gold: Answers, *predicted: Answers) -> Sequence[Counted]:
+        """Rows counted by gold and all predicted answers: one value for each of `predicted`, with the same kinds."""
+
+    def per_label(self, gold: Answers, predicted: Answers) -> list[dict[str, Any]]:
+        """Precision, recall, F1 and support of each label, in label order."""
+        return []
+
+    def confusion_matrix(self, gold: Answers, predicted: Answers) -> list[list[int]] | None:
+        """Rows by gold (first) and predicted label; None where an answer is not one label."""
+        return None
+
+    def statements(self, gold: Answers, probabilities: Floats) -> tuple[Floats, Answers]:
+        """Probabilities that a row states, and whether what they speak of is so, both of shape `(n, statements)`."""
+        raise NotImplementedError(f"the answers of {self.name} state no probabilities")
+
+    @abstractmethod
+    def confidence(self, logits: Logits) -> Floats:
+        """How sure each answer is, from 0 to 1, of shape `(n,)`."""
+
+    def constant_answer(self, answer: Any) -> str:
+        """That every text gets the same answer, given as a cell."""
+        return f"Every text gets the answer {answer}"
+
+    # Baselines
+
+    @abstractmethod
+    def constant_baseline(self, gold: Answers) -> Answers:
+        """The best answer for all rows without looking at them: an array of the shape of one row's answer."""
+
+    @abstractmethod
+    def linear_model(self, gold: Answers) -> Any:
+        """A linear model of scikit-learn, to be fitted to these answers."""
+
+    @abstractmethod
+    def linear_logits(self, model: Any, features: Any) -> Logits:
+        """The logits of a fitted `linear_model`."""
+
+    # Answers of a pipeline and of `predict`
+
+    answer_columns: ClassVar[tuple[str, ...]]
+    """Names of the columns that `answer_table` gives, in order."""
+
+    @abstractmethod
+    def answer_table(self, logits: Logits, abstain_below: float) -> dict[str, pa.Array]:
+        """The columns of the output of `predict`, of shape `(n,)` each."""
