@@ -87,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             raise
         except TrainingInterruptedError as err:
+            if "--debug" in words:
+                traceback.print_exception(err)
             log(f"hfbertcls: {err}")
             same = [word for word in words if word not in ("--overwrite", "--resume")]
             log(f"Resume: {command(*same, '--resume')}")

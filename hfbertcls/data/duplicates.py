@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.on_disk import in_parts
+from hfbertcls.tasks.cells import holds_lists
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _code(values: tuple[bytes, ...]) -> int:
 
 def _comparable(column: pa.Array, name: str) -> list[bytes]:
     """Texts folded, lists of labels in their order by name; numbers as they are written."""
-    if pa.types.is_list(column.type):
+    if holds_lists(column):
         return ["\0".join(sorted(labels)).encode() for labels in column.to_pylist()]
     values = folded(column) if name.startswith("text") else column.cast(pa.string())
     return values.cast(pa.large_binary() if pa.types.is_large_string(values.type) else pa.binary()).to_pylist()  # type: ignore[no-any-return]

@@ -7,18 +7,18 @@ from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.tasks.known import task_of_config, task_of_report
+from hfbertcls.tasks.task import Task
 
 
 _SPLIT = "validation"
 
 
-def refuse_without_one_score(source: ModelSource, option: str) -> None:
+def refuse_without_one_score(source: ModelSource, task: Task | None, option: str) -> None:
     """Refuse to abstain by score where an answer has no single score.
 
     Raises:
         ConfigurationError: if the task of the model does not abstain.
     """
-    task = task_of_config(load_config(source))
     if task is not None and not task.abstains:
         raise ConfigurationError(
             f"{option} has no meaning for {source.public_name!r}, which is multi-label: its answers have no single "
@@ -49,7 +49,7 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
     """
     if not 0 < target <= 1:
         raise ConfigurationError(f"--target-accuracy {target:g} is not possible. Expected a number above 0, at most 1")
-    refuse_without_one_score(source, "--target-accuracy")
+    refuse_without_one_score(source, task_of_config(load_config(source)), "--target-accuracy")
     report = file_of(source, "report.json")
     stored = file_of(source, f"predictions/{_SPLIT}.parquet")
     if report is None or stored is None:

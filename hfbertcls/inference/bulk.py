@@ -148,7 +148,7 @@ def predict_file(
         else:
             options = replace(options, threshold=None, abstain_below=options.threshold)
     if options.abstain_below > 0:
-        refuse_without_one_score(source, "--abstain-below")
+        refuse_without_one_score(source, task, "--abstain-below")
     file = survey(path, Layout(options.quoting, options.header))
     for note in file.notes:
         log(f"  note: {note}")

@@ -17,7 +17,7 @@ _FIRST_WAIT = 1.0  # seconds; doubled after each attempt
 _TRANSIENT = frozenset((408, 409, 412, 425, 429, 500, 502, 503, 504))
 _TRANSPORT = ("httpx", "httpx2", "httpcore", "httpcore2", "hf_xet")
 _EXPLANATIONS = {
-    401: f"the token is not valid (log in with `{log_in()}`, or set HF_TOKEN)",
+    401: "the token is not valid (log in with `{log_in}`, or set HF_TOKEN)",
     402: "a paid plan is needed for this",
     403: "this account or token may not write there (a token needs the role 'write')",
     404: "there is no such repository, or this account may not see it",
@@ -81,7 +81,9 @@ def reason_of(err: Exception, *, quoted: bool = True) -> str:
         status = err.response.status_code
         said = shorten(str(err.server_message), 160) if err.server_message and quoted else ""
         meaning = _EXPLANATIONS.get(status)
-        if meaning is None:
+        if meaning is not None:
+            meaning = meaning.format(log_in=log_in())
+        else:
             meaning = (
                 "somebody else changed the repository"
                 if status == 412
