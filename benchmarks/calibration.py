@@ -30,8 +30,8 @@ from hfbertcls import (
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.onnx_graph import OnnxClassifier, save_graph, to_onnx
-from hfbertcls.quickstart import model_directory
 from hfbertcls.tasks.known import task_of_report
+from hfbertcls.workflows.quickstart import model_directory
 
 
 ROWS_THROUGH_PIPELINE = 200

@@ -87,7 +87,7 @@ def training(folder: Path, done: Callable[[], None]) -> None:
         tokenize_split,
     )
     from hfbertcls.diagnosis.doctor import examine
-    from hfbertcls.run import MOST_ROWS
+    from hfbertcls.workflows.train import MOST_ROWS
 
     data = load_text_dataset(str(folder / "rows.csv"))
     examine(data, most_rows=MOST_ROWS).require_trainable()

@@ -17,8 +17,8 @@ import numpy as np
 
 from hfbertcls import Predictions, TrainingOptions, compare_models, load_text_dataset, train_and_evaluate
 from hfbertcls.evaluation.compare import Contender, compare_predictions
-from hfbertcls.quickstart import model_directory
 from hfbertcls.tasks.known import task_of_report
+from hfbertcls.workflows.quickstart import model_directory
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hfbertcls.comparison import compare_models
     from hfbertcls.data.dataset import TextDataset, TextSplit
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.data.tokenization import tokenize_split
@@ -28,31 +27,33 @@ if TYPE_CHECKING:
     )
     from hfbertcls.evaluation.abstaining import threshold_for_accuracy
     from hfbertcls.evaluation.report import Report
-    from hfbertcls.export import Exported, export_onnx
+    from hfbertcls.hub.push import Pushed, PushRequest, push_directory
+    from hfbertcls.hub.space.deployment import DeployedSpace, deploy_space
+    from hfbertcls.hub.space.destination import SpaceRequest
+    from hfbertcls.hub.space.render import SpaceFacts, render_space
+    from hfbertcls.hub.verify import verify_repository
     from hfbertcls.inference.bulk import BulkOptions, BulkResult, predict_file
     from hfbertcls.inference.pipelines import load_pipeline
-    from hfbertcls.learning_curve import add_learning_curve
-    from hfbertcls.measure import evaluate_model
     from hfbertcls.modeling.heads import undo_calibration
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
     from hfbertcls.modeling.packing import enable_packing
     from hfbertcls.modeling.predictions import Predictions
     from hfbertcls.registry import CALLBACKS, TRAINERS, register
-    from hfbertcls.run import train_and_evaluate
-    from hfbertcls.seeds import train_with_seeds
-    from hfbertcls.sharing.card import render_model_card
-    from hfbertcls.sharing.card_metadata import TextClassificationCardData
-    from hfbertcls.sharing.push import Pushed, PushRequest, push_directory
-    from hfbertcls.sharing.space import SpaceFacts, render_space
-    from hfbertcls.sharing.space_deployment import DeployedSpace, deploy_space
-    from hfbertcls.sharing.space_destination import SpaceRequest
-    from hfbertcls.sharing.verify import Verification, verify_directory, verify_repository
+    from hfbertcls.repository.card import render_model_card
+    from hfbertcls.repository.card_metadata import TextClassificationCardData
+    from hfbertcls.repository.verify import Verification, verify_directory
     from hfbertcls.tasks.thresholds import fit_thresholds
+    from hfbertcls.trainer import TextClassificationTrainer
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import MetricLoggingCallback
-    from hfbertcls.training.options import TrainingOptions
-    from hfbertcls.training.trainer import TextClassificationTrainer
+    from hfbertcls.workflows.compare import compare_models
+    from hfbertcls.workflows.evaluate import evaluate_model
+    from hfbertcls.workflows.export import Exported, export_onnx
+    from hfbertcls.workflows.learning_curve import add_learning_curve
+    from hfbertcls.workflows.options import TrainingOptions
+    from hfbertcls.workflows.seeds import train_with_seeds
+    from hfbertcls.workflows.train import train_and_evaluate
 
 _HOMES = {
     "BulkOptions": "hfbertcls.inference.bulk",
@@ -60,7 +61,7 @@ _HOMES = {
     "CALLBACKS": "hfbertcls.registry",
     "ConfigurationError": "hfbertcls.errors",
     "DatasetError": "hfbertcls.errors",
-    "Exported": "hfbertcls.export",
+    "Exported": "hfbertcls.workflows.export",
     "HfBertClsError": "hfbertcls.errors",
     "MetricEarlyStoppingCallback": "hfbertcls.training.callbacks.early_stopping",
     "MetricLoggingCallback": "hfbertcls.training.callbacks.metric_logging",
@@ -73,19 +74,19 @@ _HOMES = {
     "SharingError": "hfbertcls.errors",
     "Report": "hfbertcls.evaluation.report",
     "TRAINERS": "hfbertcls.registry",
-    "TextClassificationCardData": "hfbertcls.sharing.card_metadata",
-    "TextClassificationTrainer": "hfbertcls.training.trainer",
+    "TextClassificationCardData": "hfbertcls.repository.card_metadata",
+    "TextClassificationTrainer": "hfbertcls.trainer",
     "TextClassificationTrainingArguments": "hfbertcls.training.arguments",
     "TextDataset": "hfbertcls.data.dataset",
     "TextSplit": "hfbertcls.data.dataset",
     "TrainingError": "hfbertcls.errors",
     "TrainingInterruptedError": "hfbertcls.errors",
-    "TrainingOptions": "hfbertcls.training.options",
-    "add_learning_curve": "hfbertcls.learning_curve",
-    "compare_models": "hfbertcls.comparison",
+    "TrainingOptions": "hfbertcls.workflows.options",
+    "add_learning_curve": "hfbertcls.workflows.learning_curve",
+    "compare_models": "hfbertcls.workflows.compare",
     "enable_packing": "hfbertcls.modeling.packing",
-    "evaluate_model": "hfbertcls.measure",
-    "export_onnx": "hfbertcls.export",
+    "evaluate_model": "hfbertcls.workflows.evaluate",
+    "export_onnx": "hfbertcls.workflows.export",
     "fit_thresholds": "hfbertcls.tasks.thresholds",
     "load_for_inference": "hfbertcls.modeling.loading",
     "load_for_training": "hfbertcls.modeling.loading",
@@ -93,23 +94,23 @@ _HOMES = {
     "load_text_dataset": "hfbertcls.data.loading",
     "load_tokenizer": "hfbertcls.modeling.loading",
     "register": "hfbertcls.registry",
-    "PushRequest": "hfbertcls.sharing.push",
-    "Pushed": "hfbertcls.sharing.push",
+    "PushRequest": "hfbertcls.hub.push",
+    "Pushed": "hfbertcls.hub.push",
     "predict_file": "hfbertcls.inference.bulk",
-    "push_directory": "hfbertcls.sharing.push",
-    "DeployedSpace": "hfbertcls.sharing.space_deployment",
-    "SpaceFacts": "hfbertcls.sharing.space",
-    "render_space": "hfbertcls.sharing.space",
-    "SpaceRequest": "hfbertcls.sharing.space_destination",
-    "deploy_space": "hfbertcls.sharing.space_deployment",
-    "Verification": "hfbertcls.sharing.verify",
-    "verify_directory": "hfbertcls.sharing.verify",
-    "verify_repository": "hfbertcls.sharing.verify",
-    "render_model_card": "hfbertcls.sharing.card",
+    "push_directory": "hfbertcls.hub.push",
+    "DeployedSpace": "hfbertcls.hub.space.deployment",
+    "SpaceFacts": "hfbertcls.hub.space.render",
+    "render_space": "hfbertcls.hub.space.render",
+    "SpaceRequest": "hfbertcls.hub.space.destination",
+    "deploy_space": "hfbertcls.hub.space.deployment",
+    "Verification": "hfbertcls.repository.verify",
+    "verify_directory": "hfbertcls.repository.verify",
+    "verify_repository": "hfbertcls.hub.verify",
+    "render_model_card": "hfbertcls.repository.card",
     "threshold_for_accuracy": "hfbertcls.evaluation.abstaining",
     "tokenize_split": "hfbertcls.data.tokenization",
-    "train_and_evaluate": "hfbertcls.run",
-    "train_with_seeds": "hfbertcls.seeds",
+    "train_and_evaluate": "hfbertcls.workflows.train",
+    "train_with_seeds": "hfbertcls.workflows.seeds",
     "undo_calibration": "hfbertcls.modeling.heads",
 }
 

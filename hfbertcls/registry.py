@@ -61,7 +61,7 @@ class Registry:
 
 TRAINERS = Registry("trainer", "hfbertcls.trainers")
 DEFAULT_TRAINER = "text-classification"
-TRAINERS.add(DEFAULT_TRAINER, "hfbertcls.training.trainer:TextClassificationTrainer")
+TRAINERS.add(DEFAULT_TRAINER, "hfbertcls.trainer:TextClassificationTrainer")
 
 CALLBACKS = Registry("callback", "hfbertcls.callbacks")
 CALLBACKS.add("early-stopping", "hfbertcls.training.callbacks.early_stopping:MetricEarlyStoppingCallback")

@@ -70,7 +70,7 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
             [str(environment / "bin" / script), "--help"], capture_output=True, text=True, cwd=tmp_path, check=True
         )
         assert "quickstart" in done.stdout
-    report = ROOT / "tests" / "sharing" / "report.json"
+    report = ROOT / "tests" / "repository" / "report.json"
     code = (
         "import sys, hfbertcls; from pathlib import Path; from hfbertcls import Report, render_model_card; "
         "assert 'site-packages' in hfbertcls.__file__, hfbertcls.__file__; "

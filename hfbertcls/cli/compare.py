@@ -10,7 +10,7 @@ from hfbertcls.errors import printable
 
 
 if TYPE_CHECKING:
-    from hfbertcls.comparison import ModelComparison
+    from hfbertcls.workflows.compare import ModelComparison
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -38,8 +38,8 @@ def run(options: argparse.Namespace) -> int:
 
     from dataclasses import replace
 
-    from hfbertcls.comparison import TFIDF, compare_models, source_of
     from hfbertcls.inference.remembered import read_as_trained_on
+    from hfbertcls.workflows.compare import TFIDF, compare_models, source_of
 
     allowed = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
     a, b = (spec if spec == TFIDF else replace(source_of(spec), **allowed) for spec in (options.a, options.b))
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _summary(found: "ModelComparison") -> str:
-    from hfbertcls.sharing.card import format_number
+    from hfbertcls.repository.card import format_number
     from hfbertcls.tasks.known import metric_names
 
     comparison = found.comparison

@@ -65,7 +65,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file with every plain value as the text that it is written as: `no` stays "no", `01` stays "01"."""
     import yaml
 
-    from hfbertcls.sharing.card_metadata import refuse_alias
+    from hfbertcls.repository.card_metadata import refuse_alias
 
     class Loader(yaml.BaseLoader):
         def compose_node(self, parent: Any, index: Any) -> Any:

@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Examine."""
     refuse_unknown(options)
 
-    from hfbertcls.data.layout import Layout
+    from hfbertcls.data.readers.layout import Layout
     from hfbertcls.data.sources import Source, open_source
     from hfbertcls.diagnosis.doctor import diagnose
     from hfbertcls.diagnosis.page import render_page

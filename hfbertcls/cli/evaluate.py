@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.cli.summary import summary
     from hfbertcls.environment import public_command
     from hfbertcls.inference.remembered import read_as_trained_on
-    from hfbertcls.measure import evaluate_model
+    from hfbertcls.workflows.evaluate import evaluate_model
 
     source = model_source(options)
     data = read_as_trained_on([source], options.dataset, **columns_of(options), slice_by=options.slice_by)

@@ -34,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
     """Export."""
     refuse_unknown(options)
 
-    from hfbertcls.export import Exported, doubts_of, export_onnx
     from hfbertcls.inference.remembered import read_as_trained_on
+    from hfbertcls.workflows.export import Exported, doubts_of, export_onnx
 
     data = None
     if options.dataset is not None:

@@ -12,7 +12,7 @@ from hfbertcls.commands import command
 
 
 if TYPE_CHECKING:
-    from hfbertcls.sharing.push import Pushed, PushRequest
+    from hfbertcls.hub.push import Pushed, PushRequest
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -50,7 +50,7 @@ def add_sharing_options(parser: argparse._ActionsContainer) -> None:
 
 def request_of(options: argparse.Namespace, repo_id: str) -> "PushRequest":
     """The request that the options make."""
-    from hfbertcls.sharing.push import PushRequest
+    from hfbertcls.hub.push import PushRequest
 
     return PushRequest(
         repo_id=repo_id,
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     """Push."""
     refuse_unknown(options)
 
-    from hfbertcls.sharing.push import push_directory
+    from hfbertcls.hub.push import push_directory
 
     request = request_of(options, options.repo_id)
     pushed = push_directory(options.directory, request, log)

@@ -46,10 +46,10 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.environment import public_command
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.modeling.loading import ModelSource
-    from hfbertcls.quickstart import load_reviews, model_directory
-    from hfbertcls.run import train_and_evaluate
-    from hfbertcls.sharing.output_directory import OutputDirectory
-    from hfbertcls.training.options import TrainingOptions
+    from hfbertcls.repository.output_directory import OutputDirectory
+    from hfbertcls.workflows.options import TrainingOptions
+    from hfbertcls.workflows.quickstart import load_reviews, model_directory
+    from hfbertcls.workflows.train import train_and_evaluate
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
     log(_STORY)

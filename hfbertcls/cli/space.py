@@ -23,9 +23,9 @@ from hfbertcls.errors import ConfigurationError, MissingAssetError, OutputDirect
 
 
 if TYPE_CHECKING:
-    from hfbertcls.sharing.space import SpaceFacts
-    from hfbertcls.sharing.space_deployment import DeployedSpace
-    from hfbertcls.sharing.space_destination import SpaceRequest
+    from hfbertcls.hub.space.deployment import DeployedSpace
+    from hfbertcls.hub.space.destination import SpaceRequest
+    from hfbertcls.hub.space.render import SpaceFacts
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -70,13 +70,13 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
     if options.port is not None and not options.launch:
         raise ConfigurationError("--port goes with --launch")
-    from hfbertcls.sharing.space_destination import require_hardware
+    from hfbertcls.hub.space.destination import require_hardware
 
     require_hardware(options.hardware)
     if options.launch:
         return _launch(options)
 
-    from hfbertcls.sharing.space import render_space
+    from hfbertcls.hub.space.render import render_space
 
     facts = _facts_of(options.model, options.hardware)
     if options.dry_run is not None:
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
             f"{command('push', options.model, 'USER/NAME')}; or see it here: {command('space', options.model, '--launch')}"
         )
 
-    from hfbertcls.sharing.space_destination import SpaceRequest
+    from hfbertcls.hub.space.destination import SpaceRequest
 
     request = SpaceRequest(
         space_id=options.space_id or facts.model_id.partition("/")[2],
@@ -109,12 +109,12 @@ def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "De
     """Make or update the Space, and let the model's card lead there, on the Hub and in the directory if it is one."""
     from huggingface_hub import HfApi
 
-    from hfbertcls.sharing.account import require_account
-    from hfbertcls.sharing.model_repository import address
-    from hfbertcls.sharing.space import render_space
-    from hfbertcls.sharing.space_deployment import deploy_space
-    from hfbertcls.sharing.space_destination import hardware_of
-    from hfbertcls.sharing.space_link import link_card
+    from hfbertcls.hub.account import require_account
+    from hfbertcls.hub.space.deployment import deploy_space
+    from hfbertcls.hub.space.destination import hardware_of
+    from hfbertcls.hub.space.link import link_card
+    from hfbertcls.hub.space.render import render_space
+    from hfbertcls.repository.model_repository import address
 
     if facts.hardware is None:  # (a Space that is there keeps its hardware, and needs what goes with it)
         api = HfApi()
@@ -130,8 +130,8 @@ def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceF
     """What is known of a model: in a directory, or on the Hub."""
     from huggingface_hub import HfApi
 
-    from hfbertcls.sharing.account import require_repo_name
-    from hfbertcls.sharing.space_link import download_statements
+    from hfbertcls.hub.account import require_repo_name
+    from hfbertcls.hub.space.link import download_statements
 
     if not model:
         raise ConfigurationError("MODEL is empty. Name a directory that hfbertcls train wrote, or a model on the Hub")
@@ -156,7 +156,7 @@ def facts_in(directory: Path, model_id: str | None, hardware: str | None, *, ask
         asks: whether the Hub is asked if the data set is public; a data set is named only then.
     """
     from hfbertcls.evaluation.report import Report
-    from hfbertcls.sharing.space import SpaceFacts, is_public_dataset
+    from hfbertcls.hub.space.render import SpaceFacts, is_public_dataset
 
     path, card = directory / "report.json", directory / "README.md"
     try:
@@ -194,7 +194,7 @@ def _launch(options: argparse.Namespace) -> int:
     if find_spec("gradio") is None:
         raise MissingAssetError(f"gradio is not installed. Install it with: {pip_install('hfbertcls[demo]')}")
 
-    from hfbertcls.sharing.space import render_space
+    from hfbertcls.hub.space.render import render_space
 
     directory = local_path(options.model)
     facts = _facts_of(options.model, None, asks=False)

@@ -2,7 +2,7 @@
 
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
-from hfbertcls.sharing.card import difference_of, format_number, shown_split, summary_rows
+from hfbertcls.repository.card import difference_of, format_number, shown_split, summary_rows
 from hfbertcls.tasks.known import task_of_report
 
 

@@ -19,8 +19,8 @@ from hfbertcls.registry import DEFAULT_TRAINER
 
 
 if TYPE_CHECKING:
-    from hfbertcls.sharing.checkpoint_branch import CheckpointBranch
-    from hfbertcls.sharing.space_deployment import DeployedSpace
+    from hfbertcls.hub.checkpoint_branch import CheckpointBranch
+    from hfbertcls.hub.space.deployment import DeployedSpace
 
 _FIELDS = {
     "seed": "seed", "epochs": "num_train_epochs", "max_steps": "max_steps",
@@ -155,7 +155,7 @@ def _batch_size(text: str | None) -> dict[str, Any]:
 
 def _backup(options: argparse.Namespace, repo_id: str) -> "CheckpointBranch":
     """The branch for the checkpoints of this run; with `--resume`, what is there is fetched first."""
-    from hfbertcls.sharing.checkpoint_branch import BRANCH, CheckpointBranch, fetch_checkpoints
+    from hfbertcls.hub.checkpoint_branch import BRANCH, CheckpointBranch, fetch_checkpoints
 
     directory = local_path(options.output_dir)
     has_begun = (directory / "checkpoints").exists() or (directory / "report.json").exists()
@@ -174,7 +174,7 @@ def _check_space_options(options: argparse.Namespace) -> None:
     elif options.create_pr or options.hub_revision:
         raise ConfigurationError("--space shows the main branch; it does not go with --create-pr or --hub-revision")
     else:
-        from hfbertcls.sharing.space_destination import require_hardware
+        from hfbertcls.hub.space.destination import require_hardware
 
         require_hardware(options.hardware)
 
@@ -182,7 +182,7 @@ def _check_space_options(options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
     """Make the Space of a model that was just shared."""
     from hfbertcls.cli.space import deploy, facts_in
-    from hfbertcls.sharing.space_destination import SpaceRequest
+    from hfbertcls.hub.space.destination import SpaceRequest
 
     directory = local_path(options.output_dir)
     request = SpaceRequest(repo_id, repo_id, hardware=options.hardware, with_token=options.with_token)
@@ -200,11 +200,11 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.cli.summary import summary
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.environment import public_command
-    from hfbertcls.learning_curve import add_learning_curve, parts_of
-    from hfbertcls.run import train_and_evaluate
-    from hfbertcls.seeds import check_seeds, train_with_seeds
-    from hfbertcls.sharing.output_directory import OutputDirectory
-    from hfbertcls.training.options import TrainingOptions, check_options
+    from hfbertcls.repository.output_directory import OutputDirectory
+    from hfbertcls.workflows.learning_curve import add_learning_curve, parts_of
+    from hfbertcls.workflows.options import TrainingOptions, check_options
+    from hfbertcls.workflows.seeds import check_seeds, train_with_seeds
+    from hfbertcls.workflows.train import train_and_evaluate
 
     OutputDirectory(Path(options.output_dir)).check(overwrite=options.overwrite, resume=options.resume)
     training = TrainingOptions(
@@ -236,7 +236,7 @@ def run(options: argparse.Namespace) -> int:
         )
     request = backup = None
     if options.push_to_hub is not None:
-        from hfbertcls.sharing.push import check_destination
+        from hfbertcls.hub.push import check_destination
 
         request = request_of(options, options.push_to_hub)
         destination = check_destination(request)
@@ -276,7 +276,7 @@ def run(options: argparse.Namespace) -> int:
             backup.finish()
     pushed = None
     if request is not None:
-        from hfbertcls.sharing.push import push_directory
+        from hfbertcls.hub.push import push_directory
 
         log(f"Sharing as {request.repo_id} ...")
         pushed = push_directory(options.output_dir, request, log)

@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
 
     from hfbertcls.errors import ConfigurationError
-    from hfbertcls.sharing.verify import verify_directory, verify_repository
+    from hfbertcls.hub.verify import verify_repository
+    from hfbertcls.repository.verify import verify_directory
 
     if options.rescore != (options.dataset is not None):
         raise ConfigurationError("--rescore needs --dataset D with the texts, and --dataset is for --rescore alone")
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         found = verify_repository(options.model, options.revision, predictions=predictions)
     if options.rescore:
-        from hfbertcls.rescoring import rescore
+        from hfbertcls.workflows.rescore import rescore
 
         found = rescore(options.model, options.dataset, options.revision, log, found)
     if options.json:

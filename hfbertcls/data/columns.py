@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.indicators import indicator_columns
-from hfbertcls.data.list_cells import holds_lists, is_list, is_string
-from hfbertcls.data.raw import RawTable
+from hfbertcls.data.readers.indicators import indicator_columns
+from hfbertcls.data.readers.list_cells import holds_lists, is_list, is_string
+from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
 
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.layout import Quoting
 from hfbertcls.data.on_disk import TableWriter, in_parts
+from hfbertcls.data.readers.layout import Quoting
 from hfbertcls.tasks.cells import count_names, names_in
 from hfbertcls.tasks.task import Task
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns
-from hfbertcls.data.list_cells import is_list, is_string, lists_of
-from hfbertcls.data.raw import RawTable
+from hfbertcls.data.readers.list_cells import is_list, is_string, lists_of
+from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
 
 

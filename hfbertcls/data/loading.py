@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from hfbertcls.data.columns import Columns, choose_columns, columns_without_header
 from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit, order_labels
 from hfbertcls.data.hashing import rows_sha256
-from hfbertcls.data.indicators import name_of, with_joined_labels
-from hfbertcls.data.layout import Layout, Quoting
-from hfbertcls.data.raw import RawTable
+from hfbertcls.data.readers.indicators import name_of, with_joined_labels
+from hfbertcls.data.readers.layout import Layout, Quoting
+from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.data.reading import read_split, with_cells
 from hfbertcls.data.sources import Data, Source, open_source
 from hfbertcls.data.splits import complete_splits

@@ -11,7 +11,7 @@ from hfbertcls.data.columns import Columns
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.labels import read_labels
 from hfbertcls.data.on_disk import TableWriter, in_parts
-from hfbertcls.data.raw import RawTable
+from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
 from hfbertcls.tasks.cells import holds_lists
 from hfbertcls.tasks.task import Task

@@ -13,12 +13,12 @@ import pyarrow as pa
 from hfbertcls.commands import log_in
 from hfbertcls.data.dataset import SPLIT_STEMS
 from hfbertcls.data.hashing import parquet_sha256
-from hfbertcls.data.label_folders import has_label_folders, read_label_folders
-from hfbertcls.data.layout import AS_SEEN, Layout
-from hfbertcls.data.memory import class_names_of, name_of, tables_in_memory
 from hfbertcls.data.on_disk import TableWriter, in_parts
-from hfbertcls.data.raw import RawTable
-from hfbertcls.data.tables import is_table_file, read_table
+from hfbertcls.data.readers.label_folders import has_label_folders, read_label_folders
+from hfbertcls.data.readers.layout import AS_SEEN, Layout
+from hfbertcls.data.readers.memory import class_names_of, name_of, tables_in_memory
+from hfbertcls.data.readers.raw import RawTable
+from hfbertcls.data.readers.tables import is_table_file, read_table
 from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, MissingAssetError, listing, shorten, similar_neighbour
 from hfbertcls.offline import unreachable_hub

@@ -8,8 +8,8 @@ from typing import Any
 from hfbertcls.data.checks import refusals, similar_labels, unseen_labels
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
-from hfbertcls.data.layout import Layout, Quoting
 from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.readers.layout import Layout, Quoting
 from hfbertcls.data.sources import Data, open_source, source_name
 from hfbertcls.diagnosis.findings import Finding
 from hfbertcls.diagnosis.giveaways import giveaways

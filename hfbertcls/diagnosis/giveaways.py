@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset
-from hfbertcls.data.raw import RawTable
+from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.diagnosis.findings import Finding
 
 

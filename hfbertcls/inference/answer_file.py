@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hfbertcls.data.streaming import FORMATS
-from hfbertcls.data.tables import suffix_of
+from hfbertcls.data.readers.streaming import FORMATS
+from hfbertcls.data.readers.tables import suffix_of
 from hfbertcls.errors import ConfigurationError, OutputDirectoryError
 
 

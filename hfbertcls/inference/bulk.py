@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from hfbertcls.data.layout import Layout, Quoting
-from hfbertcls.data.streaming import Chunk, TextFile, chunks, survey, text_column_of
+from hfbertcls.data.readers.layout import Layout, Quoting
+from hfbertcls.data.readers.streaming import Chunk, TextFile, chunks, survey, text_column_of
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
 from hfbertcls.inference.abstention import check_threshold, refuse_without_one_score

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
-from hfbertcls.data.layout import Layout
-from hfbertcls.data.list_cells import holds_vectors
 from hfbertcls.data.loading import data_to_measure, load_text_dataset
+from hfbertcls.data.readers.layout import Layout
+from hfbertcls.data.readers.list_cells import holds_vectors
 from hfbertcls.data.sources import Data, open_source
 from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hfbertcls.data.readers.streaming import Chunk
 from hfbertcls.data.reading import not_blank
-from hfbertcls.data.streaming import Chunk
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling.engine import in_bf16, score

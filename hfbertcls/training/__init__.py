@@ -1,1 +1,1 @@
-"""Data to weights: the trainer, its arguments and its callbacks."""
+"""Data to weights: arguments, recipe, callbacks, and what the trainer is composed of."""

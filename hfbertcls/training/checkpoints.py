@@ -10,7 +10,7 @@ from typing import Any
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
-from hfbertcls.sharing.checkpoint_files import MANIFEST, remove_checkpoint
+from hfbertcls.training.checkpoint_files import MANIFEST, remove_checkpoint
 
 
 PARTIAL = ".partial"

@@ -213,7 +213,7 @@ def test_what_nobody_foresaw_is_one_line_without_a_traceback(words, capsys, monk
     def fail(*_):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("hfbertcls.run.train_and_evaluate", fail)
+    monkeypatch.setattr("hfbertcls.workflows.train.train_and_evaluate", fail)
     code, message = failed(words, capsys)
     assert code == 1
     assert (

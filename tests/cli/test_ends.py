@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hfbertcls import ModelError, load_pipeline, run
+from hfbertcls import ModelError, load_pipeline
 from hfbertcls.cli import main
+from hfbertcls.workflows import train as run
 
 
 HFBERTCLS = f"{shlex.quote(sys.executable)} -m hfbertcls"
@@ -91,7 +92,7 @@ def test_a_directory_that_is_removed_during_a_run_is_told(tmp_path, tiny_model_d
         shutil.rmtree(out)
         return finish(*args)
 
-    monkeypatch.setattr("hfbertcls.run.finish", remove)
+    monkeypatch.setattr("hfbertcls.workflows.train.finish", remove)
     words = ["--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(out)]
     assert main(["train", *words, "--max-steps", "2"]) == 1
     assert "the directory 'out' was removed while the run wrote to it. Repeat the command" in capsys.readouterr().err

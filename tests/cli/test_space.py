@@ -16,7 +16,8 @@ import pytest
 from huggingface_hub import HfApi
 
 from hfbertcls.cli import main, space
-from hfbertcls.sharing import retrying, space_runtime
+from hfbertcls.hub import retrying
+from hfbertcls.hub.space import runtime as space_runtime
 
 
 REPO = "alice/film-reviews"

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from hfbertcls.cli.configuration import expand_config
-from hfbertcls.data import expansion
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.data.streaming import chunks, survey
+from hfbertcls.data.readers import expansion
+from hfbertcls.data.readers.streaming import chunks, survey
 from hfbertcls.errors import ConfigurationError, DatasetError
-from hfbertcls.sharing.card_metadata import parse_front_matter
+from hfbertcls.repository.card_metadata import parse_front_matter
 
 
 MEGABYTE = "x" * (1 << 20)

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 
 from hfbertcls.data.columns import Columns, choose_columns
-from hfbertcls.data.raw import RawTable
+from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError
 
 

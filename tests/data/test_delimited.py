@@ -2,8 +2,8 @@ import io
 
 import pytest
 
-from hfbertcls.data.delimited import read_delimited
-from hfbertcls.data.encodings import decode
+from hfbertcls.data.readers.delimited import read_delimited
+from hfbertcls.data.readers.encodings import decode
 from hfbertcls.errors import DatasetError
 
 

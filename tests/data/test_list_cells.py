@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hfbertcls.cli import main
-from hfbertcls.data.list_cells import read_list
 from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.readers.list_cells import read_list
 from hfbertcls.errors import DatasetError
 
 

@@ -11,16 +11,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hfbertcls.comparison import compare_models
 from hfbertcls.data.columns import Columns
 from hfbertcls.data.labels import read_labels
 from hfbertcls.data.loading import data_to_measure, data_to_train, load_text_dataset
-from hfbertcls.data.raw import RawTable
+from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.diagnosis.doctor import diagnose
 from hfbertcls.errors import DatasetError
-from hfbertcls.measure import evaluate_model
-from hfbertcls.run import train_and_evaluate
-from hfbertcls.training.options import TrainingOptions
+from hfbertcls.workflows.compare import compare_models
+from hfbertcls.workflows.evaluate import evaluate_model
+from hfbertcls.workflows.options import TrainingOptions
+from hfbertcls.workflows.train import train_and_evaluate
 
 
 PLAIN = Path(__file__).parent / "trials" / "plain.csv"

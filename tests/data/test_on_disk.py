@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbertcls.data import delimited, on_disk
+from hfbertcls.data import on_disk
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.on_disk import TableWriter, in_parts, release
+from hfbertcls.data.readers import delimited
 from hfbertcls.data.sources import open_source
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import examine

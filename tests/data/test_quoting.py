@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hfbertcls.cli import main
-from hfbertcls.data.layout import Layout
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.data.streaming import chunks, survey
+from hfbertcls.data.readers.layout import Layout
+from hfbertcls.data.readers.streaming import chunks, survey
 from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError
 
 

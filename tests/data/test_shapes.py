@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from hfbertcls.cli import main
-from hfbertcls.data import expansion
 from hfbertcls.data.checks import require_trainable
-from hfbertcls.data.layout import Layout
 from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.readers import expansion
+from hfbertcls.data.readers.layout import Layout
+from hfbertcls.data.readers.streaming import chunks, survey, text_column_of
 from hfbertcls.data.sources import open_source
-from hfbertcls.data.streaming import chunks, survey, text_column_of
 from hfbertcls.errors import ConfigurationError, DatasetError, MissingAssetError
 
 

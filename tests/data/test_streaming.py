@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbertcls.data import streaming
-from hfbertcls.data.streaming import chunks, survey, text_column_of
+from hfbertcls.data.readers import streaming
+from hfbertcls.data.readers.streaming import chunks, survey, text_column_of
 from hfbertcls.errors import DatasetError
 
 

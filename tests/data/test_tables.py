@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbertcls.data import records
-from hfbertcls.data.tables import is_table_file, read_table
+from hfbertcls.data.readers import records
+from hfbertcls.data.readers.tables import is_table_file, read_table
 from hfbertcls.errors import DatasetError
 
 

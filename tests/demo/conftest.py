@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from hfbertcls.cli import main
-from hfbertcls.sharing.space import SpaceFacts, render_space
+from hfbertcls.hub.space.render import SpaceFacts, render_space
 
 
 @pytest.fixture(scope="session", autouse=True)

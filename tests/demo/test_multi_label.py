@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from hfbertcls import load_pipeline
-from hfbertcls.sharing.space import app_directory
+from hfbertcls.hub.space.render import app_directory
 
 
 THREE, TWO, ONE, NONE = "great music but dull", "the dull film music", "the film was great", "a story of the film"

@@ -7,7 +7,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from hfbertcls.sharing.space import app_directory
+from hfbertcls.hub.space.render import app_directory
 
 
 # Long texts are encoded with and without truncation, which is where a tokenizer of several threads went wrong.

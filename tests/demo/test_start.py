@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from safetensors.torch import load_file, save_file
 
 from hfbertcls.cli import main
-from hfbertcls.sharing.space import SpaceFacts, app_directory, render_space
+from hfbertcls.hub.space.render import SpaceFacts, app_directory, render_space
 
 
 def run_app(folder: Path, environment: dict[str, str], typed: str = "") -> subprocess.CompletedProcess:

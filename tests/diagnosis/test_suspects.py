@@ -9,7 +9,7 @@ import pytest
 from hfbertcls.cli import main
 from hfbertcls.data import sources
 from hfbertcls.data.loading import load_text_dataset
-from hfbertcls.data.tables import read_table
+from hfbertcls.data.readers.tables import read_table
 from hfbertcls.diagnosis.suspects import (
     FOLDS,
     assign_folds,

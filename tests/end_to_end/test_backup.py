@@ -6,8 +6,8 @@ import time
 import pytest
 
 from hfbertcls.cli import main
-from hfbertcls.sharing import retrying
-from hfbertcls.sharing.checkpoint_branch import BRANCH, CheckpointBranch
+from hfbertcls.hub import retrying
+from hfbertcls.hub.checkpoint_branch import BRANCH, CheckpointBranch
 from hfbertcls.training.callbacks.interruption import InterruptionCallback
 
 

@@ -12,7 +12,7 @@ from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.sharing.card import Fence, sha256_of_text, split_card
+from hfbertcls.repository.card import Fence, sha256_of_text, split_card
 from hfbertcls.tasks.known import task_of_report
 from hfbertcls.tasks.probabilities import softmax
 

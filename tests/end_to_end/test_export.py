@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from hfbertcls import ConfigurationError, MissingAssetError, ModelError, OutputDirectoryError, export_onnx
-from hfbertcls import export as exporting
 from hfbertcls.cli import main
 from hfbertcls.modeling import onnx_graph
 from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.sharing.model_repository import repository_files
+from hfbertcls.repository.model_repository import repository_files
 from hfbertcls.tasks.known import task_of_report
 from hfbertcls.tasks.probabilities import softmax
+from hfbertcls.workflows import export as exporting
 
 
 ort = pytest.importorskip("onnxruntime")

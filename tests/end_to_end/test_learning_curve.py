@@ -9,7 +9,7 @@ import pytest
 
 from hfbertcls import verify_directory
 from hfbertcls.cli import main
-from hfbertcls.learning_curve import nested_order
+from hfbertcls.workflows.learning_curve import nested_order
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from hfbertcls import MissingAssetError
-from hfbertcls.quickstart import TEXTS, WEIGHTS, find_asset, load_reviews
+from hfbertcls.workflows.quickstart import TEXTS, WEIGHTS, find_asset, load_reviews
 
 
 def test_a_missing_package_is_named_with_the_command_to_install_it():
@@ -50,7 +50,7 @@ def test_a_short_run_on_real_weights_tells_plots_from_reviews(tmp_path):
     import numpy as np
 
     from hfbertcls import TrainingOptions, train_and_evaluate
-    from hfbertcls.quickstart import model_directory
+    from hfbertcls.workflows.quickstart import model_directory
 
     data = load_reviews()
     first = {"train": 640, "validation": 200, "test": 200}

@@ -10,9 +10,9 @@ import pytest
 from tiny import TIMES
 
 from hfbertcls.cli import main
-from hfbertcls.sharing.output_directory import OutputDirectory
+from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.trainer import TextClassificationTrainer
 from hfbertcls.training.callbacks.interruption import InterruptionCallback
-from hfbertcls.training.trainer import TextClassificationTrainer
 
 
 class Killed(BaseException):

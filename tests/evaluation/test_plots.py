@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from hfbertcls.evaluation.plots import _plain_text, confusion_matrix_plot, learning_curves_plot, reliability_plot
+from hfbertcls.repository.plots import _plain_text, confusion_matrix_plot, learning_curves_plot, reliability_plot
 from hfbertcls.tasks.calibration_error import reliability
 from hfbertcls.tasks.single_label import SingleLabel
 

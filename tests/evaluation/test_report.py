@@ -16,7 +16,7 @@ from hfbertcls.tasks.single_label import SingleLabel
 
 
 def make_report(**changes):
-    values = json.loads((Path(__file__).parent.parent / "sharing" / "report.json").read_text(encoding="utf-8"))
+    values = json.loads((Path(__file__).parent.parent / "repository" / "report.json").read_text(encoding="utf-8"))
     return replace(Report.from_json(json.dumps(values)), **changes)
 
 

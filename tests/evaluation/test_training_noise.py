@@ -10,7 +10,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.training_noise import same_recipe, sentence_on_training
 
 
-GOLDEN = Report.from_json((Path(__file__).parent.parent / "sharing" / "report.json").read_text(encoding="utf-8"))
+GOLDEN = Report.from_json((Path(__file__).parent.parent / "repository" / "report.json").read_text(encoding="utf-8"))
 
 
 def trained(seed=42, learning_rate=1e-4, values=None):

@@ -20,7 +20,7 @@ from transformers import AutoConfig, pipeline
 
 from hfbertcls import BulkOptions, ModelSource, load_pipeline, predict_file
 from hfbertcls.cli import main
-from hfbertcls.data import streaming
+from hfbertcls.data.readers import streaming
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
 from hfbertcls.inference import bulk, scorer
 from hfbertcls.inference.answer_file import write_answers

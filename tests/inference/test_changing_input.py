@@ -12,7 +12,7 @@ import pytest
 
 from hfbertcls import DatasetError, load_text_dataset, predict_file
 from hfbertcls.cli import main
-from hfbertcls.data import streaming, tables
+from hfbertcls.data.readers import streaming, tables
 from hfbertcls.inference.scorer import Scorer
 
 

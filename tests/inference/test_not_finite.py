@@ -116,7 +116,7 @@ def test_it_is_refused_as_a_pipeline_and_as_the_vectors_of_suspects(broken, revi
 def test_an_evaluation_during_training_says_it_instead_of_ending_in_a_value_error():
     from transformers import EvalPrediction
 
-    from hfbertcls.training.measuring import task_metrics
+    from hfbertcls.training.trainer.measuring import task_metrics
 
     logits = np.array([[0.0, 1.0], [np.nan, 0.0]], dtype=np.float32)
     with pytest.raises(ModelError, match="for 1 of the 2 rows of the evaluation: 1, counted from 0"):

@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.stress
 SCRIPT = """
 import sys
-from hfbertcls.data import streaming
+from hfbertcls.data.readers import streaming
 from hfbertcls.cli import main
 streaming.ROWS_PER_CHUNK = 50
 sys.exit(main(sys.argv[1:]))

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hfbertcls.sharing import retrying
-from hfbertcls.sharing.push import PushRequest, push_directory
-from hfbertcls.sharing.verify import verify_directory
+from hfbertcls.hub import retrying
+from hfbertcls.hub.push import PushRequest, push_directory
+from hfbertcls.repository.verify import verify_directory
 
 
 pytestmark = pytest.mark.stress
@@ -45,7 +45,7 @@ def versions(tmp_path, model_dir, reviews_dir):
     from hfbertcls.modeling.engine import score
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
     from hfbertcls.modeling.predictions import Predictions
-    from hfbertcls.sharing.model_repository import rewrite_report, write_predictions
+    from hfbertcls.repository.model_repository import rewrite_report, write_predictions
 
     other = tmp_path / "other" / "film-reviews"
     shutil.copytree(model_dir, other)

@@ -8,7 +8,7 @@ from tiny import arguments, rows, tiny_classifier, weights
 from torch import nn
 
 from hfbertcls import TextClassificationTrainer
-from hfbertcls.training.embedding_rows import RowGradientEmbedding
+from hfbertcls.training.trainer.embedding_rows import RowGradientEmbedding
 
 
 def tables(padding_idx: int | None = 0):

@@ -17,7 +17,8 @@ from hfbertcls import (
     load_tokenizer,
     tokenize_split,
 )
-from hfbertcls.sharing.verify import verify_directory, verify_repository
+from hfbertcls.hub.verify import verify_repository
+from hfbertcls.repository.verify import verify_directory
 from hfbertcls.tasks.multi_label import MultiLabel
 
 

@@ -1,9 +1,9 @@
 """Trackers of others: passed through, with the traps closed."""
 
 from hfbertcls import TrainingOptions
-from hfbertcls.run import train_and_evaluate
-from hfbertcls.sharing.output_directory import OutputDirectory
-from hfbertcls.training.options import training_arguments
+from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.workflows.options import training_arguments
+from hfbertcls.workflows.train import train_and_evaluate
 
 
 def test_trackio_never_publishes_a_space_of_its_own(tmp_path):

@@ -8,7 +8,7 @@ from hfbertcls import TextClassificationTrainer
 from hfbertcls.tasks.multi_label import MultiLabel
 from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.training.recipe import choose_recipe
-from hfbertcls.training.sampling import LengthGroupedSampler, ShuffledSampler
+from hfbertcls.training.trainer.sampling import LengthGroupedSampler, ShuffledSampler
 
 
 def test_each_row_occurs_once_in_each_epoch():

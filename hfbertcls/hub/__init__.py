@@ -1,0 +1,1 @@
+"""The artefact online: accounts, commits and pushes to the Hugging Face Hub."""

@@ -1,0 +1,1 @@
+"""The Gradio Space of a model: rendered from its report, deployed, linked with its card."""

@@ -1,0 +1,162 @@
+"""The Space in which a model is to be shown: what is wished, and whether it can be done."""
+
+from dataclasses import dataclass
+
+from huggingface_hub import HfApi, SpaceHardware
+
+from hfbertcls.commands import command
+from hfbertcls.errors import ConfigurationError, SharingError, did_you_mean
+from hfbertcls.hub.account import NotThereError, asked, require_account, require_repo_name
+
+
+MODEL_VARIABLE = "MODEL_ID"
+TOKEN_SECRET = "HF_TOKEN"
+
+
+@dataclass(frozen=True)
+class SpaceRequest:
+    """Which Space is to show which model, and how.
+
+    Args:
+        space_id: `user/name`, or `name` for a Space of one's own.
+        model_id: of the model on the Hub.
+        public: whether anyone may see a Space that is made; None makes it private exactly if the model is. One that
+            exists keeps its visibility.
+        hardware: as the Hub calls it, for instance `zero-a10g`; None leaves it to the Hub.
+        with_token: store the token with which one is logged in as a secret of the Space, so that it can read a private
+            model.
+        overwrite: replace files, and a token, that somebody else put into the Space.
+        wait: until the Space runs.
+    """
+
+    space_id: str
+    model_id: str
+    public: bool | None = None
+    hardware: str | None = None
+    with_token: bool = False
+    overwrite: bool = False
+    wait: bool = True
+
+
+@dataclass(frozen=True)
+class SpaceDestination:
+    """A Space that was looked at before anything is changed.
+
+    Args:
+        space_id: with its namespace.
+        exists: whether it is there.
+        private: whether it is, or will be.
+        needs_token: whether the Space cannot read the model without one.
+        token_note: how the secret that is there was described; None if it is not there.
+    """
+
+    space_id: str
+    exists: bool
+    private: bool
+    needs_token: bool
+    token_note: str | None
+
+
+def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestination:
+    """Find out whether a Space could be made or changed, without changing anything on the Hub.
+
+    Raises:
+        ConfigurationError: for names and hardware that the Hub does not know, and options that do not fit the Space.
+        SharingError: if nobody is logged in, the token cannot write there, the model is not there or could not be read by
+            the Space, or the Hub does not answer.
+    """
+    api = api or HfApi()
+    require_repo_name(request.space_id)
+    require_repo_name(request.model_id)
+    require_hardware(request.hardware)
+    account = require_account(api)
+    space_id = account.full_name(request.space_id)
+    namespace, _, name = space_id.partition("/")
+    if not account.may_write_in(namespace):
+        raise SharingError(
+            f"{account.name} may not make or change a Space in {namespace!r}. Take --space-id {account.name}/{name}"
+        )
+    try:
+        model = asked(lambda: api.model_info(request.model_id), f"the model {request.model_id} cannot be looked at")
+    except NotThereError as err:
+        raise SharingError(
+            f"there is no model {request.model_id} on the Hub, or {account.name} may not see it. Share it first: "
+            f"{command('push', 'DIR', request.model_id)}"
+        ) from err
+    needs_token = bool(model.private or model.gated)
+    try:
+        space = asked(lambda: api.space_info(space_id), f"the Space {space_id} cannot be looked at")
+    except NotThereError:
+        private = bool(model.private) if request.public is None else not request.public
+        destination = SpaceDestination(space_id, False, private, needs_token, None)
+    else:
+        found = asked(lambda: api.get_space_secrets(space_id), f"the secrets of {space_id} cannot be listed")
+        note = (found[TOKEN_SECRET].description or "") if TOKEN_SECRET in found else None
+        destination = SpaceDestination(space_id, True, bool(space.private), needs_token, note)
+        _require_visibility(request, destination, model_is_private=bool(model.private))
+    if needs_token and not request.with_token and destination.token_note is None:
+        raise SharingError(_token_choices(request, space_id, api, "private" if model.private else "gated"))
+    return destination
+
+
+def require_hardware(name: str | None) -> None:
+    """Refuse hardware that the Hub does not know.
+
+    Raises:
+        ConfigurationError: with those that it knows.
+    """
+    known = [hardware.value for hardware in SpaceHardware]
+    if name is not None and name not in known:
+        raise ConfigurationError(
+            f"the Hub has no hardware {name!r}{did_you_mean(name, known)}. --hardware takes one of {', '.join(known)}"
+        )
+
+
+def hardware_of(space_id: str, api: HfApi) -> str | None:
+    """What a Space runs on, or is to run on; None if there is no such Space.
+
+    Raises:
+        SharingError: if the Hub does not answer.
+    """
+    try:
+        runtime = asked(lambda: api.get_space_runtime(space_id), f"the hardware of {space_id} cannot be asked for")
+    except NotThereError:
+        return None
+    found: str | None = runtime.requested_hardware or runtime.hardware
+    return found
+
+
+def _require_visibility(request: SpaceRequest, there: SpaceDestination, *, model_is_private: bool) -> None:
+    """Refuse a wish that an existing Space does not fulfil, and a private model shown to everybody by accident."""
+    if request.public is not None and request.public == there.private:
+        is_now, flag = ("private", "--public") if there.private else ("public", "--private")
+        raise ConfigurationError(
+            f"the Space {there.space_id} exists and is {is_now}; {flag} does not change that. Change it in its settings, or "
+            f"leave {flag} out"
+        )
+    if model_is_private and not there.private and request.public is None:
+        raise SharingError(
+            f"the Space {there.space_id} is public and the model {request.model_id} is private: anyone could use it there. "
+            "Make the Space private in its settings, or repeat with --public"
+        )
+
+
+def _token_choices(request: SpaceRequest, space_id: str, api: HfApi, how: str) -> str:
+    return (
+        f"the model {request.model_id} is {how}, so the Space {space_id} could not read it. Nothing was changed. Choose: make "
+        "the model public in its settings on the Hub; or repeat with --with-token, which stores YOUR token as the secret "
+        f"{TOKEN_SECRET} of the Space, where the app's code, and all who may change that code, can use it; or, better, make an "
+        f"empty Gradio Space of this name ({api.endpoint}/new-space), put a fine-grained token that can only read "
+        f"{request.model_id} into its settings as the secret {TOKEN_SECRET}, and repeat without --with-token"
+    )
+
+
+def command_of(request: SpaceRequest) -> str:
+    """The command to repeat."""
+    words = ["space", request.model_id, "--space-id", request.space_id]
+    if request.public is not None:
+        words.append("--public" if request.public else "--private")
+    if request.hardware is not None:
+        words += ["--hardware", request.hardware]
+    words += ["--with-token"] * request.with_token + ["--no-wait"] * (not request.wait)
+    return command(*words)

@@ -1,0 +1,290 @@
+"""The model card: a function of the report alone."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hfbertcls.errors import ConfigurationError
+from hfbertcls.evaluation.report import Report
+from hfbertcls.repository.card_metadata import TextClassificationCardData, join_front_matter, split_card
+from hfbertcls.resources import resource_dir
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
+
+
+RENDERER = "1"
+CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "contact", "citation", "widget")
+"""What a person may state."""
+_TEMPLATE = "text-classification.md.jinja"
+_FEW_ROWS = 30
+_SCARCE_ROWS = 10
+_SAID_OTHERWISE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
+"""Findings of the doctor that the card states in a sentence or a table of its own."""
+_MARKDOWN = str.maketrans(
+    {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+
+
+def render_model_card(report: Report) -> str:
+    """Render README.md.
+
+    Args:
+        report (`Report`): the only source of what the card states.
+
+    Raises:
+        jinja2.UndefinedError: if the template names something that the report has not.
+    """
+    task = task_of_report(report.task)
+    body = (
+        _environment()
+        .get_template(_TEMPLATE)
+        .render(
+            report=report,
+            split=shown_split(report),
+            task=task,
+            fewest_of_a_label=FEWEST_OF_A_LABEL,
+            few_rows=_FEW_ROWS,
+            limits=_limits(report),
+            notes=[finding["fact"] for finding in _findings(report) if finding["severity"] == "note"],
+            not_stated=_not_stated(report),
+        )
+    )
+    front_matter = TextClassificationCardData.from_report(report).to_front_matter()
+    return f"---\n{front_matter}---\n\n{Fence.around(body, report).text}"
+
+
+@cache
+def _environment() -> Environment:
+    """With the templates, which are compiled once."""
+    environment = Environment(
+        loader=FileSystemLoader(resource_dir("model_card_templates")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
+    )
+    environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
+    environment.filters["code"] = _code
+    environment.filters["difference"] = difference_of
+    return environment
+
+
+@dataclass(frozen=True)
+class Fence:
+    """The generated part of a card: between two comments, with the hashes of the report and of itself."""
+
+    body: str
+    report_sha256: str
+    body_sha256: str
+    before: str = ""
+    after: str = ""
+
+    @classmethod
+    def around(cls, body: str, report: Report) -> "Fence":
+        """Fence a body that was rendered from a report."""
+        return cls(body, sha256_of_text(report.to_json()), sha256_of_text(body))
+
+    @classmethod
+    def find(cls, text: str) -> "Fence | None":
+        """The generated part of a card's body, with what stands before and after it."""
+        found = _FENCE.search(text)
+        if found is None:
+            return None
+        before, after = text[: found.start()], text[found.end() :]
+        return cls(found["body"], found["report"], found["own"], before, after)
+
+    @property
+    def text(self) -> str:
+        """The part with its comments."""
+        return (
+            f"<!-- hfbertcls:begin report_sha256={self.report_sha256} body_sha256={self.body_sha256} -->\n"
+            f"<!-- Generated from report.json up to hfbertcls:end. Write above or below: that is kept. -->\n{self.body}"
+            "<!-- hfbertcls:end -->\n"
+        )
+
+
+_FENCE = re.compile(
+    r"<!-- hfbertcls:begin report_sha256=(?P<report>\S*) body_sha256=(?P<own>\S*) -->\n<!-- [^\n]* -->\n"
+    r"(?P<body>.*)<!-- hfbertcls:end -->\n?",
+    re.DOTALL,
+)
+
+
+def sha256_of_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def join_card(rendered: str, existing: str, text_of: str | None = None) -> tuple[str, list[str]]:
+    """The rendered card with everything that people wrote into the existing one; and notes on what differs.
+
+    Args:
+        rendered: by `render_model_card`.
+        existing: a card that stands there already, generated or not.
+        text_of: a card whose text outside of the generated part is taken instead.
+    """
+    ours, body = split_card(rendered)
+    theirs, _ = split_card(existing)
+    front_matter, notes = join_front_matter(ours, theirs)
+    before, after = written_by_people(text_of or existing)
+    fence = Fence.find(body)
+    if fence is None:
+        raise ValueError("the first card is not one that render_model_card wrote")
+    return f"---\n{front_matter}---\n{before or fence.before}{fence.text}{after}", notes
+
+
+def written_by_people(card: str) -> tuple[str, str]:
+    """What stands above and below the generated part; all of a card without one stands below.
+
+    Raises:
+        ConfigurationError: if the marks around the generated part were damaged, so that the two cannot be told apart.
+    """
+    _, body = split_card(card)
+    fence = Fence.find(body)
+    if fence is None and ("hfbertcls:begin" in body or "hfbertcls:end" in body):
+        raise ConfigurationError(
+            "the marks around the generated part of README.md (hfbertcls:begin and hfbertcls:end) were changed, so it cannot "
+            "be told from what people wrote. Delete everything from the first mark to the last, and try again"
+        )
+    if fence is None:
+        return "", f"\n{body.lstrip()}" if body.strip() else ""
+    return fence.before, fence.after
+
+
+def shown_split(report: Report) -> str:
+    """The split whose figures stand at the top: the test split if there is one."""
+    return "test" if "test" in report.evaluation else next(iter(report.evaluation))
+
+
+def escape(text: object) -> str:
+    """Text that stands literally in a Markdown paragraph or table cell, whatever it contains."""
+    printable = "".join(letter if letter.isprintable() or letter == "\u200d" else " " for letter in str(text))
+    return " ".join(printable.translate(_MARKDOWN).split(" ")) or " "
+
+
+def format_number(value: float | None, places: int = 3) -> str:
+    """A figure with a fixed number of decimals; a dash where it is not defined."""
+    return "-" if value is None else f"{float(value):.{places}f}"
+
+
+def _code(text: str) -> str:
+    """Lines of an indented block of code: nothing in them is markup."""
+    return "\n    ".join(line.replace("-->", "-- >") for line in str(text).splitlines())
+
+
+def _count(value: int) -> str:
+    return f"{int(value):,}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * float(fraction):.1f} %"
+
+
+def _limits(report: Report) -> list[str]:
+    """Sentences that follow from the figures, each bound to the figure that calls for it."""
+    split = shown_split(report)
+    figures = report.evaluation[split]
+    limits = []
+    if split != "test":
+        limits.append(
+            f"There is no test split: {_chosen(report)} chosen on the validation split, so the figures above are "
+            "somewhat too good."
+        )
+    shared = report.data.get("overlap", {}).get(f"train/{split}", 0)
+    if shared:
+        limits.append(
+            f"{shared:,} of the {figures['rows']:,} texts of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
+            f"{100 * shared / figures['rows']:.1f} points of its accuracy may be memory."
+        )
+    chosen_on = report.data.get("overlap", {}).get("train/validation", 0) if split != "validation" else 0
+    if chosen_on:
+        limits.append(
+            f"{chosen_on:,} of the {report.evaluation['validation']['rows']:,} texts of the validation split are in the train "
+            "split too, so the choice of the checkpoint favours memory."
+        )
+    limits += [f"{escape(finding['fact'])}." for finding in _findings(report) if finding["severity"] != "note"]
+    max_length = report.task["max_length"]
+    cut = [
+        f"{facts['truncated_rows']:,} of {facts['rows']:,} in {name} ({_percent(facts['truncated_rows'] / facts['rows'])})"
+        for name, facts in report.data["splits"].items()
+        if facts["truncated_rows"]  # (None where only token ids are known)
+    ]
+    if cut:
+        end = "last" if report.task.get("truncation_side") == "left" else "first"
+        limits.append(f"Only the {end} {max_length:,} tokens of a text are read; longer are {', '.join(cut)}.")
+    longest = report.data["splits"][split].get("longest_tokens")
+    if longest is not None and longest < max_length:
+        limits.append(
+            f"The longest text of the {split} split has {longest:,} tokens: the metrics say nothing of longer ones, of which up to "
+            f"{max_length:,} are read."
+        )
+    few = {name: row["support"] for name, row in figures["per_label"].items() if row["support"] < _FEW_ROWS}
+    if few:
+        shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
+        more = f" and {len(few) - 10} more" if len(few) > 10 else ""
+        limits.append(
+            f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose figures are rough: {shown}{more}."
+        )
+    scarce = sum(1 <= row["support"] < _SCARCE_ROWS for row in figures["per_label"].values())
+    if scarce:
+        limits.append(
+            f"{scarce} of {len(figures['per_label'])} labels have fewer than {_SCARCE_ROWS} rows in the {split} split: the "
+            "interval of macro F1 is too narrow."
+        )
+    ece = figures["metrics"]["ece"]
+    if ece["value"] == 0 and ece["high"]:
+        limits.append(
+            f"With {figures['rows']:,} rows, what the plot of the calibration shows may be chance; the expected calibration error may "
+            f"be up to {format_number(ece['high'])}."
+        )
+    if ece["low"] is not None and ece["low"] > 0.02:
+        limits.append(
+            f"The scores are {'still off after calibration' if figures.get('calibration') else 'not calibrated'}: on average they "
+            f"are {format_number(ece['value'])} away from the share of right answers."
+        )
+    return limits
+
+
+def _chosen(report: Report) -> str:
+    return (
+        "the checkpoint and the thresholds were" if task_of_report(report.task).fits_decision else "the checkpoint was"
+    )
+
+
+def difference_of(slices: Mapping[str, Any]) -> str:
+    """Whether slices differ by more than chance, in words."""
+    p_value = slices["p_value"]
+    told = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
+    return f"the slices differ by more than chance: {told}" if p_value < 0.05 else f"this may be chance: {told}"
+
+
+def _findings(report: Report) -> list[Mapping[str, str]]:
+    """What the doctor found in the data, and the card does not state elsewhere."""
+    found = report.data.get("doctor", {}).get("findings", [])
+    return [finding for finding in found if finding["code"] not in _SAID_OTHERWISE]
+
+
+def _not_stated(report: Report) -> list[str]:
+    names = {
+        "license": "licence",
+        "language": "language",
+        "intended_use": "intended use",
+        "limitations": "known limitations and biases",
+    }
+    return [name for key, name in names.items() if not report.card.get(key)]
+
+
+def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:
+    """Metric, value and interval of a split, as text: for the terminal."""
+    rows, figures, names = [], report.evaluation[split]["metrics"], task_of_report(report.task).metric_names
+    for name, entry in figures.items():
+        if entry["value"] is not None:
+            interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
+            rows.append((names[name], format_number(entry["value"]), interval))
+    return rows

@@ -1,0 +1,224 @@
+"""The files of a model repository beside the model itself, and the facts that they state."""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.errors import OutputDirectoryError, listing
+from hfbertcls.evaluation.report import Report
+from hfbertcls.files import files_below, hashes_of, regular_file, sha256_of
+from hfbertcls.inference.pipelines import load_pipeline
+from hfbertcls.modeling.heads import write_config_values
+from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.progress import work
+from hfbertcls.repository import plots
+from hfbertcls.repository.card import CARD_FACTS, RENDERER, join_card, render_model_card, shown_split
+from hfbertcls.repository.stated_files import (
+    CARD,
+    REPORT,
+    TOKENIZER_FILES,
+    WEIGHTS,
+    read_report,
+    stated_files,
+    with_hashes,
+)
+from hfbertcls.tasks.calibration_error import reliability
+from hfbertcls.tasks.probabilities import Answers, Logits
+from hfbertcls.tasks.task import Task
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+USAGE_TEXT = "This is an example. Put a text of your own here."
+
+
+def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: str = "right") -> dict[str, Any]:
+    """The `task` of a report."""
+    return {
+        "type": task.name,
+        "labels": list(task.labels),
+        "text_column": data.text_column,
+        "text_pair_column": data.text_pair_column,
+        "label_column": list(data.label_columns) or data.label_column,
+        "slice_column": data.slice_column,
+        "max_length": max_length,
+        **({} if truncation_side == "right" else {"truncation_side": truncation_side}),
+        **({} if data.label_separator is None else {"label_separator": data.label_separator}),
+        **({} if data.quoting == "auto" else {"quoting": data.quoting}),
+        **({} if data.header else {"header": False}),
+        **task.report_values,
+    }
+
+
+def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
+    """The `model` of a report; `weights` is the file that was scored, if it lies here."""
+    base = source.path / weights.name
+    hashes = {path: sha256_of(path) for path in {base, weights} if path.is_file()}
+    return {
+        "base_model": source.public_name,
+        "base_model_is_hub_id": not source.is_local,
+        "base_revision": source.revision,
+        "base_weights_sha256": hashes.get(base),
+        "architecture": type(model).__name__,
+        "num_parameters": model.num_parameters(),
+        "weights_sha256": hashes.get(weights),
+        "files_sha256": hashes_of(weights.parent, ("config.json", *TOKENIZER_FILES)) if weights in hashes else {},
+    }
+
+
+def data_facts(data: TextDataset, splits: Mapping[str, Any]) -> dict[str, Any]:
+    """The `data` of a report."""
+    return {
+        "source": data.source,
+        "is_hub_id": data.is_from_hub,
+        "config": data.config,
+        "revision": data.revision,
+        "split_method": data.split_method,
+        "split_seed": data.split_seed,
+        "split_by": data.split_by,
+        "notes": list(data.notes),
+        **asdict(find_duplicates(data)),
+        "splits": splits,
+    }
+
+
+def with_fitted_decision(task: Task, staging: Path, gold: Answers, logits: Logits) -> Task:
+    """The task with its decision fitted on the validation split, which the staged configuration states then."""
+    fitted = task.fit_decision(gold, logits)
+    if fitted.config_values:
+        write_config_values(staging, fitted.config_values)
+    return fitted
+
+
+def card_facts(inputs: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
+    """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
+    text = (inputs.get("widget") or [USAGE_TEXT])[0]
+    answers: Any = load_pipeline(str(staging))(text)
+    facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
+    return facts | {
+        "renderer": RENDERER,
+        "repo_id": None,
+        "space_id": None,
+        "title": name,
+        "usage_model": name,
+        "usage_text": text,
+        "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
+        **inputs,
+    }
+
+
+def write_predictions(directory: Path, name: str, predictions: Predictions) -> str:
+    """Write a predictions file and return its hash."""
+    path = directory / "predictions" / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(predictions.to_parquet())
+    return sha256_of(path)
+
+
+@work("Drawing the plots")
+def write_plots(directory: Path, report: Report, predictions: Predictions, more: Mapping[str, bytes]) -> None:
+    """Write the pictures; `predictions` are those of the split that the card shows."""
+    figures = report.evaluation[shown_split(report)]
+    folder = directory / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    task = predictions.task
+    stated, is_so = task.statements(predictions.gold, task.probabilities(predictions.logits))
+    of_each_label = stated.shape[1] > 1
+    pictures = {"reliability": plots.reliability_plot(reliability(stated, is_so), of_each_label=of_each_label), **more}
+    if figures["confusion_matrix"] is not None:
+        pictures["confusion_matrix"] = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
+    for name, picture in pictures.items():
+        (folder / f"{name}.png").write_bytes(picture)
+
+
+def write_report(staging: Path, report: Report) -> Report:
+    """Write the report of a staged repository, which states every file of it, and the card that is rendered from it."""
+    further = [name for name in files_below(staging) if name != WEIGHTS and not name.startswith("predictions/")]
+    report = with_hashes(report, hashes_of(staging, further))
+    (staging / REPORT).write_text(report.to_json(), encoding="utf-8")
+    (staging / CARD).write_text(render_model_card(report), encoding="utf-8")
+    return report
+
+
+def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
+    """What of a directory is the model repository: the files that its report states, whatever else lies there.
+
+    Args:
+        directory: that a run wrote.
+        predictions: whether the files with logits and gold labels belong to it.
+
+    Returns:
+        Paths relative to the directory, with `/`.
+
+    Raises:
+        OutputDirectoryError: if it is no model repository that hfbertcls wrote, or one of its files is a link.
+    """
+    report = read_report(directory)
+    names = [CARD, REPORT, *stated_files(report)]
+    if not predictions:
+        names = [name for name in names if not name.startswith("predictions/")]
+    links = [name for name in names if (directory / name).exists() and regular_file(directory, name) is None]
+    if links:
+        raise OutputDirectoryError(
+            f"{listing(links)} of {directory.resolve().name!r} is a link or no regular file, and nothing outside of the "
+            "directory is sent. Put the file itself there"
+        )
+    there = [name for name in names if (directory / name).is_file()]
+    missing = [name for name in (CARD, "config.json") if name not in there]
+    if not any(name.endswith(".safetensors") for name in there):
+        missing.append(WEIGHTS)
+    if missing:
+        raise OutputDirectoryError(
+            f"the directory {directory.resolve().name!r} is no complete model repository: it lacks {listing(missing)}. Name "
+            "one that hfbertcls train wrote"
+        )
+    return there
+
+
+def address(directory: Path, **facts: str | None) -> None:
+    """Write into report and card where the model and its Space are found; what people wrote into the card stays.
+
+    Args:
+        directory: a model repository that hfbertcls wrote.
+        facts: of the report's `card`: `repo_id`, `usage_model`, `usage_revision`, `space_id`.
+    """
+    report = read_report(directory)
+    rewrite_report(directory, replace(report, card={**report.card, **facts}))
+
+
+def rewrite_report(
+    directory: Path, report: Report, *, added: Iterable[str] = (), removed: Iterable[str] = ()
+) -> Report:
+    """Put another report into a finished directory, with its card; what people wrote into the card stays.
+
+    Args:
+        directory: a model repository that hfbertcls wrote.
+        report: what it is to state.
+        added: files that were written since the last report was.
+        removed: files that it is not to state any more.
+    """
+    gone = set(removed)
+    kept = {name: digest for name, digest in stated_files(report).items() if name not in gone}
+    report = with_hashes(report, kept | hashes_of(directory, added))
+    existing = (directory / CARD).read_text(encoding="utf-8-sig")
+    card, _ = join_card(render_model_card(report), existing)
+    texts = {directory / REPORT: report.to_json(), directory / CARD: card}
+    partials = {path: path.with_name(f".{path.name}.partial") for path in texts}
+    try:
+        for path, text in texts.items():
+            partials[path].write_text(text, encoding="utf-8")
+    except OSError:  # (a full or read-only disk: both files stay as they were)
+        with contextlib.suppress(OSError):
+            for partial in partials.values():
+                partial.unlink(missing_ok=True)
+        raise
+    for path, partial in partials.items():
+        partial.replace(path)
+    return report

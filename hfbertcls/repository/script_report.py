@@ -1,0 +1,115 @@
+"""The report of a trainer in anybody's script, which knows its token ids and labels, but not where they came from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from transformers import Trainer
+
+from hfbertcls.data.tokenization import TokenizedSplit, gold_of
+from hfbertcls.environment import describe_environment, public_command, public_word
+from hfbertcls.errors import ConfigurationError
+from hfbertcls.evaluation.report import Report, split_figures
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, reading_length
+from hfbertcls.modeling.predictions import Predictions, require_finite
+from hfbertcls.repository import plots
+from hfbertcls.repository.card import CARD_FACTS
+from hfbertcls.repository.model_repository import (
+    card_facts,
+    model_facts,
+    with_fitted_decision,
+    write_plots,
+    write_predictions,
+    write_report,
+)
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.task import Task
+
+
+def report_on_trainer(trainer: Trainer, training: Mapping[str, Any], staging: Path, card: Mapping[str, Any]) -> Report:
+    """The same for a trainer in anybody's script, which knows its token ids and labels, but not where they came from.
+
+    Args:
+        trainer: after training.
+        training: the `training` of the report.
+        staging: where its model and tokenizer were saved.
+        card: facts that only a person knows; `dataset` names the data, by its Hub id if it has one.
+
+    Raises:
+        ConfigurationError: if the trainer has no evaluation data or tokenizer, so that there is nothing to report.
+    """
+    tokenizer: Any = trainer.processing_class
+    datasets_by_name = {"train": trainer.train_dataset, "validation": trainer.eval_dataset}
+    for name, dataset in datasets_by_name.items():
+        if not {"input_ids", "labels"} <= set(getattr(dataset, "column_names", ())):
+            raise ConfigurationError(
+                f"sharing needs figures, and figures need a {name} data set (of the datasets library) with the columns "
+                "input_ids and labels. Give the trainer train_dataset and eval_dataset"
+            )
+    if tokenizer is None:
+        raise ConfigurationError("sharing needs the tokenizer: give it to the trainer as processing_class")
+    config: Any = cast(Any, trainer.model).config
+    task = task_of_config(config)
+    if task is None:
+        raise ConfigurationError(
+            f"sharing needs metrics, and there are none for the problem_type {config.problem_type!r}. Share a classifier of labels"
+        )
+    model: Any = load_for_inference(ModelSource(str(staging)))
+    model.to(trainer.args.device)
+    max_length = reading_length(tokenizer, config)
+    validation: Any = trainer.eval_dataset
+    lengths = np.array([len(ids) for ids in validation["input_ids"]], dtype=np.int64)
+    plain = validation.select_columns([name for name in validation.column_names if name != "length"])
+    tokenized = TokenizedSplit(plain.add_column("length", lengths), task, lengths, max_length, 0)
+    gold, logits = gold_of(validation, task), score(model, tokenizer, tokenized)
+    require_finite(logits, "validation")
+    task = with_fitted_decision(task, staging, gold, logits)
+    predictions = Predictions(task, np.arange(len(gold)), gold, logits, lengths)
+    source = str(card.get("dataset") or "data that the author did not name")
+    splits = {name: _bare_facts(dataset, task) for name, dataset in datasets_by_name.items()}
+    base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")
+    is_hub_id = base.count("/") == 1 and not base.startswith(("/", ".", "~")) and not ModelSource(base).is_local
+    origin = ModelSource(
+        base, known_as=None if is_hub_id else public_word(base)
+    )  # (a directory that may be elsewhere)
+    report = Report(
+        task={
+            "type": task.name, "labels": list(task.labels), "text_column": None,
+            "text_pair_column": None, "label_column": None, "max_length": max_length,
+            **({} if tokenizer.truncation_side == "right" else {"truncation_side": tokenizer.truncation_side}),
+            **task.report_values,
+        },
+        model={**model_facts(origin, model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
+        data={
+            "source": source, "is_hub_id": source.count("/") == 1, "config": card.get("dataset_config"), "revision": None,
+            "split_method": "as given to the trainer", "notes": [], "splits": splits,
+        },
+        evaluation={"validation": split_figures(predictions, write_predictions(staging, "validation", predictions), {})},
+        training=training,
+        card=card_facts(
+            {key: card[key] for key in CARD_FACTS if card.get(key)}, str(card.get("title") or "model"), staging
+        ),
+        environment=describe_environment(),
+        command=public_command([]) + " (a script of its author, with TextClassificationTrainer)",
+    )  # fmt: skip
+    events = [
+        {"step": entry["step"], "split": split, "values": {name.removeprefix("eval_"): entry[name] for name in entry}}
+        for entry in trainer.state.log_history
+        for split in ["validation" if "eval_loss" in entry else "train"]
+    ]
+    curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
+    write_plots(staging, report, predictions, {"learning_curves": curves})
+    return write_report(staging, report)
+
+
+def _bare_facts(dataset: Any, task: Task) -> dict[str, Any]:
+    """What is known of a split of which only token ids and labels are known."""
+    counts = task.support(gold_of(dataset, task))
+    return {
+        "rows": len(dataset), "rows_read": len(dataset), "dropped": {}, "sha256": None,
+        "label_counts": dict(zip(task.labels, map(int, counts), strict=True)), "truncated_rows": None,
+        "longest_tokens": max(map(len, dataset["input_ids"])),
+        "unknown_token_share": None,
+    }  # fmt: skip

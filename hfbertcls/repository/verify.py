@@ -1,0 +1,156 @@
+"""Deriving a model repository again from its own files: metrics from predictions, card from report, hashes from bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hfbertcls.environment import local_path
+from hfbertcls.errors import ModelError, OutputDirectoryError, listing
+from hfbertcls.evaluation.report import Report
+from hfbertcls.progress import work
+from hfbertcls.repository.card import Fence
+from hfbertcls.repository.card_metadata import split_card
+from hfbertcls.repository.stated_files import CARD, read_report, stated_files
+from hfbertcls.repository.verify_card import card_differences, numbers_outside
+from hfbertcls.repository.verify_files import (
+    configuration_differences,
+    hash_differences,
+    names_in,
+    unstated,
+)
+from hfbertcls.repository.verify_metrics import derive_metrics
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked, and what came of it.
+
+    Args:
+        differences: what is not as the report or the card states.
+        missing: what is stated and could not be derived, because a file for it is not there.
+        unchecked: files that the report does not state, so that nothing is known of them.
+        notes: further facts for a person.
+        values: how many values were derived again.
+        files: how many files have the SHA-256 that is stated.
+        unproven: what rests on the word of the author alone.
+        rescored: which splits the model was run on again.
+    """
+
+    differences: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    values: int = 0
+    files: int = 0
+    unproven: tuple[str, ...] = ()
+    rescored: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing differs and nothing that is stated was missing."""
+        return not self.differences and not self.missing
+
+    @property
+    def verdict(self) -> str:
+        """In one sentence each: how much was checked, what came of it, what was not checked."""
+        checked = f"{self.values:,} values derived again, {self.files:,} files by their SHA-256, the card line by line"
+        lines = [f"Checked: {checked}."]
+        if self.differences:
+            lines.append(f"NOT verified: {len(self.differences):,} of the things that were checked differ.")
+        elif self.missing:
+            lines.append("NOT verified: what was checked holds, but what is missing above could not be derived.")
+        elif self.unchecked or self.notes:
+            lines.append("What report.json states holds, as far as these files can show.")
+        else:
+            lines.append("All of it holds.")
+        if self.unchecked:
+            count = len(self.unchecked)
+            lines.append(
+                f"Not checked: {count:,} {'file that' if count == 1 else 'files that'} report.json does not state "
+                f"({listing(self.unchecked)})."
+            )
+        if self.unproven:
+            lines.append(f"Stated by the author alone: {'; '.join(self.unproven)}.")
+        lines.append("This proves integrity, not authorship.")
+        return "\n".join(lines)
+
+
+@work("Deriving the metrics again")
+def verify_directory(
+    directory: str | Path, *, predictions: bool = True, names: Sequence[str] | None = None
+) -> Verification:
+    """Derive report and card of a model repository again, and compare all hashes. Nothing is run, nothing is fetched.
+
+    It proves that the files belong together, not who made them.
+
+    Args:
+        directory: a model repository that hfbertcls wrote.
+        predictions: False does not count it as missing if the predictions are not there.
+        names: the files of the repository, where others lie beside them that do not belong to it; None takes all.
+
+    Raises:
+        ModelError: if it has no report or no card of hfbertcls, or its report is damaged.
+    """
+    folder = local_path(directory)
+    return verified(folder, folder.resolve().name, names or names_in(folder), predictions=predictions)
+
+
+def verified(folder: Path, name: str, names: Sequence[str], *, predictions: bool) -> Verification:
+    """`verify_directory` of a folder that messages call `name` and that holds `names`."""
+    report, card = read_stated(folder, name)
+    fence = Fence.find(split_card(card)[1])
+    if fence is None:
+        raise ModelError(f"README.md of {name!r} has no part that hfbertcls generated: nothing to verify")
+    derived = derive_metrics(folder, report)
+    differences = [
+        *hash_differences(folder, report, fence.report_sha256, names),
+        *configuration_differences(folder, report),
+        *derived.differences,
+        *card_differences(card, fence, report),
+    ]
+    outside = numbers_outside(card, fence)
+    left_out = tuple(derived.missing)
+    return Verification(
+        differences=tuple(dict.fromkeys(differences)),
+        missing=left_out if predictions else (),
+        unchecked=tuple(unstated(report, names)),
+        notes=(
+            *([] if outside is None else [outside]),
+            *([] if predictions else [f"not asked for: {line}" for line in left_out]),
+        ),
+        values=derived.values,
+        files=sum((folder / stated).is_file() for stated in stated_files(report)) + 1,
+        unproven=tuple(_unproven(report)),
+    )
+
+
+def _unproven(report: Report) -> list[str]:
+    """What of a report no file beside it can show."""
+    training = report.training or {}
+    found = ["how and how fast the model was trained", "which data it was trained on"]
+    if training.get("seeds"):
+        found.append("the metrics of the runs that are not shipped")
+    if training.get("learning_curve"):
+        found.append("the runs on fewer rows")
+    if report.model.get("exports"):
+        found.append("how far the exports agree")
+    if any("bf16_agreement" in entry for entry in report.evaluation.values()):
+        found.append("how often bf16 agrees")
+    return found
+
+
+def read_stated(folder: Path, name: str) -> tuple[Report, str]:
+    """Report and card of a folder that messages call `name`.
+
+    Raises:
+        ModelError: if one of them is not there, or damaged.
+    """
+    try:
+        report = read_report(folder)
+        return report, (folder / CARD).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError, OutputDirectoryError) as err:
+        cause = err.__cause__ if isinstance(err, OutputDirectoryError) and err.__cause__ is not None else err
+        reason = str(cause) if isinstance(cause, ValueError) else type(cause).__name__
+        raise ModelError(
+            f"{name!r} is no model repository of hfbertcls: report.json and README.md are needed ({reason})"
+        ) from err

@@ -1,0 +1,123 @@
+"""The files of a model repository against its report: hashes, what is missing, what is there besides, and `config.json`."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hfbertcls.evaluation.report import Report
+from hfbertcls.files import files_below, sha256_of
+from hfbertcls.modeling.heads import TEMPERATURE
+from hfbertcls.repository.stated_files import CARD, EXPORT, REPORT, TOKENIZER_FILES, WEIGHTS, stated_files
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.task import Temperature
+
+
+_RUN_FILES = ("checkpoints/", "seeds/", "learning-curve/", "metrics.jsonl", EXPORT)
+"""What a run keeps beside its model repository."""
+_LOADED = ("adapter_", "added_tokens", "config.", "merges", "model", "special_tokens", "tokenizer", "vocab")
+
+
+def hash_differences(folder: Path, report: Report, report_sha256: str, names: Sequence[str]) -> Iterator[str]:
+    """What is not as the report states, but for predictions that are not there.
+
+    Args:
+        folder: with the files.
+        report: that states them.
+        report_sha256: of report.json, as the card states it.
+        names: of all files of the repository, also those that are not in the folder.
+    """
+    found = sha256_of(folder / REPORT)
+    if found != report_sha256:
+        yield f"report.json: its SHA-256 is {found[:16]}…, the card was made from one with {report_sha256[:16]}…"
+    stated = stated_files(report)
+    for name, digest in stated.items():
+        path = folder / name
+        if not path.is_file():
+            if not name.startswith("predictions/"):
+                yield f"{name}: it is not there"
+        elif sha256_of(path) != digest:
+            yield f"{name}: its SHA-256 is not the one that report.json states ({digest[:16]}…)"
+    if WEIGHTS not in stated and not _shards(folder) <= set(stated):
+        yield f"report.json: it states no SHA-256 of {WEIGHTS}, nor of all its parts"
+    if "config.json" not in stated or not {"tokenizer.json", "tokenizer_config.json"} & set(stated):
+        yield "report.json: model.files_sha256 does not state config.json and the tokenizer"
+    exports = {one["file"]: one["sha256"] for one in report.model.get("exports", [])}
+    for name, digest in exports.items():
+        if stated.get(name) != digest:
+            yield f"report.json: model.exports states another SHA-256 of {name} than model.files_sha256, or that none"
+    for name in unstated(report, names):
+        if is_loaded(name):
+            yield f"{name}: report.json does not state it, and it can change what the model answers"
+
+
+def _shards(folder: Path) -> set[str]:
+    """The files of weights that come in parts, with their index; one name that nothing states if they cannot be read."""
+    index = f"{WEIGHTS}.index.json"
+    try:
+        weights = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"]
+        return {index, *map(str, weights.values())}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {WEIGHTS}
+
+
+def unstated(report: Report, names: Sequence[str]) -> list[str]:
+    """Files of a repository that its report does not state; not those that a run keeps beside it, nor hidden ones."""
+    known = {CARD, REPORT, *stated_files(report)}
+    return [name for name in names if name not in known and not name.startswith((".", *_RUN_FILES))]
+
+
+def is_loaded(name: str) -> bool:
+    """Whether transformers (or peft) may read a file when it loads a model."""
+    if "/" in name:
+        return False
+    return name in TOKENIZER_FILES or (
+        name.startswith(_LOADED) and name.endswith((".json", ".safetensors", ".txt", ".model"))
+    )
+
+
+def names_in(folder: Path) -> list[str]:
+    """All files of a directory that may belong to a model repository."""
+    return [name for name in files_below(folder) if not name.startswith(_RUN_FILES)]
+
+
+def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
+    """What `config.json` and the tokenizer say otherwise than the report."""
+    config = _json_object(folder / "config.json")
+    id2label = config.get("id2label")
+    if not isinstance(id2label, Mapping):
+        yield "config.json: its id2label cannot be read"
+        return
+    if [id2label.get(str(index)) for index in range(len(id2label))] != list(report.task["labels"]):
+        yield "config.json: its labels are not those of report.json"
+    task = task_of_report(report.task)
+    if not task.is_of_problem_type(config.get("problem_type")):
+        yield f"config.json: its problem_type does not fit the task {task.name} of report.json"
+    for key in task.config_keys:
+        if config.get(key) != task.config_values.get(key):
+            yield f"config.json: its {key} are not those that report.json states"
+    for name, entry in report.evaluation.items():
+        if temperature_in(entry) != config.get(TEMPERATURE):
+            yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"
+    architecture = report.model.get("architecture")
+    if architecture is not None and config.get("architectures") != [architecture]:
+        yield f"config.json: its architectures are not {architecture}, which report.json states"
+    length = _json_object(folder / "tokenizer_config.json").get("model_max_length")
+    if isinstance(length, int) and length != report.task["max_length"]:
+        yield f"tokenizer_config.json: its model_max_length is {length:,}, report.json states {report.task['max_length']:,}"
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def temperature_in(entry: Mapping[str, Any]) -> Temperature | None:
+    """The temperature that the evaluation of a split states; None if it states none."""
+    value = (entry.get("calibration") or {}).get("temperature")
+    if value is None:
+        return None
+    return [float(one) for one in value] if isinstance(value, list) else float(value)

@@ -1,1 +1,0 @@
-"""Figures to the Hub: the card and the model repository."""

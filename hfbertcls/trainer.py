@@ -1,0 +1,347 @@
+"""The trainer: transformers' own, without the traps that every subclass inherits."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from huggingface_hub import HfApi
+from torch import nn
+from torch.utils.data import RandomSampler
+from transformers import EvalPrediction, TrainingArguments
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import IntervalStrategy
+from transformers.utils import logging
+
+from hfbertcls.environment import directory_name
+from hfbertcls.errors import TrainingError
+from hfbertcls.files import files_below
+from hfbertcls.hub.push import PushRequest, check_destination, push_directory
+from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
+from hfbertcls.modeling.packing import is_packed
+from hfbertcls.repository.card_metadata import check_metadata
+from hfbertcls.repository.output_directory import OutputDirectory, follow_umask
+from hfbertcls.repository.script_report import report_on_trainer
+from hfbertcls.tasks.known import task_of_config
+from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
+from hfbertcls.training.callbacks.console import ConsoleCallback
+from hfbertcls.training.callbacks.page_release import PageReleaseCallback
+from hfbertcls.training.callbacks.throughput import ThroughputCallback
+from hfbertcls.training.facts import training_facts
+from hfbertcls.training.recipe import choose_recipe
+from hfbertcls.training.trainer.embedding_rows import RowGradientTrainer
+from hfbertcls.training.trainer.measuring import MeasuringTrainer, Metrics, task_metrics
+from hfbertcls.training.trainer.padding_free import PaddingFreeTrainer
+from hfbertcls.training.trainer.resuming import ResumableTrainer
+from hfbertcls.training.trainer.sampling import LengthGroupedSampler, ShuffledSampler
+from hfbertcls.training.trainer.splitting import SplittingTrainer
+
+
+logger = logging.get_logger(__name__)
+
+_END_OF_TRAINING = "End of training"  # (transformers' default, which says nothing)
+
+
+class TextClassificationTrainer(
+    SplittingTrainer, ResumableTrainer, MeasuringTrainer, RowGradientTrainer, PaddingFreeTrainer
+):
+    """`Trainer` for text classifiers; takes what its parent takes.
+
+    What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
+    precision trains; `training_args.bin` (a pickle with local paths) is never kept; checkpoints hold no path; the
+    learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
+    `compute_metrics` being given, and beside it; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
+    killed run goes on from its last complete checkpoint to the same weights (`ResumableTrainer`).
+    """
+
+    # The loss of `compute_loss` is weighted here for accumulation, so the parent must not divide it again.
+    loss_is_scaled_for_ga: bool | None = True
+
+    def __init__(
+        self,
+        model: Any = None,
+        args: TrainingArguments | None = None,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        model_init: Callable[..., Any] | None = None,
+        compute_loss_func: Callable[..., Any] | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        callbacks: list[Any] | None = None,
+        optimizers: tuple[Any, Any] = (None, None),
+        **kwargs: Any,
+    ) -> None:
+        arguments = args if args is not None else TextClassificationTrainingArguments(output_dir="trainer_output")
+        if eval_dataset is None and isinstance(arguments, TextClassificationTrainingArguments):
+            _switch_evaluation_off(arguments)
+        if "tokenizer" in kwargs:
+            warnings.warn("tokenizer is now called processing_class; it is translated", FutureWarning, stacklevel=2)
+            processing_class = kwargs.pop("tokenizer") if processing_class is None else processing_class
+        super().__init__(
+            model=model,
+            args=arguments,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            model_init=model_init,
+            compute_loss_func=compute_loss_func,
+            compute_metrics=_with_ours(compute_metrics, model, kwargs),
+            callbacks=callbacks,
+            optimizers=optimizers,
+            **kwargs,
+        )
+        # Rows are to be counted for every model, so that `compute_loss` can weigh a batch among accumulated ones.
+        self.model_accepts_loss_kwargs = True
+        self.remove_callback(PrinterCallback)
+        self.remove_callback(ProgressCallback)
+        self.add_callback(ConsoleCallback)
+        self.add_callback(ThroughputCallback)
+        self.add_callback(PageReleaseCallback)
+        if isinstance(self.args, TextClassificationTrainingArguments):
+            self._resolve_recipe(self.args)
+
+    @property
+    def throughput(self) -> ThroughputCallback:
+        """How fast training went."""
+        return next(one for one in self.callback_handler.callbacks if isinstance(one, ThroughputCallback))
+
+    def _resolve_recipe(self, args: TextClassificationTrainingArguments) -> None:
+        """Fill in the learning rate and the number of epochs that were left open, and say so."""
+        if args.learning_rate != AUTO and args.num_train_epochs != AUTO:
+            return
+        model: Any = self.model
+        rows: Any = self.train_dataset
+        recipe = choose_recipe(
+            sum(parameter.numel() for parameter in model.parameters()),
+            len(rows) if hasattr(rows, "__len__") else 0,
+            model.config.num_labels,
+            args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
+            1.0 if (task := task_of_config(model.config)) is None else task.learning_rate_factor,
+        )
+        if args.learning_rate == AUTO:
+            args.learning_rate = recipe.learning_rate
+        if args.num_train_epochs == AUTO:
+            args.num_train_epochs = recipe.num_train_epochs
+        logger.info(f"learning rate {args.learning_rate:g}, {args.num_train_epochs:g} epochs")
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Our own length grouping where lengths are known; the parent's random order in less memory; else as the parent."""
+        # The parent passes the data set without the columns that the model does not take, so without the lengths.
+        whole: Any = self.train_dataset
+        column = self.args.length_column_name
+        if self.args.train_sampling_strategy == "group_by_length" and column in getattr(whole, "column_names", ()):
+            seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
+            batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return LengthGroupedSampler(whole[column], batch_size, seed)
+        sampler = super()._get_train_sampler(train_dataset)
+        # (accelerate replaces any RandomSampler by a seeded one, whose order ours has)
+        if type(sampler) is RandomSampler and self.args.accelerator_config.use_seedable_sampler:  # type: ignore[union-attr]
+            seed = self.args.data_seed if self.args.data_seed is not None else torch.initial_seed()
+            return ShuffledSampler(len(cast(Any, sampler.data_source)), seed)
+        return sampler
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """As the parent; counts what it sees."""
+        if "input_ids" in inputs:
+            packed = is_packed(cast(nn.Module, self.model))
+            self.throughput.count(inputs, self.computed_positions if packed else None)
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """The mean loss of the batch, weighted by its fraction of the rows that are accumulated into one update.
+
+        So 4 batches of 4 give the same update as 1 of 16. transformers leaves the division to the model, and
+        classification models do not divide: there 4 x 4 gives four times the update (seen in 5.23).
+        """
+        if self.compute_loss_func is not None or num_items_in_batch is None or "labels" not in inputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        counted = inputs["labels"].ne(-100).sum()
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        total = torch.as_tensor(num_items_in_batch, device=loss.device).flatten()[0] * max(1, self.args.n_gpu)
+        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        weighted = loss.mean() * (counted * processes / total)
+        return (weighted, outputs) if return_outputs else weighted
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """As the parent, but in fp32: the figures that choose a checkpoint are those that the report will state."""
+        with _without_autocast(cast(nn.Module, self.model)):
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As the parent, with the speed since training began; a loss that is no number ends the run.
+
+        Raises:
+            TrainingError: naming the step by which it was seen, and what to try.
+        """
+        if "loss" in logs:
+            logs |= self.speed()
+        super().log(logs, start_time)
+        loss = logs.get("loss")
+        if loss is not None and not isfinite(loss):
+            raise TrainingError(
+                f"the training loss is {loss} at step {self.state.global_step:,}: the weights are lost from here on. "
+                f"Try a lower --learning-rate (it was {self.args.learning_rate:g}), --precision fp32, or a smaller "
+                "--max-grad-norm"
+            )
+
+    def speed(self) -> dict[str, float]:
+        """How fast the optimisation steps went until now, in the units of the report.
+
+        `flop_utilisation` is the share (0 to 1) of the device's matrix-product peak, measured in the same precision, that the
+        arithmetic on real tokens makes up (`modeling/flops.py`).
+        """
+        seen, device = self.throughput, self.args.device.type
+        if not seen.seconds_:
+            return {}
+        dtype = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else torch.float32
+        peak = measured_peak(device, dtype)
+        flops = training_flops(cast(nn.Module, self.model), seen.tokens_, seen.squares_)
+        memory = peak_memory(device)
+        return {
+            "examples_per_second": seen.rows_ / seen.seconds_,
+            "tokens_per_second": seen.tokens_ / seen.seconds_,
+            "padding_fraction": seen.padding_fraction,
+            "flop_utilisation": flops / seen.seconds_ / peak,
+            "peak_flops_per_second": peak,
+            **({} if memory is None else {"peak_memory_bytes": memory}),
+        }
+
+    def facts(self, wall_seconds: float | None = None) -> dict[str, Any]:
+        """The `training` of a report; `wall_seconds` are from the beginning of the run, by default those of the steps."""
+        seconds = self.throughput.seconds_
+        wall = seconds if wall_seconds is None else wall_seconds
+        return training_facts(cast(Any, self.args), self.state, seconds, self.speed(), wall)
+
+    hub_model_id: Any
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Look whether a push can succeed; unlike the parent, make no repository before there is a model.
+
+        Raises:
+            SharingError, ConfigurationError: if it cannot.
+        """
+        if self.args.should_save:
+            self.hub_model_id = check_destination(self._push_request(), HfApi(token=token)).repo_id
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: what is shared is the chosen model, in one commit, not what training is at."""
+
+    def _push_request(self, revision: str | None = None) -> PushRequest:
+        name = self.args.hub_model_id or directory_name(Path(str(self.args.output_dir)))
+        return PushRequest(name, public=self.args.hub_private_repo is False, revision=revision)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = _END_OF_TRAINING,
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Write a complete model repository into the output directory, and share it as one commit.
+
+        The card states the figures of `eval_dataset`, computed from the saved weights. The repository is private unless
+        `hub_private_repo=False`.
+
+        Args:
+            commit_message: of the commit; the default says what was shared.
+            blocking: False uploads in the background, once the repository is complete here.
+            token: of the Hub; None takes that of the login.
+            revision: a branch.
+            private: False makes a new repository public; None asks `hub_private_repo`.
+            **kwargs: facts for the card: `license`, `language`, `model_name` or `title`, `dataset` (a Hub id),
+                `intended_use`, `limitations`, `contact`, `citation`.
+
+        Returns:
+            `Pushed`: with the address of the commit; a `Future` of it if `blocking` is False.
+
+        Raises:
+            SharingError, ConfigurationError: if it cannot be shared; the directory is complete then.
+        """
+        if not self.is_world_process_zero():
+            return None
+        directory = OutputDirectory(Path(str(self.args.output_dir)))
+        check_metadata({key: kwargs[key] for key in ("license", "language") if kwargs.get(key)})
+        title = kwargs.get("title") or kwargs.get("model_name") or directory_name(directory.path)
+        with directory.claimed():
+            self.save_model(str(directory.staging), _internal_call=True)
+            saved = files_below(directory.staging)
+            report_on_trainer(self, self.facts(), directory.staging, {**kwargs, "title": title})
+            directory.publish(logger.info, replacing=saved)
+        request = self._push_request(revision)
+        if private is not None:
+            request = replace(request, public=not private)
+        if commit_message != _END_OF_TRAINING:
+            request = replace(request, message=commit_message)
+        api = HfApi(token=token)
+        if not blocking:
+            return api.run_as_future(push_directory, directory.path, request, logger.info, api)
+        return push_directory(directory.path, request, logger.info, api)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""
+        super()._save(output_dir, state_dict)
+        directory = Path(output_dir if output_dir is not None else str(self.args.output_dir))
+        (directory / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+        follow_umask(directory)
+        if isinstance(self.args, TextClassificationTrainingArguments):
+            (directory / "training_args.json").write_text(self.args.to_sanitised_json(), encoding="utf-8")
+
+
+def _with_ours(metrics: Metrics | None, model: Any, options: Mapping[str, Any]) -> Metrics:
+    """Somebody's metrics beside ours, which choose the checkpoint; alone where ours have no logits of labels to go by."""
+    config = getattr(model, "config", None)
+    task = None if config is None else task_of_config(config)
+    if metrics is None:
+        return partial(task_metrics, task=task)
+    is_regression = config is not None and (task is None or config.num_labels == 1)
+    if is_regression or options.get("preprocess_logits_for_metrics") is not None:
+        return metrics
+    return partial(task_metrics, task=task, more=metrics)
+
+
+def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:
+    """Without validation data nothing can be selected: our defaults give way, and say so."""
+    if args.eval_strategy == IntervalStrategy.NO:
+        return
+    logger.warning("no eval_dataset: evaluation is off, and the last weights are kept, not the best")
+    args.eval_strategy = IntervalStrategy.NO
+    args.do_eval = False
+    args.load_best_model_at_end = False
+
+
+@contextlib.contextmanager
+def _without_autocast(model: nn.Module) -> Iterator[None]:
+    """Run a model that accelerate prepared for mixed precision in the precision of its weights.
+
+    accelerate sets a `forward` on the instance that enters autocast; without it the class's own forward is found.
+    """
+    prepared = model.__dict__.pop("forward", None) if "_original_forward" in model.__dict__ else None
+    try:
+        yield
+    finally:
+        if prepared is not None:
+            model.forward = prepared

@@ -1,0 +1,49 @@
+"""What a report says of the training itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerState
+
+from hfbertcls.training.arguments import TextClassificationTrainingArguments
+
+
+def training_facts(
+    args: TextClassificationTrainingArguments,
+    state: TrainerState,
+    seconds: float,
+    speed: Mapping[str, float],
+    wall_seconds: float,
+) -> dict[str, Any]:
+    """The `training` of a report.
+
+    Args:
+        args: of the trainer.
+        state: of the trainer, after training.
+        seconds: that the optimisation steps took.
+        speed: what `TextClassificationTrainer.speed` gives.
+        wall_seconds: from the beginning of the run.
+    """
+    names = (
+        "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+        "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "label_smoothing_factor", "optim",
+        "train_sampling_strategy", "precision", "eval_every", "seed",
+    )  # fmt: skip
+    values = args.sanitised()
+    if args.max_steps > 0:  # (transformers does not look at the epochs then)
+        values.pop("num_train_epochs", None)
+    return {
+        "best_step": state.best_global_step or state.global_step,
+        "steps": state.global_step,
+        "planned_steps": state.max_steps,
+        "epochs": state.epoch,
+        "seconds": seconds,
+        "wall_seconds": wall_seconds,
+        **speed,
+        "seed": args.seed,
+        "selection_metric": str(args.metric_for_best_model).removeprefix("eval_") if state.best_global_step else None,
+        "selection_value": state.best_metric,
+        "hyperparameters": {name: values[name] for name in names if name in values}
+        | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
+        "arguments": {name: value for name, value in sorted(values.items()) if value not in (None, "", [], {})},
+    }

@@ -1,0 +1,1 @@
+"""What the trainer is composed of, one behaviour a file."""

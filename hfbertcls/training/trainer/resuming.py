@@ -1,0 +1,143 @@
+"""Training that a kill cannot spoil: checkpoints that appear whole, and a run that goes on to the same bits."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+
+from hfbertcls.errors import TrainingError, shorten
+from hfbertcls.training.checkpoint_files import remove_checkpoint, write_manifest
+from hfbertcls.training.checkpoints import (
+    PARTIAL,
+    RUNNING_LOSS,
+    checkpoints_in,
+    discard,
+    latest_complete,
+    rotate,
+    step_of,
+)
+
+
+class ResumableTrainer(Trainer):
+    """`Trainer` whose checkpoints are whole or not there.
+
+    A checkpoint is put together in `.partial` and gets its name when it is complete. `resume_from_checkpoint=True` goes
+    on from the latest complete one, ends with the weights of a run that was never stopped (bit for bit on a CPU), and
+    logs what that run would have logged. A checkpoint in which the run had already ended, by its schedule or by early
+    stopping, is loaded and not trained on (the parent takes one more step; seen in 5.23).
+    """
+
+    _saving_to: Path | None = None
+    _restored_loss: dict[str, float] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_callback(_Continuation)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As the parent; True goes on from the latest complete checkpoint in the output directory."""
+        self._restored_loss = None
+        resume: str | bool | None = resume_from_checkpoint
+        if resume is True:
+            directory = Path(str(self.args.output_dir))
+            folder = latest_complete(directory)
+            if folder is not None:
+                discard(directory, after=step_of(folder) or 0)
+                resume = str(folder)
+        if isinstance(resume, str):
+            self._restored_loss = _read_running_loss(Path(resume))
+        return super().train(resume, *args, **kwargs)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """As the parent, unless the checkpoint was the end of its run."""
+        if self.control.should_training_stop:
+            return
+        if self._restored_loss is not None:
+            self._tr_loss += torch.tensor(self._restored_loss["sum"], device=self._tr_loss.device)
+            self._globalstep_last_logged = int(self._restored_loss["last_logged_step"])
+            self._restored_loss = None
+        super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._saving_to) if self._saving_to is not None else str(super()._get_output_dir(trial))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As the parent, but aside first; and with no local path in the state (the best step tells the folder).
+
+        Raises:
+            TrainingError: if it cannot be written; the checkpoints before it are untouched.
+        """
+        directory = Path(super()._get_output_dir(trial))
+        name = f"checkpoint-{self.state.global_step}"
+        self._saving_to = directory / PARTIAL
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self._complete(self._saving_to / name, directory / name)
+        except (OSError, RuntimeError, SafetensorError) as err:
+            raise TrainingError(_unwritable(directory, name, err)) from err
+        finally:
+            shutil.rmtree(self._saving_to, ignore_errors=True)
+            self._saving_to = None
+        best = directory / f"checkpoint-{self.state.best_global_step}"
+        if best.is_dir():
+            self.state.best_model_checkpoint = str(best)
+        if self.args.should_save:
+            rotate(directory, self.args.save_total_limit, self.state.best_global_step)
+
+    def _complete(self, partial: Path, folder: Path) -> None:
+        path = partial / TRAINER_STATE_NAME
+        state = json.loads(path.read_text(encoding="utf-8"))
+        state["best_model_checkpoint"] = None
+        path.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        loss = {"sum": float(self._tr_loss), "last_logged_step": self._globalstep_last_logged}
+        (partial / RUNNING_LOSS).write_text(json.dumps(loss) + "\n", encoding="utf-8")
+        write_manifest(partial)
+        if folder.exists() and not remove_checkpoint(folder):
+            raise OSError(
+                errno.EEXIST, "a folder of that name is in the way, and no run of hfbertcls wrote it", folder.name
+            )
+        partial.replace(folder)
+
+
+class _Continuation(TrainerCallback):
+    """After a resume: tell where the best checkpoint is, and whether the run had already ended."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.best_global_step and state.best_model_checkpoint is None:
+            folder = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
+            if folder.is_dir():
+                state.best_model_checkpoint = str(folder)
+        if state.global_step >= state.max_steps > 0:
+            control.should_training_stop = True
+
+
+def _read_running_loss(folder: Path) -> dict[str, float] | None:
+    try:
+        loss: dict[str, float] = json.loads((folder / RUNNING_LOSS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return loss
+
+
+def _unwritable(directory: Path, name: str, err: BaseException) -> str:
+    try:
+        free = f"; {shutil.disk_usage(directory).free / 1e6:,.0f} MB are free there"
+    except OSError:
+        free = ""
+    kept = [folder.name for folder in checkpoints_in(directory)]
+    intact = f"; {kept[0]} is intact" if kept else ""
+    return (
+        f"{name} could not be written ({shorten(str(err), 160)}{free}){intact}. Make room on the disk, then repeat the "
+        "command with --resume to go on"
+    )

@@ -1,0 +1,145 @@
+"""Measuring any classifier on labelled text."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hfbertcls.data.checks import require_labelled_texts
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.description import describe_dataset
+from hfbertcls.data.sources import Data
+from hfbertcls.data.tokenization import tokenize_split
+from hfbertcls.environment import describe_environment, public_command
+from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
+from hfbertcls.evaluation.baselines import Baselines
+from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.files import files_below, hashes_of
+from hfbertcls.inference.held_out import choose_split, rows_to_measure
+from hfbertcls.inference.remembered import read_as_trained_on
+from hfbertcls.inference.training_texts import count_training_texts
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import temperature_of
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.predictions import Predictions, require_finite
+from hfbertcls.progress import Log, silent
+from hfbertcls.repository.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
+from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.repository.stated_files import REPORT, with_hashes
+from hfbertcls.tasks.known import TASKS, task_of_config
+from hfbertcls.tasks.task import Task
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def evaluate_model(
+    model: str | ModelSource,
+    dataset: Data | TextDataset,
+    split: str | None = None,
+    output_dir: str | Path | None = None,
+    command: str | None = None,
+    log: Log = silent,
+) -> Report:
+    """Evaluate any trained classifier on labelled text, in fp32.
+
+    Args:
+        model: a Hub id, a directory, or a `ModelSource`.
+        dataset: what `load_text_dataset` takes, or its result.
+        split: which split; by default test, else validation, else the only one.
+        output_dir: where to write `report.json`, `predictions/` and `plots/`; None writes nothing.
+        command: what the report states; None takes the command line of this process.
+        log: called with each line of progress, for a person.
+
+    Raises:
+        DatasetError: if a label of the data is none of the model's.
+        ModelError: if the model is no trained classifier.
+    """
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    data = read_as_trained_on([source], dataset, split)
+    require_labelled_texts(data)
+    name, rows = rows_to_measure(data, split, [source], log)
+    trained_on = count_training_texts(source, rows, log)
+    tokenizer = load_tokenizer(source)
+    loaded = load_for_inference(source)
+    task = task_of_model(loaded, source, data)
+    others = {key: value for key, value in data.splits.items() if key not in (name, choose_split(data, split))}
+    data = replace(data, task=task, splits={**others, name: rows})
+    describe_dataset(data, log)
+    tokenized = tokenize_split(data.splits[name], tokenizer, reading_length(tokenizer, loaded.config), task)
+    slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
+    logits = score(loaded, tokenizer, tokenized)
+    require_finite(logits, name, data.splits[name].rows)
+    beside, fitted_on = {}, {}
+    if name != "train" and "train" in data.splits:
+        train = data.splits["train"]
+        baselines = Baselines(task, train.texts, task.encode(train.label_cells))
+        beside, fitted_on = baselines.predict(data.splits[name].texts), baselines.facts
+    predictions = Predictions(
+        task, data.splits[name].rows, tokenized.gold, logits, tokenized.num_tokens, slices, beside
+    )
+    digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
+    facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
+    figures = split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))
+    report = Report(
+        task=task_facts(data, task, tokenized.max_length, str(tokenizer.truncation_side)),
+        model=model_facts(source, loaded, source.path / "model.safetensors"),
+        data=data_facts(data, {name: facts}),
+        evaluation={name: {**figures, "trained_on": trained_on}},
+        card={},
+        environment=describe_environment(),
+        command=command or public_command(),
+    )
+    if output_dir is not None:
+        directory = OutputDirectory(Path(output_dir))
+        directory.check(overwrite=False)
+        with directory.claimed():
+            write_predictions(directory.staging, name, predictions)
+            write_plots(directory.staging, report, predictions, {})
+            plots = hashes_of(directory.staging, files_below(directory.staging))
+            report = with_hashes(report, {**report.model["files_sha256"], **plots})
+            (directory.staging / REPORT).write_text(report.to_json(), encoding="utf-8")
+            directory.publish(log)
+    return report
+
+
+def task_of_model(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> Task:
+    """The task of the model, whose labels must cover those of the data, which must be of the same kind.
+
+    Raises:
+        DatasetError: if they are not.
+        ModelError: if the model is of no task that we know, or has another number of outputs than label names.
+    """
+    task = task_of_config(model.config)
+    if task is None:
+        raise ModelError(
+            f"{source.public_name!r} has the problem_type {model.config.problem_type!r}, and is no classifier of labels. "
+            "Name another model"
+        )
+    if model.config.num_labels != task.num_outputs:
+        raise ModelError(
+            f"{source.public_name!r} has {model.config.num_labels} outputs but {task.num_outputs} label names"
+        )
+    if data.task is not None and task.name != data.task.name:
+        raise DatasetError(
+            f"{source.public_name!r} gives a text {task.kind}, but {data.source} has {data.task.column_kind} in "
+            f"{data.label_column!r}. Name data of the same kind{_forgotten_kind(model, task)}"
+        )
+    unknown = [name for name in (data.task.labels if data.task else ()) if name not in task.labels]
+    if unknown:
+        raise DatasetError(
+            f"{data.source} has labels that {source.public_name!r} does not know: {listing(unknown)}"
+            f"{did_you_mean(unknown[0], task.labels)}. The model's labels are {listing(task.labels)}. "
+            "Rename the labels in the data to those of the model"
+        )
+    return task
+
+
+def _forgotten_kind(model: "PreTrainedModel", task: Task) -> str:
+    """What a model lacks that was saved without its `problem_type`."""
+    for kind in TASKS.values():
+        for key in kind.config_keys:
+            if hasattr(model.config, key) and kind.name != task.name:
+                return f" (config.json has {key}, but no problem_type {kind.problem_type!r}: if it gives a text {kind.kind}, add that)"
+    return ""

@@ -1,0 +1,116 @@
+"""The same training on an eighth, a quarter and half of the rows: would more data help?"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.loading import data_to_train
+from hfbertcls.data.sources import Data
+from hfbertcls.data.splits import rarest_labels
+from hfbertcls.environment import local_path
+from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
+from hfbertcls.evaluation.report import Report
+from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.progress import Log, silent
+from hfbertcls.repository.card import shown_split
+from hfbertcls.repository.model_repository import rewrite_report
+from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.repository.plots import data_curve_plot
+from hfbertcls.tasks.cells import holds_lists
+from hfbertcls.workflows.options import TrainingOptions, seed_of
+from hfbertcls.workflows.train import train_and_evaluate
+
+
+SHARES = (1 / 8, 1 / 4, 1 / 2)
+FOLDER = "learning-curve"
+_PLOT = "plots/data_curve.png"
+
+
+def add_learning_curve(
+    model: str | ModelSource,
+    data: Data | TextDataset,
+    output_dir: str | Path,
+    report: Report,
+    options: TrainingOptions | None = None,
+    log: Log = silent,
+) -> Report:
+    """Train on parts of the rows, and write the curve into report and card of the training on all of them.
+
+    The parts are nested and have the labels in the same shares. Their runs lie complete in `learning-curve/` of the
+    directory, and those that have ended are not repeated.
+
+    Args:
+        model: what the run in `output_dir` began with.
+        data: what it was trained on.
+        output_dir: where it wrote.
+        report: of that run.
+        options: of that run.
+        log: called with each line of progress, for a person.
+
+    Raises:
+        DatasetError: if an eighth of the rows has not every label.
+    """
+    options = options or TrainingOptions()
+    data = data_to_train(data, seed_of(options))
+    directory = local_path(output_dir)
+    split = shown_split(report)
+    rows = len(data.splits["train"])
+    points = []
+    for part in parts_of(data.splits["train"], seed_of(options)):
+        log(f"Learning curve: training on {len(part):,} of {rows:,} rows")
+        place = directory / FOLDER / f"rows-{len(part)}"
+        own = replace(options, overwrite=False, resume=place.exists(), backup=None)
+        splits = {**data.splits, "train": part}
+        points.append(_point(train_and_evaluate(model, replace(data, splits=splits), place, own, log), split))
+    points.append(_point(report, split))
+    figures = {"split": split, **learning_curve_figures(points)}
+    changed = replace(report, training={**(report.training or {}), "learning_curve": figures})
+    output = OutputDirectory(directory)
+    with output.claimed():
+        (output.staging / "plots").mkdir(parents=True)
+        (output.staging / _PLOT).write_bytes(data_curve_plot(figures))
+        output.publish(log)
+        return rewrite_report(directory, changed, added=[_PLOT])
+
+
+def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
+    """An eighth, a quarter and half of the training rows, each part of the next.
+
+    Raises:
+        DatasetError: if an eighth of the rows has not every label.
+    """
+    order = nested_order(rarest_labels(train) if holds_lists(train.label_cells) else train.labels, seed)
+    parts = [train.take("train", np.sort(order[: round(share * len(train))])) for share in SHARES]
+    missing = sorted(train.present_labels - parts[0].present_labels)
+    if missing:
+        raise DatasetError(
+            f"--learning-curve trains on {len(parts[0]):,} of {len(train):,} rows too, and among these the label {missing[0]!r} "
+            "has none. Add rows with it, or leave out --learning-curve"
+        )
+    return parts
+
+
+def nested_order(labels: list[str], seed: int) -> npt.NDArray[np.int64]:
+    """An order of the rows of which every beginning has the labels in about the same shares.
+
+    Args:
+        labels: of the rows; of several a row the rarest.
+        seed: of the order within each label.
+    """
+    generator = np.random.default_rng(seed)
+    place = np.empty(len(labels))
+    names = np.asarray(labels)
+    for name in sorted(set(labels)):
+        rows = np.flatnonzero(names == name)
+        place[generator.permutation(rows)] = (np.arange(len(rows)) + generator.random()) / len(rows)
+    return np.argsort(place, kind="stable").astype(np.int64)
+
+
+def _point(report: Report, split: str) -> CurvePoint:
+    figures = report.evaluation[split]
+    right = round(figures["metrics"]["accuracy"]["value"] * figures["rows"])
+    return CurvePoint(int(report.data["splits"]["train"]["rows"]), right, int(figures["rows"]))

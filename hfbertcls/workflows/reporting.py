@@ -1,0 +1,135 @@
+"""The report of a training run: the figures of exactly the weights that were written, and how they came about."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.environment import describe_environment, directory_name
+from hfbertcls.evaluation.baselines import Baselines
+from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.modeling.engine import in_bf16, score
+from hfbertcls.modeling.heads import temperature_of
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.predictions import Predictions, require_finite
+from hfbertcls.repository import plots
+from hfbertcls.repository.model_repository import (
+    card_facts,
+    data_facts,
+    model_facts,
+    task_facts,
+    with_fitted_decision,
+    write_plots,
+    write_predictions,
+)
+from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.tasks.task import Task
+from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
+from hfbertcls.training.precision import choose_precision
+
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class RunInput:
+    """What a run begins with, read, examined and tokenised."""
+
+    source: ModelSource
+    """The encoder."""
+    data: TextDataset
+    task: Task
+    tokenizer: "PreTrainedTokenizerBase"
+    tokenized: Mapping[str, TokenizedSplit]
+    """The splits as token ids."""
+    doctor: Mapping[str, Any]
+    """What was found in the data, for the key of that name."""
+
+
+def report_on_training(
+    inputs: RunInput,
+    directory: OutputDirectory,
+    device: "torch.device",
+    training: Callable[[], Mapping[str, Any]],
+    card: Mapping[str, Any],
+    publish_examples: int,
+    seed: int,
+    command: str,
+) -> Report:
+    """Score the staged weights, and write predictions and plots beside them.
+
+    The report is not written: who has more to say of the weights adds it first.
+
+    Args:
+        inputs: what the run began with.
+        directory: with the model in `directory.staging`.
+        device: where to score.
+        training: gives the `training` of the report; called after scoring, so that its times and memory contain that.
+        card: facts for the card that only a person knows.
+        publish_examples: how many rows may stand on the card, with their texts.
+        seed: of the choice of these rows.
+        command: what to print under "reproduce".
+    """
+    data, task, tokenized, staging = inputs.data, inputs.task, inputs.tokenized, directory.staging
+    model: Any = load_for_inference(ModelSource(str(staging)))
+    model.to(device)
+    gold = {name: split.gold for name, split in tokenized.items()}
+    baselines = Baselines(task, data.splits["train"].texts, gold["train"])
+    tokenizer = load_tokenizer(ModelSource(str(staging)))
+    evaluation = {}
+    for name in [name for name in ("validation", "test") if name in data.splits]:
+        logits = score(model, tokenizer, tokenized[name])
+        require_finite(logits, name, data.splits[name].rows)
+        if name == "validation":
+            task = with_fitted_decision(task, staging, gold[name], logits)
+        slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
+        tokens = tokenized[name].num_tokens
+        beside = baselines.predict(data.splits[name].texts)
+        predictions = Predictions(task, data.splits[name].rows, gold[name], logits, tokens, slices, beside)
+        digest = write_predictions(staging, name, predictions)
+        evaluation[name] = split_figures(predictions, digest, baselines.facts, temperature_of(model.config))
+        if name == "validation" and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
+            rough = score(in_bf16(model), tokenizer, tokenized[name])
+            same = task.is_right(predictions.predicted, task.decide(rough))
+            evaluation[name]["bf16_agreement"] = float(same.mean())
+    facts = {
+        name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
+        for name, split in data.splits.items()
+    }
+    facts_of_training = training()
+    examples = _examples(data.splits[name], predictions, publish_examples, seed)
+    report = Report(
+        task=task_facts(data, task, tokenized["train"].max_length, str(tokenizer.truncation_side)),
+        model=model_facts(inputs.source, model, staging / "model.safetensors"),
+        data={**data_facts(data, facts), "doctor": inputs.doctor},
+        evaluation=evaluation,
+        training=facts_of_training,
+        card={**card_facts(card, directory_name(directory.path), staging), "examples": examples},
+        environment=describe_environment(),
+        command=command,
+    )
+    events = read_events(directory.path / FILE_NAME)
+    curves = plots.learning_curves_plot(events, facts_of_training["selection_metric"], facts_of_training["best_step"])
+    write_plots(staging, report, predictions, {"learning_curves": curves})
+    return report
+
+
+def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int) -> list[dict[str, Any]]:
+    """Rows drawn from a split (seeded), for the card: only if somebody asked for them."""
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
+    texts = split.texts
+    labels, predicted = (predictions.task.shown(answers) for answers in (predictions.gold, predictions.predicted))
+    return [
+        {
+            "row": int(split.rows[position]),
+            "text": texts[position] if len(texts[position]) <= 300 else f"{texts[position][:299]}…",
+            "label": labels[position],
+            "prediction": predicted[position],
+        }
+        for position in drawn
+    ]

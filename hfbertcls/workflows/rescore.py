@@ -1,0 +1,245 @@
+"""Running a model again on the data of its report: what the files alone cannot show."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.tokenization import tokenize_split
+from hfbertcls.environment import local_path, package_version
+from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.baselines import Baselines
+from hfbertcls.evaluation.report import Report, split_facts
+from hfbertcls.inference.pipelines import load_pipeline
+from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.predictions import Predictions, finite_rows
+from hfbertcls.progress import Log, silent
+from hfbertcls.repository.stated_files import read_report
+from hfbertcls.repository.verify import Verification
+from hfbertcls.repository.verify_metrics import Derived
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.task import Task
+
+
+LOGIT_TOLERANCE = 1e-3
+"""Largest difference of a logit that other hardware, batches and versions may make in fp32."""
+_SCORE_TOLERANCE = 2e-3
+_OTHER_VERSION = 0.005
+"""Fraction of the rows that a baseline of another scikit-learn may predict differently."""
+
+
+def rescore(
+    directory: str,
+    dataset: str,
+    revision: str | None = None,
+    log: Log = silent,
+    found: Verification | None = None,
+) -> Verification:
+    """Run a shared model again on the data of its report, and compare all that follows from both.
+
+    These are the rows of each split, their labels and counts, the logits, the predictions of the baselines, and what the
+    card says that its own example prints.
+
+    Args:
+        directory: a model repository that hfbertcls wrote: a directory, or a Hub id.
+        dataset: the data; splits that were cut are cut again with the seed of the report.
+        revision: of a Hub id.
+        log: called with each line of progress, for a person.
+        found: what `verify_directory` found, to which this is added.
+
+    Raises:
+        OutputDirectoryError, ModelError: if the model or its report cannot be read.
+        DatasetError: if the data cannot be read.
+    """
+    folder = local_path(directory)
+    if not folder.is_dir():
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(directory, revision=revision))
+    report = read_report(folder)
+    data = _data_of(report, dataset)
+    source = ModelSource(str(folder))
+    model, tokenizer = load_for_inference(source), load_tokenizer(source)
+    task = task_of_report(report.task)
+    run = Derived()
+    run.check(report.model["num_parameters"], int(model.num_parameters()), "report.json: model.num_parameters")
+    has_train = _check_train(report, data, tokenizer, task, run)
+    baselines = None
+    if has_train and any(entry["baselines"] for entry in report.evaluation.values()):
+        log("Fitting the baselines again ...")
+        train = data.splits["train"]
+        baselines = Baselines(task, train.texts, task.encode(train.label_cells))
+    notes = []
+    for name, entry in report.evaluation.items():
+        path = folder / "predictions" / f"{name}.parquet"
+        if not path.is_file():
+            run.missing.append(f"the logits of {name}: predictions/{name}.parquet is not there")
+            continue
+        try:
+            shared = Predictions.from_parquet(path.read_bytes(), task)
+        except DatasetError as err:
+            run.differences.append(f"predictions/{name}.parquet: it cannot be read ({err})")
+            continue
+        split = _same_rows(data, name, shared, run)
+        if split is None:
+            continue
+        log(f"Scoring the {len(split):,} rows of {name} again ...")
+        tokenized = tokenize_split(split, tokenizer, report.task["max_length"], task)
+        facts = split_facts(split, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
+        run.check(report.data["splits"][name], facts, f"report.json: data.splits.{name}")
+        wrong = np.flatnonzero(~task.is_right(tokenized.gold, shared.gold))
+        if len(wrong):
+            run.differences.append(
+                f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
+            )
+        logits = score(model, tokenizer, tokenized)
+        run.values += shared.logits.size
+        finite = finite_rows(logits)
+        if not finite.all():
+            run.differences.append(
+                f"predictions/{name}.parquet: the model gives NaN or infinite logits for {int((~finite).sum()):,} of its "
+                f"{len(finite):,} rows"
+            )
+        gap = float(np.abs(logits[finite] - shared.logits[finite]).max(initial=0.0))
+        if gap > LOGIT_TOLERANCE:
+            run.differences.append(
+                f"predictions/{name}.parquet: the model gives other logits (up to {gap:.3g} away; {LOGIT_TOLERANCE:g} is "
+                "tolerated)"
+            )
+        elif finite.all():
+            notes.append(f"{name}: {len(split):,} rows scored again, logits within {gap:.2g}")
+        if baselines is not None:
+            _check_baselines(baselines, split, shared, entry, name, report, run)
+    _check_example(folder, report, run)
+    if has_train and set(report.data["splits"]) <= set(data.splits):
+        duplicates = asdict(find_duplicates(data))
+        run.check({key: report.data.get(key) for key in duplicates}, duplicates, "report.json: data")
+    return _joined(found or Verification(()), run, notes, has_train=has_train)
+
+
+def _data_of(report: Report, dataset: str) -> TextDataset:
+    """The data, read and cut as the report says."""
+    task, facts = report.task, report.data
+    was_cut = facts.get("split_seed") is not None
+    return load_text_dataset(
+        dataset,
+        text_column=task["text_column"],
+        label_column=task.get("label_column"),
+        label_separator=task.get("label_separator"),
+        slice_by=task.get("slice_column"),
+        labels=task["labels"],
+        quoting=task.get("quoting", "auto"),
+        header=task.get("header", True),
+        make_splits=was_cut,
+        **({"seed": facts["split_seed"], "split_by": facts.get("split_by")} if was_cut else {}),
+    )
+
+
+def _check_train(report: Report, data: TextDataset, tokenizer: Any, task: Task, run: Derived) -> bool:
+    """Whether the train split of the data is the one that the report states, as far as counts and hash tell."""
+    if "train" not in data.splits or "train" not in report.data["splits"]:
+        return False
+    train = data.splits["train"]
+    tokenized = tokenize_split(train, tokenizer, report.task["max_length"], task)
+    facts = split_facts(train, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
+    probe = Derived()
+    probe.check(report.data["splits"]["train"], facts, "report.json: data.splits.train")
+    if probe.differences:
+        run.missing.append(
+            f"what follows from the train split: the data are not those that the report states ({probe.differences[0]})"
+        )
+        return False
+    run.values += probe.values
+    return True
+
+
+def _same_rows(data: TextDataset, name: str, shared: Predictions, run: Derived) -> TextSplit | None:
+    """The rows of a split, if the predictions speak of exactly these."""
+    split = data.splits.get(name) or (next(iter(data.splits.values())) if len(data.splits) == 1 else None)
+    place = f"predictions/{name}.parquet"
+    if split is None:
+        run.missing.append(f"the logits of {name}: {data.source} has no split of that name")
+        return None
+    there: npt.NDArray[np.int64] = split.rows
+    strange, left_out = np.setdiff1d(shared.rows, there), np.setdiff1d(there, shared.rows)
+    if len(strange):
+        run.differences.append(
+            f"{place}: {data.source} does not have {len(strange):,} of the rows that it speaks of; the first is row {strange[0]:,}"
+        )
+        return None
+    if len(left_out):
+        run.differences.append(
+            f"{place}: it leaves out {len(left_out):,} of the {len(there):,} rows of {data.source}; the first is row "
+            f"{left_out[0]:,}"
+        )
+        return None
+    position_of = {int(row): position for position, row in enumerate(there)}
+    order = np.array([position_of[int(row)] for row in shared.rows], dtype=np.int64)
+    return replace(split.take(name, order), name=name, rows_read=split.rows_read, dropped=split.dropped)
+
+
+def _check_baselines(
+    baselines: Baselines,
+    split: TextSplit,
+    shared: Predictions,
+    entry: Mapping[str, Any],
+    name: str,
+    report: Report,
+    run: Derived,
+) -> None:
+    """What each baseline predicts, fitted again; another scikit-learn may differ on a few rows."""
+    same_version = report.environment.get("scikit_learn") == package_version("scikit-learn")
+    for key, answers in baselines.predict(split.texts).items():
+        place = f"predictions/{name}.parquet: baseline_{key}"
+        stated = shared.baselines.get(key)
+        if stated is None:
+            run.differences.append(f"{place} is not there")
+            continue
+        differing = int((~shared.task.is_right(stated, answers)).sum())
+        run.values += len(answers)
+        if differing > (0 if same_version else _OTHER_VERSION * len(answers)):
+            run.differences.append(
+                f"{place}: fitted again, it predicts {differing:,} of {len(answers):,} rows otherwise"
+            )
+        facts = {fact: (entry["baselines"] or {}).get(key, {}).get(fact) for fact in baselines.facts[key]}
+        run.check(facts, baselines.facts[key], f"report.json: evaluation.{name}.baselines.{key}")
+
+
+def _check_example(folder: Path, report: Report, run: Derived) -> None:
+    """What the call on the card prints."""
+    text, stated = report.card.get("usage_text"), report.card.get("usage_output")
+    if not isinstance(text, str) or not isinstance(stated, list):
+        return
+    answers: Any = load_pipeline(str(folder))(text)
+    run.values += len(answers)
+    same = len(stated) == len(answers) and all(
+        isinstance(one, Mapping)
+        and one.get("label") == other["label"]
+        and isinstance(one.get("score"), float)
+        and abs(one["score"] - other["score"]) <= _SCORE_TOLERANCE
+        for one, other in zip(stated, answers, strict=False)
+    )
+    if not same:
+        run.differences.append("report.json: card.usage_output is not what the model answers to card.usage_text")
+
+
+def _joined(before: Verification, run: Derived, notes: list[str], *, has_train: bool) -> Verification:
+    unproven = before.unproven
+    if has_train and not run.differences:
+        unproven = tuple(line for line in unproven if line != "which data it was trained on")
+        unproven = (*unproven, "that it was trained on these data")
+    return replace(
+        before,
+        differences=tuple(dict.fromkeys((*before.differences, *run.differences))),
+        missing=tuple(dict.fromkeys((*before.missing, *run.missing))),
+        values=before.values + run.values,
+        unproven=unproven,
+        rescored=(*before.rescored, *notes),
+    )

@@ -1,0 +1,313 @@
+"""The story of the README as one function: from labelled text to a complete model repository."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.checks import require_trainable
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.description import describe_dataset, describe_tokens
+from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
+from hfbertcls.data.loading import data_to_train
+from hfbertcls.data.sources import Data
+from hfbertcls.data.tokenization import tokenize_split
+from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
+from hfbertcls.diagnosis.repeats import MOST_ROWS
+from hfbertcls.errors import ConfigurationError, HfBertClsError, ModelError, TrainingError, shorten
+from hfbertcls.evaluation.report import Report
+from hfbertcls.modeling.loading import (
+    ModelSource,
+    find_max_length,
+    load_config,
+    load_for_training,
+    load_tokenizer,
+)
+from hfbertcls.progress import Log, silent
+from hfbertcls.registry import CALLBACKS
+from hfbertcls.repository.model_repository import write_report
+from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.repository.stated_files import read_report
+from hfbertcls.workflows.options import (
+    TrainingOptions,
+    check_for_task,
+    check_options,
+    determining_options,
+    seed_of,
+    trainer_class,
+    training_arguments,
+)
+
+
+if TYPE_CHECKING:
+    import torch
+
+    from hfbertcls.trainer import TextClassificationTrainer
+    from hfbertcls.training.identity import RunIdentity
+    from hfbertcls.workflows.reporting import RunInput
+
+
+def train_and_evaluate(
+    model: str | ModelSource,
+    dataset: Data | TextDataset,
+    output_dir: str | Path,
+    options: TrainingOptions | None = None,
+    log: Log = silent,
+) -> Report:
+    """Fine-tune an encoder, choose the best checkpoint on validation, and write a complete model repository.
+
+    Args:
+        model: a Hub id, a directory, or a `ModelSource`.
+        dataset: what `load_text_dataset` takes, or its result.
+        output_dir: where to write; see "What you get" in the README.
+        options: everything else.
+        log: called with each line of progress, for a person.
+
+    Raises:
+        DatasetError, ModelError, ConfigurationError, OutputDirectoryError: before training, with the way out.
+    """
+    began = time.perf_counter()
+    options = options or TrainingOptions()
+    source = model if isinstance(model, ModelSource) else ModelSource(model)
+    directory = OutputDirectory(Path(output_dir))
+    directory.check(overwrite=options.overwrite, resume=options.resume)
+    check_options(options)
+    data = data_to_train(dataset, seed_of(options))
+    inputs = prepare(source, data, options, log)
+    with directory.claimed():
+        trainer, notes = _make_trainer(inputs, directory, options, log)
+        identity = _identity(inputs, trainer, options)
+        checkpoint = _checkpoint_of(identity, directory, log) if options.resume else None
+        if options.resume and directory.holds_a_model:
+            log(f"The run in {directory.path.name!r} is complete: there is nothing to resume")
+            return read_report(directory.path)
+        log(f"Disk: {directory.require_space(*_space(trainer))}")
+        if not options.resume:
+            directory.clear(log)
+        identity.write(directory.checkpoints)
+        write_fingerprints(directory.checkpoints / FINGERPRINTS, inputs.data.splits["train"])
+        _train(trainer, checkpoint, log)
+        trainer.save_model(str(directory.staging))
+        report = finish(
+            inputs,
+            directory,
+            options,
+            trainer.args.device,
+            lambda: {
+                **trainer.facts(time.perf_counter() - began),
+                "options": determining_options(options),
+                "notes": list(notes),
+            },
+            log,
+        )
+        report = write_report(directory.staging, report)
+        directory.publish(log)
+    return report
+
+
+def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, log: Log = silent) -> "RunInput":
+    """Examine the rows, refuse what no run should begin with, and tokenise them.
+
+    Raises:
+        DatasetError, ModelError, ConfigurationError: with the way out.
+    """
+    from hfbertcls.workflows.reporting import RunInput
+
+    task = require_trainable(data)
+    check_for_task(options, task)
+    describe_dataset(data, log)
+    diagnosis = _examined(data, options, log)
+    config, tokenizer = load_config(source), load_tokenizer(source)
+    max_length = find_max_length(tokenizer, config, options.max_length)
+    tokenizer.model_max_length = max_length
+    tokenized = {name: tokenize_split(split, tokenizer, max_length, task) for name, split in data.splits.items()}
+    describe_tokens(tokenized, log)
+    return RunInput(source, data, task, tokenizer, tokenized, diagnosis.for_report())
+
+
+def finish(
+    inputs: "RunInput",
+    directory: OutputDirectory,
+    options: TrainingOptions,
+    device: "torch.device",
+    training: Callable[[], Mapping[str, Any]],
+    log: Log = silent,
+) -> Report:
+    """Calibrate the staged weights, score them, and write beside them what the report, which is returned, speaks of.
+
+    Args:
+        inputs: what the run began with.
+        directory: with model and tokenizer in `directory.staging`, and `metrics.jsonl`.
+        options: of the run.
+        device: where to score.
+        training: as `report_on_training` takes it.
+        log: called with each line of progress, for a person.
+    """
+    from hfbertcls.training.calibrating import calibrate
+    from hfbertcls.workflows.reporting import report_on_training
+
+    if options.calibrate:
+        calibrate(directory.staging, inputs.tokenized["validation"], device, log)
+    log("Evaluating the chosen weights in fp32 ...")
+    return report_on_training(
+        inputs,
+        directory,
+        device,
+        training,
+        options.card,
+        options.publish_examples,
+        seed_of(options),
+        options.command,
+    )
+
+
+def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosis:
+    """Say in brief what the doctor finds, and refuse what no run should begin with."""
+    diagnosis = examine(data, allow_leakage=options.allow_leakage, most_rows=MOST_ROWS)
+    for finding in diagnosis.findings:
+        if finding.severity != "refuses" and finding.code not in ALREADY_SAID:
+            log(f"  {finding.severity}: {finding.message}")
+    diagnosis.require_trainable()
+    return diagnosis
+
+
+def _make_trainer(
+    inputs: "RunInput", directory: OutputDirectory, options: TrainingOptions, log: Log
+) -> "tuple[TextClassificationTrainer, tuple[str, ...]]":
+    """The trainer, and what was done to make its model."""
+    from hfbertcls.training.callbacks.backup import BackupCallback
+    from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
+    from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
+
+    args = training_arguments(directory, options)
+    loaded = load_for_training(inputs.source, inputs.task, args.seed, _priors(inputs))
+    callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
+    if options.early_stopping is not None:
+        callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))
+    callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
+    if options.backup is not None:
+        callbacks.append(BackupCallback(options.backup))
+    for note in loaded.notes:
+        log(f"  note: {note}")
+    known = int(cast(Any, loaded.model.get_input_embeddings()).num_embeddings)
+    largest = max(split.largest_id for split in inputs.tokenized.values())
+    if largest >= known:
+        raise ModelError(
+            f"the tokenizer of {inputs.source.public_name!r} gives token ids up to {largest:,}, but the model has only {known:,} "
+            "embeddings. Tokenizer and weights do not belong together"
+        )
+    trainer: TextClassificationTrainer = _built(
+        trainer_class(options),
+        model=loaded.model,
+        args=args,
+        train_dataset=inputs.tokenized["train"].dataset,
+        eval_dataset=inputs.tokenized["validation"].sorted_by_length(),
+        processing_class=inputs.tokenizer,
+        callbacks=callbacks,
+    )
+    return trainer, loaded.notes
+
+
+def _priors(inputs: "RunInput") -> "npt.NDArray[np.float64] | None":
+    """The class priors with which a new head begins."""
+    train = inputs.data.splits["train"]
+    support = np.array(list(train.label_counts(inputs.task.labels).values()), dtype=np.int64)
+    return inputs.task.initial_probabilities(support, len(train))
+
+
+def _built(trainer_class: Any, **arguments: Any) -> Any:
+    """Make the trainer; trackers and accelerators that are not there are noticed here."""
+    try:
+        return trainer_class(**arguments)
+    except (ImportError, ValueError, RuntimeError) as err:
+        if isinstance(err, HfBertClsError):
+            raise
+        raise ConfigurationError(f"the training arguments do not fit: {shorten(str(err), 300)}") from err
+
+
+def _identity(inputs: "RunInput", trainer: "TextClassificationTrainer", options: TrainingOptions) -> "RunIdentity":
+    from hfbertcls.training.identity import RunIdentity, determining, digest_of
+
+    args = trainer.args
+    rows_per_update = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return RunIdentity(
+        model="@".join(filter(None, (inputs.source.public_name, inputs.source.revision))),
+        max_length=inputs.tokenized["train"].max_length,
+        labels=list(inputs.task.labels),
+        rows={name: digest_of(split) for name, split in inputs.tokenized.items()},
+        arguments=determining(
+            cast(Any, args).sanitised() | determining_options(options), rows_per_update=rows_per_update
+        ),
+    )
+
+
+def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log) -> Path | None:
+    """Find the checkpoint to resume from, and make sure that it belongs to this run.
+
+    Raises:
+        ConfigurationError: if the run in the directory is another one.
+    """
+    from hfbertcls.training.checkpoints import discard, latest_complete, step_of
+    from hfbertcls.training.identity import RunIdentity
+
+    earlier = RunIdentity.read(directory.checkpoints)
+    checkpoint = latest_complete(directory.checkpoints)
+    if earlier is not None and (checkpoint is not None or directory.holds_a_model):
+        differences = earlier.differences(identity)
+        if differences:
+            raise ConfigurationError(
+                f"--resume goes on with the run in {directory.path.name!r}, but this is another one. What differs: "
+                f"{', '.join(differences)}. Repeat the command of that run, or begin anew with --overwrite"
+            )
+    if directory.holds_a_model:
+        return None
+    step = (step_of(checkpoint) or 0) if checkpoint is not None else 0
+    for name in discard(directory.checkpoints, after=step):
+        log(f"  note: {name} cannot be resumed from, and is removed")
+    if checkpoint is not None:
+        log(f"Resuming from step {step:,}")
+    return checkpoint
+
+
+def _space(trainer: "TextClassificationTrainer") -> tuple[int, int]:
+    """Bytes that a run needs at least, and at most at a time: checkpoints with AdamW's two states, then the model."""
+    args: Any = trainer.args
+    weights = sum(4 * parameter.numel() for parameter in cast(Any, trainer.model).parameters())
+    if args.save_strategy == "no":
+        return weights, weights
+    checkpoint = weights * (3 if str(args.optim.value).startswith("adamw_torch") else 1)
+    kept = args.save_total_limit or 1
+    return checkpoint + weights, checkpoint * (kept + 1) + weights
+
+
+def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, log: Log) -> None:
+    from hfbertcls.training.callbacks.interruption import InterruptionCallback
+
+    args: Any = trainer.args
+    model: Any = trainer.model
+    count, unit = (args.max_steps, "step") if args.max_steps > 0 else (args.num_train_epochs, "epoch")
+    log(
+        f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
+        f"{count:,.12g} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} x "
+        f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
+    )
+    log(f"Batches: {trainer.padding_}")
+    interruption = InterruptionCallback(log)
+    trainer.add_callback(interruption)
+    try:
+        with interruption.listening():
+            trainer.train(str(checkpoint) if checkpoint is not None else None)
+    except RuntimeError as err:
+        if type(err).__module__ not in ("torch._dynamo.exc", "torch._inductor.exc"):
+            raise
+        raise TrainingError(
+            f"torch.compile cannot compile this model on this machine: {shorten(str(err), 200)}. Leave out --torch-compile"
+        ) from err
+    if trainer.state.global_step == 0:
+        raise TrainingError(
+            "no update was made: the train split has fewer rows than a batch, and incomplete batches are dropped. Choose a "
+            "smaller --batch-size"
+        )

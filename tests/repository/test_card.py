@@ -1,0 +1,282 @@
+"""The card: rendered from a report alone, whatever the labels contain."""
+
+import json
+import re
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+from hfbertcls import Report, render_model_card
+from hfbertcls.repository.card import escape
+
+
+HERE = Path(__file__).resolve().parent
+ODD_LABELS = [
+    "no",
+    "null",
+    "a|b",
+    "<script>alert(1)</script>",
+    "{{ x }}",
+    "*bold* `code`",
+    "مرحبا",
+    "😀",
+    "01",
+    "=SUM(A1)",
+]
+
+
+def values() -> dict:
+    return json.loads((HERE / "report.json").read_text(encoding="utf-8"))
+
+
+def card_of(changed: dict) -> str:
+    return render_model_card(Report.from_json(json.dumps(changed)))
+
+
+def with_labels(labels: list[str]) -> dict:
+    changed = values()
+    rows = len(labels)
+    changed["task"]["labels"] = labels
+    for facts in changed["data"]["splits"].values():
+        facts["label_counts"] = dict.fromkeys(labels, 5)
+    for figures in changed["evaluation"].values():
+        figures["per_label"] = {label: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 5} for label in labels}
+        figures["confusion_matrix"] = [[1] * rows for _ in range(rows)]
+    return changed
+
+
+def front_matter(card: str) -> dict:
+    return yaml.safe_load(card.split("---\n")[1])
+
+
+def test_the_card_states_the_figures_of_the_report():
+    card = card_of(values())
+    figures = values()["evaluation"]["test"]["metrics"]
+    assert f"**{figures['accuracy']['value']:.3f}**" in card
+    assert f"{figures['f1_macro']['low']:.3f} to {figures['f1_macro']['high']:.3f}" in card
+
+
+def averaged(**of_average) -> dict:
+    """The golden report as that of an average of its two seeds, or of the best of them."""
+    changed = values()
+    average = {
+        "method": "uniform",
+        "seeds": [42, 43],
+        "metric": "f1_macro",
+        "validation": 0.84625,
+        "best_run": 0.83,
+        "best_seed": 42,
+    }
+    average |= of_average
+    chosen = None if average["shipped"] else average["best_seed"]
+    seeds = {**changed["training"]["seeds"], "chosen": chosen, "average": average}
+    changed["training"] |= {"seeds": seeds, "best_step": None if average["shipped"] else 10}
+    return changed
+
+
+def test_an_average_has_no_step_of_its_own():
+    changed = averaged(shipped=True)
+    card = card_of(changed)
+    assert "the uniform average of the seeds 42, 43, with f1_macro 0.8462 on the validation split, where" in card
+    assert "where the best single run (seed 42) has 0.8300. All runs have the same rows" in card
+    assert (
+        "each at the step that is best by f1_macro on the validation split. Curves, time and arguments are those of"
+        in card
+    )
+    assert "The checkpoints, and the runs to average, were chosen on the validation split (f1_macro)" in card
+    assert "the chosen checkpoint" not in card
+    changed["training"]["selection_metric"] = None
+    card = card_of(changed)
+    assert "![Training loss over the steps of the run of seed 42, the best of those that were averaged.]" in card
+    assert "The weights are the mean of those of several runs, each at its last step. Curves" in card
+
+
+def test_the_best_run_is_said_to_be_better_than_the_average():
+    card = card_of(averaged(shipped=False, validation=0.82))
+    assert (
+        "these weights are those of seed 42, the best by f1_macro on the validation split: the uniform average of the seeds 42, 43 "
+        "has 0.8200 there, this run 0.8300. All runs"
+    ) in card
+    card = card_of(averaged(shipped=False, method="greedy", seeds=[42], validation=0.83))
+    assert "on the validation split; greedy averaging found no run to add to it without loss. All runs" in card
+
+
+def test_the_front_matter_has_known_keys_only():
+    assert front_matter(card_of(values())) == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["hfbertcls"],
+        "metrics": ["accuracy", "f1"],
+    }
+
+
+def test_hub_ids_are_linked_and_local_names_are_not():
+    changed = values()
+    changed["model"] |= {"base_model": "google-bert/bert-base-uncased", "base_model_is_hub_id": True}
+    changed["data"] |= {"source": "nyu-mll/glue", "is_hub_id": True, "revision": "a" * 40}
+    card = card_of(changed)
+    assert front_matter(card)["base_model"] == "google-bert/bert-base-uncased"
+    assert front_matter(card)["datasets"] == ["nyu-mll/glue"]
+    assert "(https://huggingface.co/google-bert/bert-base-uncased)" in card
+
+
+def test_odd_labels_stand_literally_in_every_table():
+    card = card_of(with_labels(ODD_LABELS))
+    front_matter(card)
+    for label in ODD_LABELS:
+        assert card.count(escape(label)) >= 3, label
+    assert "<script>" not in card
+    for line in card.splitlines():
+        if line.startswith("| **"):
+            unescaped = line.replace("\\|", "")
+            assert unescaped.count("|") == len(ODD_LABELS) + 2, line
+
+
+def test_many_labels_give_a_card_without_a_giant_matrix():
+    card = card_of(with_labels([f"label {number}" for number in range(150)]))
+    assert "All counts are in `report.json`" in card
+    assert max(len(line) for line in card.splitlines()) < 400
+
+
+def test_no_test_split_is_said():
+    changed = values()
+    del changed["evaluation"]["test"], changed["data"]["splits"]["test"]
+    del changed["training"]["seeds"], changed["training"]["learning_curve"]
+    assert "There is no test split: the checkpoint was chosen on the validation split" in card_of(changed)
+
+
+def test_texts_that_the_model_was_trained_on_are_told():
+    changed = values()
+    rows = changed["evaluation"]["test"]["rows"]
+    changed["data"]["overlap"] = {"train/test": rows // 10, "validation/test": 3}
+    assert "texts of the test split are in the train split too: up to 9.9 points of its accuracy may be" in card_of(
+        changed
+    )
+    assert "in the train split too" not in card_of(values())
+
+
+def test_contact_and_citation_stand_there_if_they_are_given():
+    assert "Contact and citation" not in card_of(values())
+    changed = values()
+    changed["card"] |= {"contact": "films@example.org", "citation": "@misc{films,\n  title = {{Films}},\n}"}
+    card = card_of(changed)
+    assert (
+        "## Contact and citation\n\nfilms@example.org\n\n    @misc{films,\n      title = {{Films}},\n    }\n" in card
+    )
+
+
+def test_the_card_is_the_golden_one(request):
+    golden = HERE / "card.md"
+    card = card_of(values())
+    if request.config.getoption("--update-golden"):
+        golden.write_text(card, encoding="utf-8")
+    assert card == golden.read_text(encoding="utf-8"), "look at the difference; pytest --update-golden takes it over"
+
+
+def test_results_on_a_hub_data_set_stand_in_the_model_index():
+    changed = values()
+    changed["data"] |= {"source": "nyu-mll/glue", "is_hub_id": True, "config": "sst2", "revision": "a" * 40}
+    front = front_matter(card_of(changed))
+    entry = front["model-index"][0]["results"][0]
+    assert entry["dataset"] == {
+        "name": "nyu-mll/glue", "type": "nyu-mll/glue", "config": "sst2", "split": "test", "revision": "a" * 40,
+    }  # fmt: skip
+    figures = changed["evaluation"]["test"]["metrics"]
+    stated = {metric["name"]: metric["value"] for metric in entry["metrics"]}
+    assert stated == {
+        "Accuracy": round(figures["accuracy"]["value"], 6),
+        "Macro F1": round(figures["f1_macro"]["value"], 6),
+        "Matthews correlation": round(figures["mcc"]["value"], 6),
+    }
+    assert "model-index" not in front_matter(card_of(values()))
+
+
+@pytest.mark.parametrize("label", [*ODD_LABELS, "\u202eabc", "two\nlines"])
+def test_the_front_matter_survives_any_label(label):
+    changed = with_labels([label, "b", *(f"label {number}" for number in range(150))])
+    changed["card"] |= {"title": label, "language": "no", "license": "mit"}
+    changed["data"] |= {"source": "nyu-mll/glue", "is_hub_id": True}
+    card = card_of(changed)
+    text = card.split("---\n")[1]
+    front = yaml.safe_load(text)
+    assert "!!python" not in text
+    assert ".nan" not in text.lower()
+    assert set(front) <= {
+        "library_name", "pipeline_tag", "tags", "metrics", "language", "license", "base_model", "base_model_relation",
+        "datasets", "model-index",
+    }  # fmt: skip
+    assert front["language"] == "no"
+    assert front["model-index"][0]["name"] == label
+
+
+def test_cut_texts_are_told_in_one_sentence():
+    assert "longer are 116 of 4,000 in train (2.9 %), 43 of 1,390 in validation (3.1 %), 46 of" in card_of(values())
+
+
+def test_a_figure_that_is_not_defined_is_a_dash():
+    changed = values()
+    changed["evaluation"]["test"]["metrics"]["roc_auc"] = {"value": None, "low": None, "high": None}
+    assert "| ROC-AUC | - | - to - |" in card_of(changed)
+
+
+def test_there_is_no_placeholder():
+    card = card_of(values())
+    for placeholder in ("More Information", "TODO", "None", "undefined", "nan"):
+        assert placeholder not in card
+
+
+def test_a_missing_fact_is_an_error_and_not_a_gap():
+    changed = values()
+    del changed["card"]["title"]
+    with pytest.raises(jinja2.UndefinedError, match="title"):
+        card_of(changed)
+
+
+@pytest.mark.parametrize(("text", "shown"), [("a|b", "a\\|b"), ("a\nb", "a b"), ("<b>", "&lt;b&gt;"), ("", " ")])
+def test_escape_keeps_text_literal(text, shown):
+    assert escape(text) == shown
+
+
+def test_what_the_tokenizer_cuts_is_what_the_card_says():
+    changed = values()
+    changed["task"]["truncation_side"] = "left"
+    changed["data"]["splits"]["test"]["truncated_rows"] = 3
+    card = card_of(changed)
+    assert "| Reads | the last 128 tokens of a text |" in card
+    assert re.search(r"Only the last 128 tokens of a text are read; longer are .*3 of [\d,]+ in test", card)
+    assert "| Reads | the first 128 tokens of a text |" in card_of(values())
+
+
+def test_lengths_that_were_not_measured_are_told():
+    changed = values()
+    changed["data"]["splits"]["test"]["longest_tokens"] = 60
+    assert "The longest text of the test split has 60 tokens: the metrics say nothing of longer ones" in card_of(
+        changed
+    )
+    changed["data"]["splits"]["test"]["longest_tokens"] = 128
+    assert "The longest text of the test split" not in card_of(changed)
+
+
+def test_a_calibration_error_of_0_says_how_large_it_may_be():
+    changed = values()
+    changed["evaluation"]["test"]["metrics"]["ece"] = {"value": 0.0, "low": 0.0, "high": 0.041}
+    assert "the expected calibration error may be up to 0.041" in card_of(changed)
+
+
+def test_a_slice_that_lacks_a_label_has_no_macro_f1():
+    changed = values()
+    changed["evaluation"]["test"]["slices"]["by_length"]["slices"][0]["f1_macro"] = None
+    assert "| a label is missing | - |" in card_of(changed)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["Better than TF-IDF by 2.0 points", "Every text gets the label '<b>|x'. Worse than TF-IDF by 2.0 points"],
+)
+def test_the_verdict_against_the_baselines_stands_at_a_glance(sentence):
+    changed = values()
+    changed["evaluation"]["test"]["verdict"] = {"code": "better", "sentence": sentence}
+    card = card_of(changed)
+    assert f"{escape(sentence)}." in card[: card.index("## How to use")]

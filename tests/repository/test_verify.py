@@ -1,0 +1,283 @@
+"""`verify`: whoever changes a figure, in the card, the report or the predictions, is found out and told where."""
+
+import copy
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hfbertcls import ModelError
+from hfbertcls.cli import main
+from hfbertcls.evaluation.report import split_figures
+from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.repository import verify_metrics
+from hfbertcls.repository.card import Fence, split_card
+from hfbertcls.repository.verify import verify_directory
+from hfbertcls.tasks.known import task_of_report
+
+
+NUMERAL = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def other(numeral: str) -> str:
+    """The numeral with its last digit changed."""
+    return numeral[:-1] + str((int(numeral[-1]) + 1) % 10)
+
+
+def test_an_untouched_directory_verifies(finished_run, capsys):
+    found = verify_directory(finished_run)
+    assert found.holds
+    assert (found.differences, found.missing, found.unchecked, found.notes) == ((), (), (), ())
+    assert main(["verify", str(finished_run)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"Checked: \d{3,} values derived again, 11 files by their SHA-256, the card line by line\.", out)
+    assert "All of it holds." in out
+    assert "Stated by the author alone: how and how fast the model was trained; which data it was trained on" in out
+    assert "This proves integrity, not authorship." in out
+
+
+@pytest.fixture
+def figures_once(monkeypatch):
+    """The figures of the same predictions, which take most of the time, are derived once and copied."""
+    known = {}
+
+    def derived(predictions, digest, *others):
+        key = digest, predictions.to_parquet(), repr(others)
+        if key not in known:
+            known[key] = split_figures(predictions, digest, *others)
+        return copy.deepcopy(known[key])
+
+    monkeypatch.setattr(verify_metrics, "split_figures", derived)
+
+
+def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, figures_once):
+    card = (model_dir / "README.md").read_text()
+    body = Fence.find(split_card(card)[1]).body
+    start = card.index(body)
+    numerals = list(NUMERAL.finditer(body))
+    assert len(numerals) > 100
+    for numeral in numerals:
+        changed = f"{card[: start + numeral.start()]}{other(numeral[0])}{card[start + numeral.end() :]}"
+        (model_dir / "README.md").write_text(changed)
+        line = changed[: start + numeral.start()].count("\n") + 1
+        differences = verify_directory(model_dir).differences
+        assert any(f"README.md, line {line}: states" in difference for difference in differences), numeral
+
+
+def test_every_numeral_of_the_report_is_watched(model_dir, figures_once):
+    text = (model_dir / "report.json").read_text()
+    values = [
+        found for found in NUMERAL.finditer(text) if text[text.rfind("\n", 0, found.start()) : found.start()].strip()
+    ]
+    numerals = [found for found in values if "_sha256" not in text[: text.find("\n", found.end())].rpartition("\n")[2]]
+    assert len(numerals) > 150
+    for numeral in numerals:
+        (model_dir / "report.json").write_text(f"{text[: numeral.start()]}{other(numeral[0])}{text[numeral.end() :]}")
+        try:
+            differences = verify_directory(model_dir).differences
+        except ModelError as err:  # (schema_version)
+            differences = (str(err),)
+        assert any("report.json" in difference for difference in differences), text[
+            numeral.start() - 40 : numeral.end()
+        ]
+
+
+def test_figures_that_can_be_derived_are_named_by_their_path(model_dir):
+    report = json.loads((model_dir / "report.json").read_text())
+    report["evaluation"]["test"]["per_label"]["negative"]["recall"] += 0.01
+    report["evaluation"]["validation"]["confusion_matrix"][1][0] += 1
+    report["data"]["splits"]["test"]["label_counts"]["positive"] += 1
+    (model_dir / "report.json").write_text(json.dumps(report))
+    found = "\n".join(verify_directory(model_dir).differences)
+    assert "report.json: evaluation.test.per_label.negative.recall states" in found
+    assert "report.json: evaluation.validation.confusion_matrix[1][0] states" in found
+    assert "report.json: data.splits.test.label_counts.positive states" in found
+
+
+def test_every_value_of_the_predictions_is_watched(model_dir):
+    path = model_dir / "predictions" / "test.parquet"
+    task = task_of_report(json.loads((model_dir / "report.json").read_text())["task"])
+    original = Predictions.from_parquet(path.read_bytes(), task)
+    for row in range(len(original)):
+        for change in ("row", "gold", "logit"):
+            rows, gold, logits = original.rows.copy(), original.gold.copy(), original.logits.copy()
+            if change == "row":
+                rows[row] += 1_000
+            elif change == "gold":
+                gold[row] = 1 - gold[row]
+            else:
+                logits[row, 0] = np.nextafter(logits[row, 0], np.float32(np.inf))
+            path.write_bytes(replace(original, rows=rows, gold=gold, logits=logits).to_parquet())
+            differences = verify_directory(model_dir).differences
+            assert any(difference.startswith("predictions/test.parquet: its SHA-256") for difference in differences)
+            assert change != "gold" or any("per_label" in difference for difference in differences)
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_one_flipped_bit_of_the_weights_is_found(model_dir, position):
+    path = model_dir / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(bytes(data))
+    assert [text[:17] for text in verify_directory(model_dir).differences] == ["model.safetensors"]
+
+
+def test_a_damaged_predictions_file_is_told(model_dir):
+    (model_dir / "predictions" / "test.parquet").write_bytes(b"PAR1")
+    assert "predictions/test.parquet: it cannot be read" in "\n".join(verify_directory(model_dir).differences)
+
+
+def test_other_labels_in_the_configuration_are_found(model_dir):
+    config = json.loads((model_dir / "config.json").read_text())
+    config["id2label"] = {"0": "positive", "1": "negative"}
+    (model_dir / "config.json").write_text(json.dumps(config))
+    assert "config.json: its labels are not those of report.json" in verify_directory(model_dir).differences
+
+
+def test_what_people_write_may_change(model_dir):
+    card = (model_dir / "README.md").read_text()
+    card = card.replace(
+        "tags:\n- hfbertcls\n", "tags:\n- films\n- hfbertcls\nlicense: mit\nlanguage: en\nthumbnail: 7.png\n", 1
+    )
+    card = card.replace("<!-- hfbertcls:begin", "Above: 12 figures.\n\n<!-- hfbertcls:begin", 1) + "\nBelow: 0.99.\n"
+    (model_dir / "README.md").write_text(card)
+    assert verify_directory(model_dir).differences == ()
+
+
+@pytest.mark.parametrize(
+    "key", ["pipeline_tag: text-classification", "library_name: transformers", "- hfbertcls\n", "- accuracy\n"]
+)
+def test_our_keys_of_the_front_matter_are_watched(model_dir, key):
+    card = (model_dir / "README.md").read_text()
+    assert key in card
+    (model_dir / "README.md").write_text(card.replace(key, key.replace("a", "e").replace("hf", "fh"), 1))
+    assert "README.md: front matter" in "\n".join(verify_directory(model_dir).differences)
+
+
+def test_numbers_that_people_wrote_are_counted_and_the_first_is_named(model_dir, capsys):
+    card = (model_dir / "README.md").read_text()
+    card = card.replace("<!-- hfbertcls:begin", "It reaches 0.999 on 12 sets.\n\n<!-- hfbertcls:begin", 1)
+    (model_dir / "README.md").write_text(card)
+    assert main(["verify", str(model_dir)]) == 0
+    out = capsys.readouterr().out
+    line = card[: card.index("0.999")].count("\n") + 1
+    assert f"README.md, line {line}: '0.999' stands outside of the generated part" in out
+    assert "is not derived from the report and 1 more" in out
+    assert "All of it holds" not in out
+
+
+def test_files_that_nobody_states_are_counted_and_nothing_is_called_all(model_dir, capsys):
+    (model_dir / "photo.png").write_bytes(b"mine")
+    (model_dir / "onnx").mkdir()
+    (model_dir / "onnx" / "model.onnx").write_bytes(b"mine")
+    assert main(["verify", str(model_dir)]) == 0
+    out = capsys.readouterr().out
+    assert "Not checked: 2 files that report.json does not state ('onnx/model.onnx', 'photo.png')" in out
+    assert "What report.json states holds, as far as these files can show" in out
+    assert "All of it holds" not in out
+
+
+def test_what_is_absent_is_not_verified_unless_it_is_not_asked_for(model_dir, capsys):
+    shutil.rmtree(model_dir / "predictions")
+    assert main(["verify", str(model_dir)]) == 1
+    out = capsys.readouterr().out
+    assert "missing: the metrics of test: predictions/test.parquet is not there" in out
+    assert "NOT verified: what was checked holds, but what is missing above could not be derived" in out
+    assert main(["verify", str(model_dir), "--without-predictions"]) == 0
+    out = capsys.readouterr().out
+    assert "not asked for: the metrics of test: predictions/test.parquet is not there" in out
+    assert "All of it holds" not in out
+
+
+def test_json_holds_everything_that_was_found(model_dir, capsys):
+    (model_dir / "predictions" / "test.parquet").unlink()
+    assert main(["verify", str(model_dir), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["holds"] is False
+    assert found["missing"] == ["the metrics of test: predictions/test.parquet is not there"]
+    assert found["differences"] == []
+    assert found["files"] == 10
+
+
+@pytest.mark.parametrize("name", ["report.json", "README.md"])
+def test_a_directory_without_report_or_card_is_refused(model_dir, name, capsys):
+    (model_dir / name).unlink()
+    assert main(["verify", str(model_dir)]) == 1
+    assert "is no model repository of hfbertcls: report.json and README.md are needed" in capsys.readouterr().err
+
+
+def test_the_model_is_run_again_on_the_texts(model_dir, reviews_dir, capsys):
+    words = ["verify", str(model_dir), "--rescore", "--dataset", str(reviews_dir)]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "test: 64 rows scored again, logits within" in out
+    assert "All of it holds." in out
+    assert "which data it was trained on" not in out
+
+
+def test_other_weights_give_other_logits(model_dir, reviews_dir, tiny_model_dir, tmp_path, capsys):
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(model_dir / "model.safetensors")
+    weights["classifier.bias"] = weights["classifier.bias"] + np.float32([0.01, 0])
+    save_file(weights, model_dir / "model.safetensors", {"format": "pt"})
+    assert main(["verify", str(model_dir), "--rescore", "--dataset", str(reviews_dir)]) == 1
+    assert "the model gives other logits (up to 0.01 away; 0.001 is tolerated)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("good", "the model gives NaN or infinite logits for"),
+        (None, "the model gives NaN or infinite logits whatever the text"),
+    ],
+    ids=["some rows", "all rows"],
+)
+def test_logits_that_are_no_answer_are_counted(model_dir, reviews_dir, tiny_tokenizer, word, expected, capsys):
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(model_dir / "model.safetensors")
+    embeddings = weights["bert.embeddings.word_embeddings.weight"] = weights[
+        "bert.embeddings.word_embeddings.weight"
+    ].copy()
+    embeddings[slice(None) if word is None else tiny_tokenizer.convert_tokens_to_ids(word)] = np.nan
+    save_file(weights, model_dir / "model.safetensors", {"format": "pt"})
+    assert main(["verify", str(model_dir), "--rescore", "--dataset", str(reviews_dir)]) == 1
+    told = capsys.readouterr()
+    assert expected in told.out + told.err
+    assert "nan away" not in told.out
+    assert "Traceback" not in told.err
+
+
+def test_splits_that_were_cut_are_found_again_by_their_rows(tmp_path, tiny_model_dir, reviews_dir, capsys):
+    shutil.copy(reviews_dir / "train.csv", tmp_path / "reviews.csv")
+    words = [
+        "--model",
+        str(tiny_model_dir),
+        "--dataset",
+        str(tmp_path / "reviews.csv"),
+        "--output-dir",
+        str(tmp_path / "m"),
+    ]
+    assert main(["train", *words, "--max-steps", "2"]) == 0
+    words = ["verify", str(tmp_path / "m"), "--rescore", "--dataset", str(tmp_path / "reviews.csv")]
+    assert main(words) == 0
+    (tmp_path / "reviews.csv").write_text((tmp_path / "reviews.csv").read_text().replace("positive", "negative", 300))
+    assert main(words) == 1
+    assert "NOT verified" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rescore"],
+        ["--dataset", "x.csv"],
+        ["--revision", "main"],
+        ["--rescore", "--dataset", "x.csv", "--without-predictions"],
+    ],
+)
+def test_options_that_mean_nothing_are_refused(finished_run, words):
+    assert main(["verify", str(finished_run), *words]) == 2
