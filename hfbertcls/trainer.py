@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from hfbertcls.environment import directory_name
 from hfbertcls.errors import TrainingError
+from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.files import files_below
 from hfbertcls.hub.push import PushRequest, check_destination, push_directory
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
@@ -173,6 +174,9 @@ class TextClassificationTrainer(
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         counted = inputs["labels"].ne(-100).sum()
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        task = task_of_config(cast(Any, self.model).config)
+        own = None if task is None else task.loss(outputs["logits"], inputs["labels"])
+        loss = loss if own is None else own
         total = torch.as_tensor(num_items_in_batch, device=loss.device).flatten()[0] * max(1, self.args.n_gpu)
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         weighted = loss.mean() * (counted * processes / total)
@@ -228,7 +232,7 @@ class TextClassificationTrainer(
             **({} if memory is None else {"peak_memory_bytes": memory}),
         }
 
-    def facts(self, wall_seconds: float | None = None) -> dict[str, Any]:
+    def facts(self, wall_seconds: float | None = None) -> TrainingFacts:
         """The `training` of a report; `wall_seconds` are from the beginning of the run, by default those of the steps."""
         seconds = self.throughput.seconds_
         wall = seconds if wall_seconds is None else wall_seconds
@@ -317,8 +321,7 @@ def _with_ours(metrics: Metrics | None, model: Any, options: Mapping[str, Any]) 
     task = None if config is None else task_of_config(config)
     if metrics is None:
         return partial(task_metrics, task=task)
-    is_regression = config is not None and (task is None or config.num_labels == 1)
-    if is_regression or options.get("preprocess_logits_for_metrics") is not None:
+    if (config is not None and task is None) or options.get("preprocess_logits_for_metrics") is not None:
         return metrics
     return partial(task_metrics, task=task, more=metrics)
 

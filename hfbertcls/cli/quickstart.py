@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(report.to_json(), end="")
         return 0
-    seconds = report.training["seconds"] if report.training else 0.0
+    seconds = report.training.seconds if report.training else 0.0
     print(f"\nTrained in {seconds:.0f} s of optimisation steps.\n")
     print(summary(report))
     classifier = load_pipeline(options.output_dir)

@@ -172,8 +172,8 @@ def facts_in(directory: Path, model_id: str | None, hardware: str | None, *, ask
         )
     if report is None:
         return SpaceFacts.of(model_id, None, text, hardware=hardware)
-    shared_as = model_id or (report.card or {}).get("repo_id")
-    is_public = bool(asks and shared_as and report.data.get("is_hub_id") and is_public_dataset(report.data["source"]))
+    shared_as = model_id or report.card.repo_id
+    is_public = bool(asks and shared_as and report.data.is_hub_id and is_public_dataset(report.data.source))
     return SpaceFacts.of(shared_as, report, text, is_public=is_public, hardware=hardware)
 
 

@@ -2,43 +2,45 @@
 
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
-from hfbertcls.repository.card import difference_of, format_number, shown_split, summary_rows
-from hfbertcls.tasks.known import task_of_report
+from hfbertcls.repository.card import difference_of, format_number, summary_rows
 
 
 def summary(report: Report) -> str:
-    """Figures with intervals beside the baselines, and the weakest labels."""
-    name = shown_split(report)
-    figures = report.evaluation[name]
-    lines = [f"Results on the {name} split ({figures['rows']:,} rows), with 95 % intervals:"]
+    """Metrics with intervals beside the baselines, and the weakest labels."""
+    name, shown, task = report.shown_split, report.shown, report.answers
+    lines = [f"Results on the {name} split ({shown.rows:,} rows), with 95 % intervals:"]
     lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(report, name)]
-    baselines = figures["baselines"]
-    if baselines:
+    if shown.baselines:
         lines.append("On the same rows:")
-        for title, key in (
-            (f"always the most frequent {task_of_report(report.task).constant_name}", "majority"),
-            ("TF-IDF + logistic regression", "tfidf_logreg"),
-        ):
-            scores = baselines[key]
-            lines.append(
-                f"  {title:<31} accuracy {format_number(scores['accuracy'])}, macro F1 {format_number(scores['f1_macro'])}"
-            )
-    if figures.get("verdict"):
-        lines.append(f"{printable(figures['verdict']['sentence'], 400)}.")
-    imperfect = [item for item in figures["per_label"].items() if item[1]["f1"] < 1]
-    weakest = sorted(imperfect, key=lambda item: item[1]["f1"])[:3]
-    shown = ", ".join(
-        f"{printable(label)} (F1 {format_number(row['f1'])}, {row['support']:,} rows)" for label, row in weakest
+        width = max(map(len, task.baseline_names.values()))
+        for key, baseline in shown.baselines.items():
+            numbers = [
+                f"{task.metric_in_sentence(one)} {format_number(baseline.metrics[one])}" for one in task.key_metrics
+            ]
+            lines.append(f"  {task.baseline_names[key]:<{width}} {', '.join(numbers)}")
+    if shown.verdict is not None:
+        lines.append(f"{printable(shown.verdict.sentence, 400)}.")
+    imperfect = [item for item in shown.per_label.items() if item[1].f1 < 1]
+    weakest = sorted(imperfect, key=lambda item: item[1].f1)[:3]
+    labels = ", ".join(
+        f"{printable(label)} (F1 {format_number(row.f1)}, {row.support:,} rows)" for label, row in weakest
     )
-    lines += [f"Weakest labels: {shown}"] if weakest else []
-    for title, key in (("length", "by_length"), (str(report.task.get("slice_column")), "by_column")):
-        found = figures["slices"].get(key)
-        if found is not None and found["worst"] is not None:
-            worst = next(entry for entry in found["slices"] if entry["name"] == found["worst"])
-            accuracy = worst["accuracy"]
-            interval = f"{format_number(accuracy['low'])} to {format_number(accuracy['high'])}"
-            lines.append(
-                f"Lowest accuracy by {printable(title)}: {printable(worst['name'])} ({format_number(accuracy['value'])}, "
-                f"{interval}, {worst['rows']:,} rows; {difference_of(found)})"
-            )
-    return "\n".join(lines)
+    lines += [f"Weakest labels: {labels}"] if weakest else []
+    return "\n".join([*lines, *_weakest_slices(report)])
+
+
+def _weakest_slices(report: Report) -> list[str]:
+    """One line for each way to slice the split in which one slice is the weakest."""
+    lines = []
+    metric = report.answers.slice_metrics[0] if report.answers.slice_metrics else ""
+    for title, key in (("length", "by_length"), (str(report.task.slice_column), "by_column")):
+        slices = report.shown.slices.get(key)
+        worst = None if slices is None else next((one for one in slices.slices if one.name == slices.worst), None)
+        if slices is None or worst is None or (value := worst.metrics[metric]) is None:
+            continue
+        interval = f"{format_number(value.low)} to {format_number(value.high)}"
+        lines.append(
+            f"Lowest {report.answers.metric_in_sentence(metric)} by {printable(title)}: {printable(worst.name)} "
+            f"({format_number(value.value)}, {interval}, {worst.rows:,} rows; {difference_of(slices)})"
+        )
+    return lines

@@ -18,6 +18,7 @@ from hfbertcls.diagnosis.lengths import TokenLengths, count_lengths, estimate_le
 from hfbertcls.diagnosis.odd_texts import odd_texts
 from hfbertcls.diagnosis.repeats import find_near_duplicates, repeat_findings
 from hfbertcls.errors import DatasetError
+from hfbertcls.evaluation.report_sections import DoctorFacts, FindingFacts
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_config, load_tokenizer
 from hfbertcls.progress import work
 
@@ -71,10 +72,12 @@ class Diagnosis:
         values["findings"] = [finding.to_dict() for finding in self.findings]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def for_report(self) -> dict[str, Any]:
+    @property
+    def facts(self) -> DoctorFacts:
         """What the report of a run does not hold already."""
-        values = self.to_dict()
-        return {name: values[name] for name in ("findings", "near_overlap", "smallest_difference")}
+        findings = tuple(FindingFacts.from_dict(finding.to_dict()) for finding in self.findings)
+        further = {"near_overlap": self.near_overlap, "smallest_difference": self.smallest_difference}
+        return DoctorFacts(findings=findings, extra=further)
 
 
 def diagnose(
@@ -164,7 +167,11 @@ def examine(
     others = [name for name in data.splits if name != "train"]
     pairs = [f"{first}/{second}" for second in data.splits for first in data.splits if _precedes(data, first, second)]
     held_out = "test" if "test" in data.splits else "validation"
-    difference = smallest_difference(len(data.splits[held_out])) if held_out in data.splits else None
+    difference = (
+        smallest_difference(len(data.splits[held_out]))
+        if held_out in data.splits and (task is None or task.has_labels)
+        else None
+    )
     findings = [
         *(Finding(code, "refuses", str(refusal)) for code, refusal in refusals(data)),
         *(Finding("reading", "note", note) for note in data.notes),

@@ -13,7 +13,8 @@ from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import TfidfBaseline
-from hfbertcls.evaluation.intervals import Interval, wilson_interval
+from hfbertcls.evaluation.intervals import wilson_interval
+from hfbertcls.evaluation.report_evaluation import Metric
 from hfbertcls.modeling.embedding import embed
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.progress import Log, silent
@@ -48,7 +49,7 @@ class Suspects:
     """Probability of the likely label."""
     label_probabilities: npt.NDArray[np.float64]
     """Probability of the given label; the order follows from it."""
-    noise: Interval
+    noise: Metric
     """Estimated proportion of wrong labels, 0 to 1, with the ends between which it lies by `estimate_noise`."""
     texts: tuple[str, ...] = ()
     """The texts of the rows."""
@@ -154,7 +155,7 @@ def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Proba
     )
 
 
-def estimate_noise(ids: Ids, probabilities: Probabilities) -> Interval:
+def estimate_noise(ids: Ids, probabilities: Probabilities) -> Metric:
     """Estimate the proportion of wrong labels.
 
     Of the half of the rows whose likely label is the most probable, it is the share in which another label is given. The
@@ -181,7 +182,7 @@ def estimate_noise(ids: Ids, probabilities: Probabilities) -> Interval:
 
     value, _, high = ends(_CLEAR)
     low = 0.0 if differs.mean() > _WEAK else min(value, *(ends(part)[1] for part in _CLEAREST))
-    return Interval(value, low, high)
+    return Metric(value, low, high)
 
 
 def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:

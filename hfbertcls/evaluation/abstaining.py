@@ -1,11 +1,11 @@
 """Answering only where the score is high: how much accuracy that buys, and which score to ask for."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from hfbertcls.evaluation.intervals import Interval, wilson_interval
+from hfbertcls.evaluation.intervals import wilson_interval
+from hfbertcls.evaluation.report_evaluation import Coverage, Metric
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 from hfbertcls.tasks.task import Task
 
@@ -60,7 +60,7 @@ def _thresholds(task: Task, gold: Answers, logits: Logits) -> list[Threshold]:
     ]
 
 
-def accuracy_by_coverage(task: Task, gold: Answers, logits: Logits) -> list[dict[str, Any]]:
+def accuracy_by_coverage(task: Task, gold: Answers, logits: Logits) -> tuple[Coverage, ...]:
     """Accuracy with its 95 % interval where only the surest rows are answered, and the score of the last of them.
 
     Args:
@@ -70,14 +70,14 @@ def accuracy_by_coverage(task: Task, gold: Answers, logits: Logits) -> list[dict
     """
     scores, right = _surest_first(task, gold, logits)
     rows = []
-    for share in COVERAGES:
-        count = round(share * len(scores))
+    for coverage in COVERAGES:
+        count = round(coverage * len(scores))
         if count < FEWEST_ROWS:
             break
         hits = int(right[:count].sum())
-        accuracy = asdict(Interval(hits / count, *wilson_interval(hits, count)))
-        rows.append({"coverage": share, "rows": count, "score": float(scores[count - 1]), "accuracy": accuracy})
-    return rows
+        accuracy = Metric(hits / count, *wilson_interval(hits, count))
+        rows.append(Coverage(coverage=coverage, rows=count, score=float(scores[count - 1]), accuracy=accuracy))
+    return tuple(rows)
 
 
 def _surest_first(task: Task, gold: Answers, logits: Logits) -> tuple[Floats, Answers]:

@@ -1,87 +1,102 @@
 """A classifier beside what costs nothing: the metrics of each baseline, and the paired difference to it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from hfbertcls.evaluation.compare import metric_difference
-from hfbertcls.evaluation.intervals import paired_share_interval
+from hfbertcls.evaluation.intervals import paired_proportion_interval
+from hfbertcls.evaluation.repeats import rank
+from hfbertcls.evaluation.report_evaluation import Baseline, Difference, Verdict
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.tasks.probabilities import Answers
+from hfbertcls.tasks.task import Task
 
 
-_NAMES = {"majority": "always predicting the most frequent label", "tfidf_logreg": "TF-IDF + logistic regression"}
-_METRICS = {"accuracy": "accuracy", "f1_macro": "macro F1"}
+FittedOn = Mapping[str, int | str]
+"""`train_rows` and `analyzer` of a baseline that was fitted."""
 _TRY = "Try more epochs, a higher learning rate, more rows or another encoder"
 _TRY_MORE_ROWS = (
     "More test rows would tell. To improve the model, try more epochs, a higher learning rate or another encoder"
 )
 
 
-def baseline_metrics(predictions: Predictions, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+def compare_with_baselines(predictions: Predictions, fitted_on: Mapping[str, FittedOn]) -> dict[str, Baseline] | None:
     """The `baselines` of a split, from the predictions file alone; None where it holds no baseline.
 
-    `difference` is the model less the baseline on the same rows, with the ends of its 95 % interval: of accuracy (Bonett and
-    Price), of a multi-label task of macro F1 (BCa), because there hardly any row gets exactly its labels.
+    `difference` is the model less the baseline on the same rows, with the ends of its 95 % interval: of a proportion
+    of rows such as accuracy that of Bonett and Price, of another metric BCa.
 
     Args:
         predictions: of the model and of each baseline.
-        facts: what each baseline was fitted on, by its name.
+        fitted_on: what each baseline was fitted on, by its name.
     """
-    found = {}
+    task, found = predictions.task, {}
     for name, answers in predictions.baselines.items():
-        scores = predictions.task.answer_scores(predictions.gold, answers)
-        found[name] = {
-            "accuracy": scores["accuracy"],
-            "f1_macro": scores["f1_macro"],
-            **facts.get(name, {}),
-            "difference": _difference(predictions, answers),
-        }
+        scores = task.answer_scores(predictions.gold, answers)
+        source = fitted_on.get(name, {})
+        found[name] = Baseline(
+            metrics={metric: scores[metric] for metric in task.key_metrics},
+            train_rows=int(source["train_rows"]) if "train_rows" in source else None,
+            analyzer=str(source["analyzer"]) if "analyzer" in source else None,
+            difference=_difference(predictions, answers),
+        )
     return found or None
 
 
-def _difference(predictions: Predictions, answers: Answers) -> dict[str, Any]:
+def _difference(predictions: Predictions, answers: Answers) -> Difference:
     task, gold, predicted = predictions.task, predictions.gold, predictions.predicted
-    if task.judged_by != "accuracy":
+    if task.interval_methods.get(task.judged_by) != "wilson":
         value, low, high = metric_difference(task, gold, answers, predicted)
-        return {"metric": task.judged_by, "value": value, "low": low, "high": high}
+        return Difference(metric=task.judged_by, value=value, low=low, high=high)
     right, baseline_right = task.is_right(gold, predicted), task.is_right(gold, answers)
     lost, won = int((baseline_right & ~right).sum()), int((right & ~baseline_right).sum())
-    low, high = paired_share_interval(lost, won, len(gold))
-    return {"metric": "accuracy", "value": (won - lost) / len(gold), "low": low, "high": high}
+    low, high = paired_proportion_interval(lost, won, len(gold))
+    return Difference(metric=task.judged_by, value=(won - lost) / len(gold), low=low, high=high)
 
 
-def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Any] | None) -> dict[str, str] | None:
+def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Baseline] | None) -> Verdict | None:
     """Whether the model is better than the best baseline on these rows, in one or two sentences.
 
     Args:
         predictions: of the model and of each baseline.
-        baselines: what `baseline_metrics` gives for them.
+        baselines: what `compare_with_baselines` gives for them.
 
     Returns:
-        `code` (`constant`, `better`, `worse` or `undecided`) and `sentence`; None where there is no baseline and the model does
+        With the code `constant`, `better`, `worse` or `undecided`; None where there is no baseline and the model does
         not give every text the same answer.
     """
-    constant = _constant_answer(predictions)
+    constant, task = _constant_answer(predictions), predictions.task
     if baselines is None:
-        return None if constant is None else {"code": "constant", "sentence": f"{constant}. {_TRY}"}
-    metric = next(iter(baselines.values()))["difference"]["metric"]
-    name = max(baselines, key=lambda key: (baselines[key][metric], key == "tfidf_logreg"))
-    difference = baselines[name]["difference"]
-    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
-    best, unit = _NAMES.get(name, name), f"points of {_METRICS[metric]}"
-    if low > 0:
-        code, told = "better", f"Better than {best} by {value:.1f} {unit} (95 % interval {low:.1f} to {high:.1f})"
-    elif high < 0:
-        code, told = "worse", f"Worse than {best} by {-value:.1f} {unit} (95 % interval {-high:.1f} to {-low:.1f})"
-    else:
-        code = "undecided"
-        told = f"Not shown to be better than {best}: {value:+.1f} {unit} (95 % interval {low:+.1f} to {high:+.1f})"
+        return None if constant is None else Verdict(code="constant", sentence=f"{constant}. {_TRY}")
+    names = list(task.baseline_names)
+    name = max(
+        baselines, key=lambda key: (rank(baselines[key].metrics[task.judged_by], task.judged_by), names.index(key))
+    )
+    code, sentence = _beside(task, task.baseline_names[name], baselines[name].difference)
     if constant is not None:
-        code, told = "constant", f"{constant}. {told}"
+        code, sentence = "constant", f"{constant}. {sentence}"
     advice = {"better": "", "undecided": f". {_TRY_MORE_ROWS}"}.get(code, f". {_TRY}")
-    return {"code": code, "sentence": f"{told}{advice}"}
+    return Verdict(code=code, sentence=f"{sentence}{advice}")
+
+
+def _beside(task: Task, baseline: str, difference: Difference | None) -> tuple[str, str]:
+    """Better, worse or undecided, and the sentence that says so with the difference."""
+    if difference is None:
+        raise ValueError("a baseline of these predictions has a difference")
+    scale, places, unit = (100, 1, f"points of {task.metric_in_sentence(difference.metric)}") if task.judged_in_points else (
+        1, 3, task.metric_in_sentence(difference.metric)
+    )  # fmt: skip
+    value, low, high = (scale * number for number in (difference.value, difference.low, difference.high))
+    gain = (-high, -low) if difference.metric in task.lower_is_better else (low, high)
+    ends = sorted((abs(low), abs(high)))
+    interval = f"(95 % interval {ends[0]:.{places}f} to {ends[1]:.{places}f})"
+    if gain[0] > 0:
+        return "better", f"Better than {baseline} by {abs(value):.{places}f} {unit} {interval}"
+    if gain[1] < 0:
+        return "worse", f"Worse than {baseline} by {abs(value):.{places}f} {unit} {interval}"
+    interval = f"(95 % interval {low:+.{places}f} to {high:+.{places}f})"
+    return "undecided", f"Not shown to be better than {baseline}: {value:+.{places}f} {unit} {interval}"
 
 
 def _constant_answer(predictions: Predictions) -> str | None:

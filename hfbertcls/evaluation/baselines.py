@@ -93,18 +93,17 @@ class Baselines:
 
     @work("Fitting the baselines")
     def __init__(self, task: Task, texts: Sequence[str], answers: Answers) -> None:
-        self._majority = task.constant_baseline(answers)
-        self._tfidf = TfidfBaseline(task, texts, answers)
-        self.facts: dict[str, dict[str, int | str]] = {
-            "majority": {},
-            "tfidf_logreg": {"train_rows": self._tfidf.train_rows, "analyzer": self._tfidf.analyzer},
-        }
+        self._names = list(task.baseline_names)
+        self._constant = task.constant_baseline(answers)
+        self._linear = TfidfBaseline(task, texts, answers)
+        fitted_on: dict[str, int | str] = {"train_rows": self._linear.train_rows, "analyzer": self._linear.analyzer}
+        self.fitted_on: dict[str, dict[str, int | str]] = dict(zip(self._names, ({}, fitted_on), strict=True))
         """What each was fitted on, for the `baselines` of a report."""
 
     def predict(self, texts: Sequence[str]) -> dict[str, Answers]:
         """What each baseline predicts, by its name."""
-        majority = np.broadcast_to(self._majority, (len(texts), *self._majority.shape))
-        return {"majority": majority, "tfidf_logreg": self._tfidf.predict(texts)}
+        constant = np.broadcast_to(self._constant, (len(texts), *self._constant.shape))
+        return dict(zip(self._names, (constant, self._linear.predict(texts)), strict=True))
 
 
 def _has_few_words(texts: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hfbertcls.evaluation.intervals import LEVEL, paired_share_interval
+from hfbertcls.evaluation.intervals import LEVEL, paired_proportion_interval
 from hfbertcls.evaluation.resampling import bca, joined, resampled_tables, tables_without_one_row
 from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
@@ -206,7 +206,7 @@ def _differences(
         low, high = (gap, gap) if len(gold) == 1 else (None, None)
         method = task.interval_methods.get(name)
         if method == "wilson":
-            low, high = paired_share_interval(*disagreements, len(gold))
+            low, high = paired_proportion_interval(*disagreements, len(gold))
         elif name in left_out:
             low, high = _count_bounds(gap, draws[name], left_out[name], counts)
         elif method == "mean":
@@ -215,7 +215,7 @@ def _differences(
     ends = np.nanquantile(np.nan_to_num(draws["f1"]), [_SIGNIFICANCE / 2, 1 - _SIGNIFICANCE / 2], axis=0)
     same_everywhere = ends[0] == ends[1]
     for label in np.flatnonzero(same_everywhere):
-        ends[:, label] += paired_share_interval(0, 0, max(1, int(task.has(gold, int(label)).sum())))
+        ends[:, label] += paired_proportion_interval(0, 0, max(1, int(task.has(gold, int(label)).sum())))
     return differences, (ends[0], ends[1])
 
 
@@ -224,7 +224,9 @@ def _count_bounds(gap: float, draws: Floats, left_out: Floats, counts: Tables) -
     low, high = bca(gap, draws, left_out, counts, LEVEL)
     if low < high:
         return low, high
-    below, above = paired_share_interval(0, 0, int(counts.sum()))  # (rows on which both answer alike are no certainty)
+    below, above = paired_proportion_interval(
+        0, 0, int(counts.sum())
+    )  # (rows on which both answer alike are no certainty)
     return gap + below, gap + above
 
 

@@ -1,12 +1,12 @@
-"""95 % intervals of all figures of a split, each by the method that keeps its promise in `benchmarks/coverage.py`."""
+"""95 % intervals of all metrics of a split, each by the method that keeps its promise in `benchmarks/coverage.py`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
 from hfbertcls.evaluation.ranking import resampled_rankings
+from hfbertcls.evaluation.report_evaluation import Metric
 from hfbertcls.evaluation.resampling import NUM_RESAMPLES, Bounds, count_intervals
 from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE, calibration_error_interval
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
@@ -16,16 +16,7 @@ from hfbertcls.tasks.task import Task
 LEVEL = 0.95
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A figure with the ends of its 95 % interval; all None where the figure is not defined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 0) -> dict[str, Interval]:
+def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 0) -> dict[str, Metric]:
     """Every metric of a task with its interval, by the method that `Task.interval_methods` names.
 
     Accuracy has Wilson's interval, log loss that of Hall for a skewed mean, the calibration error one by inverting a
@@ -55,7 +46,7 @@ def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 
         elif method == "calibration":
             bounds[name] = calibration_error_interval(*task.statements(gold, task.probabilities(logits)))
     return {
-        name: Interval(None, None, None) if value is None else Interval(value, *bounds[name])
+        name: Metric(None, None, None) if value is None else Metric(value, *bounds[name])
         for name, value in values.items()
     }
 
@@ -76,7 +67,11 @@ def answer_intervals(
         seed: of the resampling.
     """
     found = count_intervals(task, gold, predicted, LEVEL, seed)
-    bounds = {name: _never_certain(values[name] or 0.0, low, high, len(gold)) for name, (low, high) in found.items()}
+    bounds = dict(found)
+    if task.has_labels:  # (whose metrics go from 0 to 1)
+        bounds = {
+            name: _never_certain(values[name] or 0.0, low, high, len(gold)) for name, (low, high) in found.items()
+        }
     for name, method in task.interval_methods.items():
         if method == "wilson":
             bounds[name] = wilson_interval(int(task.is_right(gold, predicted).sum()), len(gold))
@@ -97,8 +92,8 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
     return min(hits / rows, float(found.low)), max(hits / rows, float(found.high))
 
 
-def paired_share_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
-    """Ends of the 95 % interval of the difference of two fraction of the same rows, second less first.
+def paired_proportion_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
+    """Ends of the 95 % interval of the difference of two proportions of the same rows, second less first.
 
     A row is added to each kind of disagreement (Bonett and Price, J. Educ. Behav. Stat. 37, 2012), so that rows without
     any do not prove that there is no difference.

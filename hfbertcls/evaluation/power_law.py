@@ -1,37 +1,26 @@
 """How a classifier's error falls with the number of training rows, and what twice as many would bring."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.evaluation.intervals import wilson_interval
+from hfbertcls.evaluation.report_evaluation import Metric
+from hfbertcls.evaluation.report_training import CurvePoint, Gain, LearningCurve, PowerLaw
 
 
 _DRAWS = 1_000
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """A training on some of the rows, measured on the rows of one split."""
-
-    rows: int
-    """Training rows."""
-    right: int
-    measured: int
-    """Rows of the split that was measured; `right` of them were answered right."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """As the report holds it."""
-        low, high = wilson_interval(self.right, self.measured)
-        accuracy = {"value": self.right / self.measured, "low": low, "high": high}
-        return {"rows": self.rows, "right": self.right, "measured": self.measured, "accuracy": accuracy}
+def curve_point(rows: int, right: int, measured: int) -> CurvePoint:
+    """The accuracy with its 95 % interval (Wilson) of a training on `rows` rows; see `CurvePoint`."""
+    accuracy = Metric(right / measured, *wilson_interval(right, measured))
+    return CurvePoint(rows=rows, right=right, measured=measured, accuracy=accuracy)
 
 
-def learning_curve_figures(points: Sequence[CurvePoint]) -> dict[str, Any]:
+def fit_learning_curve(split: str, points: Sequence[CurvePoint]) -> LearningCurve:
     """The points, the power law through them, and the accuracy that it gives for twice as many rows as the last has.
 
     The law is error = a * rows^-b (Hestness et al., arXiv:1712.00409), a straight line in logarithms, fitted with the
@@ -39,6 +28,7 @@ def learning_curve_figures(points: Sequence[CurvePoint]) -> dict[str, Any]:
     drawn anew (seeded) about the law; it is silent on whether the law goes on to hold.
 
     Args:
+        split: that was measured.
         points: at least two, with different numbers of training rows, fewest first.
     """
     rows = np.array([point.rows for point in points], dtype=np.float64)
@@ -53,16 +43,12 @@ def learning_curve_figures(points: Sequence[CurvePoint]) -> dict[str, Any]:
     gains = (_error(redrawn, last) - _error(redrawn, twice))[:, 0]
     gain = float((_error(law, last) - _error(law, twice))[0, 0])
     low, high = np.quantile(gains, [0.025, 0.975])
-    return {
-        "points": [point.as_dict() for point in points],
-        "fit": {"a": float(np.exp(law[0, 0])), "b": float(law[0, 1])},
-        "twice": {
-            "rows": 2 * points[-1].rows,
-            "gain": gain,
-            "low": min(gain, float(low)),
-            "high": max(gain, float(high)),
-        },
-    }
+    return LearningCurve(
+        split=split,
+        points=tuple(points),
+        fit=PowerLaw(a=float(np.exp(law[0, 0])), b=float(law[0, 1])),
+        twice=Gain(rows=2 * points[-1].rows, gain=gain, low=min(gain, float(low)), high=max(gain, float(high))),
+    )
 
 
 def _fit(rows: Floats, wrong: npt.NDArray[np.int64], measured: npt.NDArray[np.int64]) -> Floats:

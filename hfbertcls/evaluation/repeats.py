@@ -1,11 +1,11 @@
-"""The same training several times: mean and deviation of each figure, the best run, and what an average of them is worth."""
+"""The same training several times: mean and deviation of each metric, the best run, and what an average of them is worth."""
 
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Any
 
 import numpy as np
 
+from hfbertcls.evaluation.report_training import Average, SeedRun, Spread
 from hfbertcls.tasks.known import is_lower_better
 
 
@@ -14,55 +14,56 @@ AVERAGES = ("uniform", "greedy")
 
 
 def summary_of_runs(
-    runs: Sequence[Mapping[str, Any]], splits: Sequence[str], metrics: Sequence[str]
-) -> dict[str, dict[str, dict[str, float] | None]]:
-    """Mean and standard deviation (with n - 1) of each figure over the runs; None where one has no figure."""
-    summary: dict[str, dict[str, dict[str, float] | None]] = {}
+    runs: Sequence[SeedRun], splits: Sequence[str], metrics: Sequence[str]
+) -> dict[str, Mapping[str, Spread | None]]:
+    """Mean and standard deviation (with n - 1) of each metric over the runs; None where it is not defined for one."""
+    summary: dict[str, Mapping[str, Spread | None]] = {}
     for split in splits:
-        summary[split] = {}
-        for metric in metrics:
-            values = [run[split][metric] for run in runs]
-            known = None not in values
-            summary[split][metric] = (
-                {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))} if known else None
-            )
+        values = {metric: [run.evaluation[split][metric] for run in runs] for metric in metrics}
+        summary[split] = {metric: _spread(numbers) for metric, numbers in values.items()}
     return summary
 
 
+def _spread(numbers: Sequence[float | None]) -> Spread | None:
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers):
+        return None
+    return Spread(mean=float(np.mean(known)), sd=float(np.std(known, ddof=1)))
+
+
 def rank(value: float | None, metric: str) -> float:
-    """A figure as a number of which more is better; one that is not defined comes last."""
+    """A metric as a number of which more is better; one that is not defined comes last."""
     if value is None:
         return -inf
     return -value if is_lower_better(metric) else value
 
 
-def best_seed(runs: Sequence[Mapping[str, Any]], metric: str) -> int:
+def best_seed(runs: Sequence[SeedRun], metric: str) -> int:
     """The seed whose shipped weights are best on the validation split; of equal ones the first."""
-    best: int = max(runs, key=lambda run: rank(run["validation"][metric], metric))["seed"]
-    return best
+    return max(runs, key=lambda run: rank(run.evaluation["validation"][metric], metric)).seed
 
 
-def average_figures(
-    method: str, members: Sequence[int], metric: str, runs: Sequence[Mapping[str, Any]], value: float | None
-) -> dict[str, Any]:
+def compare_average(
+    method: str, members: Sequence[int], metric: str, runs: Sequence[SeedRun], value: float | None
+) -> Average:
     """What the report says of an average of runs, and whether it is shipped: not if the best single run is better.
 
     Args:
         method: how the members were chosen.
         members: the seeds of the averaged runs.
         metric: what compares them.
-        runs: all runs, each with its `seed` and its figures on `validation`.
+        runs: all runs, with their metrics on validation.
         value: of the averaged weights on validation.
     """
     best = best_seed(runs, metric)
-    best_run = next(run["validation"][metric] for run in runs if run["seed"] == best)
+    best_run = next(run.evaluation["validation"][metric] for run in runs if run.seed == best)
     known = value is not None and best_run is not None
-    return {
-        "method": method,
-        "seeds": list(members),
-        "metric": metric,
-        "validation": value,
-        "best_run": best_run,
-        "best_seed": best,
-        "shipped": len(members) > 1 and known and rank(value, metric) >= rank(best_run, metric),
-    }
+    return Average(
+        method=method,
+        seeds=tuple(members),
+        metric=metric,
+        validation=value,
+        best_run=best_run,
+        best_seed=best,
+        shipped=len(members) > 1 and known and rank(value, metric) >= rank(best_run, metric),
+    )

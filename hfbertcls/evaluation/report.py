@@ -1,61 +1,67 @@
-"""The report: every figure and fact that the card may state, as plain values in the form of `report.json`."""
+"""The report: every metric and fact that the card may state, in the form of `report.json`."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
 
-from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
-from hfbertcls.evaluation.abstaining import accuracy_by_coverage
-from hfbertcls.evaluation.against_baselines import baseline_metrics, verdict_on_baselines
-from hfbertcls.evaluation.intervals import score_with_intervals
-from hfbertcls.evaluation.report_shape import first_fault
-from hfbertcls.evaluation.slices import slices_of
-from hfbertcls.evaluation.temperature import calibration_metrics
-from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.progress import work
-from hfbertcls.tasks.calibration_error import reliability
-from hfbertcls.tasks.task import Temperature
+from hfbertcls.evaluation.json_form import Check, DamagedError, Section, Sha256, optional_mapping, schema_of
+from hfbertcls.evaluation.report_consistency import contradiction
+from hfbertcls.evaluation.report_evaluation import Evaluation
+from hfbertcls.evaluation.report_sections import CardFacts, DataFacts, ModelFacts, TaskFacts
+from hfbertcls.evaluation.report_training import TrainingFacts
+from hfbertcls.tasks.known import task_of_report
+from hfbertcls.tasks.task import Task
 
 
 SCHEMA_VERSION = 1
+_Version = Annotated[
+    int,
+    Check(
+        str(SCHEMA_VERSION),
+        lambda value: value == SCHEMA_VERSION and not isinstance(value, bool),
+        {"const": SCHEMA_VERSION},
+    ),
+]
 
 
-@dataclass(frozen=True)
-class Report:
-    """`report.json` as a value; each field is one of its top-level keys, described in the README.
+@dataclass(frozen=True, kw_only=True)
+class Report(Section):
+    """`report.json` as a value: one field for each of its keys, one type for each of its sections.
+
+    The evaluation of a split is an attribute of its name, and each metric one of the evaluation:
+
+    >>> report.test.accuracy
+    Metric(value=0.91, low=0.89, high=0.93)
 
     `training` is None for a report of a model that was evaluated, not trained.
     """
 
-    task: Mapping[str, Any]
-    model: Mapping[str, Any]
-    data: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
-    card: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    schema_version: _Version = SCHEMA_VERSION
+    task: TaskFacts
+    model: ModelFacts
+    data: DataFacts
+    evaluation: Mapping[str, Evaluation]
+    """The metrics of each split that was evaluated."""
+    card: CardFacts
+    environment: Mapping[str, str | int | None]
     command: str
-    training: Mapping[str, Any] | None = None
-    files_sha256: Mapping[str, str] = field(default_factory=dict)
+    training: TrainingFacts | None = None
+    files_sha256: Mapping[str, Sha256] = optional_mapping()
     """SHA-256 of the other files that were written with the report and decide no answer: plots, arguments."""
-    schema_version: int = SCHEMA_VERSION
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of a newer version, kept as they are."""
 
     def to_json(self) -> str:
         """The text of `report.json`: keys in a fixed order, no NaN."""
-        values = asdict(self)
-        values |= values.pop("extra")
-        ordered = {"schema_version": values.pop("schema_version"), **values}
-        return json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
         """Read `report.json`.
 
         Raises:
-            DatasetError: if it is no report, or one of a version that this release cannot read.
+            DatasetError: if it is no report, one that is damaged (named by the key), or one of a newer version.
         """
         try:
             values = json.loads(text, parse_constant=_refuse_constant)
@@ -69,60 +75,49 @@ class Report:
             raise DatasetError(
                 f"report.json has schema version {version}, this release reads {SCHEMA_VERSION}. Update hfbertcls"
             )
-        if fault := first_fault(values):
+        try:
+            report = cls.from_dict(values)
+        except DamagedError as err:
+            raise DatasetError(f"report.json is damaged: {err}") from err
+        if fault := contradiction(
+            report.task, report.model, report.data, report.evaluation, report.training, report.files_sha256
+        ):
             raise DatasetError(f"report.json is damaged: {fault}")
-        known = {key: values.pop(key) for key in [one.name for one in fields(cls)] if key in values}
-        return cls(**known, extra=values)
+        return report
+
+    @cached_property
+    def answers(self) -> Task:
+        """The task: what an answer is, and how it is decided."""
+        return task_of_report(self.task.to_dict())
+
+    @property
+    def shown_split(self) -> str:
+        """The split whose metrics stand first: test if there is one."""
+        return "test" if "test" in self.evaluation else next(iter(self.evaluation))
+
+    @property
+    def shown(self) -> Evaluation:
+        """The metrics that stand first."""
+        return self.evaluation[self.shown_split]
+
+    def __getattr__(self, name: str) -> Evaluation:
+        evaluation: Mapping[str, Evaluation] = self.__dict__.get("evaluation", {})
+        if name in evaluation:
+            return evaluation[name]
+        raise AttributeError(f"the report has no {name!r}; it has metrics of {', '.join(evaluation) or 'no split'}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.evaluation})
+
+    def __repr__(self) -> str:
+        lines = [f"Report on {self.model.base_model!r} and {self.data.source!r}: {self.answers.summary}"]
+        return "\n".join([*lines, *(f"{name}: {one!r}" for name, one in self.evaluation.items())])
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON schema of `report.json`; the package has it as `evaluation/report.schema.json`."""
+    return schema_of(Report, "report.json of hfbertcls")
 
 
 def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
-
-
-def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unknown_share: float) -> dict[str, Any]:
-    """What the report says of the rows of a split."""
-    counts = split.label_counts(dataset.task.labels) if dataset.task is not None else {}
-    return {
-        "rows": len(split),
-        "rows_read": split.rows_read,
-        "dropped": dict(split.dropped),
-        "sha256": split.sha256,
-        "rows_sha256": split.rows_sha256,
-        "label_counts": counts,
-        "truncated_rows": truncated_rows,
-        "unknown_token_share": unknown_share,
-    }
-
-
-@work("Computing metrics and intervals")
-def split_figures(
-    predictions: Predictions,
-    predictions_sha256: str,
-    baseline_facts: Mapping[str, Mapping[str, Any]],
-    temperature: Temperature | None = None,
-) -> dict[str, Any]:
-    """Every metric of a split, those of the baselines too, computed from its predictions alone.
-
-    Args:
-        predictions: of the weights as they are.
-        predictions_sha256: of the predictions file.
-        baseline_facts: what each baseline was fitted on, by its name.
-        temperature: that the weights contain; None where they contain none.
-    """
-    task, gold, logits = predictions.task, predictions.gold, predictions.logits
-    per_label = task.per_label(gold, predictions.predicted)
-    intervals = score_with_intervals(task, gold, logits)
-    baselines = baseline_metrics(predictions, baseline_facts)
-    return {
-        "rows": len(predictions),
-        "predictions_sha256": predictions_sha256,
-        "metrics": {name: asdict(interval) for name, interval in intervals.items()},
-        "per_label": dict(zip(task.labels, per_label, strict=True)),
-        "confusion_matrix": task.confusion_matrix(gold, predictions.predicted),
-        "reliability": reliability(*task.statements(gold, task.probabilities(logits))).as_rows(),
-        "slices": slices_of(predictions),
-        "abstaining": accuracy_by_coverage(task, gold, logits) if task.abstains else [],
-        "calibration": None if temperature is None else calibration_metrics(task, gold, logits, temperature),
-        "baselines": baselines,
-        "verdict": verdict_on_baselines(predictions, baselines),
-    }

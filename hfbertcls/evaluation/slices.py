@@ -1,26 +1,25 @@
-"""Where a classifier is weak: the figures of parts of a split, by the length of the text or by a column of the data."""
+"""Where a classifier is weak: the metrics of parts of a split, by the length of the text or by a column of the data."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.evaluation.intervals import Interval, answer_intervals
+from hfbertcls.evaluation.intervals import answer_intervals
+from hfbertcls.evaluation.report_evaluation import Metric, Slice, Slices
 from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.tasks.probabilities import Answers
+from hfbertcls.tasks.probabilities import Answers, Floats
 from hfbertcls.tasks.task import Task
 
 
 FEWEST_ROWS = 30
-"""A slice of fewer rows gets no figures: their intervals would say nothing."""
+"""A slice of fewer rows gets no metrics: their intervals would say nothing."""
 
 
-def slices_of(predictions: Predictions) -> dict[str, Any]:
+def slices_of(predictions: Predictions) -> dict[str, Slices]:
     """Metrics by length of the text, and by the column that the predictions were told apart by, where they have them."""
-    found: dict[str, Any] = {}
+    found: dict[str, Slices] = {}
     if not predictions.task.slice_metrics:
         return found
     if predictions.tokens is not None and len(predictions):
@@ -51,10 +50,8 @@ def by_length(tokens: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], Answers]:
     return names, np.searchsorted(np.asarray(ends), tokens).astype(np.int64)
 
 
-def slice_metrics(
-    task: Task, gold: Answers, predicted: Answers, names: Sequence[str], members: Answers
-) -> dict[str, Any]:
-    """Accuracy and macro F1 of each slice with 95 % intervals, the weakest one, and whether they differ at all.
+def slice_metrics(task: Task, gold: Answers, predicted: Answers, names: Sequence[str], members: Answers) -> Slices:
+    """The `slice_metrics` of each slice with 95 % intervals, the weakest one, and whether they differ at all.
 
     Args:
         task: of the answers.
@@ -64,40 +61,45 @@ def slice_metrics(
         members: the slice of each row, of shape `(n,)`.
 
     Returns:
-        `slices` (one entry each: name, rows, and the figures, None under 30 rows; no macro F1 where a slice lacks a label), `worst` (the name of that with the
-        lowest accuracy) and `p_value` (of the chi-square test that all have the same accuracy); the last two are None
-        where there are not two slices with figures, or all have the same accuracy.
+        Each slice with its metrics (None under 30 rows; no macro F1 where a slice lacks a label), the name of that with
+        the lowest accuracy, and the p-value of the chi-square test that all have the same accuracy. The last two are
+        None where there are not two slices with metrics, or all have the same accuracy.
     """
     entries = []
     for index, name in enumerate(names):
         rows = members == index
-        entries.append({"name": name, "rows": int(rows.sum()), **_metrics(task, gold, predicted, rows)})
-    measured = [entry for entry in entries if entry["accuracy"] is not None]
-    if len({entry["accuracy"]["value"] for entry in measured}) < 2:
-        return {"slices": entries, "worst": None, "p_value": None}
-    worst = min(measured, key=lambda entry: entry["accuracy"]["value"])
-    return {"slices": entries, "worst": worst["name"], "p_value": _chi_square(measured)}
+        metrics = _metrics(task, gold, predicted, rows)
+        entries.append(Slice(name=name, rows=int(rows.sum()), metrics=metrics))
+    compared = task.slice_metrics[0]
+    measured = {one.name: (value.value, one.rows) for one in entries if (value := one.metrics[compared]) is not None}
+    values = {name: value for name, (value, _) in measured.items() if value is not None}
+    if len(set(values.values())) < 2:
+        return Slices(slices=tuple(entries), worst=None, p_value=None)
+    worst = min(values, key=lambda name: values[name])
+    rows = np.array([measured[name][1] for name in values])
+    return Slices(slices=tuple(entries), worst=worst, p_value=_chi_square(np.array(list(values.values())), rows))
 
 
-def _metrics(task: Task, gold: Answers, predicted: Answers, rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _metrics(
+    task: Task, gold: Answers, predicted: Answers, rows: npt.NDArray[np.bool_]
+) -> Mapping[str, Metric | None]:
     """Accuracy and macro F1 of some rows; no macro F1 where they lack a label of the split, whose F1 would count as 0."""
     inside, answers = gold[rows], predicted[rows]
-    found: dict[str, Any] = dict.fromkeys(task.slice_metrics)
+    found: dict[str, Metric | None] = dict.fromkeys(task.slice_metrics)
     if len(inside) < FEWEST_ROWS:
         return found
     values = task.answer_scores(inside, answers)
     bounds = answer_intervals(task, values, inside, answers)
     complete = bool(((task.support(inside) > 0) == (task.support(gold) > 0)).all())
     names = task.slice_metrics if complete else task.slice_metrics[:1]
-    return found | {name: asdict(Interval(values[name], *bounds[name])) for name in names}
+    return found | {name: Metric(values[name], *bounds[name]) for name in names}
 
 
-def _chi_square(entries: Sequence[dict[str, Any]]) -> float:
+def _chi_square(accuracies: Floats, rows: npt.NDArray[np.int64]) -> float:
     """P-value of Pearson's test that the slices have the same accuracy."""
     from scipy.stats import chi2_contingency  # noqa: PLC0415  (takes a second)
 
-    rows = np.array([entry["rows"] for entry in entries])
-    right = np.round(np.array([entry["accuracy"]["value"] for entry in entries]) * rows)
+    right = np.round(accuracies * rows)
     if right.sum() in (0, rows.sum()):
         return 1.0
     return float(chi2_contingency([right, rows - right], correction=False).pvalue)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hfbertcls.evaluation.report_evaluation import Calibration
 from hfbertcls.progress import work
 from hfbertcls.tasks.calibration_error import expected_calibration_error
 from hfbertcls.tasks.probabilities import Answers, Logits
@@ -23,9 +24,7 @@ def fit_temperature(task: Task, gold: Answers, logits: Logits) -> Temperature | 
     return None if len(logits) < FEWEST_ROWS else task.fit_temperature(gold, logits)
 
 
-def calibration_metrics(
-    task: Task, gold: Answers, logits: Logits, temperature: Temperature
-) -> dict[str, Temperature | str]:
+def calibration_metrics(task: Task, gold: Answers, logits: Logits, temperature: Temperature) -> Calibration:
     """What a temperature did, from the logits of weights that hold it: those before it are `logits * temperature`.
 
     Args:
@@ -35,11 +34,11 @@ def calibration_metrics(
         temperature: that was folded into them.
     """
     before = (logits * np.asarray(temperature)).astype(np.float32)
-    return {
-        "temperature": temperature,
-        "fitted_on": FITTED_ON,
-        "log_loss_before": float(task.row_losses(gold, before).mean()),
-        "log_loss_after": float(task.row_losses(gold, logits).mean()),
-        "ece_before": expected_calibration_error(*task.statements(gold, task.probabilities(before))),
-        "ece_after": expected_calibration_error(*task.statements(gold, task.probabilities(logits))),
-    }
+    return Calibration(
+        temperature=tuple(temperature) if isinstance(temperature, list) else temperature,
+        fitted_on=FITTED_ON,
+        log_loss_before=float(task.row_losses(gold, before).mean()),
+        log_loss_after=float(task.row_losses(gold, logits).mean()),
+        ece_before=expected_calibration_error(*task.statements(gold, task.probabilities(before))),
+        ece_after=expected_calibration_error(*task.statements(gold, task.probabilities(logits))),
+    )

@@ -9,28 +9,28 @@ from hfbertcls.evaluation.report import Report
 
 def same_recipe(a: Report, b: Report) -> bool:
     """Whether the two are one recipe with other seeds: the same base, labels, rows of train and validation, and settings."""
-    seeds = [(report.training or {}).get("seed") for report in (a, b)]
+    seeds = [None if report.training is None else report.training.seed for report in (a, b)]
     return None not in seeds and seeds[0] != seeds[1] and _recipe(a) == _recipe(b)
 
 
 def _recipe(report: Report) -> Any:
-    training = report.training or {}
-    base = [report.model.get(key) for key in ("base_model", "base_revision", "base_weights_sha256", "architecture")]
-    rows = [
-        [(report.data["splits"].get(name) or {}).get(key) for key in ("sha256", "rows")]
-        for name in ("train", "validation")
-    ]
+    """All that decides the weights but the seed."""
+    model, splits, training = report.model, report.data.splits, report.training
+    base = (model.base_model, model.base_revision, model.base_weights_sha256, model.architecture)
+    rows = [(splits[name].sha256, splits[name].rows) for name in ("train", "validation") if name in splits]
+    if training is None:
+        return report.task, base, report.data.split_method, rows
     settings = [
-        {key: value for key, value in (training.get(name) or {}).items() if key != "seed"}
-        for name in ("hyperparameters", "arguments")
+        {key: value for key, value in values.items() if key != "seed"}
+        for values in (training.hyperparameters, training.arguments)
     ]
-    return report.task, base, report.data["split_method"], rows, settings, training.get("options")
+    return report.task, base, report.data.split_method, rows, settings, training.options
 
 
 def sentence_on_training(
     a: Report | None, b: Report | None, difference: float | None, metric: str = "accuracy"
 ) -> str | None:
-    """What a difference in a figure says of the recipes, as far as the reports know; None where they do not know.
+    """What a difference in a metric says of the recipes, as far as the reports know; None where they do not know.
 
     It is measured by the standard deviation over the seeds of each report that has them (`--seeds`), with Student's t and
     Welch's degrees of freedom, as these are few. Where one alone has them, the other is taken to vary as much.
@@ -38,8 +38,8 @@ def sentence_on_training(
     Args:
         a: the report of A, None if there is none.
         b: the report of B.
-        difference: the figure of B less that of A on the compared rows, from 0 to 1.
-        metric: which figure.
+        difference: the metric of B less that of A on the compared rows, from 0 to 1.
+        metric: which one.
     """
     if a is not None and b is not None and same_recipe(a, b):
         return (
@@ -72,13 +72,12 @@ def _degrees_of_freedom(known: list[tuple[float, int]]) -> float:
 
 
 def _deviation(report: Report, metric: str) -> tuple[float, int] | None:
-    """Standard deviation of a figure over the seeds of a report, on test, else on validation, and how many they are.
+    """Standard deviation of a metric over the seeds of a report, on test, else on validation, and how many they are.
 
     None where an average of the runs is shipped: how much such averages vary was not measured.
     """
-    seeds = (report.training or {}).get("seeds") or {}
-    if (seeds.get("average") or {}).get("shipped"):
+    seeds = None if report.training is None else report.training.seeds
+    if seeds is None or (seeds.average is not None and seeds.average.shipped):
         return None
-    summary = seeds.get("summary") or {}
-    found = (summary.get("test") or summary.get("validation") or {}).get(metric)
-    return None if found is None else (found["sd"], len(seeds["runs"]))
+    found = (seeds.summary.get("test") or seeds.summary.get("validation") or {}).get(metric)
+    return None if found is None else (found.sd, len(seeds.runs))

@@ -224,10 +224,10 @@ def _space_on_hub(repo_id: str, api: HfApi) -> dict[str, str]:
     """The Space to which the card on the Hub leads, so that the next card leads there too."""
     try:
         path = asked(lambda: _downloaded(api, repo_id, "report.json"), f"the report of {repo_id} cannot be read")
-        found = Report.from_json(Path(path).read_text(encoding="utf-8")).card.get("space_id") if path else None
+        found = Report.from_json(Path(path).read_text(encoding="utf-8")).card.space_id if path else None
     except (DatasetError, UnicodeDecodeError):
         return {}
-    return {"space_id": found} if isinstance(found, str) else {}
+    return {"space_id": found} if found is not None else {}
 
 
 def _downloaded(api: HfApi, repo_id: str, name: str) -> str | None:

@@ -6,7 +6,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import Predictions
-from hfbertcls.tasks.known import task_of_config, task_of_report
+from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task
 
 
@@ -58,7 +58,7 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
             "--target-accuracy is looked for. Use a model that hfbertcls train wrote, or pass --abstain-below P"
         )
     try:
-        task = task_of_report(Report.from_json(report.read_text(encoding="utf-8")).task)
+        task = Report.from_json(report.read_text(encoding="utf-8")).answers
         predictions = Predictions.from_parquet(stored.read_bytes(), task)
     except (DatasetError, KeyError, UnicodeDecodeError, OSError) as err:
         raise ModelError(f"the predictions of {source.public_name!r} cannot be read: {err}") from err
@@ -83,5 +83,5 @@ def bf16_agreement_of(source: ModelSource) -> float | None:
         report = report_of(source)
     except DatasetError:
         return None
-    value = None if report is None else report.evaluation.get(_SPLIT, {}).get("bf16_agreement")
-    return value if isinstance(value, float) else None
+    measured = None if report is None else report.evaluation.get(_SPLIT)
+    return None if measured is None else measured.bf16_agreement

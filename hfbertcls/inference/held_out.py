@@ -1,13 +1,13 @@
 """Which rows a model may be measured on: not those that it was trained on, whatever the file is called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
+from hfbertcls.evaluation.report_sections import SplitFacts
 from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.progress import Log
@@ -37,10 +37,10 @@ def rows_to_measure(
         return name, rows
     for source in sources:
         report = report_of(source)
-        stated = {} if report is None else report.data.get("splits", {})
-        if not _is_of(rows, stated.get("train", {})):
+        stated = {} if report is None else report.data.splits
+        if not _is_of(rows, stated.get("train")):
             continue
-        held_out = [key for key in ("test", "validation") if _is_of(rows, stated.get(key, {}))]
+        held_out = [key for key in ("test", "validation") if _is_of(rows, stated.get(key))]
         if not held_out:
             log(f"  note: {source.public_name} was trained on these rows: their figures say little of other texts")
             name, rows = "train", replace(rows, name="train")
@@ -54,9 +54,11 @@ def rows_to_measure(
     return name, rows
 
 
-def _is_of(rows: TextSplit, stated: Mapping[str, Any]) -> bool:
+def _is_of(rows: TextSplit, stated: SplitFacts | None) -> bool:
     """Whether a split of a report comes from the rows: from the same file, or from the same rows in another form."""
-    hashes = ((rows.sha256, stated.get("sha256")), (rows.rows_sha256, stated.get("rows_sha256")))
+    if stated is None:
+        return False
+    hashes = ((rows.sha256, stated.sha256), (rows.rows_sha256, stated.rows_sha256))
     return any(own is not None and own == other for own, other in hashes)
 
 

@@ -10,6 +10,7 @@ from hfbertcls.data.loading import data_to_measure, load_text_dataset
 from hfbertcls.data.readers.layout import Layout
 from hfbertcls.data.readers.list_cells import holds_vectors
 from hfbertcls.data.sources import Data, open_source
+from hfbertcls.evaluation.report_sections import TaskFacts
 from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.tasks.multi_label import MultiLabel
@@ -28,45 +29,59 @@ def read_as_trained_on(
     """
     if isinstance(dataset, TextDataset):
         return data_to_measure(dataset, split)
-    task = next((report.task for one in sources if (report := report_of(one)) is not None), {})
+    task = next((report.task for one in sources if (report := report_of(one)) is not None), None)
     wanted = {key: value for key, value in named.items() if value is not None}
     quoting = wanted.pop("quoting", "auto")
     layout = Layout(
-        task.get("quoting", "auto") if quoting == "auto" else quoting,
-        wanted.pop("header", True) and task.get("header", True),
+        task.quoting if quoting == "auto" and task is not None else quoting,
+        wanted.pop("header", True) and (task is None or task.header),
     )
     source = open_source(dataset, layout)
     columns = set.intersection(*(set(raw.table.column_names) for raw in source.tables.values()))
-    named_there = {key: task.get(key) for key in ("text_column", "text_pair_column", "label_column")}
-    known = {
+    known = {} if task is None else _columns_in(task, columns)
+    if (
+        task is not None
+        and isinstance(known.get("label_column"), str)
+        and wanted.get("label_column") in (None, known["label_column"])
+    ):
+        known |= {"label_separator": task.label_separator}
+        columns_of_labels = [raw.table.column(known["label_column"]) for raw in source.tables.values()]
+        if task.type == MultiLabel.name and all(map(holds_vectors, columns_of_labels)):
+            known |= {"labels": list(task.labels)}
+    return load_text_dataset(source, quoting=layout.quoting, header=layout.header, make_splits=False, **known | wanted)
+
+
+def _columns_in(task: TaskFacts, columns: set[str]) -> dict[str, Any]:
+    """Those columns that a model was trained on which a file has, too, by their argument of `load_text_dataset`."""
+    labels = task.label_column
+    named = {
+        "text_column": task.text_column,
+        "text_pair_column": task.text_pair_column,
+        "label_column": list(labels) if isinstance(labels, tuple) else labels,
+    }
+    return {
         key: value
-        for key, value in named_there.items()
+        for key, value in named.items()
         if value and {*([value] if isinstance(value, str) else value)} <= columns
     }
-    if isinstance(known.get("label_column"), str) and wanted.get("label_column") in (None, known["label_column"]):
-        known |= {"label_separator": task.get("label_separator")}
-        columns_of_labels = [raw.table.column(known["label_column"]) for raw in source.tables.values()]
-        if task.get("type") == MultiLabel.name and all(map(holds_vectors, columns_of_labels)):
-            known |= {"labels": task["labels"]}
-    return load_text_dataset(source, quoting=layout.quoting, header=layout.header, make_splits=False, **known | wanted)
 
 
 def text_column_in(source: ModelSource, columns: Sequence[str]) -> str | None:
     """The column of the texts that a model was trained on, if a file has it."""
     report = report_of(source)
-    column = None if report is None else report.task.get("text_column")
-    return column if isinstance(column, str) and column in columns else None
+    column = None if report is None else report.task.text_column
+    return column if column in columns else None
 
 
 def rows_trained_on(source: ModelSource, data: TextDataset) -> TextSplit | None:
     """The rows of a single file from which training cut its validation and test splits; None if it is not that file."""
     report = report_of(source)
-    stated = {} if report is None else report.data.get("splits", {})
     if len(data.splits) != 1 or report is None:
         return None
+    stated = report.data.splits
     (rows,) = data.splits.values()
     cut = [name for name in ("validation", "test") if name in stated]
-    same = all(stated.get(name, {}).get("sha256") == rows.sha256 for name in ("train", *cut))
+    same = all(name in stated and stated[name].sha256 == rows.sha256 for name in ("train", *cut))
     if rows.sha256 is None or not cut or not same:
         return None
     held_out = [numbers for name in cut if (numbers := predicted_rows(source, name)) is not None]

@@ -286,12 +286,12 @@ def load_for_training(
         return LoadedClassifier(model, ())
     stored = {key: shape[0] for key, shape, _ in info["mismatched_keys"]}
     count = stored.get(f"{head}.weight", task.num_outputs)
-    match = HeadMatch.of(earlier if count == len(earlier) else nameless(count), task.labels)
+    match = HeadMatch.of(earlier if count == len(earlier) else nameless(count), task.output_names)
     if not match.keeps_all or count != task.num_outputs:
         if head is None:
             raise ModelError(
                 f"{source.public_name!r} is a classifier for {listing(earlier, 4)}, and its head has no linear layer at its end whose "
-                f"rows could be matched with {listing(task.labels, 4)}. Name an encoder without a head, or data with these labels"
+                f"rows could be matched with {listing(task.output_names, 4)}. Name an encoder without a head, or data with these labels"
             )
         model = _with_rows_of(source, model, match, seed, priors)
     return LoadedClassifier(model, (match.note(source.public_name),))

@@ -2,18 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import Slices
+from hfbertcls.evaluation.report_sections import FindingFacts
 from hfbertcls.repository.card_metadata import TextClassificationCardData, join_front_matter, split_card
 from hfbertcls.resources import resource_dir
-from hfbertcls.tasks.known import task_of_report
 from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
 
 
@@ -23,7 +22,7 @@ CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "co
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
 _SCARCE_ROWS = 10
-_SAID_OTHERWISE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
+_STATED_ELSEWHERE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
 """Findings of the doctor that the card states in a sentence or a table of its own."""
 _MARKDOWN = str.maketrans(
     {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -39,18 +38,16 @@ def render_model_card(report: Report) -> str:
     Raises:
         jinja2.UndefinedError: if the template names something that the report has not.
     """
-    task = task_of_report(report.task)
     body = (
         _environment()
         .get_template(_TEMPLATE)
         .render(
             report=report,
-            split=shown_split(report),
-            task=task,
+            task=report.answers,
             fewest_of_a_label=FEWEST_OF_A_LABEL,
             few_rows=_FEW_ROWS,
             limits=_limits(report),
-            notes=[finding["fact"] for finding in _findings(report) if finding["severity"] == "note"],
+            notes=[finding.fact for finding in _findings(report) if finding.severity == "note"],
             not_stated=_not_stated(report),
         )
     )
@@ -70,8 +67,7 @@ def _environment() -> Environment:
         autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
     )
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
-    environment.filters["code"] = _code
-    environment.filters["difference"] = difference_of
+    environment.filters |= {"code": _code, "difference": difference_of, "sentence": _sentence}
     return environment
 
 
@@ -157,25 +153,31 @@ def written_by_people(card: str) -> tuple[str, str]:
     return fence.before, fence.after
 
 
-def shown_split(report: Report) -> str:
-    """The split whose figures stand at the top: the test split if there is one."""
-    return "test" if "test" in report.evaluation else next(iter(report.evaluation))
-
-
 def escape(text: object) -> str:
-    """Text that stands literally in a Markdown paragraph or table cell, whatever it contains."""
+    """Text that stands literally in a Markdown paragraph or table cell, whatever it contains.
+
+    Raises:
+        ValueError: if there is none: a gap in the report is no word on the card.
+    """
+    if text is None:
+        raise ValueError("the report lacks something that the card states")
     printable = "".join(letter if letter.isprintable() or letter == "\u200d" else " " for letter in str(text))
     return " ".join(printable.translate(_MARKDOWN).split(" ")) or " "
 
 
 def format_number(value: float | None, places: int = 3) -> str:
-    """A figure with a fixed number of decimals; a dash where it is not defined."""
+    """A metric with a fixed number of decimals; a dash where it is not defined."""
     return "-" if value is None else f"{float(value):.{places}f}"
 
 
 def _code(text: str) -> str:
     """Lines of an indented block of code: nothing in them is markup."""
     return "\n    ".join(line.replace("-->", "-- >") for line in str(text).splitlines())
+
+
+def _sentence(text: str) -> str:
+    """With a capital at the beginning."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _count(value: int) -> str:
@@ -187,87 +189,87 @@ def _percent(fraction: float) -> str:
 
 
 def _limits(report: Report) -> list[str]:
-    """Sentences that follow from the figures, each bound to the figure that calls for it."""
-    split = shown_split(report)
-    figures = report.evaluation[split]
+    """Sentences that follow from the metrics, each bound to the metric that calls for it."""
+    split, metrics = report.shown_split, report.shown
     limits = []
     if split != "test":
         limits.append(
-            f"There is no test split: {_chosen(report)} chosen on the validation split, so the figures above are "
+            f"There is no test split: {_chosen(report)} chosen on the validation split, so the metrics above are "
             "somewhat too good."
         )
-    shared = report.data.get("overlap", {}).get(f"train/{split}", 0)
+    shared = report.data.overlap.get(f"train/{split}", 0)
     if shared:
         limits.append(
-            f"{shared:,} of the {figures['rows']:,} texts of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
-            f"{100 * shared / figures['rows']:.1f} points of its accuracy may be memory."
+            f"{shared:,} of the {metrics.rows:,} texts of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
+            f"{100 * shared / metrics.rows:.1f} points of its accuracy may be memory."
         )
-    chosen_on = report.data.get("overlap", {}).get("train/validation", 0) if split != "validation" else 0
+    chosen_on = report.data.overlap.get("train/validation", 0) if split != "validation" else 0
     if chosen_on:
         limits.append(
-            f"{chosen_on:,} of the {report.evaluation['validation']['rows']:,} texts of the validation split are in the train "
+            f"{chosen_on:,} of the {report.evaluation['validation'].rows:,} texts of the validation split are in the train "
             "split too, so the choice of the checkpoint favours memory."
         )
-    limits += [f"{escape(finding['fact'])}." for finding in _findings(report) if finding["severity"] != "note"]
-    max_length = report.task["max_length"]
+    limits += [f"{escape(finding.fact)}." for finding in _findings(report) if finding.severity != "note"]
+    max_length = report.task.max_length
     cut = [
-        f"{facts['truncated_rows']:,} of {facts['rows']:,} in {name} ({_percent(facts['truncated_rows'] / facts['rows'])})"
-        for name, facts in report.data["splits"].items()
-        if facts["truncated_rows"]  # (None where only token ids are known)
+        f"{facts.truncated_rows:,} of {facts.rows:,} in {name} ({_percent(facts.truncated_rows / facts.rows)})"
+        for name, facts in report.data.splits.items()
+        if facts.truncated_rows  # (None where only token ids are known)
     ]
     if cut:
-        end = "last" if report.task.get("truncation_side") == "left" else "first"
+        end = "last" if report.task.truncation_side == "left" else "first"
         limits.append(f"Only the {end} {max_length:,} tokens of a text are read; longer are {', '.join(cut)}.")
-    longest = report.data["splits"][split].get("longest_tokens")
+    longest = report.data.splits[split].longest_tokens
     if longest is not None and longest < max_length:
         limits.append(
             f"The longest text of the {split} split has {longest:,} tokens: the metrics say nothing of longer ones, of which up to "
             f"{max_length:,} are read."
         )
-    few = {name: row["support"] for name, row in figures["per_label"].items() if row["support"] < _FEW_ROWS}
+    few = {name: row.support for name, row in metrics.per_label.items() if row.support < _FEW_ROWS}
     if few:
         shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
         more = f" and {len(few) - 10} more" if len(few) > 10 else ""
         limits.append(
-            f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose figures are rough: {shown}{more}."
+            f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose metrics are rough: {shown}{more}."
         )
-    scarce = sum(1 <= row["support"] < _SCARCE_ROWS for row in figures["per_label"].values())
+    scarce = sum(1 <= row.support < _SCARCE_ROWS for row in metrics.per_label.values())
     if scarce:
         limits.append(
-            f"{scarce} of {len(figures['per_label'])} labels have fewer than {_SCARCE_ROWS} rows in the {split} split: the "
+            f"{scarce} of {len(metrics.per_label)} labels have fewer than {_SCARCE_ROWS} rows in the {split} split: the "
             "interval of macro F1 is too narrow."
         )
-    ece = figures["metrics"]["ece"]
-    if ece["value"] == 0 and ece["high"]:
+    ece = metrics.metrics.get("ece")
+    if ece is None:
+        return limits
+    if ece.value == 0 and ece.high:
         limits.append(
-            f"With {figures['rows']:,} rows, what the plot of the calibration shows may be chance; the expected calibration error may "
-            f"be up to {format_number(ece['high'])}."
+            f"With {metrics.rows:,} rows, what the plot of the calibration shows may be chance; the expected calibration error may "
+            f"be up to {format_number(ece.high)}."
         )
-    if ece["low"] is not None and ece["low"] > 0.02:
+    if ece.low is not None and ece.low > 0.02:
         limits.append(
-            f"The scores are {'still off after calibration' if figures.get('calibration') else 'not calibrated'}: on average they "
-            f"are {format_number(ece['value'])} away from the share of right answers."
+            f"The scores are {'still off after calibration' if metrics.calibration else 'not calibrated'}: on average they "
+            f"are {format_number(ece.value)} away from the proportion of right answers."
         )
     return limits
 
 
 def _chosen(report: Report) -> str:
-    return (
-        "the checkpoint and the thresholds were" if task_of_report(report.task).fits_decision else "the checkpoint was"
-    )
+    return "the checkpoint and the decision thresholds were" if report.answers.fits_decision else "the checkpoint was"
 
 
-def difference_of(slices: Mapping[str, Any]) -> str:
+def difference_of(slices: Slices) -> str:
     """Whether slices differ by more than chance, in words."""
-    p_value = slices["p_value"]
+    p_value = slices.p_value
+    if p_value is None:
+        raise ValueError("these slices were not compared")
     told = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
     return f"the slices differ by more than chance: {told}" if p_value < 0.05 else f"this may be chance: {told}"
 
 
-def _findings(report: Report) -> list[Mapping[str, str]]:
+def _findings(report: Report) -> list[FindingFacts]:
     """What the doctor found in the data, and the card does not state elsewhere."""
-    found = report.data.get("doctor", {}).get("findings", [])
-    return [finding for finding in found if finding["code"] not in _SAID_OTHERWISE]
+    return [finding for finding in report.data.doctor.findings if finding.code not in _STATED_ELSEWHERE]
 
 
 def _not_stated(report: Report) -> list[str]:
@@ -277,14 +279,14 @@ def _not_stated(report: Report) -> list[str]:
         "intended_use": "intended use",
         "limitations": "known limitations and biases",
     }
-    return [name for key, name in names.items() if not report.card.get(key)]
+    return [name for key, name in names.items() if not getattr(report.card, key)]
 
 
 def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:
     """Metric, value and interval of a split, as text: for the terminal."""
-    rows, figures, names = [], report.evaluation[split]["metrics"], task_of_report(report.task).metric_names
-    for name, entry in figures.items():
-        if entry["value"] is not None:
-            interval = f"{format_number(entry['low'])} to {format_number(entry['high'])}"
-            rows.append((names[name], format_number(entry["value"]), interval))
-    return rows
+    names, metrics = report.answers.metric_names, report.evaluation[split].metrics
+    return [
+        (names[name], format_number(one.value), f"{format_number(one.low)} to {format_number(one.high)}")
+        for name, one in metrics.items()
+        if one.value is not None
+    ]

@@ -24,7 +24,8 @@ OWNED_KEYS = (
 
 TAG = "hfbertcls"
 _BLOCK = re.compile(r"\A\s*---[ \t]*\r?\n(?P<yaml>.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_MODEL_INDEX_METRICS = {"accuracy": "accuracy", "f1_macro": "f1", "mcc": "matthews_correlation"}
+_HUB_METRICS = {"accuracy": "accuracy", "f1_macro": "f1", "mcc": "matthews_correlation"}
+"""What the Hub calls those of our metrics that it knows."""
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code")
 
 # The identifiers of the Hub's list (its documentation, "Licenses").
@@ -121,20 +122,26 @@ class TextClassificationCardData(ModelCardData):
     @classmethod
     def from_report(cls, report: Report) -> "TextClassificationCardData":
         """Take from a report what the front matter may state."""
-        values: dict[str, Any] = {key: report.card[key] for key in ("language", "license") if report.card.get(key)}
-        if report.card.get("widget"):
-            values["widget"] = [{"text": text} for text in report.card["widget"]]
-        if report.model.get("base_model_is_hub_id"):
-            values |= {"base_model": report.model["base_model"], "base_model_relation": "finetune"}
-        if report.data.get("is_hub_id"):
-            values["datasets"] = [report.data["source"]]
+        card, values = report.card, dict[str, Any]()
+        if card.language:
+            values["language"] = card.language if isinstance(card.language, str) else list(card.language)
+        if card.license:
+            values["license"] = card.license
+        if card.widget:
+            values["widget"] = [{"text": text} for text in card.widget]
+        if report.model.base_model_is_hub_id:
+            values |= {"base_model": report.model.base_model, "base_model_relation": "finetune"}
+        if report.data.is_hub_id:
+            values["datasets"] = [report.data.source]
             if results := _eval_results(report):  # (without any, the Hub's client would write an empty model-index)
-                values |= {"eval_results": results, "model_name": report.card["title"]}
+                values |= {"eval_results": results, "model_name": card.title}
         return cls(
             library_name="transformers",
             pipeline_tag="text-classification",
             tags=[TAG],
-            metrics=["accuracy", "f1"],
+            metrics=list(
+                dict.fromkeys(_HUB_METRICS[name] for name in report.answers.key_metrics if name in _HUB_METRICS)
+            ),
             **values,
         )
 
@@ -144,26 +151,25 @@ class TextClassificationCardData(ModelCardData):
 
 
 def _eval_results(report: Report) -> list[EvalResult]:
-    """Of the test split alone: figures of a split that chose the checkpoint are no result."""
-    figures = report.evaluation.get("test")
-    if figures is None:
+    """Of the test split alone: metrics of a split that chose the checkpoint are no result."""
+    test = report.evaluation.get("test")
+    if test is None:
         return []
-    names = {"accuracy": "Accuracy", "f1_macro": "Macro F1", "mcc": "Matthews correlation"}
     return [
         EvalResult(
             task_type="text-classification",
             task_name="Text Classification",
-            dataset_type=report.data["source"],
-            dataset_name=report.data["source"],
-            dataset_config=report.data.get("config") or "default",
+            dataset_type=report.data.source,
+            dataset_name=report.data.source,
+            dataset_config=report.data.config or "default",
             dataset_split="test",
-            dataset_revision=report.data.get("revision"),
+            dataset_revision=report.data.revision,
             metric_type=kind,
-            metric_name=names[name],
-            metric_value=round(float(figures["metrics"][name]["value"]), 6),
+            metric_name=report.answers.metric_names[name],
+            metric_value=round(value, 6),
         )
-        for name, kind in _MODEL_INDEX_METRICS.items()
-        if name in figures["metrics"]
+        for name, kind in _HUB_METRICS.items()
+        if name in test.metrics and (value := test.metrics[name].value) is not None
     ]
 
 

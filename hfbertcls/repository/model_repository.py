@@ -1,7 +1,7 @@
 """The files of a model repository beside the model itself, and the facts that they state."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,16 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_sections import (
+    CardFacts,
+    DataFacts,
+    DoctorFacts,
+    Example,
+    ModelFacts,
+    SplitFacts,
+    TaskFacts,
+)
+from hfbertcls.evaluation.splits import reliability_of
 from hfbertcls.files import files_below, hashes_of, regular_file, sha256_of
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.heads import write_config_values
@@ -17,7 +27,7 @@ from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.progress import work
 from hfbertcls.repository import plots
-from hfbertcls.repository.card import CARD_FACTS, RENDERER, join_card, render_model_card, shown_split
+from hfbertcls.repository.card import RENDERER, join_card, render_model_card
 from hfbertcls.repository.stated_files import (
     CARD,
     REPORT,
@@ -27,7 +37,6 @@ from hfbertcls.repository.stated_files import (
     stated_files,
     with_hashes,
 )
-from hfbertcls.tasks.calibration_error import reliability
 from hfbertcls.tasks.probabilities import Answers, Logits
 from hfbertcls.tasks.task import Task
 
@@ -36,57 +45,59 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+NO_DOCTOR = DoctorFacts()
 USAGE_TEXT = "This is an example. Put a text of your own here."
 
 
-def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: str = "right") -> dict[str, Any]:
+def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: str = "right") -> TaskFacts:
     """The `task` of a report."""
-    return {
-        "type": task.name,
-        "labels": list(task.labels),
-        "text_column": data.text_column,
-        "text_pair_column": data.text_pair_column,
-        "label_column": list(data.label_columns) or data.label_column,
-        "slice_column": data.slice_column,
-        "max_length": max_length,
-        **({} if truncation_side == "right" else {"truncation_side": truncation_side}),
-        **({} if data.label_separator is None else {"label_separator": data.label_separator}),
-        **({} if data.quoting == "auto" else {"quoting": data.quoting}),
-        **({} if data.header else {"header": False}),
-        **task.report_values,
-    }
+    return TaskFacts(
+        type=task.name,
+        labels=task.labels,
+        text_column=data.text_column,
+        text_pair_column=data.text_pair_column,
+        label_column=tuple(data.label_columns) or data.label_column,
+        slice_column=data.slice_column,
+        max_length=max_length,
+        truncation_side="left" if truncation_side == "left" else "right",
+        label_separator=data.label_separator,
+        quoting=data.quoting,
+        header=data.header,
+        extra=task.report_values,
+    )
 
 
-def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> dict[str, Any]:
+def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) -> ModelFacts:
     """The `model` of a report; `weights` is the file that was scored, if it lies here."""
     base = source.path / weights.name
     hashes = {path: sha256_of(path) for path in {base, weights} if path.is_file()}
-    return {
-        "base_model": source.public_name,
-        "base_model_is_hub_id": not source.is_local,
-        "base_revision": source.revision,
-        "base_weights_sha256": hashes.get(base),
-        "architecture": type(model).__name__,
-        "num_parameters": model.num_parameters(),
-        "weights_sha256": hashes.get(weights),
-        "files_sha256": hashes_of(weights.parent, ("config.json", *TOKENIZER_FILES)) if weights in hashes else {},
-    }
+    return ModelFacts(
+        base_model=source.public_name,
+        base_model_is_hub_id=not source.is_local,
+        base_revision=source.revision,
+        base_weights_sha256=hashes.get(base),
+        architecture=type(model).__name__,
+        num_parameters=int(model.num_parameters()),
+        weights_sha256=hashes.get(weights),
+        files_sha256=hashes_of(weights.parent, ("config.json", *TOKENIZER_FILES)) if weights in hashes else {},
+    )
 
 
-def data_facts(data: TextDataset, splits: Mapping[str, Any]) -> dict[str, Any]:
+def data_facts(data: TextDataset, splits: Mapping[str, SplitFacts], doctor: DoctorFacts = NO_DOCTOR) -> DataFacts:
     """The `data` of a report."""
-    return {
-        "source": data.source,
-        "is_hub_id": data.is_from_hub,
-        "config": data.config,
-        "revision": data.revision,
-        "split_method": data.split_method,
-        "split_seed": data.split_seed,
-        "split_by": data.split_by,
-        "notes": list(data.notes),
+    return DataFacts(
+        source=data.source,
+        is_hub_id=data.is_from_hub,
+        config=data.config,
+        revision=data.revision,
+        split_method=data.split_method,
+        split_seed=data.split_seed,
+        split_by=data.split_by,
+        notes=tuple(data.notes),
         **asdict(find_duplicates(data)),
-        "splits": splits,
-    }
+        splits=splits,
+        doctor=doctor,
+    )
 
 
 def with_fitted_decision(task: Task, staging: Path, gold: Answers, logits: Logits) -> Task:
@@ -97,21 +108,19 @@ def with_fitted_decision(task: Task, staging: Path, gold: Answers, logits: Logit
     return fitted
 
 
-def card_facts(inputs: Mapping[str, Any], name: str, staging: Path) -> dict[str, Any]:
-    """Facts that a person gave, and the output of the snippet that the card shows, run on the saved model."""
+def card_facts(inputs: Mapping[str, Any], name: str, staging: Path, examples: Sequence[Example] = ()) -> CardFacts:
+    """Facts that a person knows, and the output of the call that the card shows, run on the saved model."""
     text = (inputs.get("widget") or [USAGE_TEXT])[0]
     answers: Any = load_pipeline(str(staging))(text)
-    facts: dict[str, Any] = dict.fromkeys(CARD_FACTS)
-    return facts | {
-        "renderer": RENDERER,
-        "repo_id": None,
-        "space_id": None,
-        "title": name,
-        "usage_model": name,
-        "usage_text": text,
-        "usage_output": [{"label": answer["label"], "score": round(answer["score"], 4)} for answer in answers],
-        **inputs,
-    }
+    facts = CardFacts.from_dict({"title": name, **inputs})
+    return replace(
+        facts,
+        renderer=RENDERER,
+        usage_model=name,
+        usage_text=text,
+        usage_output=tuple({"label": one["label"], "score": round(one["score"], 4)} for one in answers),
+        examples=tuple(examples),
+    )
 
 
 def write_predictions(directory: Path, name: str, predictions: Predictions) -> str:
@@ -125,15 +134,13 @@ def write_predictions(directory: Path, name: str, predictions: Predictions) -> s
 @work("Drawing the plots")
 def write_plots(directory: Path, report: Report, predictions: Predictions, more: Mapping[str, bytes]) -> None:
     """Write the pictures; `predictions` are those of the split that the card shows."""
-    figures = report.evaluation[shown_split(report)]
     folder = directory / "plots"
     folder.mkdir(parents=True, exist_ok=True)
-    task = predictions.task
-    stated, is_so = task.statements(predictions.gold, task.probabilities(predictions.logits))
-    of_each_label = stated.shape[1] > 1
-    pictures = {"reliability": plots.reliability_plot(reliability(stated, is_so), of_each_label=of_each_label), **more}
-    if figures["confusion_matrix"] is not None:
-        pictures["confusion_matrix"] = plots.confusion_matrix_plot(figures["confusion_matrix"], report.task["labels"])
+    pictures, matrix = dict(more), report.shown.confusion_matrix
+    if (bins := reliability_of(predictions)) is not None:
+        pictures["reliability"] = plots.reliability_plot(bins, of_each_label=predictions.task.answers_are_lists)
+    if matrix is not None:
+        pictures["confusion_matrix"] = plots.confusion_matrix_plot(matrix, report.task.labels)
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
 
@@ -182,7 +189,7 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
     return there
 
 
-def address(directory: Path, **facts: str | None) -> None:
+def address(directory: Path, **facts: Any) -> None:
     """Write into report and card where the model and its Space are found; what people wrote into the card stays.
 
     Args:
@@ -190,7 +197,7 @@ def address(directory: Path, **facts: str | None) -> None:
         facts: of the report's `card`: `repo_id`, `usage_model`, `usage_revision`, `space_id`.
     """
     report = read_report(directory)
-    rewrite_report(directory, replace(report, card={**report.card, **facts}))
+    rewrite_report(directory, replace(report, card=replace(report.card, **facts)))
 
 
 def rewrite_report(

@@ -1,6 +1,6 @@
 """The pictures of a report: opaque PNG files that look the same on a light and on a dark page.
 
-Each function takes figures and returns the bytes of a PNG; the same figures give the same bytes.
+Each function takes numbers and returns the bytes of a PNG; the same numbers give the same bytes.
 """
 
 import io
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hfbertcls.evaluation.report_training import LearningCurve
 from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE, Reliability
 
 
@@ -139,30 +140,30 @@ def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str | None
     return _png(figure)
 
 
-def data_curve_plot(figures: Mapping[str, Any]) -> bytes:
+def data_curve_plot(curve: LearningCurve) -> bytes:
     """Error against the number of training rows, with 95 % intervals, the power law, and where twice the rows would be.
 
     Args:
-        figures: the `learning_curve` of a report.
+        curve: the `learning_curve` of a report.
     """
     from matplotlib.ticker import NullFormatter, NullLocator  # noqa: PLC0415  (takes half a second)
 
     figure, axes = _figure(5.2, 4.0)
-    points, law, twice = figures["points"], figures["fit"], figures["twice"]
-    rows = [point["rows"] for point in points]
-    errors = np.array([1 - point["accuracy"]["value"] for point in points])
-    below = errors - np.array([1 - point["accuracy"]["high"] for point in points])
-    above = np.array([1 - point["accuracy"]["low"] for point in points]) - errors
-    line = np.geomspace(rows[0], twice["rows"], 50)
-    axes.plot(line, law["a"] * line ** -law["b"], linestyle="--", color=_GREY, linewidth=1, label="fitted power law")
+    law, twice = curve.fit, curve.twice
+    rows = [point.rows for point in curve.points]
+    accuracies = [point.accuracy.to_dict() for point in curve.points]
+    errors, least, most = (1 - np.array([one[key] for one in accuracies]) for key in ("value", "high", "low"))
+    below, above = errors - least, most - errors
+    line = np.geomspace(rows[0], twice.rows, 50)
+    axes.plot(line, law.a * line**-law.b, linestyle="--", color=_GREY, linewidth=1, label="fitted power law")
     axes.errorbar(
         rows, errors, yerr=[below, above], fmt="o", color=_BLUE, ecolor=_BLUE, elinewidth=1, capsize=2, markersize=5,
-        label=f"measured on the {figures['split']} split",
+        label=f"measured on the {curve.split} split",
     )  # fmt: skip
-    expected = law["a"] * twice["rows"] ** -law["b"]
-    axes.plot([twice["rows"]], [expected], "o", mfc="white", mec=_BLUE, markersize=6, label="twice the rows")
+    expected = law.a * twice.rows**-law.b
+    axes.plot([twice.rows], [expected], "o", mfc="white", mec=_BLUE, markersize=6, label="twice the rows")
     axes.set_xscale("log")
-    axes.set_xticks([*rows, twice["rows"]], [f"{count:,}" for count in [*rows, twice["rows"]]], fontsize=9)
+    axes.set_xticks([*rows, twice.rows], [f"{count:,}" for count in [*rows, twice.rows]], fontsize=9)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(bottom=0)

@@ -1,6 +1,7 @@
 """The report of a trainer in anybody's script, which knows its token ids and labels, but not where they came from."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,10 @@ from transformers import Trainer
 from hfbertcls.data.tokenization import TokenizedSplit, gold_of
 from hfbertcls.environment import describe_environment, public_command, public_word
 from hfbertcls.errors import ConfigurationError
-from hfbertcls.evaluation.report import Report, split_figures
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_sections import DataFacts, SplitFacts, TaskFacts
+from hfbertcls.evaluation.report_training import TrainingFacts
+from hfbertcls.evaluation.splits import evaluate_split
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, reading_length
 from hfbertcls.modeling.predictions import Predictions, require_finite
@@ -28,7 +32,7 @@ from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task
 
 
-def report_on_trainer(trainer: Trainer, training: Mapping[str, Any], staging: Path, card: Mapping[str, Any]) -> Report:
+def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, card: Mapping[str, Any]) -> Report:
     """The same for a trainer in anybody's script, which knows its token ids and labels, but not where they came from.
 
     Args:
@@ -75,41 +79,56 @@ def report_on_trainer(trainer: Trainer, training: Mapping[str, Any], staging: Pa
         base, known_as=None if is_hub_id else public_word(base)
     )  # (a directory that may be elsewhere)
     report = Report(
-        task={
-            "type": task.name, "labels": list(task.labels), "text_column": None,
-            "text_pair_column": None, "label_column": None, "max_length": max_length,
-            **({} if tokenizer.truncation_side == "right" else {"truncation_side": tokenizer.truncation_side}),
-            **task.report_values,
+        task=TaskFacts(
+            type=task.name,
+            labels=task.labels,
+            text_column=None,
+            text_pair_column=None,
+            label_column=None,
+            max_length=max_length,
+            truncation_side="left" if tokenizer.truncation_side == "left" else "right",
+            extra=task.report_values,
+        ),
+        model=replace(model_facts(origin, model, staging / "model.safetensors"), base_model_is_hub_id=is_hub_id),
+        data=DataFacts(
+            source=source,
+            is_hub_id=source.count("/") == 1,
+            config=card.get("dataset_config"),
+            revision=None,
+            split_method="as the trainer got them",
+            notes=(),
+            splits=splits,
+        ),
+        evaluation={
+            "validation": evaluate_split(predictions, write_predictions(staging, "validation", predictions), {})
         },
-        model={**model_facts(origin, model, staging / "model.safetensors"), "base_model_is_hub_id": is_hub_id},
-        data={
-            "source": source, "is_hub_id": source.count("/") == 1, "config": card.get("dataset_config"), "revision": None,
-            "split_method": "as given to the trainer", "notes": [], "splits": splits,
-        },
-        evaluation={"validation": split_figures(predictions, write_predictions(staging, "validation", predictions), {})},
         training=training,
         card=card_facts(
             {key: card[key] for key in CARD_FACTS if card.get(key)}, str(card.get("title") or "model"), staging
         ),
         environment=describe_environment(),
         command=public_command([]) + " (a script of its author, with TextClassificationTrainer)",
-    )  # fmt: skip
+    )
     events = [
         {"step": entry["step"], "split": split, "values": {name.removeprefix("eval_"): entry[name] for name in entry}}
         for entry in trainer.state.log_history
         for split in ["validation" if "eval_loss" in entry else "train"]
     ]
-    curves = plots.learning_curves_plot(events, training["selection_metric"], training["best_step"])
+    curves = plots.learning_curves_plot(events, training.selection_metric, training.best_step)
     write_plots(staging, report, predictions, {"learning_curves": curves})
     return write_report(staging, report)
 
 
-def _bare_facts(dataset: Any, task: Task) -> dict[str, Any]:
+def _bare_facts(dataset: Any, task: Task) -> SplitFacts:
     """What is known of a split of which only token ids and labels are known."""
     counts = task.support(gold_of(dataset, task))
-    return {
-        "rows": len(dataset), "rows_read": len(dataset), "dropped": {}, "sha256": None,
-        "label_counts": dict(zip(task.labels, map(int, counts), strict=True)), "truncated_rows": None,
-        "longest_tokens": max(map(len, dataset["input_ids"])),
-        "unknown_token_share": None,
-    }  # fmt: skip
+    return SplitFacts(
+        rows=len(dataset),
+        rows_read=len(dataset),
+        dropped={},
+        sha256=None,
+        label_counts=dict(zip(task.labels, map(int, counts), strict=True)),
+        truncated_rows=None,
+        longest_tokens=max(map(len, dataset["input_ids"])),
+        unknown_token_share=None,
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hfbertcls.errors import DatasetError, OutputDirectoryError
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.report_shape import is_repository_path
+from hfbertcls.evaluation.report_consistency import is_repository_path
 
 
 REPORT, CARD, WEIGHTS, EXPORT = "report.json", "README.md", "model.safetensors", "export.json"
@@ -19,12 +19,10 @@ TOKENIZER_FILES = (
 
 def stated_files(report: Report) -> dict[str, str]:
     """SHA-256 of every file that a report states, by its path with `/`; not of report and card themselves."""
-    weights = report.model.get("weights_sha256")
-    predictions = {
-        f"predictions/{name}.parquet": str(entry["predictions_sha256"]) for name, entry in report.evaluation.items()
-    }
-    further = {**report.model.get("files_sha256", {}), **report.files_sha256}
-    return {**({} if weights is None else {WEIGHTS: str(weights)}), **further, **predictions}
+    weights = report.model.weights_sha256
+    predictions = {f"predictions/{name}.parquet": one.predictions_sha256 for name, one in report.evaluation.items()}
+    further = {**report.model.files_sha256, **report.files_sha256}
+    return {**({} if weights is None else {WEIGHTS: weights}), **further, **predictions}
 
 
 def files_of_export(directory: Path) -> dict[str, str]:
@@ -58,8 +56,8 @@ def with_hashes(report: Report, hashes: Mapping[str, str]) -> Report:
     further = {name: digest for name, digest in further.items() if not name.startswith("predictions/")}
     decisive = {name: digest for name, digest in further.items() if decides_an_answer(name)}
     others = {name: digest for name, digest in further.items() if not decides_an_answer(name)}
-    weights = hashes.get(WEIGHTS, report.model.get("weights_sha256"))
-    model = {**report.model, "weights_sha256": weights, "files_sha256": decisive}
+    weights = hashes.get(WEIGHTS, report.model.weights_sha256)
+    model = replace(report.model, weights_sha256=weights, files_sha256=decisive)
     return replace(report, model=model, files_sha256=others)
 
 

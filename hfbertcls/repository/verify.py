@@ -126,15 +126,15 @@ def verified(folder: Path, name: str, names: Sequence[str], *, predictions: bool
 
 def _unproven(report: Report) -> list[str]:
     """What of a report no file beside it can show."""
-    training = report.training or {}
+    training = report.training
     found = ["how and how fast the model was trained", "which data it was trained on"]
-    if training.get("seeds"):
+    if training is not None and training.seeds is not None:
         found.append("the metrics of the runs that are not shipped")
-    if training.get("learning_curve"):
+    if training is not None and training.learning_curve is not None:
         found.append("the runs on fewer rows")
-    if report.model.get("exports"):
+    if report.model.exports:
         found.append("how far the exports agree")
-    if any("bf16_agreement" in entry for entry in report.evaluation.values()):
+    if any(entry.bf16_agreement is not None for entry in report.evaluation.values()):
         found.append("how often bf16 agrees")
     return found
 

@@ -37,9 +37,9 @@ def card_differences(card: str, fence: Fence, report: Report) -> Iterator[str]:
     except (UndefinedError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as err:
         yield f"report.json: the card cannot be rendered from it ({shorten(str(err), 120)})"
         return
-    if report.card.get("renderer") != RENDERER:
+    if report.card.renderer != RENDERER:
         yield (
-            f"report.json: card.renderer is {shorten(repr(report.card.get('renderer')), 20)}, this release renders {RENDERER!r}; "
+            f"report.json: card.renderer is {shorten(repr(report.card.renderer), 20)}, this release renders {RENDERER!r}; "
             "the card cannot be derived by it"
         )
     if sha256_of_text(fence.body) != fence.body_sha256:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import Evaluation
 from hfbertcls.files import files_below, sha256_of
 from hfbertcls.modeling.heads import TEMPERATURE
 from hfbertcls.repository.stated_files import CARD, EXPORT, REPORT, TOKENIZER_FILES, WEIGHTS, stated_files
-from hfbertcls.tasks.known import task_of_report
 from hfbertcls.tasks.task import Temperature
 
 
@@ -42,7 +42,7 @@ def hash_differences(folder: Path, report: Report, report_sha256: str, names: Se
         yield f"report.json: it states no SHA-256 of {WEIGHTS}, nor of all its parts"
     if "config.json" not in stated or not {"tokenizer.json", "tokenizer_config.json"} & set(stated):
         yield "report.json: model.files_sha256 does not state config.json and the tokenizer"
-    exports = {one["file"]: one["sha256"] for one in report.model.get("exports", [])}
+    exports = {one.file: one.sha256 for one in report.model.exports}
     for name, digest in exports.items():
         if stated.get(name) != digest:
             yield f"report.json: model.exports states another SHA-256 of {name} than model.files_sha256, or that none"
@@ -88,9 +88,9 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     if not isinstance(id2label, Mapping):
         yield "config.json: its id2label cannot be read"
         return
-    if [id2label.get(str(index)) for index in range(len(id2label))] != list(report.task["labels"]):
+    task = report.answers
+    if task.has_labels and [id2label.get(str(index)) for index in range(len(id2label))] != list(task.labels):
         yield "config.json: its labels are not those of report.json"
-    task = task_of_report(report.task)
     if not task.is_of_problem_type(config.get("problem_type")):
         yield f"config.json: its problem_type does not fit the task {task.name} of report.json"
     for key in task.config_keys:
@@ -99,12 +99,12 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     for name, entry in report.evaluation.items():
         if temperature_in(entry) != config.get(TEMPERATURE):
             yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"
-    architecture = report.model.get("architecture")
+    architecture = report.model.architecture
     if architecture is not None and config.get("architectures") != [architecture]:
         yield f"config.json: its architectures are not {architecture}, which report.json states"
     length = _json_object(folder / "tokenizer_config.json").get("model_max_length")
-    if isinstance(length, int) and length != report.task["max_length"]:
-        yield f"tokenizer_config.json: its model_max_length is {length:,}, report.json states {report.task['max_length']:,}"
+    if isinstance(length, int) and length != report.task.max_length:
+        yield f"tokenizer_config.json: its model_max_length is {length:,}, report.json states {report.task.max_length:,}"
 
 
 def _json_object(path: Path) -> dict[str, Any]:
@@ -115,9 +115,9 @@ def _json_object(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def temperature_in(entry: Mapping[str, Any]) -> Temperature | None:
+def temperature_in(entry: Evaluation) -> Temperature | None:
     """The temperature that the evaluation of a split states; None if it states none."""
-    value = (entry.get("calibration") or {}).get("temperature")
+    value = None if entry.calibration is None else entry.calibration.temperature
     if value is None:
         return None
-    return [float(one) for one in value] if isinstance(value, list) else float(value)
+    return [float(one) for one in value] if isinstance(value, tuple) else float(value)

@@ -1,7 +1,7 @@
 """Every metric of a report that follows from its predictions files, computed again."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import isclose
 from pathlib import Path
@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from hfbertcls.errors import HfBertClsError, shorten
-from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
-from hfbertcls.evaluation.repeats import average_figures, summary_of_runs
-from hfbertcls.evaluation.report import Report, split_figures
+from hfbertcls.evaluation.json_form import as_json
+from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
+from hfbertcls.evaluation.repeats import compare_average, summary_of_runs
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import Evaluation
+from hfbertcls.evaluation.splits import evaluate_split
 from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.repository.verify_files import temperature_in
-from hfbertcls.tasks.known import task_of_report
 
 
 TOLERANCE = 1e-6  # relative; other versions of numpy may sum in another order
@@ -38,7 +40,8 @@ class Derived:
     """How many values were derived."""
 
     def check(self, stated: Any, derived: Any, place: str, tolerance: float = TOLERANCE) -> None:
-        """Compare what is stated with what was derived, and count."""
+        """Compare what is stated with what was derived, and count; sections are compared key by key."""
+        stated, derived = as_json(stated), as_json(derived)
         self.values += sum(1 for _ in _leaves(derived))
         self.differences += compare(stated, derived, place, tolerance)
 
@@ -64,14 +67,14 @@ def derive_metrics(folder: Path, report: Report) -> Derived:
 def _read(path: Path, name: str, report: Report, found: Derived) -> Predictions | None:
     """The predictions of a split, as many as it has rows."""
     place = f"predictions/{name}.parquet"
-    rows = report.data["splits"][name]["rows"]
+    rows = report.data.splits[name].rows
     try:
         stored = pq.ParquetFile(path).metadata.num_rows  # (before anything is unpacked)
         if stored != rows:
             found.differences.append(f"{place}: it has {stored:,} rows, the {name} split has {rows:,}")
             return None
         data = path.read_bytes()
-        predictions = Predictions.from_parquet(data, task_of_report(report.task))
+        predictions = Predictions.from_parquet(data, report.answers)
         if not predictions.agree_with(data):
             found.differences.append(f"{place}: its predictions do not follow from its logits")
     except (HfBertClsError, OSError, ValueError, ArrowException) as err:
@@ -80,21 +83,19 @@ def _read(path: Path, name: str, report: Report, found: Derived) -> Predictions 
     return predictions
 
 
-def _check_split(
-    predictions: Predictions, name: str, entry: Mapping[str, Any], report: Report, found: Derived
-) -> None:
+def _check_split(predictions: Predictions, name: str, entry: Evaluation, report: Report, found: Derived) -> None:
     """Every metric of a split, and what was fitted on it."""
     place = f"report.json: evaluation.{name}"
     temperature = temperature_in(entry)
     baselines = {
-        key: {fact: one[fact] for fact in _MADE_FROM if fact in one} for key, one in (entry["baselines"] or {}).items()
+        key: {fact: value for fact in _MADE_FROM if (value := getattr(one, fact)) is not None}
+        for key, one in (entry.baselines or {}).items()
     }
-    derived = split_figures(predictions, entry["predictions_sha256"], baselines, temperature)
-    del derived["predictions_sha256"]
-    found.check({key: entry.get(key) for key in derived}, derived, place)
-    counts = {label: row["support"] for label, row in derived["per_label"].items()}
-    facts = report.data["splits"][name]
-    found.check(facts["label_counts"], counts, f"report.json: data.splits.{name}.label_counts")
+    derived = evaluate_split(predictions, entry.predictions_sha256, baselines, temperature)
+    provable = replace(entry, bf16_agreement=None, trained_on=None, extra={})
+    found.check(provable, derived, place)
+    counts = {label: row.support for label, row in derived.per_label.items()}
+    found.check(report.data.splits[name].label_counts, counts, f"report.json: data.splits.{name}.label_counts")
     if temperature is not None and name == FITTED_ON:
         before = (predictions.logits * np.asarray(temperature)).astype(np.float32)
         fitted = fit_temperature(predictions.task, predictions.gold, before)
@@ -102,13 +103,13 @@ def _check_split(
     if name == FITTED_ON:
         fitted_task = predictions.task.fit_decision(predictions.gold, predictions.logits)
         for key, value in fitted_task.report_values.items():
-            found.check(report.task.get(key), value, f"report.json: task.{key}")
+            found.check(report.task.extra.get(key), value, f"report.json: task.{key}")
 
 
 def _check_rows(read: Mapping[str, Predictions], report: Report, found: Derived) -> None:
     """No row of one source is in two splits."""
     for one, other in combinations(read, 2):
-        sources = [report.data["splits"][name]["sha256"] for name in (one, other)]
+        sources = [report.data.splits[name].sha256 for name in (one, other)]
         shared = np.intersect1d(read[one].rows, read[other].rows)
         if sources[0] is not None and sources[0] == sources[1] and len(shared):
             found.differences.append(
@@ -118,7 +119,7 @@ def _check_rows(read: Mapping[str, Predictions], report: Report, found: Derived)
 
 def _check_examples(read: Mapping[str, Predictions], report: Report, found: Derived) -> None:
     """Label and prediction of the rows on the card."""
-    examples = report.card.get("examples") or []
+    examples = report.card.examples
     name = next((name for name in ("test", "validation") if name in report.evaluation), None)
     if not examples or name is None or name not in read:
         return
@@ -127,51 +128,52 @@ def _check_examples(read: Mapping[str, Predictions], report: Report, found: Deri
     labels, predicted = (predictions.task.shown(answers) for answers in (predictions.gold, predictions.predicted))
     for index, example in enumerate(examples):
         place = f"report.json: card.examples[{index}]"
-        at = position.get(example["row"])
+        at = position.get(example.row)
         if at is None:
             found.differences.append(f"{place} is no row of predictions/{name}.parquet")
             continue
-        stated = {key: example[key] for key in ("label", "prediction")}
+        stated = {"label": example.label, "prediction": example.prediction}
         found.check(stated, {"label": labels[at], "prediction": predicted[at]}, place)
 
 
 def _check_seeds(report: Report, found: Derived) -> None:
-    """Mean and deviation over several runs, from what each has scored, and what is shipped: one of them, or an average."""
-    seeds = (report.training or {}).get("seeds")
-    if not seeds:
+    """Mean and deviation over the runs, from what each has scored, and what is shipped: one of them, or an average."""
+    seeds = None if report.training is None else report.training.seeds
+    if seeds is None:
         return
     place = "report.json: training.seeds"
     splits = list(report.evaluation)
-    for run in seeds["runs"]:
-        if run["seed"] == seeds["chosen"]:
+    for run in seeds.runs:
+        if run.seed == seeds.chosen:
             for split in splits:
-                values = {name: report.evaluation[split]["metrics"][name]["value"] for name in run[split]}
-                found.check(run[split], values, f"{place}.runs, seed {run['seed']}, {split}")
-    derived = summary_of_runs(seeds["runs"], splits, list(seeds["runs"][0][splits[0]]))
-    found.check(seeds["summary"], derived, f"{place}.summary")
-    average = seeds.get("average")
-    if average:
-        value = report.evaluation["validation"]["metrics"][average["metric"]]["value"]
-        value = value if average["shipped"] else average["validation"]
-        figures = average_figures(average["method"], average["seeds"], average["metric"], seeds["runs"], value)
-        found.check(average, figures, f"{place}.average")
-        chosen = None if average["shipped"] else figures["best_seed"]
-        found.check(seeds["chosen"], chosen, f"{place}.chosen")
-    elif seeds["chosen"] not in [run["seed"] for run in seeds["runs"]]:
-        found.differences.append(f"{place}.chosen states {shorten(str(seeds['chosen']))}, which is the seed of no run")
+                metrics = report.evaluation[split].metrics
+                values = {name: metrics[name].value for name in run.evaluation[split]}
+                found.check(run.evaluation[split], values, f"{place}.runs, seed {run.seed}, {split}")
+    derived = summary_of_runs(seeds.runs, splits, list(seeds.runs[0].evaluation[splits[0]]))
+    found.check(seeds.summary, derived, f"{place}.summary")
+    average = seeds.average
+    if average is not None:
+        value = (
+            report.evaluation["validation"].metrics[average.metric].value if average.shipped else average.validation
+        )
+        compared = compare_average(average.method, average.seeds, average.metric, seeds.runs, value)
+        found.check(average, compared, f"{place}.average")
+        chosen = None if average.shipped else compared.best_seed
+        found.check(seeds.chosen, chosen, f"{place}.chosen")
+    elif seeds.chosen not in [run.seed for run in seeds.runs]:
+        found.differences.append(f"{place}.chosen states {shorten(str(seeds.chosen))}, which is the seed of no run")
 
 
 def _check_curve(report: Report, found: Derived) -> None:
     """The law through the points of a learning curve, the last of which is that of the shipped weights."""
-    stated = (report.training or {}).get("learning_curve")
-    if not stated:
+    curve = None if report.training is None else report.training.learning_curve
+    if curve is None:
         return
-    points = [CurvePoint(point["rows"], point["right"], point["measured"]) for point in stated["points"]]
-    derived = {"split": stated["split"], **learning_curve_figures(points)}
+    points = [curve_point(point.rows, point.right, point.measured) for point in curve.points]
     place = "report.json: training.learning_curve"
-    found.check(stated, derived, place)
-    accuracy = report.evaluation[stated["split"]]["metrics"]["accuracy"]["value"]
-    found.check(stated["points"][-1]["accuracy"]["value"], accuracy, f"{place}.points[-1].accuracy.value")
+    found.check(curve, fit_learning_curve(curve.split, points), place)
+    accuracy = report.evaluation[curve.split].metrics["accuracy"].value
+    found.check(curve.points[-1].accuracy.value, accuracy, f"{place}.points[-1].accuracy.value")
 
 
 def compare(stated: Any, derived: Any, place: str, tolerance: float = TOLERANCE) -> list[str]:

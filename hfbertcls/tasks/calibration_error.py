@@ -24,14 +24,6 @@ class Reliability:
     accuracy: Floats
     """Fraction of right predictions."""
 
-    def as_rows(self) -> list[dict[str, float | int]]:
-        """One entry for each bin: rows, mean confidence, fraction of right answers."""
-        triples = zip(self.count, self.confidence, self.accuracy, strict=True)
-        return [
-            {"rows": int(count), "confidence": float(confidence), "accuracy": float(accuracy)}
-            for count, confidence, accuracy in triples
-        ]
-
 
 def bin_edges(num_rows: int) -> npt.NDArray[np.int64]:
     """Where the bins begin and end among rows sorted by confidence: equal mass, no empty bin."""

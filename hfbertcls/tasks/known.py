@@ -70,10 +70,13 @@ def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_col
 def task_of_config(config: Any) -> Task | None:
     """The task of a model by its configuration; None if it is none that we know, such as regression.
 
+    Without a `problem_type` transformers takes a model of one output for regression, so does this.
+
     Raises:
         ModelError: if it states something that does not fit.
     """
-    kind = next((kind for kind in TASKS.values() if kind.is_of_problem_type(config.problem_type)), None)
+    problem_type = config.problem_type or ("regression" if config.num_labels == 1 else None)
+    kind = next((kind for kind in TASKS.values() if kind.is_of_problem_type(problem_type)), None)
     names: dict[Any, str] = {**(config.id2label or {})}
     return None if kind is None else kind.from_config([str(names[index]) for index in sorted(names)], config)
 

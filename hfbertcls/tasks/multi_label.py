@@ -38,7 +38,10 @@ class MultiLabel(Task):
     problem_type = "multi_label_classification"
     kind = "any number of labels"
     column_kind = "lists of labels"
-    constant_name = "set of labels"
+    baseline_names: ClassVar = {
+        "majority": "always predicting the most frequent set of labels",
+        "tfidf_logreg": "TF-IDF + logistic regression",
+    }
     cells = pa.list_(pa.string())
     # MiniLM did better with 1.6e-4 than with 8e-5 and no worse than with 3e-4 (benchmarks/RESULTS.md), and 5e-5 is published
     # for BERT-base (Demszky et al., "GoEmotions", ACL 2020).
@@ -56,6 +59,8 @@ class MultiLabel(Task):
     }
     lower_is_better = frozenset({"hamming_loss", "log_loss", "ece"})
     slice_metrics = ("accuracy", "f1_macro")
+    key_metrics = ("accuracy", "f1_macro", "f1_micro")
+    activation = "Sigmoid"
     fits_decision = answers_are_lists = True
     config_keys = (THRESHOLDS,)
     interval_methods: ClassVar = {"accuracy": "wilson", "log_loss": "mean", "ece": "calibration"}
@@ -91,8 +96,9 @@ class MultiLabel(Task):
 
     @classmethod
     def fault_in_report(cls, section: Mapping[str, Any]) -> str | None:
-        stated = section.get("thresholds")
-        if stated is not None and len(stated) != len(section["labels"]):
+        thresholds = section.get("thresholds")
+        fits = isinstance(thresholds, list) and all(type(one) in (float, int) for one in thresholds)
+        if thresholds is not None and not (fits and len(thresholds) == len(section["labels"])):
             return "task.thresholds must be one number for each label of a multi-label task"
         return None
 

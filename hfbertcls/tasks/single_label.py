@@ -25,7 +25,6 @@ class SingleLabel(Task):
     name = "single_label"
     problem_type = "single_label_classification"
     kind = column_kind = "one label"
-    constant_name = "label"
     cells = pa.string()
     metric_names: ClassVar = {
         "accuracy": "Accuracy",
@@ -38,6 +37,7 @@ class SingleLabel(Task):
         "average_precision": "Average precision",
     }
     slice_metrics = ("accuracy", "f1_macro")
+    activation = "Softmax"
     is_one_label = abstains = True
     interval_methods: ClassVar = {
         "accuracy": "wilson",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import pyarrow as pa
 from hfbertcls.tasks.cells import Column
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 
+
+if TYPE_CHECKING:
+    import torch
 
 Temperature = float | list[float]
 """One for all labels; one for each, in label order, where labels do not exclude each other."""
@@ -49,8 +52,6 @@ class Task(ABC):
     """As `config.json` calls it; it decides which loss transformers computes."""
     kind: ClassVar[str]
     """For messages: what a model of this task gives a text."""
-    constant_name: ClassVar[str] = "answer"
-    """For messages: what the baseline that looks at no text always predicts."""
     column_kind: ClassVar[str]
     """For messages: what a row of the label column holds."""
     has_labels: ClassVar[bool] = True
@@ -68,6 +69,17 @@ class Task(ABC):
     """What people call each metric, in the order in which they are shown."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset({"log_loss", "ece"})
     """The metrics of which less is better."""
+    judged_in_points: ClassVar[bool] = True
+    """Whether that metric is shown in points (hundredths); else as it is."""
+    key_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
+    """The metrics that every split and baseline has, shown first."""
+    baseline_names: ClassVar[Mapping[str, str]] = {
+        "majority": "always predicting the most frequent label",
+        "tfidf_logreg": "TF-IDF + logistic regression",
+    }
+    """The key of each baseline in a report, and what a sentence calls it: the constant one, then the linear model."""
+    states_probabilities: ClassVar[bool] = True
+    """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics that parts of a split get; the first one, a proportion of rows, tells which part is the weakest."""
     fits_decision: ClassVar[bool] = False
@@ -76,6 +88,8 @@ class Task(ABC):
     """Whether an answer is exactly one label."""
     abstains: ClassVar[bool] = False
     """Whether an answer has one score, below which it can be withheld."""
+    activation: ClassVar[str] = ""
+    """What makes probabilities of logits, for the card."""
     answers_are_lists: ClassVar[bool] = False
     """Whether a pipeline answers a text with a list."""
 
@@ -124,8 +138,8 @@ class Task(ABC):
 
     def configure(self, config: Any) -> None:
         """Let a configuration be one of a model of this task, not calibrated."""
-        config.id2label = dict(enumerate(self.labels))
-        config.label2id = {label: index for index, label in enumerate(self.labels)}
+        config.id2label = dict(enumerate(self.output_names))
+        config.label2id = {name: index for index, name in enumerate(self.output_names)}
         config.problem_type = self.problem_type
 
     def uncalibrated(self, temperature: Temperature) -> Self:
@@ -163,6 +177,11 @@ class Task(ABC):
     def num_outputs(self) -> int:
         """How many logits a row has."""
         return len(self.labels)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What `config.json` calls each output: the labels, or `LABEL_0` and so on where an answer is no label."""
+        return self.labels or tuple(f"LABEL_{index}" for index in range(self.num_outputs))
 
     # The column `label` of a split
 
@@ -224,6 +243,15 @@ class Task(ABC):
         """The class priors with which a new head begins, from the rows with each label; None: as transformers makes it."""
         return None
 
+    def loss(self, logits: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor | None":
+        """The mean loss of a batch in training; None for the one that transformers computes for the `problem_type`.
+
+        Args:
+            logits: of shape `(batch, num_outputs)`.
+            labels: as `loss_labels` gives them, of shape `(batch,)` or `(batch, num_outputs)`.
+        """
+        return None
+
     @abstractmethod
     def row_losses(self, gold: Answers, logits: Logits) -> Floats:
         """The loss of each row, of shape `(n,)`."""
@@ -234,6 +262,11 @@ class Task(ABC):
     def metrics(self) -> tuple[str, ...]:
         """The keys of those metrics that these labels have, in the order in which they are shown."""
         return tuple(self.metric_names)
+
+    def metric_in_sentence(self, metric: str) -> str:
+        """The name of a metric inside a sentence: `macro F1`, but `RMSE`."""
+        name = self.metric_names[metric]
+        return name if name[1:2].isupper() else f"{name[:1].lower()}{name[1:]}"
 
     @abstractmethod
     def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
@@ -276,9 +309,9 @@ class Task(ABC):
         """Probabilities that a row states, and whether what they speak of is so, both of shape `(n, statements)`."""
         raise NotImplementedError(f"the answers of {self.name} state no probabilities")
 
-    @abstractmethod
     def confidence(self, logits: Logits) -> Floats:
-        """How sure each answer is, from 0 to 1, of shape `(n,)`."""
+        """How sure each answer is, from 0 to 1, of shape `(n,)`; of tasks that abstain."""
+        raise NotImplementedError(f"an answer of {self.name} has no score")
 
     def constant_answer(self, answer: Any) -> str:
         """That every text gets the same answer, given as a cell."""

@@ -1,6 +1,7 @@
 """Averaging the weights of complete runs: which of them, and what an average is worth on validation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.evaluation.repeats import rank
+from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.temperature import fit_temperature
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.engine import score
@@ -65,14 +67,21 @@ def value_of_average(
     return task.fit_decision(gold, logits).scores(gold, logits)[metric]
 
 
-def facts_of_average(best_run: Mapping[str, Any]) -> dict[str, Any]:
+def facts_of_average(best_run: TrainingFacts) -> TrainingFacts:
     """The `training` of a report about averaged weights: that of the best single run, less what is true of one run only.
 
     Args:
         best_run: the `training` of its report.
     """
-    unseeded = {
-        name: {key: value for key, value in best_run[name].items() if key != "seed"}
-        for name in ("hyperparameters", "arguments")
-    }
-    return {**best_run, "best_step": None, "selection_value": None, "seed": None, **unseeded}
+    hyperparameters, arguments = (
+        {key: value for key, value in values.items() if key != "seed"}
+        for values in (best_run.hyperparameters, best_run.arguments)
+    )
+    return replace(
+        best_run,
+        best_step=None,
+        selection_value=None,
+        seed=None,
+        hyperparameters=hyperparameters,
+        arguments=arguments,
+    )

@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import TrainerState
 
+from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.training.arguments import TextClassificationTrainingArguments
 
 
@@ -12,9 +13,9 @@ def training_facts(
     args: TextClassificationTrainingArguments,
     state: TrainerState,
     seconds: float,
-    speed: Mapping[str, float],
+    speed: Mapping[str, Any],
     wall_seconds: float,
-) -> dict[str, Any]:
+) -> TrainingFacts:
     """The `training` of a report.
 
     Args:
@@ -32,18 +33,18 @@ def training_facts(
     values = args.sanitised()
     if args.max_steps > 0:  # (transformers does not look at the epochs then)
         values.pop("num_train_epochs", None)
-    return {
-        "best_step": state.best_global_step or state.global_step,
-        "steps": state.global_step,
-        "planned_steps": state.max_steps,
-        "epochs": state.epoch,
-        "seconds": seconds,
-        "wall_seconds": wall_seconds,
+    return TrainingFacts(
+        best_step=state.best_global_step or state.global_step,
+        steps=state.global_step,
+        planned_steps=state.max_steps,
+        epochs=state.epoch,
+        seconds=seconds,
+        wall_seconds=wall_seconds,
         **speed,
-        "seed": args.seed,
-        "selection_metric": str(args.metric_for_best_model).removeprefix("eval_") if state.best_global_step else None,
-        "selection_value": state.best_metric,
-        "hyperparameters": {name: values[name] for name in names if name in values}
+        seed=args.seed,
+        selection_metric=str(args.metric_for_best_model).removeprefix("eval_") if state.best_global_step else None,
+        selection_value=state.best_metric,
+        hyperparameters={name: values[name] for name in names if name in values}
         | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
-        "arguments": {name: value for name, value in sorted(values.items()) if value not in (None, "", [], {})},
-    }
+        arguments={name: value for name, value in sorted(values.items()) if value not in (None, "", [], {})},
+    )

@@ -159,7 +159,7 @@ def _report_of(spec: str | ModelSource) -> Report | None:
     if spec == TFIDF or not weights.is_file():
         return None
     report = report_of(source)
-    return report if report is not None and report.model.get("weights_sha256") == sha256_of(weights) else None
+    return report if report is not None and report.model.weights_sha256 == sha256_of(weights) else None
 
 
 def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, log: Log) -> _Scored:

@@ -13,7 +13,9 @@ from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
 from hfbertcls.evaluation.baselines import Baselines
-from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_sections import CardFacts
+from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.files import files_below, hashes_of
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
 from hfbertcls.inference.remembered import read_as_trained_on
@@ -75,19 +77,19 @@ def evaluate_model(
     if name != "train" and "train" in data.splits:
         train = data.splits["train"]
         baselines = Baselines(task, train.texts, task.encode(train.label_cells))
-        beside, fitted_on = baselines.predict(data.splits[name].texts), baselines.facts
+        beside, fitted_on = baselines.predict(data.splits[name].texts), baselines.fitted_on
     predictions = Predictions(
         task, data.splits[name].rows, tokenized.gold, logits, tokenized.num_tokens, slices, beside
     )
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
-    figures = split_figures(predictions, digest, fitted_on, temperature_of(loaded.config))
+    metrics = evaluate_split(predictions, digest, fitted_on, temperature_of(loaded.config))
     report = Report(
         task=task_facts(data, task, tokenized.max_length, str(tokenizer.truncation_side)),
         model=model_facts(source, loaded, source.path / "model.safetensors"),
         data=data_facts(data, {name: facts}),
-        evaluation={name: {**figures, "trained_on": trained_on}},
-        card={},
+        evaluation={name: replace(metrics, trained_on=trained_on)},
+        card=CardFacts(),
         environment=describe_environment(),
         command=command or public_command(),
     )
@@ -98,7 +100,7 @@ def evaluate_model(
             write_predictions(directory.staging, name, predictions)
             write_plots(directory.staging, report, predictions, {})
             plots = hashes_of(directory.staging, files_below(directory.staging))
-            report = with_hashes(report, {**report.model["files_sha256"], **plots})
+            report = with_hashes(report, {**report.model.files_sha256, **plots})
             (directory.staging / REPORT).write_text(report.to_json(), encoding="utf-8")
             directory.publish(log)
     return report

@@ -17,7 +17,8 @@ from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
-from hfbertcls.evaluation.intervals import paired_share_interval
+from hfbertcls.evaluation.intervals import paired_proportion_interval
+from hfbertcls.evaluation.report_sections import ExportFacts
 from hfbertcls.files import files_below, hashes_of, regular_file, sha256_of
 from hfbertcls.inference.held_out import rows_to_measure
 from hfbertcls.inference.remembered import read_as_trained_on
@@ -232,7 +233,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
     if rows.gold is not None:
         before, after = task.is_right(rows.gold, answers), task.is_right(rows.gold, answers_found)
         lost, won = int((before & ~after).sum()), int((after & ~before).sum())
-        low, high = paired_share_interval(lost, won, len(rows.gold))
+        low, high = paired_proportion_interval(lost, won, len(rows.gold))
         difference = {"value": (won - lost) / len(rows.gold), "low": low, "high": high}
     for prefix, predicted in (("", answers_found), ("original_", answers)):
         metrics = task.answer_scores(rows.gold, predicted) if rows.gold is not None else {}
@@ -333,9 +334,11 @@ def _as_json(exported: list[Exported], hashes: Mapping[str, str]) -> str:
 def _state(directory: OutputDirectory, exported: list[Exported]) -> None:
     """Write into report and card of a directory what was exported; what an earlier export wrote is stated no more."""
     report = read_report(directory.path)
-    facts = {**report.model, "exports": [asdict(one) for one in exported]}
+    exports = tuple(ExportFacts.from_dict(asdict(one)) for one in exported)
     added = [one.file for one in exported]
     earlier = [name for name in stated_files(report) if name.startswith(f"{FOLDER}/") and name not in added]
     for name in earlier:
         (directory.path / name).unlink(missing_ok=True)
-    rewrite_report(directory.path, replace(report, model=facts), added=added, removed=earlier)
+    rewrite_report(
+        directory.path, replace(report, model=replace(report.model, exports=exports)), added=added, removed=earlier
+    )

@@ -12,11 +12,11 @@ from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import rarest_labels
 from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError
-from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
+from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_training import CurvePoint
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.progress import Log, silent
-from hfbertcls.repository.card import shown_split
 from hfbertcls.repository.model_repository import rewrite_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.plots import data_curve_plot
@@ -57,7 +57,7 @@ def add_learning_curve(
     options = options or TrainingOptions()
     data = data_to_train(data, seed_of(options))
     directory = local_path(output_dir)
-    split = shown_split(report)
+    split = report.shown_split
     rows = len(data.splits["train"])
     points = []
     for part in parts_of(data.splits["train"], seed_of(options)):
@@ -67,12 +67,14 @@ def add_learning_curve(
         splits = {**data.splits, "train": part}
         points.append(_point(train_and_evaluate(model, replace(data, splits=splits), place, own, log), split))
     points.append(_point(report, split))
-    figures = {"split": split, **learning_curve_figures(points)}
-    changed = replace(report, training={**(report.training or {}), "learning_curve": figures})
+    curve = fit_learning_curve(split, points)
+    changed = replace(
+        report, training=None if report.training is None else replace(report.training, learning_curve=curve)
+    )
     output = OutputDirectory(directory)
     with output.claimed():
         (output.staging / "plots").mkdir(parents=True)
-        (output.staging / _PLOT).write_bytes(data_curve_plot(figures))
+        (output.staging / _PLOT).write_bytes(data_curve_plot(curve))
         output.publish(log)
         return rewrite_report(directory, changed, added=[_PLOT])
 
@@ -111,6 +113,6 @@ def nested_order(labels: list[str], seed: int) -> npt.NDArray[np.int64]:
 
 
 def _point(report: Report, split: str) -> CurvePoint:
-    figures = report.evaluation[split]
-    right = round(figures["metrics"]["accuracy"]["value"] * figures["rows"])
-    return CurvePoint(int(report.data["splits"]["train"]["rows"]), right, int(figures["rows"]))
+    measured = report.evaluation[split]
+    right = round((measured.accuracy.value or 0.0) * measured.rows)
+    return curve_point(report.data.splits["train"].rows, right, measured.rows)

@@ -1,7 +1,7 @@
 """The report of a training run: the figures of exactly the weights that were written, and how they came about."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,10 @@ from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.environment import describe_environment, directory_name
 from hfbertcls.evaluation.baselines import Baselines
-from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_sections import DoctorFacts, Example
+from hfbertcls.evaluation.report_training import TrainingFacts
+from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.modeling.engine import in_bf16, score
 from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
@@ -47,7 +50,7 @@ class RunInput:
     tokenizer: "PreTrainedTokenizerBase"
     tokenized: Mapping[str, TokenizedSplit]
     """The splits as token ids."""
-    doctor: Mapping[str, Any]
+    doctor: DoctorFacts
     """What was found in the data, for the key of that name."""
 
 
@@ -55,7 +58,7 @@ def report_on_training(
     inputs: RunInput,
     directory: OutputDirectory,
     device: "torch.device",
-    training: Callable[[], Mapping[str, Any]],
+    training: Callable[[], TrainingFacts],
     card: Mapping[str, Any],
     publish_examples: int,
     seed: int,
@@ -92,11 +95,11 @@ def report_on_training(
         beside = baselines.predict(data.splits[name].texts)
         predictions = Predictions(task, data.splits[name].rows, gold[name], logits, tokens, slices, beside)
         digest = write_predictions(staging, name, predictions)
-        evaluation[name] = split_figures(predictions, digest, baselines.facts, temperature_of(model.config))
+        evaluation[name] = evaluate_split(predictions, digest, baselines.fitted_on, temperature_of(model.config))
         if name == "validation" and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
             rough = score(in_bf16(model), tokenizer, tokenized[name])
             same = task.is_right(predictions.predicted, task.decide(rough))
-            evaluation[name]["bf16_agreement"] = float(same.mean())
+            evaluation[name] = replace(evaluation[name], bf16_agreement=float(same.mean()))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
@@ -106,30 +109,30 @@ def report_on_training(
     report = Report(
         task=task_facts(data, task, tokenized["train"].max_length, str(tokenizer.truncation_side)),
         model=model_facts(inputs.source, model, staging / "model.safetensors"),
-        data={**data_facts(data, facts), "doctor": inputs.doctor},
+        data=data_facts(data, facts, inputs.doctor),
         evaluation=evaluation,
         training=facts_of_training,
-        card={**card_facts(card, directory_name(directory.path), staging), "examples": examples},
+        card=card_facts(card, directory_name(directory.path), staging, examples),
         environment=describe_environment(),
         command=command,
     )
     events = read_events(directory.path / FILE_NAME)
-    curves = plots.learning_curves_plot(events, facts_of_training["selection_metric"], facts_of_training["best_step"])
+    curves = plots.learning_curves_plot(events, facts_of_training.selection_metric, facts_of_training.best_step)
     write_plots(staging, report, predictions, {"learning_curves": curves})
     return report
 
 
-def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int) -> list[dict[str, Any]]:
+def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int) -> list[Example]:
     """Rows drawn from a split (seeded), for the card: only if somebody asked for them."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
     texts = split.texts
     labels, predicted = (predictions.task.shown(answers) for answers in (predictions.gold, predictions.predicted))
     return [
-        {
-            "row": int(split.rows[position]),
-            "text": texts[position] if len(texts[position]) <= 300 else f"{texts[position][:299]}…",
-            "label": labels[position],
-            "prediction": predicted[position],
-        }
+        Example(
+            row=int(split.rows[position]),
+            text=texts[position] if len(texts[position]) <= 300 else f"{texts[position][:299]}…",
+            label=labels[position],
+            prediction=predicted[position],
+        )
         for position in drawn
     ]

@@ -15,7 +15,9 @@ from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import Baselines
-from hfbertcls.evaluation.report import Report, split_facts
+from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import Evaluation
+from hfbertcls.evaluation.splits import split_facts
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
@@ -24,7 +26,6 @@ from hfbertcls.progress import Log, silent
 from hfbertcls.repository.stated_files import read_report
 from hfbertcls.repository.verify import Verification
 from hfbertcls.repository.verify_metrics import Derived
-from hfbertcls.tasks.known import task_of_report
 from hfbertcls.tasks.task import Task
 
 
@@ -67,12 +68,12 @@ def rescore(
     data = _data_of(report, dataset)
     source = ModelSource(str(folder))
     model, tokenizer = load_for_inference(source), load_tokenizer(source)
-    task = task_of_report(report.task)
+    task = report.answers
     run = Derived()
-    run.check(report.model["num_parameters"], int(model.num_parameters()), "report.json: model.num_parameters")
+    run.check(report.model.num_parameters, int(model.num_parameters()), "report.json: model.num_parameters")
     has_train = _check_train(report, data, tokenizer, task, run)
     baselines = None
-    if has_train and any(entry["baselines"] for entry in report.evaluation.values()):
+    if has_train and any(entry.baselines for entry in report.evaluation.values()):
         log("Fitting the baselines again ...")
         train = data.splits["train"]
         baselines = Baselines(task, train.texts, task.encode(train.label_cells))
@@ -91,9 +92,9 @@ def rescore(
         if split is None:
             continue
         log(f"Scoring the {len(split):,} rows of {name} again ...")
-        tokenized = tokenize_split(split, tokenizer, report.task["max_length"], task)
+        tokenized = tokenize_split(split, tokenizer, report.task.max_length, task)
         facts = split_facts(split, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
-        run.check(report.data["splits"][name], facts, f"report.json: data.splits.{name}")
+        run.check(report.data.splits[name], facts, f"report.json: data.splits.{name}")
         wrong = np.flatnonzero(~task.is_right(tokenized.gold, shared.gold))
         if len(wrong):
             run.differences.append(
@@ -118,39 +119,41 @@ def rescore(
         if baselines is not None:
             _check_baselines(baselines, split, shared, entry, name, report, run)
     _check_example(folder, report, run)
-    if has_train and set(report.data["splits"]) <= set(data.splits):
+    if has_train and set(report.data.splits) <= set(data.splits):
         duplicates = asdict(find_duplicates(data))
-        run.check({key: report.data.get(key) for key in duplicates}, duplicates, "report.json: data")
+        run.check({key: getattr(report.data, key) for key in duplicates}, duplicates, "report.json: data")
     return _joined(found or Verification(()), run, notes, has_train=has_train)
 
 
 def _data_of(report: Report, dataset: str) -> TextDataset:
     """The data, read and cut as the report says."""
     task, facts = report.task, report.data
-    was_cut = facts.get("split_seed") is not None
+    was_cut = facts.split_seed is not None
+    columns = task.label_column
     return load_text_dataset(
         dataset,
-        text_column=task["text_column"],
-        label_column=task.get("label_column"),
-        label_separator=task.get("label_separator"),
-        slice_by=task.get("slice_column"),
-        labels=task["labels"],
-        quoting=task.get("quoting", "auto"),
-        header=task.get("header", True),
+        text_column=task.text_column,
+        label_column=list(columns) if isinstance(columns, tuple) else columns,
+        label_separator=task.label_separator,
+        slice_by=task.slice_column,
+        labels=list(task.labels),
+        quoting=task.quoting,
+        header=task.header,
         make_splits=was_cut,
-        **({"seed": facts["split_seed"], "split_by": facts.get("split_by")} if was_cut else {}),
+        split_by=facts.split_by if was_cut else None,
+        seed=facts.split_seed if facts.split_seed is not None else 42,
     )
 
 
 def _check_train(report: Report, data: TextDataset, tokenizer: Any, task: Task, run: Derived) -> bool:
     """Whether the train split of the data is the one that the report states, as far as counts and hash tell."""
-    if "train" not in data.splits or "train" not in report.data["splits"]:
+    if "train" not in data.splits or "train" not in report.data.splits:
         return False
     train = data.splits["train"]
-    tokenized = tokenize_split(train, tokenizer, report.task["max_length"], task)
+    tokenized = tokenize_split(train, tokenizer, report.task.max_length, task)
     facts = split_facts(train, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
     probe = Derived()
-    probe.check(report.data["splits"]["train"], facts, "report.json: data.splits.train")
+    probe.check(report.data.splits["train"], facts, "report.json: data.splits.train")
     if probe.differences:
         run.missing.append(
             f"what follows from the train split: the data are not those that the report states ({probe.differences[0]})"
@@ -189,7 +192,7 @@ def _check_baselines(
     baselines: Baselines,
     split: TextSplit,
     shared: Predictions,
-    entry: Mapping[str, Any],
+    entry: Evaluation,
     name: str,
     report: Report,
     run: Derived,
@@ -208,14 +211,15 @@ def _check_baselines(
             run.differences.append(
                 f"{place}: fitted again, it predicts {differing:,} of {len(answers):,} rows otherwise"
             )
-        facts = {fact: (entry["baselines"] or {}).get(key, {}).get(fact) for fact in baselines.facts[key]}
-        run.check(facts, baselines.facts[key], f"report.json: evaluation.{name}.baselines.{key}")
+        baseline = (entry.baselines or {}).get(key)
+        facts = {fact: getattr(baseline, fact, None) for fact in baselines.fitted_on[key]}
+        run.check(facts, baselines.fitted_on[key], f"report.json: evaluation.{name}.baselines.{key}")
 
 
 def _check_example(folder: Path, report: Report, run: Derived) -> None:
     """What the call on the card prints."""
-    text, stated = report.card.get("usage_text"), report.card.get("usage_output")
-    if not isinstance(text, str) or not isinstance(stated, list):
+    text, stated = report.card.usage_text, report.card.usage_output
+    if text is None or not stated:
         return
     answers: Any = load_pipeline(str(folder))(text)
     run.values += len(answers)

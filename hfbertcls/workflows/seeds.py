@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
@@ -12,8 +12,9 @@ from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.environment import directory_name
 from hfbertcls.errors import ConfigurationError, did_you_mean
-from hfbertcls.evaluation.repeats import AVERAGES, average_figures, best_seed, summary_of_runs
+from hfbertcls.evaluation.repeats import AVERAGES, best_seed, compare_average, summary_of_runs
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_training import Average, SeedRun, Seeds
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.progress import Log, silent
@@ -85,13 +86,13 @@ def train_with_seeds(
         runs = _Runs(directory, reports, _selection_metric(options))
         log(f"Seed {runs.best} is the best by {runs.metric} on validation")
         shutil.copyfile(runs.place(runs.best) / "metrics.jsonl", directory.path / "metrics.jsonl")
-        report, figures = reports[runs.best], None
+        report, compared = reports[runs.best], None
         if average is not None:
-            averaged, figures = _average(average, runs, inputs, options, log)
+            averaged, compared = _average(average, runs, inputs, options, log)
             report = averaged or report
-        if figures is None or not figures["shipped"]:
+        if compared is None or not compared.shipped:
             directory.stage(runs.place(runs.best), repository_files(runs.place(runs.best)))
-        report = _with_seeds(report, runs, figures, options.card.get("title"))
+        report = _with_seeds(report, runs, compared, options.card.get("title"))
         report = write_report(directory.staging, report)
         directory.publish(log)
     return report
@@ -133,24 +134,27 @@ class _Runs:
     @property
     def metrics(self) -> list[str]:
         """The calibration error, an estimate that chance moves most, is among them only if it compares."""
-        known = next(iter(self.reports.values())).evaluation["validation"]["metrics"]
+        known = next(iter(self.reports.values())).evaluation["validation"].metrics
         return [name for name in known if name != "ece" or self.metric == "ece"]
 
     @property
-    def figures(self) -> list[dict[str, Any]]:
+    def scored(self) -> list[SeedRun]:
         """What each run has scored."""
         return [
-            {
-                "seed": seed,
-                "best_step": (report.training or {}).get("best_step"),
-                **{split: {name: _value(report, split, name) for name in self.metrics} for split in self.splits},
-            }
+            SeedRun(
+                seed=seed,
+                best_step=None if report.training is None else report.training.best_step,
+                evaluation={
+                    split: {name: report.evaluation[split].metrics[name].value for name in self.metrics}
+                    for split in self.splits
+                },
+            )
             for seed, report in self.reports.items()
         ]
 
     @property
     def best(self) -> int:
-        return best_seed(self.figures, self.metric)
+        return best_seed(self.scored, self.metric)
 
 
 def _place(directory: OutputDirectory, seed: int) -> Path:
@@ -164,14 +168,14 @@ def _complete(directory: OutputDirectory, seeds: range, average: str | None, log
         ConfigurationError: if they were other runs, or were averaged in another way.
     """
     report = read_report(directory.path)
-    stated = (report.training or {}).get("seeds") or {}
-    found = [run["seed"] for run in stated.get("runs", [])]
+    earlier = None if report.training is None else report.training.seeds
+    found = [] if earlier is None else [run.seed for run in earlier.runs]
     if found != list(seeds):
         raise ConfigurationError(
             f"--resume goes on with the runs in {directory.path.name!r}, but they have the seeds {found or 'of one run'}, not "
             f"{list(seeds)}. Repeat the command of those runs, or begin anew with --overwrite"
         )
-    method = (stated.get("average") or {}).get("method")
+    method = None if earlier is None or earlier.average is None else earlier.average.method
     if method != average:
         raise ConfigurationError(
             f"--resume goes on with the runs in {directory.path.name!r}, but they ended with {_option(method)}, not with "
@@ -190,14 +194,9 @@ def _selection_metric(options: TrainingOptions) -> str:
     return "log_loss" if name == "loss" else name
 
 
-def _value(report: Report, split: str, metric: str) -> float | None:
-    value: float | None = report.evaluation[split]["metrics"][metric]["value"]
-    return value
-
-
 def _average(
     method: str, runs: _Runs, inputs: "RunInput", options: TrainingOptions, log: Log
-) -> tuple[Report | None, dict[str, Any]]:
+) -> tuple[Report | None, Average]:
     """Stage the average of the runs with all that is said of it, unless validation says that the best run is better.
 
     Returns:
@@ -205,10 +204,10 @@ def _average(
     """
     from hfbertcls.training import averaging
 
-    directory, metric, figures = runs.directory, runs.metric, runs.figures
+    directory, metric, scored = runs.directory, runs.metric, runs.scored
     best_run = runs.reports[runs.best]
     device = training_arguments(directory, options).device
-    calibrated = best_run.evaluation["validation"]["calibration"] is not None
+    calibrated = best_run.evaluation["validation"].calibration is not None
 
     def value_of(seeds: Sequence[int]) -> float | None:
         places = [runs.place(seed) for seed in seeds]
@@ -216,43 +215,46 @@ def _average(
             places, inputs.tokenized["validation"], device, metric, calibrated=calibrated
         )
 
-    values = {run["seed"]: run["validation"][metric] for run in figures}
+    values = {run.seed: run.evaluation["validation"][metric] for run in scored}
     members = list(values) if method == "uniform" else averaging.greedy_members(values, metric, value_of)
     if len(members) == 1:
         log(f"No other run can be averaged with that of seed {runs.best} without loss on validation")
-        return None, average_figures(method, members, metric, figures, values[runs.best])
+        return None, compare_average(method, members, metric, scored, values[runs.best])
     named = ", ".join(map(str, members))
     log(f"Averaging the weights of the seeds {named}")
     average_models([ModelSource(str(runs.place(seed))) for seed in members]).save_pretrained(directory.staging)
     directory.stage(runs.place(runs.best), [*TOKENIZER_FILES, "training_args.json"])
-    facts = averaging.facts_of_average(best_run.training or {})
+    if best_run.training is None:
+        raise ValueError("a run that has trained has the facts of its training")
+    facts = averaging.facts_of_average(best_run.training)
     report = finish(inputs, directory, options, device, lambda: facts, log)
-    found = average_figures(method, members, metric, figures, _value(report, "validation", metric))
+    compared = compare_average(method, members, metric, scored, report.evaluation["validation"].metrics[metric].value)
     name = inputs.task.metric_names.get(metric, metric)
     log(
-        f"{name} on validation: {format_number(found['validation'], 4)} averaged over the seeds {named}, "
-        f"{format_number(found['best_run'], 4)} by seed {runs.best} alone; "
-        f"{'the average' if found['shipped'] else f'the run of seed {runs.best}'} is written"
+        f"{name} on validation: {format_number(compared.validation, 4)} averaged over the seeds {named}, "
+        f"{format_number(compared.best_run, 4)} by seed {runs.best} alone; "
+        f"{'the average' if compared.shipped else f'the run of seed {runs.best}'} is written"
     )
-    if found["shipped"]:
-        return report, found
+    if compared.shipped:
+        return report, compared
     shutil.rmtree(directory.staging)
-    return None, found
+    return None, compared
 
 
-def _with_seeds(report: Report, runs: _Runs, average: Mapping[str, Any] | None, title: str | None) -> Report:
+def _with_seeds(report: Report, runs: _Runs, average: Average | None, title: str | None) -> Report:
     """The report of what is shipped, with what all runs have scored."""
-    figures = runs.figures
-    seeds = {
-        "chosen": None if average is not None and average["shipped"] else runs.best,
-        "metric": runs.metric,
-        "runs": figures,
-        "summary": summary_of_runs(figures, runs.splits, runs.metrics),
-        "average": average,
-    }
+    seeds = Seeds(
+        chosen=None if average is not None and average.shipped else runs.best,
+        metric=runs.metric,
+        runs=tuple(runs.scored),
+        summary=summary_of_runs(runs.scored, runs.splits, runs.metrics),
+        average=average,
+    )
     name = directory_name(runs.directory.path)
-    card = {**report.card, "title": title or name, "usage_model": name}
-    return replace(report, training={**(report.training or {}), "seeds": seeds}, card=card)
+    card = replace(report.card, title=title or name, usage_model=name)
+    return replace(
+        report, training=None if report.training is None else replace(report.training, seeds=seeds), card=card
+    )
 
 
 def _forget_checkpoints(place: Path) -> None:

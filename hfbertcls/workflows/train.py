@@ -1,7 +1,8 @@
 """The story of the README as one function: from labelled text to a complete model repository."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,7 @@ from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
 from hfbertcls.diagnosis.repeats import MOST_ROWS
 from hfbertcls.errors import ConfigurationError, HfBertClsError, ModelError, TrainingError, shorten
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.modeling.loading import (
     ModelSource,
     find_max_length,
@@ -96,11 +98,9 @@ def train_and_evaluate(
             directory,
             options,
             trainer.args.device,
-            lambda: {
-                **trainer.facts(time.perf_counter() - began),
-                "options": determining_options(options),
-                "notes": list(notes),
-            },
+            lambda: replace(
+                trainer.facts(time.perf_counter() - began), options=determining_options(options), notes=notes
+            ),
             log,
         )
         report = write_report(directory.staging, report)
@@ -125,7 +125,7 @@ def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, lo
     tokenizer.model_max_length = max_length
     tokenized = {name: tokenize_split(split, tokenizer, max_length, task) for name, split in data.splits.items()}
     describe_tokens(tokenized, log)
-    return RunInput(source, data, task, tokenizer, tokenized, diagnosis.for_report())
+    return RunInput(source, data, task, tokenizer, tokenized, diagnosis.facts)
 
 
 def finish(
@@ -133,7 +133,7 @@ def finish(
     directory: OutputDirectory,
     options: TrainingOptions,
     device: "torch.device",
-    training: Callable[[], Mapping[str, Any]],
+    training: Callable[[], TrainingFacts],
     log: Log = silent,
 ) -> Report:
     """Calibrate the staged weights, score them, and write beside them what the report, which is returned, speaks of.

@@ -192,9 +192,9 @@ FORMS_OF_EVALUATION = {
 def test_a_model_is_measured_on_the_same_rows_whichever_way_they_come_in(form, trained, model_of_others):
     lines = []
     report = evaluate_model(str(trained[0]), FORMS_OF_EVALUATION[form](), log=lines.append)
-    assert report.evaluation["test"]["rows"] == 20  # (the rows that were held out of its own training)
+    assert report.test.rows == 20  # (the rows that were held out of its own training)
     assert any("Only the 20 rows of its test split are measured" in line for line in lines)
-    assert evaluate_model(str(model_of_others), FORMS_OF_EVALUATION[form]()).evaluation["test"]["rows"] == 200
+    assert evaluate_model(str(model_of_others), FORMS_OF_EVALUATION[form]()).test.rows == 200
     assert compare_models(str(trained[0]), str(model_of_others), FORMS_OF_EVALUATION[form]()).comparison.rows == 20
 
 
@@ -208,14 +208,14 @@ def model_of_others(tmp_path_factory, tiny_model_dir):
 
 def test_a_split_that_was_cut_is_measured_where_it_is_asked_for(model_of_others):
     data = load_text_dataset(PLAIN)
-    assert evaluate_model(str(model_of_others), data, "validation").evaluation["validation"]["rows"] == 20
+    assert evaluate_model(str(model_of_others), data, "validation").validation.rows == 20
 
 
 def test_rows_of_one_label_are_measured(model_of_others):
     texts = [text for text, label in zip(TEXTS, LABELS, strict=True) if label == "positive"]
     one = {"text": texts, "label": ["positive"] * len(texts)}
     for data, rows in ((one, len(texts)), (load_text_dataset(one), len(texts)), ({"train": one, "test": FRAME}, 200)):
-        assert evaluate_model(str(model_of_others), data).evaluation["test"]["rows"] == rows
+        assert evaluate_model(str(model_of_others), data).test.rows == rows
 
 
 def test_what_was_read_whole_can_be_trained_on():

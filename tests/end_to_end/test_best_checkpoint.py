@@ -26,8 +26,8 @@ def test_the_card_reports_the_best_checkpoint_and_not_the_last(tmp_path, tiny_mo
     scores = {event["step"]: event["values"]["f1_macro"] for event in events if event["split"] == "validation"}
     best_step = max(scores, key=lambda step: scores[step])
     assert scores[best_step] > scores[max(scores)] + 0.1, "the last evaluation is not worse: the test shows nothing"
-    assert report.training["best_step"] == best_step
-    stated = report.evaluation["validation"]["metrics"]["f1_macro"]["value"]
+    assert report.training.best_step == best_step
+    stated = report.validation.f1_macro.value
     assert abs(stated - scores[best_step]) < 1e-9
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"The weights are those of step {best_step} of {max(scores)}" in card

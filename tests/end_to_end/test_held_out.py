@@ -29,15 +29,15 @@ def test_evaluation_is_that_of_the_report(single):
     said = []
     report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), log=said.append)
     theirs = stated(single)["evaluation"]["test"]
-    assert report.evaluation["test"]["metrics"]["accuracy"] == theirs["metrics"]["accuracy"]
-    assert report.evaluation["test"]["confusion_matrix"] == theirs["confusion_matrix"]
-    assert report.data["splits"]["test"]["rows"] == theirs["rows"] < 480
+    assert report.test.accuracy.to_dict() == theirs["metrics"]["accuracy"]
+    assert report.to_dict()["evaluation"]["test"]["confusion_matrix"] == theirs["confusion_matrix"]
+    assert report.data.splits["test"].rows == theirs["rows"] < 480
     assert any("was trained on rows of reviews.csv. Only the" in line for line in said)
 
 
 def test_a_split_that_is_asked_for_is_given(single):
     report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), split="test")
-    assert report.data["splits"]["test"]["rows"] == stated(single)["evaluation"]["test"]["rows"]
+    assert report.data.splits["test"].rows == stated(single)["evaluation"]["test"]["rows"]
 
 
 def test_the_card_states_an_export_on_the_held_out_rows(single, tmp_path):
@@ -76,4 +76,4 @@ def test_other_rows_are_measured_as_they_are(single, tmp_path, reviews_dir):
     with (reviews_dir / "test.csv").open(encoding="utf-8") as file:
         rows = len(list(csv.DictReader(file)))
     report = evaluate_model(str(single / "model"), str(reviews_dir / "test.csv"))
-    assert report.data["splits"]["test"]["rows"] == rows
+    assert report.data.splits["test"].rows == rows

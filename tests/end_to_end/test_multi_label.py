@@ -132,9 +132,9 @@ def test_evaluate_gives_the_same_figures_and_refuses_data_of_another_kind(
 ):
     found = evaluate_model(str(tagger), str(remarks_dir))
     expected = report_of(tagger)["evaluation"]["test"]
-    for name, entry in found.evaluation["test"]["metrics"].items():
+    for name, entry in found.to_dict()["evaluation"]["test"]["metrics"].items():
         assert entry["value"] == pytest.approx(expected["metrics"][name]["value"], abs=1e-6), name
-    assert found.task["thresholds"] == report_of(tagger)["task"]["thresholds"]
+    assert found.task.extra["thresholds"] == report_of(tagger)["task"]["thresholds"]
     with pytest.raises(DatasetError, match=r"'tagger' gives a text any number of labels, but reviews has one label"):
         evaluate_model(str(tagger), str(reviews_dir))
     with pytest.raises(DatasetError, match=r"'film-reviews' gives a text one label, but remarks has lists of labels"):
@@ -149,8 +149,8 @@ def test_a_model_without_thresholds_gives_labels_from_one_half_on(tagger, remark
     found = evaluate_model(str(tmp_path / "bare"), str(remarks_dir))
     expected = predictions_of(tagger)
     right = (expected.task.with_threshold(0.5).decide(expected.logits) == expected.gold).all(axis=1)
-    assert found.task["thresholds"] == [0.5] * 4
-    assert found.evaluation["test"]["metrics"]["accuracy"]["value"] == pytest.approx(right.mean(), abs=0.01)
+    assert found.task.extra["thresholds"] == [0.5] * 4
+    assert found.test.accuracy.value == pytest.approx(right.mean(), abs=0.01)
 
 
 def test_an_untouched_directory_verifies_and_the_card_tells_of_thresholds(tagger, remarks_dir, capsys):

@@ -58,5 +58,5 @@ def test_a_short_run_on_real_weights_tells_plots_from_reviews(tmp_path):
     arguments = {"num_train_epochs": 2.0, "per_device_train_batch_size": 16, "learning_rate": 2e-4}
     options = TrainingOptions(max_length=64, arguments=arguments, command="hfbertcls quickstart")
     report = train_and_evaluate(str(model_directory()), replace(data, splits=splits), tmp_path / "model", options)
-    assert report.evaluation["test"]["per_label"]["plot"]["f1"] > 0.6
-    assert report.training["padding_fraction"] < 0.1
+    assert report.test.per_label["plot"].f1 > 0.6
+    assert report.training.padding_fraction < 0.1

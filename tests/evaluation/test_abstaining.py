@@ -54,16 +54,16 @@ def test_equal_scores_are_answered_together():
 def test_fewer_answers_are_better_ones():
     gold, logits = calibrated(5_000)
     rows = accuracy_by_coverage(TASK, gold, logits)
-    assert [row["coverage"] for row in rows] == [1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5]
-    assert rows[0]["accuracy"]["value"] == (logits.argmax(axis=1) == gold).mean()
-    accuracies = [row["accuracy"]["value"] for row in rows]
+    assert [row.coverage for row in rows] == [1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5]
+    assert rows[0].accuracy.value == (logits.argmax(axis=1) == gold).mean()
+    accuracies = [row.accuracy.value for row in rows]
     assert accuracies == sorted(accuracies)
     for row in rows:
-        answered = softmax(logits).max(axis=1) >= row["score"]
-        assert answered.sum() == row["rows"]
-        assert row["accuracy"]["low"] < row["accuracy"]["value"] < row["accuracy"]["high"]
+        answered = softmax(logits).max(axis=1) >= row.score
+        assert answered.sum() == row.rows
+        assert row.accuracy.low < row.accuracy.value < row.accuracy.high
 
 
 def test_few_rows_claim_nothing():
-    assert accuracy_by_coverage(TASK, *calibrated(29)) == []
-    assert [row["rows"] for row in accuracy_by_coverage(TASK, *calibrated(40))] == [40, 38, 36, 32]
+    assert accuracy_by_coverage(TASK, *calibrated(29)) == ()
+    assert [row.rows for row in accuracy_by_coverage(TASK, *calibrated(40))] == [40, 38, 36, 32]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hfbertcls.evaluation.against_baselines import baseline_metrics, verdict_on_baselines
+from hfbertcls.evaluation.against_baselines import compare_with_baselines, verdict_on_baselines
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.tasks.multi_label import MultiLabel
 from hfbertcls.tasks.single_label import SingleLabel
@@ -24,7 +24,8 @@ def predictions(right, baseline_right, gold=None):
 
 
 def verdict_of(found):
-    return verdict_on_baselines(found, baseline_metrics(found, {}))
+    verdict = verdict_on_baselines(found, compare_with_baselines(found, {}))
+    return verdict.to_dict()
 
 
 def test_a_model_that_wins_is_said_to_win():
@@ -66,10 +67,8 @@ def test_a_model_that_gives_every_text_the_same_label_is_told():
 def test_without_baselines_only_a_constant_answer_is_told():
     gold = np.array([0, 1, 1, 1] * 10)
     constant = replace(predictions(gold == 1, gold >= 0, gold), baselines={})
-    assert baseline_metrics(constant, {}) is None
-    assert verdict_on_baselines(constant, None)["sentence"].startswith(
-        "Every text gets the label 'yes'. Try more epochs"
-    )
+    assert compare_with_baselines(constant, {}) is None
+    assert verdict_on_baselines(constant, None).sentence.startswith("Every text gets the label 'yes'. Try more epochs")
     assert verdict_on_baselines(replace(predictions(gold > 9, gold >= 0), baselines={}), None) is None
 
 

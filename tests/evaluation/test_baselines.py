@@ -21,7 +21,7 @@ def test_both_baselines_predict_every_row_by_name():
     baselines = Baselines(TWO, ["a good film", "a bad film"] * 10 + ["a bad film"], np.array([1, 0] * 10 + [0]))
     found = baselines.predict(["bad", "good"])
     assert {name: answers.tolist() for name, answers in found.items()} == {"majority": [0, 0], "tfidf_logreg": [0, 1]}
-    assert baselines.facts == {"majority": {}, "tfidf_logreg": {"train_rows": 21, "analyzer": "word"}}
+    assert baselines.fitted_on == {"majority": {}, "tfidf_logreg": {"train_rows": 21, "analyzer": "word"}}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hfbertcls.evaluation.compare import (
     rows_needed,
     verdict,
 )
-from hfbertcls.evaluation.intervals import paired_share_interval
+from hfbertcls.evaluation.intervals import paired_proportion_interval
 from hfbertcls.tasks.single_label import SingleLabel
 
 
@@ -135,13 +135,13 @@ def test_the_interval_of_a_difference_in_accuracy_contains_it_in_95_of_100_sampl
     generator = np.random.default_rng(0)
     rows, first, second = 400, both_ways / 2, both_ways / 2 + difference
     draws = generator.multinomial(rows, [first, second, 1 - first - second], 4_000)
-    found = [paired_share_interval(int(one), int(other), rows) for one, other, _ in draws]
+    found = [paired_proportion_interval(int(one), int(other), rows) for one, other, _ in draws]
     covered = np.mean([low <= difference <= high for low, high in found])
     assert 0.94 <= covered <= (1.0 if both_ways < 0.01 else 0.97)
 
 
 def test_no_disagreement_proves_no_equality():
-    low, high = paired_share_interval(0, 0, 600)
+    low, high = paired_proportion_interval(0, 0, 600)
     assert (low, high) == (pytest.approx(-0.0046, abs=1e-4), pytest.approx(0.0046, abs=1e-4))
 
 

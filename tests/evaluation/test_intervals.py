@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hfbertcls.evaluation.intervals import Interval, mean_interval, score_with_intervals, wilson_interval
+from hfbertcls.evaluation.intervals import mean_interval, score_with_intervals, wilson_interval
 from hfbertcls.evaluation.ranking import Ranking
+from hfbertcls.evaluation.report_evaluation import Metric
 from hfbertcls.evaluation.resampling import bca, tables_without_one_row
 from hfbertcls.tasks.counted import count_rows
 from hfbertcls.tasks.single_label import SingleLabel
@@ -55,13 +56,13 @@ def test_accuracy_interval_agrees_with_the_binomial_one():
 def test_ranking_figures_that_are_not_defined_have_no_interval():
     gold = np.zeros(20, dtype=np.int64)
     found = score_with_intervals(task_of(2), gold, sample(2, 20)[1])
-    assert found["roc_auc"] == found["average_precision"] == Interval(None, None, None)
+    assert found["roc_auc"] == found["average_precision"] == Metric(None, None, None)
     assert found["accuracy"].value is not None
 
 
 def test_one_row_is_enough():
     found = score_with_intervals(task_of(2), np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
-    assert found["accuracy"] == Interval(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
+    assert found["accuracy"] == Metric(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
     assert found["f1_macro"] == found["accuracy"]
 
 

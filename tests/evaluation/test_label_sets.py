@@ -125,9 +125,11 @@ def test_reliability_is_that_of_every_score():
 def test_slices_have_their_own_figures():
     gold, logits = answers()
     predicted, members = TASK.decide(logits), np.repeat([0, 1], 200)
-    first, second = slice_metrics(TASK, gold, predicted, ("a", "b"), members)["slices"]
-    assert first["accuracy"]["value"] == metrics.accuracy_score(gold[:200], predicted[:200])
-    assert second["f1_macro"]["value"] == pytest.approx(metrics.f1_score(gold[200:], predicted[200:], average="macro"))
+    first, second = slice_metrics(TASK, gold, predicted, ("a", "b"), members).slices
+    assert first.metrics["accuracy"].value == metrics.accuracy_score(gold[:200], predicted[:200])
+    assert second.metrics["f1_macro"].value == pytest.approx(
+        metrics.f1_score(gold[200:], predicted[200:], average="macro")
+    )
 
 
 def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right():

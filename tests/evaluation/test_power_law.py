@@ -3,41 +3,43 @@
 import numpy as np
 import pytest
 
-from hfbertcls.evaluation.power_law import CurvePoint, learning_curve_figures
+from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
 
 
 def planted(measured=100_000, a=2.0, b=0.35, seed=0):
     generator = np.random.default_rng(seed)
     rows = [500, 1_000, 2_000, 4_000]
-    return [CurvePoint(n, measured - int(generator.binomial(measured, a * n**-b)), measured) for n in rows]
+    return [curve_point(n, measured - int(generator.binomial(measured, a * n**-b)), measured) for n in rows]
 
 
 def test_a_planted_law_is_found():
-    found = learning_curve_figures(planted())
-    assert found["fit"] == pytest.approx({"a": 2.0, "b": 0.35}, rel=0.08)
-    assert found["twice"]["rows"] == 8_000
-    assert found["twice"]["gain"] == pytest.approx(2.0 * (4_000**-0.35 - 8_000**-0.35), rel=0.05)
-    assert found == learning_curve_figures(planted())
+    found = fit_learning_curve("test", planted())
+    assert found.fit.to_dict() == pytest.approx({"a": 2.0, "b": 0.35}, rel=0.08)
+    assert found.twice.rows == 8_000
+    assert found.twice.gain == pytest.approx(2.0 * (4_000**-0.35 - 8_000**-0.35), rel=0.05)
+    assert found == fit_learning_curve("test", planted())
 
 
 def test_the_interval_of_the_gain_covers_it():
     true = 2.0 * (4_000**-0.35 - 8_000**-0.35)
-    found = [learning_curve_figures(planted(1_000, seed=seed))["twice"] for seed in range(200)]
-    assert np.mean([entry["low"] <= true <= entry["high"] for entry in found]) >= 0.9
+    found = [fit_learning_curve("test", planted(1_000, seed=seed)).twice for seed in range(200)]
+    assert np.mean([entry.low <= true <= entry.high for entry in found]) >= 0.9
 
 
 def test_more_rows_that_do_not_help_promise_nothing():
-    points = [CurvePoint(rows, 800, 1_000) for rows in (500, 1_000, 2_000, 4_000)]
-    twice = learning_curve_figures(points)["twice"]
-    assert twice["gain"] == 0
-    assert twice["low"] == 0 < twice["high"] < 0.03
+    points = [curve_point(rows, 800, 1_000) for rows in (500, 1_000, 2_000, 4_000)]
+    twice = fit_learning_curve("test", points).twice
+    assert twice.gain == 0
+    assert twice.low == 0 < twice.high < 0.03
 
 
 def test_accuracy_that_falls_promises_nothing():
-    points = [CurvePoint(rows, right, 1_000) for rows, right in ((500, 900), (1_000, 850), (2_000, 800), (4_000, 700))]
-    assert learning_curve_figures(points)["twice"]["gain"] == 0
+    points = [
+        curve_point(rows, right, 1_000) for rows, right in ((500, 900), (1_000, 850), (2_000, 800), (4_000, 700))
+    ]
+    assert fit_learning_curve("test", points).twice.gain == 0
 
 
 def test_points_without_a_mistake_give_a_law():
-    found = learning_curve_figures([CurvePoint(rows, 100, 100) for rows in (500, 1_000, 2_000, 4_000)])
-    assert 0 <= found["twice"]["gain"] < 0.01
+    found = fit_learning_curve("test", [curve_point(rows, 100, 100) for rows in (500, 1_000, 2_000, 4_000)])
+    assert 0 <= found.twice.gain < 0.01

@@ -2,16 +2,20 @@
 
 import pytest
 
-from hfbertcls.evaluation.repeats import average_figures, best_seed, rank, summary_of_runs
+from hfbertcls.evaluation.repeats import best_seed, compare_average, rank, summary_of_runs
+from hfbertcls.evaluation.report_training import SeedRun
 
 
 def runs(*values, metric="f1_macro"):
-    return [{"seed": seed, "validation": {metric: value}} for seed, value in enumerate(values, start=7)]
+    return [
+        SeedRun(seed=seed, best_step=None, evaluation={"validation": {metric: value}})
+        for seed, value in enumerate(values, start=7)
+    ]
 
 
 def test_a_figure_that_one_run_lacks_has_no_mean():
-    runs = [{"test": {"roc_auc": 0.5}}, {"test": {"roc_auc": None}}]
-    assert summary_of_runs(runs, ["test"], ["roc_auc"]) == {"test": {"roc_auc": None}}
+    two = runs(0.5, None, metric="roc_auc")
+    assert summary_of_runs(two, ["validation"], ["roc_auc"]) == {"validation": {"roc_auc": None}}
 
 
 def test_more_is_better_but_of_losses_and_errors():
@@ -34,7 +38,7 @@ def test_more_is_better_but_of_losses_and_errors():
     ids=["better", "equal", "worse", "undefined", "one run"],
 )
 def test_an_average_is_shipped_unless_the_best_run_is_better(value, members, shipped):
-    assert average_figures("greedy", members, "f1_macro", runs(0.7, 0.9, 0.8), value) == {
+    assert compare_average("greedy", members, "f1_macro", runs(0.7, 0.9, 0.8), value).to_dict() == {
         "method": "greedy",
         "seeds": members,
         "metric": "f1_macro",
@@ -46,10 +50,10 @@ def test_an_average_is_shipped_unless_the_best_run_is_better(value, members, shi
 
 
 def test_an_average_of_which_no_run_has_the_figure_is_not_shipped():
-    assert average_figures("uniform", [7, 8], "roc_auc", runs(None, None, metric="roc_auc"), 0.9)["shipped"] is False
+    assert compare_average("uniform", [7, 8], "roc_auc", runs(None, None, metric="roc_auc"), 0.9).shipped is False
 
 
 def test_of_a_loss_the_smaller_one_is_shipped():
     losses = runs(0.3, 0.2, metric="log_loss")
-    assert average_figures("uniform", [7, 8], "log_loss", losses, 0.1)["shipped"] is True
-    assert average_figures("uniform", [7, 8], "log_loss", losses, 0.25)["shipped"] is False
+    assert compare_average("uniform", [7, 8], "log_loss", losses, 0.1).shipped is True
+    assert compare_average("uniform", [7, 8], "log_loss", losses, 0.25).shipped is False

@@ -1,16 +1,23 @@
+import copy
 import io
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hfbertcls import evaluation
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.errors import DatasetError
-from hfbertcls.evaluation.report import Report, split_facts, split_figures
+from hfbertcls.evaluation.report import Report, report_schema
+from hfbertcls.evaluation.report_evaluation import Evaluation, Metric
+from hfbertcls.evaluation.report_sections import CardFacts
+from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.tasks.single_label import SingleLabel
 
@@ -47,10 +54,54 @@ def test_unknown_keys_are_kept():
     assert json.loads(report.to_json()) == values
 
 
+def test_the_metrics_of_a_split_are_attributes():
+    report = make_report()
+    accuracy = report.test.accuracy
+    assert accuracy == Metric(accuracy.value, accuracy.low, accuracy.high)
+    assert repr(accuracy) == f"Metric(value={accuracy.value}, low={accuracy.low}, high={accuracy.high})"
+    assert accuracy.low < accuracy.value < accuracy.high
+    assert {"accuracy", "f1_macro"} <= set(dir(report.test))
+    assert {"test", "validation"} <= set(dir(report))
+    assert f"accuracy: {accuracy.value:.3f}" in repr(report)
+    with pytest.raises(AttributeError, match=r"there is no metric 'acuracy'; there are accuracy, f1_macro"):
+        _ = report.test.acuracy
+    with pytest.raises(AttributeError, match=r"the report has no 'train'; it has metrics of validation, test"):
+        _ = report.train
+
+
+def test_a_report_can_be_copied_and_pickled():
+    report = make_report()
+    assert copy.deepcopy(report) == pickle.loads(pickle.dumps(report)) == report
+
+
+SCHEMA_FILE = Path(evaluation.__file__).parent / "report.schema.json"
+
+
+def test_the_schema_of_the_package_is_that_of_the_types(request):
+    if request.config.getoption("--update-golden"):
+        SCHEMA_FILE.write_text(json.dumps(report_schema(), indent=2) + "\n", encoding="utf-8")
+    assert json.loads(SCHEMA_FILE.read_text(encoding="utf-8")) == report_schema(), "pytest --update-golden writes it"
+
+
+def test_a_written_report_fits_the_schema_and_a_damaged_one_does_not():
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    validator.validate(json.loads(make_report().to_json()))
+    for path, value in (
+        (("task", "labels"), None),
+        (("model", "weights_sha256"), "x"),
+        (("evaluation", "test", "rows"), ...),
+        (("evaluation", "test", "metrics", "accuracy", "low"), "x"),
+        (("training", "steps"), -1),
+    ):
+        assert not validator.is_valid(json.loads(changed(path, value))), path
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_figures_that_are_not_numbers_are_not_written(value):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        make_report(card={"x": value}).to_json()
+        make_report(card=CardFacts(extra={"x": value})).to_json()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +113,10 @@ def test_figures_that_are_not_numbers_are_not_written(value):
         ('{"schema_version": 1, "task": {}}', r"report\.json is damaged: model is missing"),
         ("[" * 100_000, r"report\.json is not valid JSON: it is nested too deeply"),
         (make_report(schema_version=2).to_json(), r"has schema version 2, this release reads 1\. Update hfbertcls"),
-        (make_report(card={}).to_json().replace('"card": {}', '"card": NaN'), r"not valid JSON: NaN is not JSON"),
+        (
+            make_report(card=CardFacts()).to_json().replace('"card": {}', '"card": NaN'),
+            r"not valid JSON: NaN is not JSON",
+        ),
     ],
 )
 def test_other_files_are_refused(text, message):
@@ -112,7 +166,11 @@ def changed(path, value):
         (("evaluation", "test", "metrics", "mcc", "low"), "x", r"metrics\.mcc\.low is 'x'; expected a number"),
         (("evaluation", "test", "per_label"), {}, r"evaluation\.test\.per_label must have the keys of task\.labels"),
         (("evaluation", "test", "confusion_matrix"), [[1]], r"test\.confusion_matrix must have a row and a column"),
-        (("evaluation", "test", "calibration", "temperature"), "warm", r"calibration\.temperature must be a number"),
+        (
+            ("evaluation", "test", "calibration", "temperature"),
+            "warm",
+            r"calibration\.temperature is 'warm'; expected a number or a list",
+        ),
         (("data", "splits", "test"), ..., r"evaluation\.test has no counterpart in data\.splits"),
         (("data", "splits", "/etc/passwd"), {}, r"data\.splits\./etc/passwd\.rows is missing"),
         (("data", "splits", "test", "label_counts"), {}, r"test\.label_counts must have the keys of task\.labels"),
@@ -153,12 +211,11 @@ def test_facts_of_a_split_count_every_label():
     table = pa.table({"row": [0, 2], "text": ["x", "y"], "label": ["a", "a"]})
     split = TextSplit("test", table, 3, {"empty_text": 1}, "hash")
     dataset = TextDataset({"test": split}, SingleLabel(("a", "b")), "x.csv", "text", "label")
-    assert split_facts(split, dataset, truncated_rows=1, unknown_share=0.25) == {
+    assert split_facts(split, dataset, truncated_rows=1, unknown_share=0.25).to_dict() == {
         "rows": 2,
         "rows_read": 3,
         "dropped": {"empty_text": 1},
         "sha256": "hash",
-        "rows_sha256": None,
         "label_counts": {"a": 2, "b": 0},
         "truncated_rows": 1,
         "unknown_token_share": 0.25,
@@ -167,8 +224,10 @@ def test_facts_of_a_split_count_every_label():
 
 def test_figures_of_a_split_follow_from_its_predictions():
     predictions = replace(make_predictions(), baselines={"majority": np.zeros(40, dtype=np.int64)})
-    figures = split_figures(predictions, "hash", {"majority": {"train_rows": 3}})
+    evaluation = evaluate_split(predictions, "a" * 64, {"majority": {"train_rows": 3}})
+    figures = evaluation.to_dict()
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    assert Evaluation.from_dict(figures) == evaluation
     assert figures["rows"] == 40
     assert list(figures["per_label"]) == ["b", "a", "ü|$"]
     assert np.trace(figures["confusion_matrix"]) / 40 == figures["metrics"]["accuracy"]["value"]

@@ -25,22 +25,22 @@ def planted(rows=2_000, weak=0.6, strong=0.9, seed=0):
 def test_the_weak_slice_is_found_and_its_figures_are_those_of_its_rows():
     gold, predicted, members = planted()
     found = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members)
-    assert (found["worst"], found["p_value"] < 1e-10) == ("b", True)
-    for index, entry in enumerate(found["slices"]):
+    assert (found.worst, found.p_value < 1e-10) == ("b", True)
+    for index, entry in enumerate(found.slices):
         rows = members == index
-        assert entry["rows"] == rows.sum()
-        accuracy, f1 = entry["accuracy"], entry["f1_macro"]
-        assert accuracy["value"] == (gold[rows] == predicted[rows]).mean()
-        assert f1["value"] == pytest.approx(metrics.f1_score(gold[rows], predicted[rows], average="macro"))
-        assert accuracy["low"] < accuracy["value"] < accuracy["high"]
-        assert f1["low"] < f1["value"] < f1["high"]
+        assert entry.rows == rows.sum()
+        accuracy, f1 = entry.metrics["accuracy"], entry.metrics["f1_macro"]
+        assert accuracy.value == (gold[rows] == predicted[rows]).mean()
+        assert f1.value == pytest.approx(metrics.f1_score(gold[rows], predicted[rows], average="macro"))
+        assert accuracy.low < accuracy.value < accuracy.high
+        assert f1.low < f1.value < f1.high
 
 
 def test_the_test_equals_scipy_and_raises_few_false_alarms():
     p_values = []
     for seed in range(100):
         gold, predicted, members = planted(weak=0.8, strong=0.8, seed=seed)
-        found = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members)["p_value"]
+        found = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members).p_value
         right = np.bincount(members[gold == predicted], minlength=3)
         table = [right, np.bincount(members, minlength=3) - right]
         assert found == pytest.approx(chi2_contingency(table, correction=False).pvalue)
@@ -54,14 +54,14 @@ def test_a_slice_of_few_rows_has_no_figures_and_is_never_the_worst():
     predicted[:29] = 1
     predicted[30] = 1
     found = slice_metrics(TWO, gold, predicted, ("few", "enough", "more"), members)
-    assert found["slices"][0] == {"name": "few", "rows": 29, "accuracy": None, "f1_macro": None}
-    assert found["worst"] == "enough"
+    assert found.slices[0].to_dict() == {"name": "few", "rows": 29, "accuracy": None, "f1_macro": None}
+    assert found.worst == "enough"
 
 
 def test_one_slice_with_figures_is_no_worst():
     gold = np.zeros(50, dtype=np.int64)
     found = slice_metrics(TWO, gold, gold, ("few", "enough"), np.repeat([0, 1], [5, 45]))
-    assert (found["worst"], found["p_value"]) == (None, None)
+    assert (found.worst, found.p_value) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_columns_come_in_the_order_of_their_names_and_survive_the_file():
     )
     read = Predictions.from_parquet(predictions.to_parquet(), TWO)
     assert slices_of(read) == slices_of(predictions)
-    assert [entry["name"] for entry in slices_of(read)["by_column"]["slices"]] == ["app", "web"]
-    assert [entry["rows"] for entry in slices_of(read)["by_length"]["slices"]] == [20, 20, 20, 20]
+    assert [entry.name for entry in slices_of(read)["by_column"].slices] == ["app", "web"]
+    assert [entry.rows for entry in slices_of(read)["by_length"].slices] == [20, 20, 20, 20]
 
 
 def test_predictions_without_lengths_have_no_slices():
@@ -105,8 +105,8 @@ def test_predictions_without_lengths_have_no_slices():
 def test_where_all_slices_have_the_same_accuracy_none_is_the_worst():
     gold = np.zeros(80, dtype=np.int64)
     found = slice_metrics(TWO, gold, gold, ("a", "b"), np.repeat([0, 1], 40))
-    assert (found["worst"], found["p_value"]) == (None, None)
-    assert [entry["accuracy"]["value"] for entry in found["slices"]] == [1.0, 1.0]
+    assert (found.worst, found.p_value) == (None, None)
+    assert [entry.metrics["accuracy"].value for entry in found.slices] == [1.0, 1.0]
 
 
 def test_macro_f1_is_not_taken_over_labels_that_a_slice_does_not_have():
@@ -115,6 +115,6 @@ def test_macro_f1_is_not_taken_over_labels_that_a_slice_does_not_have():
     members[:40] = 2
     predicted = gold.copy()
     predicted[60:70] = 1 - gold[60:70]
-    found = slice_metrics(TWO, gold, predicted, ("only the first", "only the second", "both"), members)["slices"]
-    assert [entry["f1_macro"] is None for entry in found] == [True, True, False]
-    assert all(entry["accuracy"] is not None for entry in found)
+    found = slice_metrics(TWO, gold, predicted, ("only the first", "only the second", "both"), members).slices
+    assert [entry.metrics["f1_macro"] is None for entry in found] == [True, True, False]
+    assert all(entry.metrics["accuracy"] is not None for entry in found)

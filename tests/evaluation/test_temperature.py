@@ -61,12 +61,12 @@ def test_scores_by_chance_end_at_the_bound():
 def test_what_it_did_is_told_from_the_logits_after_it():
     gold, logits = overconfident(2.0)
     after = (logits / 2.0).astype(np.float32)
-    figures = calibration_metrics(task_of(4), gold, after, 2.0)
-    assert figures["log_loss_before"] == pytest.approx(task_of(4).row_losses(gold, logits).mean(), rel=1e-6)
-    assert figures["log_loss_after"] == pytest.approx(task_of(4).row_losses(gold, after).mean(), rel=1e-6)
-    assert figures["log_loss_after"] < figures["log_loss_before"]
-    assert figures["ece_after"] < 0.01 < 0.1 < figures["ece_before"]
-    assert (figures["temperature"], figures["fitted_on"]) == (2.0, "validation")
+    found = calibration_metrics(task_of(4), gold, after, 2.0)
+    assert found.log_loss_before == pytest.approx(task_of(4).row_losses(gold, logits).mean(), rel=1e-6)
+    assert found.log_loss_after == pytest.approx(task_of(4).row_losses(gold, after).mean(), rel=1e-6)
+    assert found.log_loss_after < found.log_loss_before
+    assert found.ece_after < 0.01 < 0.1 < found.ece_before
+    assert (found.temperature, found.fitted_on) == (2.0, "validation")
 
 
 def multi_label(temperatures, shares, rows=20_000, seed=0):
@@ -103,8 +103,8 @@ def test_of_several_labels_too_nothing_is_fitted_to_few_rows_or_logits_that_are_
 def test_what_the_temperatures_of_several_labels_did_is_told():
     gold, logits = multi_label([2.0, 3.0], [0.5, 0.2])
     task = task_of(2, MultiLabel)
-    figures = calibration_metrics(task, gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
-    assert figures["log_loss_before"] == pytest.approx(task.row_losses(gold, logits).mean(), rel=1e-6)
-    assert figures["log_loss_after"] < figures["log_loss_before"]
-    assert figures["ece_after"] < 0.01 < figures["ece_before"]
-    assert figures["temperature"] == [2.0, 3.0]
+    found = calibration_metrics(task, gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
+    assert found.log_loss_before == pytest.approx(task.row_losses(gold, logits).mean(), rel=1e-6)
+    assert found.log_loss_after < found.log_loss_before
+    assert found.ece_after < 0.01 < found.ece_before
+    assert found.temperature == (2.0, 3.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_training import Average, SeedRun, Seeds, Spread
 from hfbertcls.evaluation.training_noise import same_recipe, sentence_on_training
 
 
@@ -15,13 +16,18 @@ GOLDEN = Report.from_json((Path(__file__).parent.parent / "repository" / "report
 
 def trained(seed=42, learning_rate=1e-4, values=None):
     """The golden report of another seed or setting; `values` are the accuracies of its seeds."""
-    hyperparameters = {**GOLDEN.training["hyperparameters"], "learning_rate": learning_rate, "seed": seed}
-    arguments = {**GOLDEN.training["arguments"], "seed": seed}
-    training = {**GOLDEN.training, "seed": seed, "hyperparameters": hyperparameters, "arguments": arguments}
-    training.pop("seeds", None)
+    seeds = None
     if values is not None:
-        scores = {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
-        training["seeds"] = {"runs": [{}] * len(values), "summary": {"test": {"accuracy": scores}}}
+        spread = Spread(mean=float(np.mean(values)), sd=float(np.std(values, ddof=1)))
+        runs = tuple(SeedRun(seed=number, best_step=None) for number in range(len(values)))
+        seeds = Seeds(chosen=0, metric="f1_macro", runs=runs, summary={"test": {"accuracy": spread}})
+    training = replace(
+        GOLDEN.training,
+        seed=seed,
+        hyperparameters={**GOLDEN.training.hyperparameters, "learning_rate": learning_rate, "seed": seed},
+        arguments={**GOLDEN.training.arguments, "seed": seed},
+        seeds=seeds,
+    )
     return replace(GOLDEN, training=training)
 
 
@@ -29,10 +35,11 @@ def test_only_the_seed_may_differ():
     assert same_recipe(trained(1), trained(2))
     assert not same_recipe(trained(1), trained(1))
     assert not same_recipe(trained(1), trained(2, learning_rate=3e-5))
-    assert not same_recipe(trained(1), replace(trained(2), model={**GOLDEN.model, "base_model": "another"}))
-    assert not same_recipe(trained(1), replace(trained(2), data={**GOLDEN.data, "split_method": "seed 2"}))
+    assert not same_recipe(trained(1), replace(trained(2), model=replace(GOLDEN.model, base_model="another")))
+    assert not same_recipe(trained(1), replace(trained(2), data=replace(GOLDEN.data, split_method="seed 2")))
     assert not same_recipe(trained(1), replace(trained(2), training=None))
-    stopping = {**trained(2).training, "options": {"early_stopping": 2, "callbacks": [], "calibrate": True}}
+    options = {"early_stopping": 2, "callbacks": [], "calibrate": True}
+    stopping = replace(trained(2).training, options=options)
     assert not same_recipe(trained(1), replace(trained(2), training=stopping))
 
 
@@ -60,12 +67,23 @@ def test_nothing_is_said_where_nothing_is_known():
 
 def test_the_deviation_of_single_runs_says_nothing_of_their_average():
     single = trained(values=[0.79, 0.80, 0.81])
-    seeds = {**single.training["seeds"], "average": {"shipped": True}}
-    averaged = replace(single, training={**single.training, "seed": None, "seeds": seeds})
+
+    def with_average(*, shipped):
+        average = Average(
+            method="uniform",
+            seeds=(1, 2),
+            metric="f1_macro",
+            validation=0.8,
+            best_run=0.8,
+            best_seed=1,
+            shipped=shipped,
+        )
+        return replace(single.training, seeds=replace(single.training.seeds, average=average))
+
+    averaged = replace(single, training=replace(with_average(shipped=True), seed=None))
     assert sentence_on_training(averaged, trained(learning_rate=3e-5), 0.02) is None
     assert sentence_on_training(averaged, trained(), 0.02) is None, "one of several seeds is another recipe"
-    unshipped = {**seeds, "average": {"shipped": False}}
-    still_single = replace(single, training={**single.training, "seeds": unshipped})
+    still_single = replace(single, training=with_average(shipped=False))
     assert "over 3 seeds" in sentence_on_training(still_single, trained(learning_rate=3e-5), 0.02)
 
 

@@ -49,7 +49,7 @@ def test_the_front_matter_says_what_the_hub_needs():
 
 
 def test_of_multi_label_models_the_description_does_not_speak_of_sorting():
-    report = replace(REPORT, task={**REPORT.task, "type": "multi_label"})
+    report = replace(REPORT, task=replace(REPORT.task, type="multi_label"))
     files = render_space(SpaceFacts.of("alice/films", report, ""))
     assert front_matter(files)["short_description"] == "Gives a text any of 3 labels, or none"
     files = render_space(SpaceFacts.of("alice/films", REPORT, ""))
@@ -93,17 +93,17 @@ def test_the_facts_are_those_of_report_and_card():
     card = "---\nlicense: mit\nwidget:\n- text: |\n    two\n    lines\n- text: another\n- src: a.png\n---\nbody"
     facts = SpaceFacts.of("alice/films", REPORT, card, is_public=True)
     assert facts.title == "films"
-    assert facts.summary == f"Sorts texts into {len(REPORT.task['labels'])} labels"
+    assert facts.summary == f"Sorts texts into {len(REPORT.task.labels)} labels"
     assert facts.license == "mit"
     assert facts.examples == ["two lines", "another"]
-    assert SpaceFacts.of("alice/films", REPORT, "").examples == [REPORT.card["usage_text"]]
+    assert SpaceFacts.of("alice/films", REPORT, "").examples == [REPORT.card.usage_text]
 
 
 def test_a_data_set_is_named_only_if_it_is_public_and_on_the_hub():
-    hub = Report(**{**REPORT.__dict__, "data": {**REPORT.data, "is_hub_id": True, "source": "alice/texts"}})
+    hub = replace(REPORT, data=replace(REPORT.data, is_hub_id=True, source="alice/texts"))
     assert SpaceFacts.of("alice/films", hub, "", is_public=True).datasets == ["alice/texts"]
     assert SpaceFacts.of("alice/films", hub, "", is_public=False).datasets == []
-    local = Report(**{**REPORT.__dict__, "data": {**REPORT.data, "is_hub_id": False}})
+    local = replace(REPORT, data=replace(REPORT.data, is_hub_id=False))
     assert SpaceFacts.of("alice/films", local, "", is_public=True).datasets == []
 
 

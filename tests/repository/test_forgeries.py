@@ -13,7 +13,7 @@ import pytest
 
 from hfbertcls import ModelError, Report
 from hfbertcls.cli import main
-from hfbertcls.evaluation.report import split_figures
+from hfbertcls.evaluation.splits import evaluate_split
 from hfbertcls.files import hashes_of
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.repository.card import Fence, join_card, render_model_card, sha256_of_text, split_card
@@ -62,7 +62,7 @@ class Forger:
             for key, one in (stated["baselines"] or {}).items()
         }
         temperature = (stated["calibration"] or {}).get("temperature")
-        figures = split_figures(predictions, "0" * 64, facts, temperature)
+        figures = evaluate_split(predictions, "0" * 64, facts, temperature).to_dict()
         report["evaluation"][name] |= figures
         counts = {label: row["support"] for label, row in figures["per_label"].items()}
         report["data"]["splits"][name] |= {
@@ -509,13 +509,13 @@ def test_no_damaged_report_ends_in_a_traceback(forger, monkeypatch):
     """Every part of a report removed, and replaced by a value of each kind: refused by the key, or told as different."""
     from hfbertcls.repository import verify_metrics
 
-    honest = forger.report["evaluation"]
+    honest = Report.from_json(forger.path("report.json").read_text()).evaluation
     monkeypatch.setattr(
         verify_metrics,
-        "split_figures",
-        lambda predictions, digest, *_: {
-            **honest["test" if digest == honest["test"]["predictions_sha256"] else "validation"]
-        },
+        "evaluate_split",
+        lambda predictions, digest, *_: honest[
+            "test" if digest == honest["test"].predictions_sha256 else "validation"
+        ],
     )
     text = forger.path("report.json").read_text()
     paths = list(nodes(json.loads(text)))

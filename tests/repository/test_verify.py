@@ -1,6 +1,5 @@
 """`verify`: whoever changes a figure, in the card, the report or the predictions, is found out and told where."""
 
-import copy
 import json
 import re
 import shutil
@@ -11,7 +10,7 @@ import pytest
 
 from hfbertcls import ModelError
 from hfbertcls.cli import main
-from hfbertcls.evaluation.report import split_figures
+from hfbertcls.evaluation.splits import evaluate_split
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.repository import verify_metrics
 from hfbertcls.repository.card import Fence, split_card
@@ -47,10 +46,10 @@ def figures_once(monkeypatch):
     def derived(predictions, digest, *others):
         key = digest, predictions.to_parquet(), repr(others)
         if key not in known:
-            known[key] = split_figures(predictions, digest, *others)
-        return copy.deepcopy(known[key])
+            known[key] = evaluate_split(predictions, digest, *others)
+        return known[key]
 
-    monkeypatch.setattr(verify_metrics, "split_figures", derived)
+    monkeypatch.setattr(verify_metrics, "evaluate_split", derived)
 
 
 def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, figures_once):

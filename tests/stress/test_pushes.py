@@ -41,7 +41,7 @@ def versions(tmp_path, model_dir, reviews_dir):
     from hfbertcls import Report
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.data.tokenization import tokenize_split
-    from hfbertcls.evaluation.report import split_figures
+    from hfbertcls.evaluation.splits import evaluate_split
     from hfbertcls.modeling.engine import score
     from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
     from hfbertcls.modeling.predictions import Predictions
@@ -63,7 +63,7 @@ def versions(tmp_path, model_dir, reviews_dir):
         split = data.splits[name]
         logits = score(model, tokenizer, tokenize_split(split, tokenizer, 32, data.task))
         predictions = Predictions(data.task, split.rows, data.task.encode(split.label_cells), logits)
-        figures[name] = split_figures(predictions, write_predictions(other, name, predictions), {})
+        figures[name] = evaluate_split(predictions, write_predictions(other, name, predictions), {})
     rewrite_report(other, replace(report, evaluation=figures), added=["config.json", "model.safetensors"])
     assert verify_directory(other).differences == ()
     return model_dir, other

@@ -85,10 +85,10 @@ def test_a_script_shares_a_multi_label_model(hub, tmp_path, tiny_model_dir, revi
     trainer.push_to_hub()
     assert verify_repository("alice/films").differences == ()
     report = Report.from_json((tmp_path / "films" / "report.json").read_text())
-    assert report.task["type"] == "multi_label"
-    assert len(report.task["thresholds"]) == 3
-    assert report.data["splits"]["train"]["label_counts"]["film"] == 480
-    assert report.evaluation["validation"]["per_label"]["film"]["recall"] == 1.0
+    assert report.task.type == "multi_label"
+    assert len(report.task.extra["thresholds"]) == 3
+    assert report.data.splits["train"].label_counts["film"] == 480
+    assert report.validation.per_label["film"].recall == 1.0
 
 
 def test_a_repository_is_named_and_made_public_as_with_the_parent(hub, make):

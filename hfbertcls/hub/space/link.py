@@ -80,7 +80,7 @@ def link_card(model_id: str, space_id: str, log: Log, api: HfApi | None = None) 
                 log(f"note: hfbertcls did not write the card of {model_id}; put a link to {link} into it yourself")
                 return None
             report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
-            if report.card.get("space_id") == space_id:
+            if report.card.space_id == space_id:
                 return None
             address(directory, space_id=space_id)
             info = api.create_commit(

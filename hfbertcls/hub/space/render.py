@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hfbertcls.errors import ConfigurationError, SharingError
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_sections import CardFacts
 from hfbertcls.hub.account import asked
 from hfbertcls.repository.card_metadata import parse_front_matter, split_card
 from hfbertcls.resources import resource_dir
-from hfbertcls.tasks.known import task_of_report
 
 
 VERSIONS = {"gradio": "6.31.0", "transformers": "5.23.0", "torch": "2.13.0"}
@@ -72,22 +72,22 @@ class SpaceFacts:
             ConfigurationError: if the front matter of the card is no valid YAML, or the model reads pairs of texts.
         """
         front_matter = parse_front_matter(split_card(card)[0])
-        facts = (report.card if report is not None else None) or {}
-        if report is not None and report.task.get("text_pair_column"):
+        facts = CardFacts() if report is None else report.card
+        if report is not None and report.task.text_pair_column:
             raise ConfigurationError(
                 "the model reads pairs of texts, and the app has one field. It cannot be shown there"
             )
-        license_id = front_matter.get("license", facts.get("license"))
-        given = widget_texts([{"text": facts.get("usage_text")}])
-        named = bool(report is not None and report.data.get("is_hub_id") and is_public)
+        license_id = front_matter.get("license", facts.license)
+        given = widget_texts([{"text": facts.usage_text}])
+        named = bool(report is not None and report.data.is_hub_id and is_public)
         return cls(
-            title=model_id.rpartition("/")[2] if model_id else str(facts.get("title") or "A text classifier"),
+            title=model_id.rpartition("/")[2] if model_id else str(facts.title or "A text classifier"),
             model_id=model_id,
             license=license_id if isinstance(license_id, str) else None,
-            datasets=[report.data["source"]] if report is not None and named else [],
+            datasets=[report.data.source] if report is not None and named else [],
             examples=widget_texts(front_matter.get("widget")) or given,
             hardware=hardware,
-            **({} if report is None else {"summary": task_of_report(report.task).summary}),
+            **({} if report is None else {"summary": report.answers.summary}),
         )
 
 

@@ -1,0 +1,146 @@
+"""The metrics of a split, as types: what `evaluation` of `report.json` holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hfbertcls.evaluation.json_form import Count, Rows, Section, Sha256, further_keys, optional
+
+
+Temperatures = float | tuple[float, ...]
+"""One for all labels; one for each, in label order, where labels do not exclude each other."""
+
+
+@dataclass(frozen=True)
+class Metric(Section):
+    """A metric with the ends of its 95 % interval; all None where it is not defined for the rows.
+
+    >>> Metric(0.91, 0.89, 0.93)
+    Metric(value=0.91, low=0.89, high=0.93)
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelMetrics(Section):
+    """Precision, recall and F1 of one label, and how many rows have it."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin(Section):
+    """Rows (or scores) of like confidence, and how often they are right."""
+
+    rows: Count
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice(Section):
+    """The rows of one slice with their metrics; each None where there are too few rows."""
+
+    name: str
+    rows: Count
+    metrics: Mapping[str, Metric | None] = further_keys()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slices(Section):
+    """A split by the length of the text or by a column, and whether the slices differ by more than chance."""
+
+    slices: tuple[Slice, ...]
+    worst: str | None
+    p_value: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage(Section):
+    """Accuracy where only the rows with the highest scores are answered."""
+
+    coverage: float
+    rows: Count
+    score: float
+    accuracy: Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration(Section):
+    """The temperature in the weights, and the metrics of before and after it."""
+
+    temperature: Temperatures
+    fitted_on: str
+    log_loss_before: float | None
+    log_loss_after: float | None
+    ece_before: float | None
+    ece_after: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Section):
+    """The model less a baseline on the same rows, with the ends of its 95 % interval."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline(Section):
+    """The metrics of a baseline, what it was fitted on, and the paired difference to it."""
+
+    metrics: Mapping[str, float] = further_keys()
+    train_rows: Count | None = optional()
+    analyzer: str | None = optional()
+    difference: Difference | None = optional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Section):
+    """Whether the model is better than the best baseline: a code and a sentence."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Section):
+    """Every metric of one split; each is an attribute too (`report.test.accuracy`)."""
+
+    rows: Rows
+    predictions_sha256: Sha256
+    metrics: Mapping[str, Metric]
+    per_label: Mapping[str, LabelMetrics]
+    confusion_matrix: tuple[tuple[Count, ...], ...] | None
+    reliability: tuple[Bin, ...]
+    slices: Mapping[str, Slices]
+    abstaining: tuple[Coverage, ...]
+    calibration: Calibration | None
+    baselines: Mapping[str, Baseline] | None
+    verdict: Verdict | None = optional()
+    bf16_agreement: float | None = optional()
+    trained_on: Count | None = optional()
+
+    def __getattr__(self, name: str) -> Metric:
+        metrics: Mapping[str, Metric] = self.__dict__.get("metrics", {})
+        if name in metrics:
+            return metrics[name]
+        raise AttributeError(f"there is no metric {name!r}; there are {', '.join(metrics)}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self.metrics})
+
+    def __repr__(self) -> str:
+        known = {name: one for name, one in self.metrics.items() if one.value is not None}
+        lines = [
+            f"  {name}: {one.value:.3f}" + ("" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})")
+            for name, one in known.items()
+        ]
+        return "\n".join([f"{self.rows:,} rows, with 95 % intervals", *lines])

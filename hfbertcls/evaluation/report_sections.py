@@ -1,0 +1,153 @@
+"""What the other sections of `report.json` hold, as types: the task, the model, the data, the card."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hfbertcls.data.readers.layout import Quoting
+from hfbertcls.evaluation.json_form import Count, Rows, Section, Sha256, optional, optional_mapping
+from hfbertcls.evaluation.report_evaluation import Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFacts(Section):
+    """What an answer is, and how texts and answers stand in the data; `extra` holds the decision of the task."""
+
+    type: str
+    labels: tuple[str, ...]
+    text_column: str | None
+    text_pair_column: str | None
+    label_column: str | tuple[str, ...] | None
+    slice_column: str | None = optional()
+    max_length: Count
+    truncation_side: Literal["right", "left"] = optional("right")
+    label_separator: str | None = optional()
+    quoting: Quoting = optional("auto")
+    header: bool = optional(default=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts(Section):
+    """What was trained, and the SHA-256 of the files that decide an answer."""
+
+    base_model: str
+    base_model_is_hub_id: bool
+    base_revision: str | None
+    base_weights_sha256: Sha256 | None = optional()
+    architecture: str | None = optional()
+    num_parameters: Count
+    weights_sha256: Sha256 | None
+    files_sha256: Mapping[str, Sha256] = optional_mapping()
+    exports: tuple["ExportFacts", ...] = optional(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFacts(Section):
+    """A file for another run-time, and how its answers compare with those of the weights."""
+
+    file: str
+    precision: str
+    bytes: Count
+    original_bytes: Count | None
+    sha256: Sha256
+    agreement: "AgreementFacts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementFacts(Section):
+    """How an export compares with the weights on the same rows."""
+
+    split: str | None
+    rows: Count
+    same_label: float | None = optional()
+    largest_difference: float | None = optional()
+    accuracy: float | None = optional()
+    original_accuracy: float | None = optional()
+    accuracy_difference: Metric | None = optional()
+    f1_macro: float | None = optional()
+    original_f1_macro: float | None = optional()
+    texts_per_second: float | None = optional()
+    original_texts_per_second: float | None = optional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFacts(Section):
+    """The rows of a split: how many were read, dropped and used, and which they are."""
+
+    rows: Rows
+    rows_read: Count
+    dropped: Mapping[str, Count]
+    sha256: str | None
+    rows_sha256: str | None = optional()
+    label_counts: Mapping[str, Count]
+    truncated_rows: Count | None
+    longest_tokens: Count | None = optional()
+    unknown_token_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingFacts(Section):
+    """One thing that the doctor found in the data."""
+
+    code: str
+    severity: str
+    message: str = optional("")
+    fact: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorFacts(Section):
+    """What the doctor found in the data."""
+
+    findings: tuple[FindingFacts, ...] = optional(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts(Section):
+    """Where the rows come from, how they were split, and what is repeated in them."""
+
+    source: str
+    is_hub_id: bool
+    config: str | None
+    revision: str | None
+    split_method: str
+    split_seed: Count | None = optional()
+    split_by: str | None = optional()
+    notes: tuple[str, ...]
+    overlap: Mapping[str, Count] = optional_mapping()
+    duplicate_rows: Mapping[str, Count] = optional_mapping()
+    conflicting_texts: Mapping[str, Count] = optional_mapping()
+    splits: Mapping[str, SplitFacts]
+    doctor: DoctorFacts = optional(DoctorFacts())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(Section):
+    """A row with its text, published because its author asked for it."""
+
+    row: Count
+    text: str
+    label: str
+    prediction: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts(Section):
+    """What only a person can know, where the model is found, and what the call on the card prints."""
+
+    title: str | None = optional()
+    license: str | None = optional()
+    language: str | tuple[str, ...] | None = optional()
+    intended_use: str | None = optional()
+    limitations: str | None = optional()
+    contact: str | None = optional()
+    citation: str | None = optional()
+    widget: tuple[str, ...] | None = optional()
+    renderer: str | None = optional()
+    repo_id: str | None = optional()
+    space_id: str | None = optional()
+    usage_model: str | None = optional()
+    usage_revision: str | None = optional()
+    usage_text: str | None = optional()
+    usage_output: tuple[Any, ...] = optional(())
+    examples: tuple[Example, ...] = optional(())

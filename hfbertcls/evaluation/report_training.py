@@ -1,0 +1,121 @@
+"""How weights came about, as types: what `training` of `report.json` holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hfbertcls.evaluation.json_form import Count, Rows, Section, further_keys, optional, optional_mapping
+from hfbertcls.evaluation.report_evaluation import Metric
+
+
+Values = Mapping[str, float | None]
+"""A number for each metric; None where one is not defined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedRun(Section):
+    """What one of the runs from other seeds has scored."""
+
+    seed: Count
+    best_step: Count | None
+    evaluation: Mapping[str, Values] = further_keys()
+    """The metrics of each split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread(Section):
+    """Mean and standard deviation (with n - 1) of a metric over the runs."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Average(Section):
+    """What an average of runs scores on validation, and whether it is what was written."""
+
+    method: str
+    seeds: tuple[Count, ...]
+    metric: str
+    validation: float | None
+    best_run: float | None
+    best_seed: Count
+    shipped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds(Section):
+    """The same training from other seeds."""
+
+    chosen: Count | None
+    metric: str
+    runs: tuple[SeedRun, ...]
+    summary: Mapping[str, Mapping[str, Spread | None]]
+    average: Average | None = optional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint(Section):
+    """A training on some of the rows, and its accuracy on one split."""
+
+    rows: Rows
+    """Training rows."""
+    right: Count
+    measured: Rows
+    """Rows of the split that was measured; `right` of them were answered right."""
+    accuracy: Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerLaw(Section):
+    """Error = a * rows^-b."""
+
+    a: float
+    b: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain(Section):
+    """The accuracy that a power law promises for twice the rows."""
+
+    rows: Count
+    gain: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningCurve(Section):
+    """Accuracy over the number of training rows."""
+
+    split: str
+    points: tuple[CurvePoint, ...]
+    fit: PowerLaw
+    twice: Gain
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFacts(Section):
+    """How the weights came about: steps, time, speed, options and arguments."""
+
+    best_step: Count | None
+    steps: Count
+    planned_steps: Count | None = optional()
+    epochs: float | None
+    seconds: float
+    wall_seconds: float | None = optional()
+    examples_per_second: float | None = optional()
+    tokens_per_second: float | None = optional()
+    padding_fraction: float | None = optional()
+    flop_utilisation: float | None = optional()
+    peak_flops_per_second: float | None = optional()
+    peak_memory_bytes: float | None = optional()
+    seed: Count | None
+    selection_metric: str | None
+    selection_value: float | None
+    hyperparameters: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+    options: Mapping[str, Any] = optional_mapping()
+    notes: tuple[str, ...] = optional(())
+    seeds: Seeds | None = optional()
+    learning_curve: LearningCurve | None = optional()
