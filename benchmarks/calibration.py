@@ -102,7 +102,7 @@ def main() -> None:
         limits = dict(zip(("train", "validation", "test"), options.rows, strict=True))
         data = replace(data, splits={split: drawn(part, limits[split]) for split, part in data.splits.items()})
         directory = options.output_dir / name
-        training = TrainingOptions(overwrite=True, arguments=options.arguments)
+        training = TrainingOptions.of(overwrite=True, **options.arguments)
         if options.reuse:
             report = Report.from_json((directory / "report.json").read_text(encoding="utf-8"))
         else:

@@ -49,7 +49,7 @@ def main() -> None:
         found = []
         for seed in range(options.seeds):
             directory = options.output_dir / f"{name}-{seed}"
-            training = TrainingOptions(resume=directory.exists(), arguments={"seed": seed})
+            training = TrainingOptions(resume=directory.exists(), seed=seed)
             report = train_and_evaluate(str(model_directory()), data, directory, training)
             path = directory / "predictions" / "test.parquet"
             found.append(Predictions.from_parquet(path.read_bytes(), task_of_report(report.task)))

@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import MetricLoggingCallback
+    from hfbertcls.training.options import TrainingOptions
     from hfbertcls.workflows.compare import compare_models
     from hfbertcls.workflows.evaluate import evaluate_model
     from hfbertcls.workflows.export import Exported, export_onnx
     from hfbertcls.workflows.learning_curve import add_learning_curve
-    from hfbertcls.workflows.options import TrainingOptions
     from hfbertcls.workflows.seeds import train_with_seeds
     from hfbertcls.workflows.train import train_and_evaluate
 
@@ -81,7 +81,7 @@ _HOMES = {
     "TextSplit": "hfbertcls.data.dataset",
     "TrainingError": "hfbertcls.errors",
     "TrainingInterruptedError": "hfbertcls.errors",
-    "TrainingOptions": "hfbertcls.workflows.options",
+    "TrainingOptions": "hfbertcls.training.options",
     "add_learning_curve": "hfbertcls.workflows.learning_curve",
     "compare_models": "hfbertcls.workflows.compare",
     "enable_packing": "hfbertcls.modeling.packing",

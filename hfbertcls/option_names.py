@@ -15,10 +15,8 @@ _SWITCHES = {
     "with-token", "gradient-checkpointing",
 }  # fmt: skip
 _OTHER_NAMES = {
-    "batch-size": "per_device_train_batch_size", "card": "card_of", "epochs": "num_train_epochs", "hub-revision": "revision",
-    "input": "input_file", "metric": "metric_for_best_model", "no-calibration": "calibrate=False",
-    "overwrite-hub": "overwrite=True", "no-packing": "packing=False", "no-predictions": "predictions=False", "no-wait": "wait=False", "output": "output_file",
-    "precision": "precision", "quantize": "int8",
+    "card": "card_of", "hub-revision": "revision", "input": "input_file", "overwrite-hub": "overwrite=True",
+    "output": "output_file", "quantize": "int8",
 }  # fmt: skip
 # A command that is quoted in a message stays one: `hfbertcls push 'my model' me/x --public`, `pip install --no-deps x`.
 _COMMAND = r"(?:\bhfbertcls'? [a-z]+|-m pip install)(?: (?:'[^']*'|[^\s,;']+(?=[\s;,]|$)))*"
@@ -47,7 +45,9 @@ def _keyword(found: re.Match[str]) -> str:
     if name is None:
         return found[0]
     keyword = _OTHER_NAMES.get(name, name.replace("-", "_"))
-    if name in _SWITCHES:
+    if name.startswith("no-"):
+        keyword = f"{keyword.removeprefix('no_')}=False"
+    elif name in _SWITCHES:
         keyword += "=True"
     if value is None:
         return keyword

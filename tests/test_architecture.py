@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hfbertcls"
 ROOMS = (
     {"option_names"},
     {"errors"},
-    {"files", "resources", "registry", "environment", "commands", "offline", "progress", "__init__"},
+    {"files", "resources", "registry", "environment", "commands", "offline", "progress", "seeding", "__init__"},
     {"tasks"},
     {"data"},
     {"modeling"},

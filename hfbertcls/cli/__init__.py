@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     with command_line(), shown(log), readers_may_leave():
         try:
-            options, rest = make_parser().parse_known_args(expand_config(words))
+            parser = make_parser()
+            options, rest = parser.parse_known_args(expand_config(words, parser.switches_of(words)))
             options.rest = rest
             options.words = words
             prepare_process()

@@ -1,15 +1,23 @@
 """`--config FILE.yaml`: defaults for the options of `train`, and facts for the card."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hfbertcls.errors import ConfigurationError
 
 
-def expand_config(words: Sequence[str]) -> list[str]:
-    """Put the contents of `--config FILE.yaml` before the words of the command line, so that these win."""
+def expand_config(words: Sequence[str], switches: Container[str]) -> list[str]:
+    """Put the contents of `--config FILE.yaml` before the words of the command line, so that these win.
+
+    Args:
+        words: of the command line.
+        switches: flags that stand without a value; a key may leave out the `no-` of one, and is then its opposite.
+
+    Raises:
+        ConfigurationError: if the file cannot be read, or a value cannot be that of its key.
+    """
     name = config_file(words)
     if name is None:
         return list(words)
@@ -22,10 +30,12 @@ def expand_config(words: Sequence[str]) -> list[str]:
             raise ConfigurationError(
                 f"--config {Path(name).name} names another configuration. Put all options into one file"
             )
-        if key.replace("-", "_") in _SWITCHES:
+        opposite = f"--no-{flag.removeprefix('--')}"
+        if flag in switches or opposite in switches:
             if value not in ("true", "false"):
                 raise ConfigurationError(f"--config {Path(name).name}: {key} is {value!r}. Expected true or false")
-            expanded += [flag] if value == "true" else []
+            switch, word = (flag, "true") if flag in switches else (opposite, "false")
+            expanded += [switch] if value == word else []
         elif isinstance(value, list):
             expanded += [flag, *map(str, value)]
         elif isinstance(value, dict):
@@ -52,13 +62,6 @@ def config_file(words: Sequence[str]) -> str | None:
     if len(found) > 1:
         raise ConfigurationError("--config is given more than once. Put all options into one file")
     return found[0] if found else None
-
-
-_SWITCHES = {
-    "trust_remote_code", "allow_pickle", "overwrite", "resume", "debug", "json", "public", "create_pr", "no_predictions",
-    "push_every_save", "no_calibration", "learning_curve", "space", "with_token",
-    "allow_leakage", "no_packing", "no_header",
-}  # fmt: skip
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hfbertcls.cli.process import log
 from hfbertcls.commands import command
 from hfbertcls.environment import local_path
 from hfbertcls.errors import DatasetError, OutputDirectoryError, printable
+from hfbertcls.seeding import DEFAULT_SEED
 
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def add_parser(verbs: Any) -> Parser:
     add_model_options(parser)
     add_columns(parser)
     parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
-    parser.add_argument("--seed", type=int, default=42, help="of the splits that are cut (default: 42)")
+    parser.add_argument(
+        "--seed", type=int, default=DEFAULT_SEED, help=f"of the splits that are cut (default: {DEFAULT_SEED})"
+    )
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: at most 512)")
     parser.add_argument(
         "--suspects",

@@ -20,6 +20,14 @@ class Parser(argparse.ArgumentParser):
         """All options, without those of one letter."""
         return [flag for flag in self._option_string_actions if flag.startswith("--")]
 
+    def switches_of(self, words: Sequence[str]) -> frozenset[str]:
+        """The flags without a value of the verb that `words` begin with; none if they begin with no verb."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and words and words[0] in action.choices:
+                actions = action.choices[words[0]]._actions
+                return frozenset(flag for one in actions if one.nargs == 0 for flag in one.option_strings)
+        return frozenset()
+
     def words_of(self, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
         """What to type so that the named options have the values that they have here; nothing for defaults."""
         wanted, words = set(names), []

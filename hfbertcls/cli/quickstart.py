@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.repository.output_directory import OutputDirectory
-    from hfbertcls.workflows.options import TrainingOptions
+    from hfbertcls.training.options import TrainingOptions
     from hfbertcls.workflows.quickstart import load_reviews, model_directory
     from hfbertcls.workflows.train import train_and_evaluate
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             max_length=128,
             overwrite=options.overwrite,
             resume=options.resume,
-            arguments={"num_train_epochs": 2.0},  # one less than the default, to be quick
+            epochs=2.0,  # one less than the default, to be quick
             card={"widget": _TEXTS},
             command=public_command(options.words),
         ),

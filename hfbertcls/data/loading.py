@@ -17,6 +17,7 @@ from hfbertcls.data.sources import Data, Source, open_source
 from hfbertcls.data.splits import complete_splits
 from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 from hfbertcls.progress import work
+from hfbertcls.seeding import DEFAULT_SEED
 from hfbertcls.tasks.cells import names_in
 from hfbertcls.tasks.known import kind_of_data
 from hfbertcls.tasks.multi_label import MultiLabel
@@ -42,7 +43,7 @@ def load_text_dataset(
     quoting: Quoting = "auto",
     header: bool = True,
     make_splits: bool = True,
-    seed: int = 42,
+    seed: int = DEFAULT_SEED,
 ) -> TextDataset:
     """Read labelled text from a file, a folder, the Hub, or memory.
 

@@ -21,6 +21,7 @@ from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.report_sections import DoctorFacts, FindingFacts
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_config, load_tokenizer
 from hfbertcls.progress import work
+from hfbertcls.seeding import DEFAULT_SEED
 
 
 ASSUMED_ACCURACY = 0.9
@@ -94,7 +95,7 @@ def diagnose(
     quoting: Quoting = "auto",
     header: bool = True,
     max_length: int | None = None,
-    seed: int = 42,
+    seed: int = DEFAULT_SEED,
 ) -> Diagnosis:
     """Read a data set as `train` would and examine it; what makes it unreadable is a finding too.
 

@@ -22,9 +22,9 @@ def _recipe(report: Report) -> Any:
         return report.task, base, report.data.split_method, rows
     settings = [
         {key: value for key, value in values.items() if key != "seed"}
-        for values in (training.hyperparameters, training.arguments)
+        for values in (training.hyperparameters, training.arguments, training.options)
     ]
-    return report.task, base, report.data.split_method, rows, settings, training.options
+    return report.task, base, report.data.split_method, rows, settings
 
 
 def sentence_on_training(

@@ -11,11 +11,20 @@ from hfbertcls.commands import log_in
 from hfbertcls.environment import public_word
 from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.tasks.known import is_lower_better
+from hfbertcls.tasks.task import Task
+from hfbertcls.training.declaring import options_of
 from hfbertcls.training.old_names import translate_old_names
+from hfbertcls.training.options import TrainingOptions
 from hfbertcls.training.precision import Precision, choose_precision
 
 
 AUTO = 0.0
+
+
+def _of_option(name: str, text: str | None = None) -> Any:
+    """A field with the default of the option that sets it, and its help unless there is a text."""
+    one = next(one for one in options_of(TrainingOptions) if one.name == name)
+    return field(default=one.default, metadata={"help": text or one.help})
 
 
 @dataclass
@@ -26,7 +35,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
         ConfigurationError: for `hub_token`, for values that contradict each other, and for an unknown precision.
     """
 
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "Rows in a batch, on each device."})
+    per_device_train_batch_size: int = _of_option("batch_size", "Rows in a batch, on each device.")
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows in an evaluation batch."})
     eval_accumulation_steps: int | None = field(
         default=16, metadata={"help": "Evaluation batches after which logits move to the CPU."}
@@ -54,19 +63,12 @@ class TextClassificationTrainingArguments(TrainingArguments):
             "else group_by_length."
         },
     )
-    packing: bool = field(
-        default=True, metadata={"help": "Leave out padding where the model allows it; the results are the same."}
-    )
+    packing: bool = _of_option("packing", "Leave out padding where the model allows it; the results are the same.")
     length_column_name: str = field(default="length", metadata={"help": "Column with the number of tokens."})
-    precision: str = field(
-        default="auto", metadata={"help": "auto, bf16, fp16 or fp32: format of the matrix products in training."}
-    )
-    eval_every: str = field(
-        default="0.2",
-        metadata={"help": "Evaluate and save each 'epoch', each N steps, or each fraction of the run (0.1), or 'no'."},
-    )
+    precision: str = _of_option("precision")
+    eval_every: str = _of_option("eval_every")
     metric_for_best_model: str | None = field(
-        default="f1_macro", metadata={"help": "Figure on the validation split that chooses the checkpoint."}
+        default=Task.headline, metadata={"help": "Metric on the validation split that chooses the checkpoint."}
     )
     load_best_model_at_end: bool = field(
         default=True, metadata={"help": "End with the best checkpoint, not the last."}
@@ -108,11 +110,16 @@ class TextClassificationTrainingArguments(TrainingArguments):
             # The parent's way begins the run again with fewer rows in an update: another run than the one asked for.
             self.auto_find_batch_size, self.try_longest_batch_first = False, True
         if self.greater_is_better is None and self.metric_for_best_model is not None:
-            metric = self.metric_for_best_model.removeprefix("eval_")
-            self.greater_is_better = not is_lower_better(metric) and not metric.endswith("loss")
+            self.choose_by(self.metric_for_best_model)
         self._set_strategies()
         self.precision_ = self._set_precision()
         super().__post_init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+
+    def choose_by(self, metric: str) -> None:
+        """Let a metric on the validation split choose the checkpoint."""
+        name = metric.removeprefix("eval_")
+        self.metric_for_best_model = metric
+        self.greater_is_better = not is_lower_better(name) and not name.endswith("loss")
 
     def _set_strategies(self) -> None:
         """Set evaluation and saving together, so that every evaluation has its checkpoint."""

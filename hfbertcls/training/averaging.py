@@ -73,9 +73,9 @@ def facts_of_average(best_run: TrainingFacts) -> TrainingFacts:
     Args:
         best_run: the `training` of its report.
     """
-    hyperparameters, arguments = (
+    hyperparameters, arguments, options = (
         {key: value for key, value in values.items() if key != "seed"}
-        for values in (best_run.hyperparameters, best_run.arguments)
+        for values in (best_run.hyperparameters, best_run.arguments, best_run.options)
     )
     return replace(
         best_run,
@@ -84,4 +84,5 @@ def facts_of_average(best_run: TrainingFacts) -> TrainingFacts:
         seed=None,
         hyperparameters=hyperparameters,
         arguments=arguments,
+        options=options,
     )

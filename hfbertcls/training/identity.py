@@ -37,11 +37,12 @@ _IRRELEVANT_PREFIXES = (
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What determines the weights that a run ends with: model, texts, labels, arguments."""
+    """What determines the weights that a run ends with: model, labels, options, texts, arguments."""
 
     model: str
-    max_length: int
     labels: Sequence[str]
+    options: Mapping[str, Any]
+    """Those that no argument tells."""
     rows: Mapping[str, str]
     """A digest of each split's token ids and labels."""
     arguments: Mapping[str, Any]

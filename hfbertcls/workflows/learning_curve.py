@@ -21,7 +21,7 @@ from hfbertcls.repository.model_repository import rewrite_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.plots import data_curve_plot
 from hfbertcls.tasks.cells import holds_lists
-from hfbertcls.workflows.options import TrainingOptions, seed_of
+from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.train import train_and_evaluate
 
 
@@ -55,12 +55,12 @@ def add_learning_curve(
         DatasetError: if an eighth of the rows has not every label.
     """
     options = options or TrainingOptions()
-    data = data_to_train(data, seed_of(options))
+    data = data_to_train(data, options.seed)
     directory = local_path(output_dir)
     split = report.shown_split
     rows = len(data.splits["train"])
     points = []
-    for part in parts_of(data.splits["train"], seed_of(options)):
+    for part in parts_of(data.splits["train"], options.seed):
         log(f"Learning curve: training on {len(part):,} of {rows:,} rows")
         place = directory / FOLDER / f"rows-{len(part)}"
         own = replace(options, overwrite=False, resume=place.exists(), backup=None)

@@ -15,6 +15,7 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.errors import MissingAssetError
 from hfbertcls.files import sha256_of
+from hfbertcls.seeding import DEFAULT_SEED
 
 
 WEIGHTS = (
@@ -65,7 +66,7 @@ def _as_csv(packed: Path) -> Iterator[Path]:
         yield path
 
 
-def load_reviews(*, full: bool = False, seed: int = 42) -> TextDataset:
+def load_reviews(*, full: bool = False, seed: int = DEFAULT_SEED) -> TextDataset:
     """Sentences about films: fresh reviews, rotten reviews and plot summaries, split so that no film is in two splits.
 
     Args:

@@ -22,8 +22,10 @@ from hfbertcls.repository.card import format_number
 from hfbertcls.repository.model_repository import repository_files, write_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.stated_files import TOKENIZER_FILES, read_report
+from hfbertcls.tasks.task import Task
 from hfbertcls.training.checkpoint_files import remove_checkpoint
-from hfbertcls.workflows.options import TrainingOptions, metric_of, seed_of, training_arguments
+from hfbertcls.training.options import TrainingOptions
+from hfbertcls.workflows.options import selection_metric, training_arguments
 from hfbertcls.workflows.train import finish, prepare, train_and_evaluate
 
 
@@ -64,7 +66,7 @@ def train_with_seeds(
     options = options or TrainingOptions()
     check_seeds(count, backup=options.backup is not None, average=average)
     source = model if isinstance(model, ModelSource) else ModelSource(model)
-    first = seed_of(options)
+    first = options.seed
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
     data = data_to_train(dataset, first)
@@ -78,12 +80,12 @@ def train_with_seeds(
         for seed in range(first, first + count):
             log(f"Run {len(reports) + 1} of {count}: seed {seed}")
             place = _place(directory, seed)
-            own = replace(options, arguments={**options.arguments, "seed": seed}, resume=place.exists())
+            own = replace(options, seed=seed, resume=place.exists())
             reports[seed] = train_and_evaluate(source, data, place, own, log)
             _forget_checkpoints(place)
         directory.checkpoints.mkdir(exist_ok=True)
         write_fingerprints(directory.checkpoints / FINGERPRINTS, data.splits["train"])
-        runs = _Runs(directory, reports, _selection_metric(options))
+        runs = _Runs(directory, reports, _compared_metric(options, inputs.task))
         log(f"Seed {runs.best} is the best by {runs.metric} on validation")
         shutil.copyfile(runs.place(runs.best) / "metrics.jsonl", directory.path / "metrics.jsonl")
         report, compared = reports[runs.best], None
@@ -189,8 +191,8 @@ def _option(average: str | None) -> str:
     return "no --average" if average is None else f"--average {average}"
 
 
-def _selection_metric(options: TrainingOptions) -> str:
-    name = metric_of(options)
+def _compared_metric(options: TrainingOptions, task: Task) -> str:
+    name = selection_metric(options, task)
     return "log_loss" if name == "loss" else name
 
 

@@ -33,21 +33,15 @@ from hfbertcls.registry import CALLBACKS
 from hfbertcls.repository.model_repository import write_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.stated_files import read_report
-from hfbertcls.workflows.options import (
-    TrainingOptions,
-    check_for_task,
-    check_options,
-    determining_options,
-    seed_of,
-    trainer_class,
-    training_arguments,
-)
+from hfbertcls.training.options import TrainingOptions
+from hfbertcls.workflows.options import check_for_task, selection_metric, trainer_class, training_arguments
 
 
 if TYPE_CHECKING:
     import torch
 
     from hfbertcls.trainer import TextClassificationTrainer
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.identity import RunIdentity
     from hfbertcls.workflows.reporting import RunInput
 
@@ -76,11 +70,11 @@ def train_and_evaluate(
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
-    check_options(options)
-    data = data_to_train(dataset, seed_of(options))
+    arguments = training_arguments(directory, options)
+    data = data_to_train(dataset, options.seed)
     inputs = prepare(source, data, options, log)
     with directory.claimed():
-        trainer, notes = _make_trainer(inputs, directory, options, log)
+        trainer, notes = _make_trainer(inputs, directory, arguments, options, log)
         identity = _identity(inputs, trainer, options)
         checkpoint = _checkpoint_of(identity, directory, log) if options.resume else None
         if options.resume and directory.holds_a_model:
@@ -98,9 +92,7 @@ def train_and_evaluate(
             directory,
             options,
             trainer.args.device,
-            lambda: replace(
-                trainer.facts(time.perf_counter() - began), options=determining_options(options), notes=notes
-            ),
+            lambda: replace(_facts(inputs, trainer, options, time.perf_counter() - began), notes=notes),
             log,
         )
         report = write_report(directory.staging, report)
@@ -149,7 +141,7 @@ def finish(
     from hfbertcls.training.calibrating import calibrate
     from hfbertcls.workflows.reporting import report_on_training
 
-    if options.calibrate:
+    if options.calibration:
         calibrate(directory.staging, inputs.tokenized["validation"], device, log)
     log("Evaluating the chosen weights in fp32 ...")
     return report_on_training(
@@ -159,7 +151,7 @@ def finish(
         training,
         options.card,
         options.publish_examples,
-        seed_of(options),
+        options.seed,
         options.command,
     )
 
@@ -175,18 +167,25 @@ def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosi
 
 
 def _make_trainer(
-    inputs: "RunInput", directory: OutputDirectory, options: TrainingOptions, log: Log
+    inputs: "RunInput",
+    directory: OutputDirectory,
+    args: "TextClassificationTrainingArguments",
+    options: TrainingOptions,
+    log: Log,
 ) -> "tuple[TextClassificationTrainer, tuple[str, ...]]":
     """The trainer, and what was done to make its model."""
     from hfbertcls.training.callbacks.backup import BackupCallback
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
 
-    args = training_arguments(directory, options)
+    metric = selection_metric(options, inputs.task)
+    if options.metric is None and metric != args.metric_for_best_model:
+        args.choose_by(metric)
     loaded = load_for_training(inputs.source, inputs.task, args.seed, _priors(inputs))
     callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
     if options.early_stopping is not None:
-        callbacks.append(MetricEarlyStoppingCallback(options.early_stopping))
+        extent = (options.early_stopping_threshold, options.early_stopping_min_steps)
+        callbacks.append(MetricEarlyStoppingCallback(options.early_stopping, *extent))
     callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
     if options.backup is not None:
         callbacks.append(BackupCallback(options.backup))
@@ -235,13 +234,28 @@ def _identity(inputs: "RunInput", trainer: "TextClassificationTrainer", options:
     rows_per_update = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     return RunIdentity(
         model="@".join(filter(None, (inputs.source.public_name, inputs.source.revision))),
-        max_length=inputs.tokenized["train"].max_length,
         labels=list(inputs.task.labels),
+        options=options.beside_arguments(_chosen(inputs)),
         rows={name: digest_of(split) for name, split in inputs.tokenized.items()},
-        arguments=determining(
-            cast(Any, args).sanitised() | determining_options(options), rows_per_update=rows_per_update
-        ),
+        arguments=determining(cast(Any, args).sanitised(), rows_per_update=rows_per_update),
     )
+
+
+def _chosen(inputs: "RunInput") -> dict[str, Any]:
+    """What the run has where options were left open, beside what the arguments of the trainer tell."""
+    return {"max_length": inputs.tokenized["train"].max_length}
+
+
+def _facts(
+    inputs: "RunInput", trainer: "TextClassificationTrainer", options: TrainingOptions, wall_seconds: float
+) -> TrainingFacts:
+    """The `training` of the report: what the trainer knows, and what the run was asked for."""
+    facts = trainer.facts(wall_seconds)
+    run = {**_chosen(inputs), **facts.arguments, **facts.hyperparameters}
+    rows = {**facts.hyperparameters, **options.rows(run)}
+    if run["max_steps"] < 0:  # (transformers' word for "not limited")
+        run.pop("max_steps")
+    return replace(facts, options=options.determining(run), hyperparameters=rows)
 
 
 def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log) -> Path | None:

@@ -17,9 +17,9 @@ from hfbertcls.data.loading import data_to_measure, data_to_train, load_text_dat
 from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.diagnosis.doctor import diagnose
 from hfbertcls.errors import DatasetError
+from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.compare import compare_models
 from hfbertcls.workflows.evaluate import evaluate_model
-from hfbertcls.workflows.options import TrainingOptions
 from hfbertcls.workflows.train import train_and_evaluate
 
 
@@ -66,7 +66,7 @@ def trained(tmp_path_factory, tiny_model_dir):
 
 
 def train(model, data, out):
-    options = TrainingOptions(arguments={"max_steps": 2, "eval_every": "2", "seed": 3}, command="hfbertcls")
+    options = TrainingOptions(max_steps=2, eval_every="2", seed=3, command="hfbertcls")
     return train_and_evaluate(str(model), data, out, options)
 
 

@@ -8,16 +8,12 @@ from hfbertcls import TrainingOptions, train_and_evaluate
 def test_the_card_reports_the_best_checkpoint_and_not_the_last(tmp_path, tiny_model_dir, reviews_dir):
     """The learning rate climbs until it destroys what was learned, so the last evaluation is far from the best."""
     options = TrainingOptions(
-        arguments={
-            "learning_rate": 0.1,
-            "num_train_epochs": 4,
-            "per_device_train_batch_size": 16,
-            "eval_every": "10",
-            "warmup_steps": 180,
-            "lr_scheduler_type": "constant_with_warmup",
-            "max_grad_norm": 0.0,
-            "precision": "fp32",
-        },
+        learning_rate=0.1,
+        epochs=4,
+        batch_size=16,
+        eval_every=10,
+        precision="fp32",
+        arguments={"warmup_steps": 180, "lr_scheduler_type": "constant_with_warmup", "max_grad_norm": 0.0},
         command="hfbertcls train",
     )
     report = train_and_evaluate(str(tiny_model_dir), str(reviews_dir), tmp_path / "model", options)

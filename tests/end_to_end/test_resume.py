@@ -140,7 +140,7 @@ def stopped(tmp_path, words):
     [
         (["--learning-rate", "0.002"], "learning_rate (0.001, now 0.002)"),
         (["--seed", "7"], "seed (42, now 7)"),
-        (["--max-length", "16"], "max_length ('32', now '16')"),
+        (["--max-length", "16"], "max_length (32, now 16)"),
         (["--batch-size", "16"], "rows_per_update (32, now 16)"),
         (["--early-stopping", "2"], "early_stopping (9, now 2)"),
     ],

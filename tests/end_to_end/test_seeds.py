@@ -60,8 +60,7 @@ def test_mean_and_deviation_are_on_the_card_and_derived_again(seeds_dir, tmp_pat
 
 @pytest.mark.parametrize("average", [None, "uniform"])
 def test_the_title_that_a_person_gave_stays(tmp_path, tiny_model_dir, reviews_dir, average):
-    arguments = {"max_steps": 2, "eval_every": "no"}
-    options = TrainingOptions(arguments=arguments, card={"title": "Film reviews, judged"})
+    options = TrainingOptions(max_steps=2, eval_every="no", card={"title": "Film reviews, judged"})
     train_with_seeds(str(tiny_model_dir), str(reviews_dir), tmp_path / "two", 2, options, average=average)
     card = (tmp_path / "two" / "README.md").read_text()
     assert "# Film reviews, judged\n" in card

@@ -38,7 +38,7 @@ def test_only_the_seed_may_differ():
     assert not same_recipe(trained(1), replace(trained(2), model=replace(GOLDEN.model, base_model="another")))
     assert not same_recipe(trained(1), replace(trained(2), data=replace(GOLDEN.data, split_method="seed 2")))
     assert not same_recipe(trained(1), replace(trained(2), training=None))
-    options = {"early_stopping": 2, "callbacks": [], "calibrate": True}
+    options = {"early_stopping": 2, "callbacks": [], "calibration": True}
     stopping = replace(trained(2).training, options=options)
     assert not same_recipe(trained(1), replace(trained(2), training=stopping))
 

@@ -19,6 +19,6 @@ def test_nothing_is_reported_unless_asked(tmp_path):
 
 def test_tensorboard_gets_the_events(tmp_path, monkeypatch, tiny_model_dir, reviews_dir):
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "boards"))
-    options = TrainingOptions(report_to=["tensorboard"], arguments={"max_steps": 2}, command="hfbertcls train")
+    options = TrainingOptions(report_to=["tensorboard"], max_steps=2, command="hfbertcls train")
     train_and_evaluate(str(tiny_model_dir), str(reviews_dir), tmp_path / "model", options)
     assert list((tmp_path / "boards").rglob("events.out.tfevents.*"))

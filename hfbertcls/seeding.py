@@ -1,0 +1,3 @@
+"""The seed of whatever is drawn, where nobody names another."""
+
+DEFAULT_SEED = 42

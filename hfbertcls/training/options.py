@@ -1,0 +1,243 @@
+"""Every option of a training run. Each is declared here, and nowhere else.
+
+Flags, keys of `--config`, keyword arguments, what `--resume` compares, what the report states and which rows the card
+shows are derived from these declarations. To add an option, add a field, and read it where it has its effect.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from hfbertcls.environment import public_command
+from hfbertcls.errors import ConfigurationError
+from hfbertcls.registry import DEFAULT_TRAINER
+from hfbertcls.seeding import DEFAULT_SEED
+from hfbertcls.training.declaring import option, options_of
+
+
+if TYPE_CHECKING:
+    from hfbertcls.training.callbacks.backup import Backup
+
+
+def _number_or_word(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """What a training run is asked for, beside model, data and directory; the names are those of the flags.
+
+    `TrainingOptions(epochs=3, early_stopping=2, seed=1).early_stopping` is `2`. Further fields of transformers' training
+    arguments go into `arguments`; `of` sorts names that may be either.
+
+    Args:
+        arguments: further fields of `TextClassificationTrainingArguments`, such as `{"weight_decay": 0.05}`.
+        card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
+        command: what to print under "reproduce"; by default the command line of this process.
+        backup: is offered each checkpoint, such as a `CheckpointBranch`.
+
+    Raises:
+        ConfigurationError: for an invalid value, and for an argument that is an option of its own.
+    """
+
+    max_length: int | None = option(
+        None,
+        "tokens read of a text (default: the model's limit, at most 512)",
+        metavar="N",
+        determines=True,
+    )
+    allow_leakage: bool = option(False, "train although many validation or test texts are in train too")
+    overwrite: bool = option(False, "replace what an earlier run left in the directory", rivals="directory")
+    resume: bool = option(
+        False, "go on with a run that was stopped there, or begin if there is none", rivals="directory"
+    )
+    seed: int = option(
+        DEFAULT_SEED,
+        "of splits, head, data order and dropout (default: {default})",
+        sets="seed",
+        determines=True,
+        row="seed",
+    )
+    epochs: float | None = option(
+        None,
+        "default: by the number of rows and labels",
+        metavar="N",
+        above=0,
+        sets="num_train_epochs",
+        determines=True,
+        row="num_train_epochs",
+    )
+    max_steps: int | None = option(
+        None,
+        "stop after so many updates; overrides --epochs",
+        metavar="N",
+        above=0,
+        sets="max_steps",
+        determines=True,
+        row="max_steps",
+    )
+    batch_size: int | str = option(
+        32,
+        "rows in a batch, on each device (default: {default}); auto: {default}, in parts that fit",
+        metavar="N",
+        parse=_number_or_word,
+        least=1,
+        words={"auto": {"try_longest_batch_first": True}},
+        sets="per_device_train_batch_size",
+        determines=True,
+        row="per_device_train_batch_size",
+    )
+    learning_rate: float | None = option(
+        None,
+        "default: by the size of the model",
+        metavar="R",
+        above=0,
+        sets="learning_rate",
+        determines=True,
+        row="learning_rate",
+    )
+    precision: str = option(
+        "auto",
+        "auto, bf16, fp16 or fp32, in training (default: {default})",
+        metavar="P",
+        sets="precision",
+        determines=True,
+        row="precision",
+    )
+    packing: bool = option(
+        True,
+        "compute padding, too (default: left out where the model allows it; the results are the same)",
+        sets="packing",
+        determines=True,
+    )
+    metric: str | None = option(
+        None,
+        "chooses the checkpoint on validation (default: f1_macro)",
+        metavar="NAME",
+        sets="metric_for_best_model",
+        determines=True,
+    )
+    eval_every: str | float = option(
+        "0.2",
+        "epoch, a number of steps, or a fraction of the run (default: {default})",
+        metavar="E",
+        parse=str,
+        sets="eval_every",
+        determines=True,
+        row="eval_every",
+    )
+    early_stopping: int | None = option(
+        None,
+        "stop after so many evaluations without gain",
+        metavar="PATIENCE",
+        least=1,
+        determines=True,
+        row="early_stopping",
+    )
+    early_stopping_threshold: float = option(
+        0.0,
+        "with --early-stopping: what counts as a gain of the metric (default: any)",
+        metavar="GAIN",
+        least=0,
+        determines=True,
+        row="early_stopping_threshold",
+    )
+    early_stopping_min_steps: int = option(
+        0,
+        "with --early-stopping: never stop before this step (default: {default})",
+        metavar="N",
+        least=0,
+        determines=True,
+        row="early_stopping_min_steps",
+    )
+    calibration: bool = option(
+        True, "leave the scores as training made them (default: a temperature)", determines=True, row="calibration"
+    )
+    trainer: str = option(
+        DEFAULT_TRAINER,
+        "a registered subclass of TextClassificationTrainer (default: that class)",
+        metavar="NAME",
+        determines=True,
+        row="trainer",
+    )
+    callbacks: Sequence[str] = option(
+        (), "further registered callbacks", metavar="NAME", determines=True, row="callbacks"
+    )
+    report_to: Sequence[str] = option((), "trackio, tensorboard, wandb, mlflow, ...", metavar="TRACKER")
+    publish_examples: int = option(
+        0, "show so many rows of your data on the card (default: {default})", group="sharing", metavar="N", least=0
+    )
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+    command: str = field(default_factory=public_command)
+    backup: "Backup | None" = None
+
+    def __post_init__(self) -> None:
+        for one in options_of(type(self)):
+            one.check(getattr(self, one.name))
+            if one.sets in self.arguments:
+                raise ConfigurationError(f"the argument {one.sets!r} is an option of its own. Pass {one.flag} instead")
+        if self.early_stopping is None and (self.early_stopping_threshold or self.early_stopping_min_steps):
+            raise ConfigurationError(
+                "--early-stopping-threshold and --early-stopping-min-steps go with --early-stopping. Add it, or leave "
+                "them out"
+            )
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Make options of names that are those of options or of fields of transformers' training arguments.
+
+        `TrainingOptions.of(epochs=3, weight_decay=0.05)` is `TrainingOptions(epochs=3, arguments={"weight_decay": 0.05})`. An
+        option goes before the field that it sets.
+
+        Raises:
+            ConfigurationError: as the constructor; what is neither is refused by `training_arguments`.
+        """
+        own = set(cls.__dataclass_fields__)
+        options = {one.sets: one.name for one in options_of(cls) if one.sets is not None}
+        known = {options[name]: value for name, value in values.items() if name in options}
+        known |= {name: value for name, value in values.items() if name in own}
+        rest = {name: value for name, value in values.items() if name not in own and name not in options}
+        return cls(**{**known, "arguments": {**known.get("arguments", {}), **rest}})
+
+    def training_fields(self) -> dict[str, Any]:
+        """The fields of transformers' training arguments that are asked for; those that are left open are missing."""
+        values: dict[str, Any] = {}
+        for one in options_of(type(self)):
+            value = getattr(self, one.name)
+            if isinstance(value, str) and value in one.words:
+                values |= one.words[value]
+            elif one.sets is not None and value is not None:
+                values[one.sets] = value if one.parse is None else one.parse(value)
+        return {**values, **self.arguments}
+
+    def determining(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the options on which the result depends, by their names.
+
+        Args:
+            run: what the run had, by the names of options or of the fields that they set: it goes before what was asked for,
+                so that what was left open is what was chosen.
+        """
+        return {one.name: self._in(run, one) for one in options_of(type(self)) if one.determines}
+
+    def beside_arguments(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of `determining(run)` that no field of the training arguments tells."""
+        told = {one.name for one in options_of(type(self)) if one.sets is not None}
+        return {name: value for name, value in self.determining(run).items() if name not in told}
+
+    def rows(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """The rows of the card's table of hyperparameters: what `run` has, and what differs from the default.
+
+        Args:
+            run: as in `determining`.
+        """
+        return {
+            one.row: self._in(run, one)
+            for one in options_of(type(self))
+            if one.row is not None
+            and (one.sets in run or (one.sets is None and getattr(self, one.name) != one.default))
+        }
+
+    def _in(self, run: Mapping[str, Any], one: Any) -> Any:
+        value = run.get(one.sets or one.name, getattr(self, one.name))
+        return list(value) if isinstance(value, tuple) else value
