@@ -9,7 +9,7 @@ from hfbertcls.files import files_below, regular_file
 
 MANIFEST = "files.json"
 """In each checkpoint: the size of each of its files, in bytes."""
-_RUN_KEYS = {"model", "max_length", "labels", "rows", "arguments"}
+_RUN_KEYS = {"model", "labels", "options", "rows", "arguments"}
 
 
 def is_of_a_run(checkpoints: Path) -> bool:

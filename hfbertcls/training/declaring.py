@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
-from hfbertcls.errors import ConfigurationError, shorten
+from hfbertcls.errors import ConfigurationError, cut
 
 
 _KEY = "option"
@@ -75,7 +75,7 @@ class Option:
         """
         if not (self._fits(value) or (isinstance(value, str) and value in self.words)):
             is_number = isinstance(value, float) and float in self.types
-            shown = f"{value:g}" if is_number else value if isinstance(value, str) else shorten(repr(value))
+            shown = f"{value:g}" if is_number else value if isinstance(value, str) else cut(repr(value), 60)
             raise ConfigurationError(
                 f"--{self.name.replace('_', '-')} {shown} is not possible. Expected {self._expected}"
             )
