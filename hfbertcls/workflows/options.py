@@ -122,17 +122,19 @@ def _made(directory: OutputDirectory, options: TrainingOptions) -> "TextClassifi
     if "trackio" in options.report_to:
         # Left open, transformers publishes a Space of its own when the model is pushed (seen in 5.23).
         values |= {"trackio_static_space_id": False, "project": "hfbertcls"}
-    known = [one.name for one in fields(TextClassificationTrainingArguments) if one.init]
+    known = [one.name for one in fields(TextClassificationTrainingArguments)]
     for name in values:
         if name not in known:
-            flags = [
-                f"--{other.replace('_', '-')}" for other in (*(one.name for one in options_of(type(options))), *known)
-            ]
-            flag = f"--{name.replace('_', '-')}"
-            raise ConfigurationError(f"there is no option {flag}{did_you_mean(flag, flags)}")
+            names = [*(one.name for one in options_of(type(options))), *known]
+            hint = did_you_mean(_flag(name), map(_flag, names))
+            raise ConfigurationError(f"there is no option {_flag(name)}{hint}")
     try:
         return TextClassificationTrainingArguments(**values)
     except ConfigurationError:
         raise
     except (TypeError, ValueError, ImportError, OSError) as err:
         raise ConfigurationError(f"the training arguments do not fit: {shorten(str(err), 300)}") from err
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
