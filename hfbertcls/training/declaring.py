@@ -96,7 +96,7 @@ class Option:
     @property
     def _expected(self) -> str:
         if self.is_switch or self.is_list:
-            return "true or false" if self.is_switch else "a list of names"
+            return "True or False" if self.is_switch else "a list of names"
         if self.above is not None:
             return f"a number above {self.above:g}; leave it out to have it chosen"
         if self.least is not None:
@@ -120,7 +120,9 @@ def option(default: Any, help: str, **traits: Any) -> Any:
 
 
 def options_of(kind: type) -> tuple[Option, ...]:
-    """The options that a dataclass declares, in order.
+    """The options that a dataclass declares, in order, with name, default and help.
+
+    `options_of(TrainingOptions)[0].flag` is `"--max-length"`.
 
     Args:
         kind: a dataclass; fields that `option` did not make are left out.

@@ -139,7 +139,7 @@ def test_the_help_of_the_metric_names_the_headline_of_the_tasks():
         ({"batch_size": "many"}, "--batch-size many is not possible. Expected a number from 1, or auto"),
         ({"batch_size": 0}, "--batch-size 0 is not possible. Expected a number from 1, or auto"),
         ({"seed": None}, "--seed None is not possible. Expected a whole number"),
-        ({"calibration": "no"}, "--calibration no is not possible. Expected true or false"),
+        ({"calibration": "no"}, "--calibration no is not possible. Expected True or False"),
         ({"callbacks": "early-stopping"}, "--callbacks early-stopping is not possible. Expected a list of names"),
         ({"metric": 3}, "--metric 3 is not possible. Expected a name"),
         ({"arguments": {"num_train_epochs": 3}}, "the argument 'num_train_epochs' is an option of its own. Pass --epochs"),
