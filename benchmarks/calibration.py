@@ -15,23 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hfbertcls import (
-    ModelSource,
-    Predictions,
-    Report,
-    TrainingOptions,
-    load_for_inference,
-    load_text_dataset,
-    load_tokenizer,
-    tokenize_split,
-    train_and_evaluate,
-    undo_calibration,
-)
-from hfbertcls.data.tokenization import tokenize_texts
+from hfbertcls import Predictions, Report, TrainingOptions, load_text_dataset
+from hfbertcls.data.tokenization import tokenize_split, tokenize_texts
 from hfbertcls.modeling.engine import score
+from hfbertcls.modeling.heads import undo_calibration
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.onnx_graph import OnnxClassifier, save_graph, to_onnx
 from hfbertcls.tasks.known import task_of_report
 from hfbertcls.workflows.quickstart import model_directory
+from hfbertcls.workflows.train import train_and_evaluate
 
 
 ROWS_THROUGH_PIPELINE = 200

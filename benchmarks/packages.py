@@ -28,14 +28,16 @@ def train_hfbertcls(path, precision):
 
     import hfbertcls
     from hfbertcls.data.dataset import TextSplit
+    from hfbertcls.data.tokenization import tokenize_split
+    from hfbertcls.modeling.loading import ModelSource, load_for_training, load_tokenizer
     from hfbertcls.tasks.single_label import SingleLabel
 
-    source, task = hfbertcls.ModelSource(path), SingleLabel(("0", "1"))
-    tokenizer, model = hfbertcls.load_tokenizer(source), hfbertcls.load_for_training(source, task, seed=0).model
+    source, task = ModelSource(path), SingleLabel(("0", "1"))
+    tokenizer, model = load_tokenizer(source), load_for_training(source, task, seed=0).model
 
     def run(texts, labels):
         table = pa.table({"row": range(len(texts)), "text": texts, "label": [str(label) for label in labels]})
-        split = hfbertcls.tokenize_split(TextSplit("train", table, len(texts)), tokenizer, 512, task)
+        split = tokenize_split(TextSplit("train", table, len(texts)), tokenizer, 512, task)
         args = hfbertcls.TextClassificationTrainingArguments(
             output_dir=tempfile.mkdtemp(), num_train_epochs=1, per_device_train_batch_size=BATCH, learning_rate=2e-5,
             precision=precision, eval_every="no", save_strategy="no", report_to="none",
@@ -51,13 +53,12 @@ def predict_hfbertcls(path, precision):
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    import hfbertcls
     from hfbertcls.data.tokenization import tokenize_texts
     from hfbertcls.modeling.engine import in_bf16, score
-    from hfbertcls.modeling.loading import reading_length
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer, reading_length
 
     model = AutoModelForSequenceClassification.from_pretrained(path).eval()
-    tokenizer = hfbertcls.load_tokenizer(hfbertcls.ModelSource(path))
+    tokenizer = load_tokenizer(ModelSource(path))
     length = reading_length(tokenizer, model.config)
     scorer = in_bf16(model) if precision == "bf16" else model
 

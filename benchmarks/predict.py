@@ -68,8 +68,7 @@ def onnx_of(options):
     import onnxruntime
     from transformers import AutoConfig
 
-    from hfbertcls import ModelSource, load_tokenizer
-    from hfbertcls.modeling.loading import reading_length
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer, reading_length
 
     file = options.onnx_int8 if options.worker.endswith("int8") else options.onnx_fp32
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -93,11 +92,10 @@ def ours_of(options):
     from torch.nn.functional import linear
     from transformers import AutoModelForSequenceClassification
 
-    from hfbertcls import ModelSource, load_tokenizer
     from hfbertcls.cli import prepare_process
     from hfbertcls.data.tokenization import tokenize_texts
     from hfbertcls.modeling.engine import batches_by_length, in_bf16, score
-    from hfbertcls.modeling.loading import reading_length
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer, reading_length
 
     prepare_process()
     kind, precision = options.worker.split("-")

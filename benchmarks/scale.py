@@ -58,7 +58,7 @@ def tiny_classifier(directory: Path, tokenizer_dir: str) -> None:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from hfbertcls import ModelSource, load_tokenizer
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 
     tokenizer = load_tokenizer(ModelSource(tokenizer_dir))
     torch.manual_seed(0)
@@ -69,7 +69,8 @@ def tiny_classifier(directory: Path, tokenizer_dir: str) -> None:
 
 def predict(folder: Path, done: Callable[[], None]) -> None:
     """Score the file."""
-    from hfbertcls import BulkOptions, predict_file
+    from hfbertcls import predict_file
+    from hfbertcls.inference.bulk import BulkOptions
 
     predict_file(str(folder / "model"), folder / "rows.csv", folder / "answers.parquet", BulkOptions(overwrite=True))
     done()
@@ -77,16 +78,10 @@ def predict(folder: Path, done: Callable[[], None]) -> None:
 
 def training(folder: Path, done: Callable[[], None]) -> None:
     """Do with the file what a run does before its first step, and fifty steps."""
-    from hfbertcls import (
-        ModelSource,
-        TextClassificationTrainer,
-        TextClassificationTrainingArguments,
-        load_for_training,
-        load_text_dataset,
-        load_tokenizer,
-        tokenize_split,
-    )
+    from hfbertcls import TextClassificationTrainer, TextClassificationTrainingArguments, load_text_dataset
+    from hfbertcls.data.tokenization import tokenize_split
     from hfbertcls.diagnosis.doctor import examine
+    from hfbertcls.modeling.loading import ModelSource, load_for_training, load_tokenizer
     from hfbertcls.workflows.train import MOST_ROWS
 
     data = load_text_dataset(str(folder / "rows.csv"))

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hfbertcls import Predictions, TrainingOptions, compare_models, load_text_dataset, train_and_evaluate
+from hfbertcls import Predictions, TrainingOptions, compare_models, load_text_dataset
 from hfbertcls.evaluation.compare import Contender, compare_predictions
 from hfbertcls.tasks.known import task_of_report
 from hfbertcls.workflows.quickstart import model_directory
+from hfbertcls.workflows.train import train_and_evaluate
 
 
 def main() -> None:

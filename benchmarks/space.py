@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gradio_client import Client
 
-from hfbertcls import SpaceFacts, render_space
+from hfbertcls.hub.space.render import SpaceFacts, render_space
 
 
 README = Path(__file__).resolve().parent.parent / "README.md"

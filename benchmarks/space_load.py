@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from space import free_port, words
 
-from hfbertcls import SpaceFacts, render_space
+from hfbertcls.hub.space.render import SpaceFacts, render_space
 
 
 @dataclass(frozen=True)

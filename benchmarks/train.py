@@ -35,7 +35,9 @@ CONTENDERS = {
 
 def tokenized(options):
     """The first rows of the train split as token ids, and the tokenizer."""
-    from hfbertcls import ModelSource, load_text_dataset, load_tokenizer, tokenize_split
+    from hfbertcls import load_text_dataset
+    from hfbertcls.data.tokenization import tokenize_split
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 
     data = load_text_dataset(str(options.data / options.name), make_splits=False)
     split, tokenizer = data.splits["train"], load_tokenizer(ModelSource(options.model))
@@ -53,12 +55,8 @@ def trainer_of(options, steps: int, seed: int, parts):
     """A trainer of the contender, and the times at which its steps ended."""
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
-    from hfbertcls import (
-        ModelSource,
-        TextClassificationTrainer,
-        TextClassificationTrainingArguments,
-        load_for_training,
-    )
+    from hfbertcls import TextClassificationTrainer, TextClassificationTrainingArguments
+    from hfbertcls.modeling.loading import ModelSource, load_for_training
 
     split, tokenizer, task = parts
     ends = []

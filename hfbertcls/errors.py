@@ -24,51 +24,128 @@ from hfbertcls.option_names import as_callers_type_it
 
 
 class HfBertClsError(Exception):
-    """Base class of all errors that hfbertcls raises on purpose."""
+    """Base class of all errors that hfbertcls raises on purpose.
+
+    ```python
+    >>> try:
+    ...     load_text_dataset("no-such.csv")
+    ... except HfBertClsError as err:
+    ...     print(err)
+    there is no file or folder 'no-such.csv' ...
+    ```
+    """
 
     exit_code = 1
 
     def __str__(self) -> str:
         """The message; its options are flags on the command line and keyword arguments in Python."""
-        return as_callers_type_it(super().__str__())
+        return as_callers_type_it(self.as_written)
+
+    @property
+    def as_written(self) -> str:
+        """The message with flags, the same for all callers: for what is written into files."""
+        return super().__str__()
 
 
 class ConfigurationError(HfBertClsError, ValueError):
-    """An argument, a flag or a configuration key is wrong."""
+    """An argument, a flag or a configuration key is wrong.
+
+    ```python
+    >>> load_text_dataset("reviews.csv", slice_by="shop")
+    Traceback (most recent call last):
+    hfbertcls.errors.ConfigurationError: reviews.csv has no column 'shop', which slice_by names. ...
+    ```
+    """
 
     exit_code = 2
 
 
 class RegistryError(ConfigurationError, LookupError):
-    """A name that is looked up in a registry is not there."""
+    """A name that is looked up in a registry is not there.
+
+    ```python
+    >>> CALLBACKS.get("early-stoping")
+    Traceback (most recent call last):
+    hfbertcls.errors.RegistryError: no callback is called 'early-stoping' (did you mean 'early-stopping'?). ...
+    ```
+    """
 
 
 class DatasetError(HfBertClsError, ValueError):
-    """The data cannot be used as they are."""
+    """The data cannot be used as they are.
+
+    ```python
+    >>> load_text_dataset("no-such.csv")
+    Traceback (most recent call last):
+    hfbertcls.errors.DatasetError: there is no file or folder 'no-such.csv' ...
+    ```
+    """
 
 
 class ModelError(HfBertClsError, ValueError):
-    """A model or a tokenizer cannot be used as it is."""
+    """A model or a tokenizer cannot be used as it is.
+
+    ```python
+    >>> TextClassifier.from_pretrained("encoder", log=None)
+    Traceback (most recent call last):
+    hfbertcls.errors.ModelError: 'encoder' is no trained classifier: ...
+    ```
+    """
 
 
 class TrainingError(HfBertClsError, RuntimeError):
-    """Training went wrong and cannot go on."""
+    """Training went wrong and cannot go on.
+
+    ```python
+    >>> TextClassifier.train("encoder", "reviews.csv", "film-reviews", learning_rate=999.0)  # doctest: +SKIP
+    Traceback (most recent call last):
+    hfbertcls.errors.TrainingError: the loss is nan at step 3. ...
+    ```
+    """
 
 
 class TrainingInterruptedError(TrainingError):
-    """Somebody asked the run to stop; it has saved what it had."""
+    """Somebody asked the run to stop; it has saved what it had.
+
+    ```python
+    >>> TextClassifier.train("encoder", "reviews.csv", "film-reviews")  # (and Ctrl-C) # doctest: +SKIP
+    Traceback (most recent call last):
+    hfbertcls.errors.TrainingInterruptedError: stopped at step 40 of 120, and saved. ...
+    ```
+    """
 
 
 class OutputDirectoryError(HfBertClsError, FileExistsError):
-    """The directory to write to is taken or cannot be written."""
+    """The directory to write to is taken or cannot be written.
+
+    ```python
+    >>> TextClassifier.train("encoder", "reviews.csv", "my-model", log=None)
+    Traceback (most recent call last):
+    hfbertcls.errors.OutputDirectoryError: ...overwrite=True...
+    ```
+    """
 
 
 class SharingError(HfBertClsError, ConnectionError):
-    """The Hub could not be reached, or refused, or what was to be shared must not be."""
+    """The Hub could not be reached, or refused, or what was to be shared must not be.
+
+    ```python
+    >>> TextClassifier.from_pretrained("my-model").push_to_hub("museum/reviews")  # doctest: +SKIP
+    Traceback (most recent call last):
+    hfbertcls.errors.SharingError: me may not write in 'museum'. Push to me/reviews, ...
+    ```
+    """
 
 
 class MissingAssetError(HfBertClsError, FileNotFoundError):
-    """Something that must be installed beside the package is not there, or is not what it should be."""
+    """Something that must be installed beside the package is not there, or is not what it should be.
+
+    ```python
+    >>> export_onnx("my-model")  # doctest: +SKIP
+    Traceback (most recent call last):
+    hfbertcls.errors.MissingAssetError: ONNX Runtime is not installed. Run: pip install 'hfbertcls[onnx]'
+    ```
+    """
 
 
 def trouble_with_the_disk(err: BaseException) -> str | None:

@@ -1,6 +1,7 @@
 """One option, two spellings: messages are written with flags, and who calls from Python reads keyword arguments.
 
-`Pass --label-column NAME` is what the command line prints; raised into a Python program it reads `Pass label_column='NAME'`.
+`Pass --label-column NAME` is what the command line prints; raised into a Python program, or shown there as a note, it reads
+`Pass label_column='NAME'`. What is written into files has flags always, so that the same data give the same files.
 """
 
 import re
@@ -11,17 +12,23 @@ from contextlib import contextmanager
 _typed_flags = [False]  # (of the process, the last one counts: threads of a command line are a command line, too)
 
 _SWITCHES = {
-    "allow-leakage", "allow-pickle", "create-pr", "keep-columns", "overwrite", "public", "resume", "trust-remote-code",
+    "allow-leakage", "allow-pickle", "create-pr", "keep-columns", "overwrite", "resume", "trust-remote-code",
     "with-token", "gradient-checkpointing",
 }  # fmt: skip
 _OTHER_NAMES = {
-    "card": "card_of", "hub-revision": "revision", "input": "input_file", "overwrite-hub": "overwrite=True",
-    "output": "output_file", "quantize": "int8",
+    "card": "card_of", "hub-revision": "revision", "input": "input_file", "output": "output_file",
+    "overwrite-hub": "overwrite=True", "private": "private=True", "public": "private=False", "quantize": "int8",
+    "rescore": "data", "without-predictions": "predictions=False",
 }  # fmt: skip
 # A command that is quoted in a message stays one: `hfbertcls push 'my model' me/x --public`, `pip install --no-deps x`.
 _COMMAND = r"(?:\bhfbertcls'? [a-z]+|-m pip install)(?: (?:'[^']*'|[^\s,;']+(?=[\s;,]|$)))*"
 _FLAG = r"(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])(?:[ =](?P<value>'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?\b|[A-Z][A-Z_]*\b))?"
-_PATTERN = re.compile(f"{_COMMAND}|{_FLAG}")
+_NAME = r"(?!(?:and|or|with|without)\b)(?:\w[\w-]*|\"[^\"]*\")"
+_ONE, _SOME = rf"(?:text|text-pair)-column(?= {_NAME}(?:$| -| \())", "label-column"
+_COLUMNS = rf"(?<![\w-])--(?P<column>{_ONE}|{_SOME}) (?P<names>{_NAME}(?: {_NAME})*)(?=$| --| \()"
+_CHOICE = r"(?<![\w-])--(?P<option>quoting (?:none|standard)|precision fp32|card (?:hub|local))\b"
+_PATTERN = re.compile("|".join((_COMMAND, _COLUMNS, _CHOICE, _FLAG)))
+_WORDS = re.compile(r'"([^"]*)"|(\S+)')
 _SIDE_BY_SIDE = re.compile(r"""(\b[a-z_]+=(?:'[^']*'|"[^"]*"|\d+)) (?=[a-z_]+=)""")
 
 
@@ -42,6 +49,12 @@ def as_callers_type_it(message: str) -> str:
 
 def _keyword(found: re.Match[str]) -> str:
     name, value = found["name"], found["value"]
+    if found["column"] is not None:
+        names = [quoted or bare for quoted, bare in _WORDS.findall(found["names"])]
+        return f"{found['column'].replace('-', '_')}={names if len(names) > 1 else repr(names[0])}"
+    if found["option"] is not None:
+        option, _, choice = found["option"].partition(" ")
+        return f"{_OTHER_NAMES.get(option, option)}={choice!r}"
     if name is None:
         return found[0]
     keyword = _OTHER_NAMES.get(name, name.replace("-", "_"))

@@ -1,22 +1,31 @@
 """Work that may take a while: a bar in a terminal, elsewhere a line now and then, with the time left where it is known.
 
 `work` stands around whatever may take more than a few seconds, as a block or as a decorator. It shows nothing unless a
-program that people watch, such as our command line, says so with `shown`.
+program that people watch, such as our command line or `TextClassifier` in a notebook, asks for it with `shown`.
 """
 
+import enum
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 
 Log = Callable[[str], None]
 """Called with each line of progress, for a person."""
 FIRST_SECONDS, SECONDS_BETWEEN = 4.0, 10.0
-_write: ContextVar[Callable[[str], None] | None] = ContextVar("_write", default=None)
+
+
+class _Unset(enum.Enum):
+    """The value of `_write` outside of every `shown`."""
+
+    UNSET = enum.auto()
+
+
+_write: ContextVar[Log | _Unset | None] = ContextVar("_write", default=_Unset.UNSET)
 _running: ContextVar["_Work | None"] = ContextVar("_running", default=None)
 
 
@@ -24,14 +33,80 @@ def silent(_: str) -> None:
     """A `Log` that shows nothing."""
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a Jupyter notebook."""
+    ipython = sys.modules.get("IPython")  # (a kernel has imported it)
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def stream() -> TextIO | None:
+    """Where a person reads along: standard error, which scripts do not redirect; in a notebook, standard output.
+
+    A notebook shows standard error on red, as if something were wrong.
+    """
+    return sys.stdout if in_notebook() else sys.stderr
+
+
+def print_line(line: str) -> None:
+    """A `Log` that prints each line where a person reads along."""
+    if (where := stream()) is not None:
+        print(line, file=where, flush=True)
+
+
+def has_bar() -> bool:
+    """Whether bars are shown: in a terminal and in a notebook."""
+    where = stream()
+    return in_notebook() or (where is not None and where.isatty())
+
+
+def writer() -> Log | None:
+    """The `Log` that `shown` has set; `print_line` outside of every `shown`; None where nothing is to be shown."""
+    write = _write.get()
+    return print_line if isinstance(write, _Unset) else write
+
+
 @contextmanager
-def shown(write: Callable[[str], None] | None) -> Iterator[None]:
+def shown(write: Log | None) -> Iterator[None]:
     """Inside, each line of progress goes to `write`; None shows none."""
     token = _write.set(write)
     try:
         yield
     finally:
         _write.reset(token)
+
+
+@contextmanager
+def watched(log: Log | None) -> Iterator[Log]:
+    """Inside, progress goes to `log`, and libraries beneath show no bars of their own; with None nothing is shown at all.
+
+    Yields:
+        `log`, or `silent`.
+    """
+    import datasets  # noqa: PLC0415  (the ground floor loads nothing)
+    from huggingface_hub import utils as hub  # noqa: PLC0415
+    from transformers.utils import logging as library  # noqa: PLC0415
+
+    transformers: Any = library
+    settings: Any = hub
+    verbosity = transformers.get_verbosity()
+    to_restore = [
+        *([] if datasets.are_progress_bars_disabled() else [datasets.enable_progress_bars]),
+        *([transformers.enable_progress_bar] if transformers.is_progress_bar_enabled() else []),
+        *([] if log is not None or settings.are_progress_bars_disabled() else [settings.enable_progress_bars]),
+    ]
+    datasets.disable_progress_bars()
+    transformers.disable_progress_bar()
+    transformers.set_verbosity_error()
+    if log is None:  # (else a download may show how far it is)
+        settings.disable_progress_bars()
+    try:
+        with shown(log):
+            yield log or silent
+    finally:
+        transformers.set_verbosity(verbosity)
+        for restore in to_restore:
+            restore()
 
 
 @contextmanager
@@ -47,7 +122,7 @@ def work(what: str, total: int | None = None, unit: str = "rows") -> Iterator[Ca
         what to call with each number of units that are done.
     """
     write = _write.get()
-    if write is None:
+    if write is None or isinstance(write, _Unset):
         yield lambda _: None
         return
     outer = _running.get()
@@ -74,7 +149,7 @@ def time_left(seconds: float) -> str:
 class _Work:
     """A piece of work, told about by a thread of its own, so that a step that takes long is told about too."""
 
-    def __init__(self, what: str, total: int | None, unit: str, write: Callable[[str], None]) -> None:
+    def __init__(self, what: str, total: int | None, unit: str, write: Log) -> None:
         self.what, self.total, self.unit, self.write = what, total, unit, write
         self.done = 0
         self.began = time.monotonic()
@@ -99,7 +174,7 @@ class _Work:
     def _tell(self) -> None:
         if self._ended.wait(FIRST_SECONDS):
             return
-        if self.total is not None and sys.stderr is not None and sys.stderr.isatty():
+        if self.total is not None and has_bar():
             self._show_bar(self.total)
             return
         while True:
@@ -109,10 +184,11 @@ class _Work:
                 return
 
     def _show_bar(self, total: int) -> None:
-        from tqdm import tqdm  # noqa: PLC0415  (the ground floor loads nothing)
+        from tqdm.auto import tqdm  # noqa: PLC0415  (the ground floor loads nothing)
 
         bar: Any
-        with tqdm(total=total, desc=f"  {self.what}", unit=f" {self.unit}", unit_scale=True, leave=False) as bar:
+        shape = {"desc": f"  {self.what}", "unit": f" {self.unit}", "unit_scale": True, "leave": False}
+        with tqdm(total=total, file=stream(), **shape) as bar:
             bar.start_t -= FIRST_SECONDS
             while not self._ended.wait(0.5):
                 bar.update(self.done - bar.n)

@@ -14,6 +14,13 @@ from hfbertcls.errors import RegistryError, did_you_mean
 class Registry:
     """Names that lead to classes.
 
+    ```python
+    >>> CALLBACKS.names()
+    ['early-stopping', 'metric-logging'...]
+    >>> TRAINERS.get("text-classification").__name__
+    'TextClassificationTrainer'
+    ```
+
     Args:
         kind (`str`): what it holds, for messages (`"callback"`).
         group (`str`): the entry point group in which other packages announce theirs (`"hfbertcls.callbacks"`).
@@ -69,7 +76,15 @@ CALLBACKS.add("metric-logging", "hfbertcls.training.callbacks.metric_logging:Met
 
 
 def register() -> None:
-    """Make `report_to="hfbertcls"` known to transformers. Calling it again changes nothing."""
+    """Make `report_to="hfbertcls"` known to transformers, which writes `metrics.jsonl`. Calling it again changes nothing.
+
+    ```python
+    >>> register()
+    >>> args = TextClassificationTrainingArguments(output_dir="results", report_to="hfbertcls")
+    >>> args.report_to
+    ['hfbertcls']
+    ```
+    """
     module = import_module("transformers.integrations.integration_utils")
     table: dict[str, Callable[..., Any]] = module.INTEGRATION_TO_CALLBACK
     table["hfbertcls"] = CALLBACKS.get("metric-logging")

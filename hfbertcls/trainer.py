@@ -59,6 +59,13 @@ class TextClassificationTrainer(
     learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
     `compute_metrics` being given, and beside it; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
     killed run goes on from its last complete checkpoint to the same weights (`ResumableTrainer`).
+
+    ```python
+    >>> args = TextClassificationTrainingArguments(output_dir="results", num_train_epochs=1)
+    >>> trainer = TextClassificationTrainer(model, args, train_dataset=rows, eval_dataset=others)  # doctest: +SKIP
+    >>> trainer.train().global_step  # doctest: +SKIP
+    12
+    ```
     """
 
     # The loss of `compute_loss` is weighted here for accumulation, so the parent must not divide it again.

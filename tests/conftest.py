@@ -206,6 +206,17 @@ def finished_run(tmp_path_factory, tiny_model_dir, reviews_dir) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trained_run(tmp_path_factory, tiny_model_dir, reviews_dir) -> Path:
+    """A directory that `TextClassifier.train` wrote, with a classifier that has learned its labels."""
+    from hfbertcls import TextClassifier
+
+    directory = tmp_path_factory.mktemp("trained") / "my-model"
+    options = {"max_steps": 60, "learning_rate": 0.003, "eval_every": 30}
+    TextClassifier.train(str(tiny_model_dir), reviews_dir, directory, **options, log=None)
+    return directory
+
+
+@pytest.fixture(scope="session")
 def multi_label_dir(tmp_path_factory, tiny_model_dir, tiny_tokenizer) -> Path:
     """A classifier that gives a text "praise", "blame" and "music" for the words great, dull and music, or none of them."""
     import itertools

@@ -23,6 +23,7 @@ ROOMS = (
     {"hub"},
     {"trainer"},
     {"workflows"},
+    {"classifier"},
     {"cli"},
     {"__main__"},
 )

@@ -36,7 +36,7 @@ def test_every_flag_in_the_readme_exists():
 
 def scripts():
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    return [block for block in blocks if "reviews.csv" in block]
+    return [block for block in blocks if 'load_text_dataset("reviews.csv")' in block]
 
 
 @pytest.mark.parametrize("script", scripts(), ids=["trainer", "own-loop"])
@@ -45,6 +45,23 @@ def test_the_scripts_of_the_readme_run(script, tmp_path, monkeypatch, tiny_model
     shutil.copytree(tiny_model_dir, "encoder")
     shutil.copy(reviews_dir / "train.csv", "reviews.csv")
     exec(compile(script.replace(" 128,", " 32,"), "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_first_lines_of_python_run(tmp_path, monkeypatch, tiny_model_dir, reviews_dir, hub):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    shutil.copytree(tiny_model_dir, "encoder")
+    shutil.copy(reviews_dir / "train.csv", "reviews.csv")
+    shutil.copy(reviews_dir / "test.csv", "other_reviews.csv")
+    (script,) = re.findall(r"```python\n(from hfbertcls import TextClassifier\n.*?)```", README, flags=re.DOTALL)
+    for name, here in (
+        ("google-bert/bert-base-uncased", "encoder"),
+        ('output_dir="my-model"', 'output_dir="my-model", max_steps=4'),
+        ("me/reviews", "alice/reviews"),
+    ):
+        assert name in script
+        script = script.replace(name, here)
+    exec(compile(script, "README.md", "exec"), {"__name__": "readme"})
 
 
 def test_there_are_two_scripts():

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hfbertcls import ConfigurationError, DatasetError, ModelError, load_pipeline, load_text_dataset
+from hfbertcls.data.description import describe_dataset
 from hfbertcls.diagnosis.doctor import diagnose
 from hfbertcls.errors import HfBertClsError, cut, shorten
 from hfbertcls.option_names import command_line
@@ -27,6 +28,12 @@ def in_python(flags_in_messages):
         ("--metric acuracy is not known", "metric acuracy is not known"),
         ("Pass --overwrite to replace it", "Pass overwrite=True to replace it"),
         ("Pass --no-calibration", "Pass calibration=False"),
+        ("Name them: --text-column words --label-column kind", "Name them: text_column='words', label_column='kind'"),
+        ('--label-column a "b c" d (one for each label)', "label_column=['a', 'b c', 'd'] (one for each label)"),
+        ("--text-column and --text-pair-column both name it", "text_column and text_pair_column both name it"),
+        ("Pass --quoting none if marks are letters", "Pass quoting='none' if marks are letters"),
+        ("Choose a smaller --batch-size than 32, or more --epochs", "Choose a smaller batch_size than 32, or more epochs"),
+        ("or leave --public out", "or leave private=False out"),
         ("--create-pr and --hub-revision exclude each other", "create_pr=True and revision exclude each other"),
         ("Repeat: /x/hfbertcls push 'my m' a/b --public --tag v1", "Repeat: /x/hfbertcls push 'my m' a/b --public --tag v1"),
         ("one that hfbertcls train wrote, or pass --abstain-below P", "one that hfbertcls train wrote, or pass abstain_below='P'"),
@@ -60,6 +67,35 @@ def test_findings_of_the_doctor_are_spelled_for_who_reads_them_and_reports_are_t
     assert "--allow-leakage" in found.to_dict()["message"]
     with command_line():
         assert "--allow-leakage" in found.message
+
+
+def test_a_refusal_reads_as_its_reader_types_and_is_the_same_in_every_report(tmp_path):
+    unreadable, one_label = tmp_path / "unreadable.csv", tmp_path / "one.csv"
+    unreadable.write_text("words,kind\nfine,a\npoor,b\n")
+    one_label.write_text("text,label\n" + "".join(f"words {number},a\n" for number in range(20)))
+    for path in (unreadable, one_label):
+        in_python = diagnose(path)
+        with command_line():
+            on_the_command_line = diagnose(path)
+            spelled = [finding.message for finding in on_the_command_line.refusals]
+        assert in_python.to_dict() == on_the_command_line.to_dict()
+        assert [finding.to_dict()["message"] for finding in in_python.refusals] == spelled
+        assert not any("--" in finding.message for finding in in_python.findings)
+    assert "--label-column" in diagnose(unreadable).to_dict()["findings"][0]["message"]
+    assert "label_column='kind'" in diagnose(unreadable).findings[0].message
+
+
+def test_notes_of_the_data_read_as_their_reader_types(tmp_path, reviews_dir):
+    path = tmp_path / "quotes.tsv"
+    rows = "".join(f'"{word} number {number}\t{word}\n' for number in range(40) for word in ("good", "bad"))
+    path.write_text("text\tlabel\n" + rows)
+    lines: list[str] = []
+    data = load_text_dataset(path)
+    describe_dataset(data, lines.append)
+    assert any("Pass quoting='standard'" in line for line in lines), lines
+    with command_line():
+        describe_dataset(data, lines.append)
+    assert any("--quoting standard" in line for line in lines)
 
 
 def test_threads_of_a_command_line_are_a_command_line():

@@ -72,7 +72,8 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
         assert "quickstart" in done.stdout
     report = ROOT / "tests" / "repository" / "report.json"
     code = (
-        "import sys, hfbertcls; from pathlib import Path; from hfbertcls import Report, render_model_card; "
+        "import sys, hfbertcls; from pathlib import Path; from hfbertcls import Report; "
+        "from hfbertcls.repository.card import render_model_card; "
         "assert 'site-packages' in hfbertcls.__file__, hfbertcls.__file__; "
         "print(render_model_card(Report.from_json(Path(sys.argv[1]).read_text())))"
     )
@@ -81,7 +82,7 @@ def test_the_wheel_works_in_a_clean_environment(wheel, tmp_path):
     )
     assert done.stdout.startswith("---\n")
     assert "## Results" in done.stdout
-    code = "from hfbertcls import SpaceFacts, render_space; print(*sorted(render_space(SpaceFacts('m'))))"
+    code = "from hfbertcls.hub.space.render import SpaceFacts, render_space; print(*sorted(render_space(SpaceFacts('m'))))"
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True)
     assert {"app.py", "README.md", "requirements.txt"} < set(done.stdout.split())
 

@@ -8,7 +8,6 @@ from typing import Any
 from hfbertcls.cli.options import add_data_options, refuse_unknown
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import log
-from hfbertcls.environment import local_path
 
 
 def add_parser(verbs: Any) -> Parser:
@@ -39,25 +38,12 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
 
     from hfbertcls.errors import ConfigurationError
-    from hfbertcls.hub.verify import verify_repository
-    from hfbertcls.repository.verify import verify_directory
+    from hfbertcls.workflows.verify import verify
 
     if options.rescore != (options.dataset is not None):
         raise ConfigurationError("--rescore needs --dataset D with the texts, and --dataset is for --rescore alone")
-    if options.rescore and options.without_predictions:
-        raise ConfigurationError("--rescore compares with the predictions. Leave out --without-predictions")
-    is_local = local_path(options.model).is_dir()
-    if is_local and options.revision is not None:
-        raise ConfigurationError(f"--revision {options.revision} has no meaning for a directory. Leave it out")
     predictions = not options.without_predictions
-    if is_local:
-        found = verify_directory(options.model, predictions=predictions)
-    else:
-        found = verify_repository(options.model, options.revision, predictions=predictions)
-    if options.rescore:
-        from hfbertcls.workflows.rescore import rescore
-
-        found = rescore(options.model, options.dataset, options.revision, log, found)
+    found = verify(options.model, options.dataset, revision=options.revision, predictions=predictions, log=log)
     if options.json:
         print(json.dumps({"holds": found.holds, **asdict(found)}, indent=2, ensure_ascii=False))
     else:

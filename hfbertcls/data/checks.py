@@ -59,7 +59,7 @@ def require_labelled_texts(dataset: TextDataset) -> Task:
         alone = (
             "pass a file without the column 'text_pair'"
             if dataset.text_pair_column.strip().casefold() == "text_pair"
-            else f"pass --text-column {dataset.text_column} without --text-pair-column"
+            else f"pass --text-column {dataset.text_column!r} without --text-pair-column"
         )
         raise DatasetError(
             f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}). Classifiers of "

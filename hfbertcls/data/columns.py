@@ -124,7 +124,7 @@ def _refuse_unnamed_pairs(raw: RawTable) -> None:
         if first in raw.table.column_names and second in raw.table.column_names:
             raise DatasetError(
                 f"{raw.name} has two text columns, {first!r} and {second!r}. Classifiers of pairs cannot be trained yet. Pass "
-                f"--text-column {first} to use the first text alone, or join the two texts into one column"
+                f"--text-column {first!r} to use the first text alone, or join the two texts into one column"
             )
 
 

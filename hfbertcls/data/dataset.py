@@ -65,6 +65,12 @@ class TextSplit:
     place_of: Callable[[int], str] | None = field(default=None, compare=False, repr=False)
     """Where a row of the source stands, in words; None where only its number is known."""
 
+    def __repr__(self) -> str:
+        left_out = sum(self.dropped.values())
+        return (
+            f"{type(self).__name__}({self.name!r}, {len(self):,} rows{f', {left_out:,} left out' if left_out else ''})"
+        )
+
     def place(self, row: int) -> str:
         """Where a row (its position in the source) stands, in words: `"reviews.csv, line 12"`."""
         return f"row {row:,} of {self.name} (counted from 0)" if self.place_of is None else self.place_of(row)
@@ -141,7 +147,14 @@ def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
 
 @dataclass(frozen=True)
 class TextDataset:
-    """Labelled text, ready to be tokenised: what was read, from where, and what was left out."""
+    """Labelled text, ready to be tokenised: what was read, from where, and what was left out.
+
+    ```python
+    >>> data = load_text_dataset("reviews.csv")
+    >>> len(data.splits["train"]), data.task.labels
+    (..., ('negative', 'positive'))
+    ```
+    """
 
     splits: Mapping[str, TextSplit]
     task: Task | None
@@ -180,3 +193,8 @@ class TextDataset:
     """The splits that were cut; other `splits` have nothing to do with `whole`."""
     is_one_table: bool = False
     """Whether the source has no splits of its own."""
+
+    def __repr__(self) -> str:
+        kind = "numbers" if self.task is None else self.task.in_brief
+        rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        return f"{type(self).__name__}({self.source!r}, {kind}; rows: {rows})"

@@ -6,6 +6,7 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import printable
+from hfbertcls.option_names import as_callers_type_it
 from hfbertcls.progress import Log
 
 
@@ -14,7 +15,7 @@ def describe_dataset(data: TextDataset, log: Log) -> None:
     columns = " + ".join(filter(None, (data.text_column, data.text_pair_column)))
     log(f"Data: {data.source} (text: {columns}, label: {data.label_column}; splits {data.split_method})")
     for note in data.notes:
-        log(f"  note: {note}")
+        log(as_callers_type_it(f"  note: {note}"))
     for name, split in data.splits.items():
         left_out = ", ".join(
             f"{count:,} with {reason.replace('_', ' ')} (the first: {split.first_dropped[reason]})"

@@ -47,6 +47,13 @@ def load_text_dataset(
 ) -> TextDataset:
     """Read labelled text from a file, a folder, the Hub, or memory.
 
+    ```python
+    >>> load_text_dataset("reviews.csv")
+    TextDataset('reviews.csv', single-label, labels: negative, positive; rows: train ..., validation ..., test ...)
+    >>> load_text_dataset((["good", "bad"], ["a", "b"]), make_splits=False).splits["test"].labels
+    ['a', 'b']
+    ```
+
     Args:
         dataset: a path (`str` or `os.PathLike`) of a file (csv, tsv, json, jsonl, parquet, arrow, xlsx, txt in fastText form; each
             also gzipped), of a folder with train/validation/test files or with a folder for each label; or a Hub id

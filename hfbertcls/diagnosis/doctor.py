@@ -17,7 +17,7 @@ from hfbertcls.diagnosis.labels import label_findings
 from hfbertcls.diagnosis.lengths import TokenLengths, count_lengths, estimate_lengths
 from hfbertcls.diagnosis.odd_texts import odd_texts
 from hfbertcls.diagnosis.repeats import find_near_duplicates, repeat_findings
-from hfbertcls.errors import DatasetError
+from hfbertcls.errors import DatasetError, cut
 from hfbertcls.evaluation.report_sections import DoctorFacts, FindingFacts
 from hfbertcls.modeling.loading import ModelSource, find_max_length, load_config, load_tokenizer
 from hfbertcls.progress import work
@@ -53,6 +53,14 @@ class Diagnosis:
     findings: tuple[Finding, ...] = ()
     """The gravest first."""
 
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {facts['rows']:,}" for name, facts in self.splits.items())
+        kind = "not read" if self.task is None else self.task.replace("_", "-")
+        head = f"{type(self).__name__}({self.source!r}, {kind}{f'; rows: {rows}' if rows else ''}; {len(self.findings):,} findings)"
+        lines = [f"{one.severity}: {cut(one.message, 160)}" for one in self.findings[:10]]
+        more = len(self.findings) - len(lines)
+        return "\n".join([head, *lines, *([f"and {more:,} more in .findings"] if more else [])])
+
     @property
     def refusals(self) -> tuple[Finding, ...]:
         """The findings for which training is refused."""
@@ -83,7 +91,7 @@ class Diagnosis:
 
 def diagnose(
     dataset: Data,
-    model: ModelSource | None = None,
+    model: str | ModelSource | None = None,
     *,
     text_column: str | None = None,
     text_pair_column: str | None = None,
@@ -99,16 +107,25 @@ def diagnose(
 ) -> Diagnosis:
     """Read a data set as `train` would and examine it; what makes it unreadable is a finding too.
 
+    ```python
+    >>> diagnosis = diagnose("reviews.csv")
+    >>> len(diagnosis.refusals)
+    0
+    >>> diagnose((["good", "bad"] * 20, ["a", "a"] * 20)).refusals[0].message
+    '...'
+    ```
+
     Args:
         dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by`,
             `quoting`, `header` and `seed`.
-        model: whose tokenizer counts tokens; None estimates them.
+        model: a Hub id, a directory or a `ModelSource`, whose tokenizer counts tokens; None estimates them.
         max_length: in tokens; None takes the model's limit, at most 512.
 
     Raises:
         ConfigurationError: if an argument names something that is not there.
         ModelError: if the tokenizer of the model cannot be loaded.
     """
+    model = ModelSource(model) if isinstance(model, str) else model
     tokenizer, config = (load_tokenizer(model), load_config(model)) if model is not None else (None, None)
     limit = (
         find_max_length(tokenizer, config, max_length) if tokenizer is not None and config is not None else max_length
@@ -124,12 +141,12 @@ def diagnose(
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:
-            refused.append(Finding("unusable", "refuses", str(err)))
+            refused.append(Finding("unusable", "refuses", err.as_written))
             data = load_text_dataset(
                 source, make_splits=False, **reading
             )  # (what cannot be cut can be examined whole)
     except DatasetError as err:
-        refused = refused or [Finding("unusable", "refuses", str(err))]
+        refused = refused or [Finding("unusable", "refuses", err.as_written)]
         return Diagnosis(source_name(dataset), findings=tuple(refused))
     if "train" not in data.splits:
         only = next(iter(data.splits.values()))
@@ -174,7 +191,7 @@ def examine(
         else None
     )
     findings = [
-        *(Finding(code, "refuses", str(refusal)) for code, refusal in refusals(data)),
+        *(Finding(code, "refuses", refusal.as_written) for code, refusal in refusals(data)),
         *(Finding("reading", "note", note) for note in data.notes),
         *_left_out(data),
         *(label_findings(data, task, counts) if task and task.labels else ()),

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import first_occurrences
+from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.sources import Data
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import TfidfBaseline
 from hfbertcls.evaluation.intervals import wilson_interval
@@ -90,17 +92,25 @@ class Suspects:
         }
 
 
-def find_suspects(data: TextDataset, model: ModelSource | None = None, log: Log = silent) -> Suspects:
+def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = None, log: Log = silent) -> Suspects:
     """Examine the labels of the train split (or of the only one).
 
+    ```python
+    >>> suspects = find_suspects("reviews.csv")
+    >>> suspects.rows_examined, suspects.noise_rate
+    (..., 0.0)
+    ```
+
     Args:
-        data: with one label a row.
-        model: an encoder whose vectors are used beside the words; None uses the words alone.
+        data: what `load_text_dataset` takes, or its result, with one label a row.
+        model: a Hub id, a directory or a `ModelSource` of an encoder whose vectors are used beside the words; None uses the words alone.
         log: called with each line of progress, for a person.
 
     Raises:
         DatasetError: if the rows have not one label each, or are too few, or have only one label.
     """
+    model = ModelSource(model) if isinstance(model, str) else model
+    data = data if isinstance(data, TextDataset) else load_text_dataset(data, make_splits=False)
     task = data.task
     if task is None or not task.is_one_label or data.text_pair_column is not None:
         raise DatasetError(

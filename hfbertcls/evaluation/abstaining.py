@@ -29,6 +29,13 @@ class Threshold:
 def threshold_for_accuracy(task: Task, gold: Answers, logits: Logits, target: float) -> Threshold | None:
     """The least score for which the answered rows reach a target accuracy, so that as many as possible are answered.
 
+    ```python
+    >>> task = TextClassifier.from_pretrained("my-model").task
+    >>> validation = Predictions.from_parquet(Path("my-model/predictions/validation.parquet").read_bytes(), task)
+    >>> threshold_for_accuracy(task, validation.gold, validation.logits, 0.5)
+    Threshold(score=0..., coverage=1.0, accuracy=...)
+    ```
+
     Args:
         task: of the answers, one with a score each.
         gold: the gold answers: of the validation split, so that the test split chooses nothing.

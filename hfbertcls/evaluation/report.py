@@ -37,6 +37,12 @@ class Report(Section):
     Metric(value=0.91, low=0.89, high=0.93)
 
     `training` is None for a report of a model that was evaluated, not trained.
+
+    ```python
+    >>> report = Report.from_json(Path("my-model/report.json").read_text())
+    >>> report.task["labels"]
+    ['negative', 'positive']
+    ```
     """
 
     schema_version: _Version = SCHEMA_VERSION

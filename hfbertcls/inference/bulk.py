@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,8 @@ from hfbertcls.inference.abstention import check_threshold, refuse_without_one_s
 from hfbertcls.inference.answer_file import format_of, write_answers
 from hfbertcls.inference.remembered import text_column_in
 from hfbertcls.inference.scorer import Scorer, task_of_classifier
-from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.option_names import as_callers_type_it
 from hfbertcls.progress import Log, silent
 from hfbertcls.tasks.task import Task
 
@@ -105,6 +107,11 @@ def predict_file(
 ) -> BulkResult:
     """Score every text of a file in bounded memory, and write one row for each, in order.
 
+    ```python
+    >>> predict_file("my-model", "other.csv", "answers.csv").rows
+    64
+    ```
+
     The answers of each few thousand rows are put into a folder beside the output as they are known. A run that was killed
     goes on from there when the command is repeated. The output appears when it is complete.
 
@@ -151,7 +158,7 @@ def predict_file(
         refuse_without_one_score(source, task, "--abstain-below")
     file = survey(path, Layout(options.quoting, options.header))
     for note in file.notes:
-        log(f"  note: {note}")
+        log(as_callers_type_it(f"  note: {note}"))
     text_column = text_column_of(file, options.text_column or text_column_in(source, file.columns))
     kept = list(file.columns) if options.keep_columns else []
     taken = [name for name in kept if name in ("row", *task.answer_columns, "reason")]
@@ -161,7 +168,10 @@ def predict_file(
         )
     place = _Place.of_this_process()
     log(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
-    scorer = Scorer(source, task, place.device, bf16=options.bf16, abstain_below=options.abstain_below)
+    loaded: Any = load_for_inference(source)
+    if place.device is not None:
+        loaded.to(place.device)
+    scorer = Scorer(loaded, load_tokenizer(source), task, bf16=options.bf16, abstain_below=options.abstain_below)
     identity = _identity(file, source, text_column, options, task)
     with _disk_errors(output):
         folder = output.parent / f".{output.name}.parts"

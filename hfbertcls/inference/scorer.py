@@ -1,6 +1,6 @@
 """The answers of a classifier to a chunk of texts, as rows of an output."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,14 @@ from hfbertcls.data.reading import not_blank
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling.engine import in_bf16, score
-from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.loading import ModelSource, load_config, reading_length
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task
 
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NOT_FINITE = "the model gives NaN or infinite logits for it"
 """The reason of a row to which there is no answer although it is a text."""
@@ -39,27 +42,27 @@ def task_of_classifier(source: ModelSource) -> Task:
 
 
 class Scorer:
-    """A loaded classifier, and its answers for a chunk.
+    """The answers of a classifier for a chunk.
 
     Args:
-        source: the model.
+        model: the classifier, on the device where it is to compute.
+        tokenizer: that belongs to it.
         task: how its logits become answers.
-        device: to compute on; None leaves the model where it is loaded.
         bf16: compute the matrix products in bf16; `agreement` then holds the proportion of the first texts that get the same answer.
         abstain_below: the score below which an answer is left out, of tasks that abstain.
-
-    Raises:
-        ModelError: if the model is no trained classifier.
     """
 
     def __init__(
-        self, source: ModelSource, task: Task, device: str | None, *, bf16: bool, abstain_below: float
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        task: Task,
+        *,
+        bf16: bool = False,
+        abstain_below: float = 0.0,
     ) -> None:
-        model: Any = load_for_inference(source)
-        if device is not None:
-            model.to(device)
-        self.tokenizer = load_tokenizer(source)
-        self.max_length = reading_length(self.tokenizer, model.config)
+        self.tokenizer = tokenizer
+        self.max_length = reading_length(tokenizer, model.config)
         self.task = task
         self.exact: Any = model if bf16 else None
         self.model = in_bf16(model) if bf16 else model

@@ -112,6 +112,10 @@ def fold_temperature(model: "PreTrainedModel", temperature: float | Sequence[flo
 def undo_calibration(model: "PreTrainedModel") -> None:
     """Take the temperature out of the weights of a calibrated model again: the logits that training ended with.
 
+    ```python
+    >>> undo_calibration(TextClassifier.from_pretrained("my-model").pipeline.model)
+    ```
+
     Args:
         model (`PreTrainedModel`): changed in place; without a temperature it stays as it is. The logits are those of
             before to the rounding of fp32. Thresholds change with them, so that the answers stay.

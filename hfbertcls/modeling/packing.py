@@ -53,6 +53,13 @@ def enable_packing(model: "PreTrainedModel") -> str | None:
 
     Its dropout layers are replaced by `FastDropout`. Nothing of this is saved with the model.
 
+    ```python
+    >>> from transformers import AutoModelForSequenceClassification
+    >>> model = AutoModelForSequenceClassification.from_pretrained("my-model")
+    >>> print(enable_packing(model))
+    None
+    ```
+
     Args:
         model: of one of transformers' own `...ForSequenceClassification` classes.
 

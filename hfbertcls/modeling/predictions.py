@@ -55,6 +55,15 @@ def require_finite(
 class Predictions:
     """Logits for the rows of a split, beside the gold answers.
 
+    ```python
+    >>> data = Path("my-model/predictions/test.parquet").read_bytes()
+    >>> predictions = Predictions.from_parquet(data, TextClassifier.from_pretrained("my-model").task)
+    >>> predictions
+    Predictions(single-label, 64 rows, labels: negative, positive)
+    >>> predictions.logits.shape
+    (64, 2)
+    ```
+
     Args:
         task: what an answer is, and how logits become one.
         rows: 0-based positions in the source, int64 of shape `(n,)`.
@@ -75,6 +84,10 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        kind, _, labels = self.task.in_brief.partition(", ")
+        return f"{type(self).__name__}({', '.join(filter(None, (kind, f'{len(self):,} rows', labels)))})"
 
     @property
     def predicted(self) -> Answers:

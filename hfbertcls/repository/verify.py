@@ -45,6 +45,15 @@ class Verification:
     unproven: tuple[str, ...] = ()
     rescored: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = {name: len(getattr(self, name)) for name in ("differences", "missing", "unchecked")}
+        lines = [f"differs: {line}" for line in self.differences[:5]] + [
+            f"missing: {line}" for line in self.missing[:5]
+        ]
+        stated = "".join(f", {name}: {count:,}" for name, count in counts.items() if count)
+        head = f"{type(self).__name__}(holds={self.holds}{stated}; {self.values:,} values and {self.files:,} files checked)"
+        return "\n".join([head, *lines])
+
     @property
     def holds(self) -> bool:
         """Whether nothing differs and nothing that is stated was missing."""

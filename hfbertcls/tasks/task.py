@@ -259,6 +259,12 @@ class Task(ABC):
     # Metrics
 
     @property
+    def in_brief(self) -> str:
+        """The kind of task and its first labels, for a `repr`: `"single-label, labels: negative, positive"`."""
+        labels = ", ".join(self.labels[:8]) + (f" and {len(self.labels) - 8:,} more" if len(self.labels) > 8 else "")
+        return self.name.replace("_", "-") + (f", labels: {labels}" if labels else "")
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """The keys of those metrics that these labels have, in the order in which they are shown."""
         return tuple(self.metric_names)

@@ -31,6 +31,12 @@ def _of_option(name: str, text: str | None = None) -> Any:
 class TextClassificationTrainingArguments(TrainingArguments):
     """`TrainingArguments` for classifiers; every field of the parent works as there.
 
+    ```python
+    >>> args = TextClassificationTrainingArguments(output_dir="results", eval_every="epoch")
+    >>> args.eval_strategy.value, args.save_strategy.value, args.load_best_model_at_end
+    ('epoch', 'epoch', True)
+    ```
+
     Raises:
         ConfigurationError: for `hub_token`, for values that contradict each other, and for an unknown precision.
     """

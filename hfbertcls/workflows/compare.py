@@ -68,6 +68,17 @@ class ModelComparison:
     training: str | None = None
     """What the difference says of the recipes, by the reports of models in directories; None where they do not know."""
 
+    def __repr__(self) -> str:
+        metrics = ", ".join(
+            f"{name} {row.a:.3f} and {row.b:.3f}"
+            for name, row in list(self.comparison.metrics.items())[:2]
+            if row.a is not None and row.b is not None
+        )
+        return (
+            f"{type(self).__name__}(A: {self.a.name!r}, B: {self.b.name!r}; {self.comparison.rows:,} rows of {self.split} of "
+            f"{self.source!r}; {metrics};\n{self.comparison.verdict})"
+        )
+
     def to_json(self) -> str:
         """The text of `comparison.json`."""
         values = asdict(self)
@@ -84,6 +95,14 @@ def compare_models(
     log: Log = silent,
 ) -> ModelComparison:
     """Compare two classifiers on the same rows, with a test.
+
+    ```python
+    >>> comparison = compare_models("my-model", "tfidf", "reviews")
+    >>> comparison.comparison.rows
+    64
+    >>> comparison.comparison.verdict
+    '...'
+    ```
 
     Args:
         a: a directory, a Hub id (`user/name` or `user/name@revision`), a `ModelSource`, or `tfidf`: logistic regression on

@@ -34,6 +34,7 @@ from hfbertcls.modeling.onnx_graph import (
     to_onnx,
 )
 from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.option_names import as_callers_type_it
 from hfbertcls.progress import Log, silent, work
 from hfbertcls.repository.model_repository import rewrite_report
 from hfbertcls.repository.output_directory import OutputDirectory
@@ -116,6 +117,12 @@ def export_onnx(
     log: Log = silent,
 ) -> list[Exported]:
     """Write a classifier as ONNX, and measure on real text how far it agrees with the original.
+
+    ```python
+    >>> (exported,) = export_onnx("my-model", dataset="reviews")  # doctest: +SKIP
+    >>> exported.file, exported.agreement.same_label  # doctest: +SKIP
+    ('onnx/model.onnx', 1.0)
+    ```
 
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
@@ -289,7 +296,9 @@ def doubts_of(exported: Exported) -> str | None:
     """What a person must hear about an export, if anything."""
     agreement = exported.agreement
     if agreement.split is None:
-        return "random token ids were compared: pass --dataset to learn how many predictions change"
+        return as_callers_type_it(
+            "random token ids were compared: pass --dataset to learn how many predictions change"
+        )
     if agreement.same_label < _LITTLE_AGREEMENT:
         return f"{1 - agreement.same_label:.1%} of the predictions change with {exported.precision}: look whether that is worth it"
     return None

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.loading import load_text_dataset
+from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import DatasetError
@@ -38,7 +39,7 @@ _OTHER_VERSION = 0.005
 
 def rescore(
     directory: str,
-    dataset: str,
+    dataset: Data,
     revision: str | None = None,
     log: Log = silent,
     found: Verification | None = None,

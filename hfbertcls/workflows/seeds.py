@@ -48,6 +48,12 @@ def train_with_seeds(
     The seeds are that of the options and those after it; they decide on head, data order and dropout, while all runs
     have the same rows. The runs lie complete in `seeds/` of the directory.
 
+    ```python
+    >>> report = train_with_seeds("encoder", "reviews.csv", "film-reviews", 3)  # doctest: +SKIP
+    >>> report.training["seeds"]["chosen"]  # doctest: +SKIP
+    43
+    ```
+
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
         dataset: what `load_text_dataset` takes, or its result.

@@ -79,7 +79,7 @@ def test_words_cannot_be_counted_without_a_train_split(finished_run, reviews_dir
 
 def test_models_of_other_labels_are_refused(finished_run, reviews_dir, tmp_path, capsys):
     shutil.copytree(finished_run, tmp_path / "three")
-    from hfbertcls import ModelSource, load_for_training
+    from hfbertcls.modeling.loading import ModelSource, load_for_training
     from hfbertcls.tasks.single_label import SingleLabel
 
     task = SingleLabel(("negative", "neutral", "positive"))

@@ -58,7 +58,7 @@ def test_an_unknown_column_gets_a_proposal_and_the_list(option, value):
 )
 def test_unnamed_pairs_are_refused_and_named_ones_read(first, second):
     with pytest.raises(
-        DatasetError, match=f"two text columns.*Pass --text-column {first} to use the first text alone"
+        DatasetError, match=f"two text columns.*Pass --text-column {first!r} to use the first text alone"
     ):
         choose([first, second, "label"])
     assert choose([first, second, "label"], text=first, text_pair=second) == Columns(first, "label", second)

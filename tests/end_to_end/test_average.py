@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hfbertcls import ModelSource, load_for_inference, undo_calibration, verify_directory
 from hfbertcls.cli import main
+from hfbertcls.modeling.heads import undo_calibration
+from hfbertcls.modeling.loading import ModelSource, load_for_inference
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.repository.verify import verify_directory
 from hfbertcls.tasks.known import task_of_report
 
 

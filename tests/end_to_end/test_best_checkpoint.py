@@ -2,7 +2,8 @@
 
 import json
 
-from hfbertcls import TrainingOptions, train_and_evaluate
+from hfbertcls import TrainingOptions
+from hfbertcls.workflows.train import train_and_evaluate
 
 
 def test_the_card_reports_the_best_checkpoint_and_not_the_last(tmp_path, tiny_model_dir, reviews_dir):

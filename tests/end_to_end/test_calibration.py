@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hfbertcls import ModelSource, load_for_inference, undo_calibration, verify_directory
 from hfbertcls.cli import main
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import load_tokenizer
+from hfbertcls.modeling.heads import undo_calibration
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.repository.card import Fence, sha256_of_text, split_card
+from hfbertcls.repository.verify import verify_directory
 from hfbertcls.tasks.known import task_of_report
 from hfbertcls.tasks.probabilities import softmax
 
@@ -84,7 +85,8 @@ def test_evaluate_tells_what_the_temperature_does_on_other_texts(finished_run, r
 
 def reseal(directory, report):
     """Write a changed report with a card whose hashes and text agree with it: only the figures can betray it."""
-    from hfbertcls import Report, render_model_card
+    from hfbertcls import Report
+    from hfbertcls.repository.card import render_model_card
 
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     (directory / "report.json").write_text(text)

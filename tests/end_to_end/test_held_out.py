@@ -6,9 +6,10 @@ import shutil
 
 import pytest
 
-from hfbertcls import compare_models, evaluate_model
+from hfbertcls import compare_models
 from hfbertcls.cli import main
 from hfbertcls.errors import DatasetError
+from hfbertcls.workflows.evaluate import evaluate_model
 
 
 @pytest.fixture(scope="module")

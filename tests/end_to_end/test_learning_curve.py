@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hfbertcls import verify_directory
 from hfbertcls.cli import main
+from hfbertcls.repository.verify import verify_directory
 from hfbertcls.workflows.learning_curve import nested_order
 
 

@@ -10,15 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics
 
-from hfbertcls import DatasetError, ModelSource, evaluate_model, load_for_inference, undo_calibration, verify_directory
+from hfbertcls import DatasetError
 from hfbertcls.cli import main
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import load_tokenizer
+from hfbertcls.modeling.heads import undo_calibration
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.repository.verify import verify_directory
 from hfbertcls.tasks.known import task_of_report
 from hfbertcls.tasks.probabilities import sigmoid
 from hfbertcls.tasks.thresholds import fit_thresholds
+from hfbertcls.workflows.evaluate import evaluate_model
 
 
 LABELS = ("cold", "dull", "great", "warm")

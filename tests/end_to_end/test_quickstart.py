@@ -49,8 +49,9 @@ def test_a_short_run_on_real_weights_tells_plots_from_reviews(tmp_path):
 
     import numpy as np
 
-    from hfbertcls import TrainingOptions, train_and_evaluate
+    from hfbertcls import TrainingOptions
     from hfbertcls.workflows.quickstart import model_directory
+    from hfbertcls.workflows.train import train_and_evaluate
 
     data = load_reviews()
     first = {"train": 640, "validation": 200, "test": 200}

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from hfbertcls import TrainingOptions, train_with_seeds, verify_directory
+from hfbertcls import TrainingOptions, train_with_seeds
 from hfbertcls.cli import main
+from hfbertcls.repository.verify import verify_directory
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from hfbertcls import load_text_dataset, verify_directory
+from hfbertcls import load_text_dataset
 from hfbertcls.cli import main
 from hfbertcls.errors import ConfigurationError
+from hfbertcls.repository.verify import verify_directory
 
 
 @pytest.fixture(scope="module")

@@ -166,7 +166,8 @@ def test_the_saved_tokenizer_keeps_the_length_and_no_padding(trained):
 
 
 def test_the_card_is_a_function_of_the_report(trained):
-    from hfbertcls import Report, render_model_card
+    from hfbertcls import Report
+    from hfbertcls.repository.card import render_model_card
 
     text = (trained / "report.json").read_text()
     assert render_model_card(Report.from_json(text)) == (trained / "README.md").read_text()

@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hfbertcls import ConfigurationError, Report, SpaceFacts, render_space
-from hfbertcls.hub.space.render import VERSIONS, ZERO_GPU, ZERO_GPU_TORCH, app_directory, widget_texts
+from hfbertcls import ConfigurationError, Report
+from hfbertcls.hub.space.render import (
+    VERSIONS,
+    ZERO_GPU,
+    ZERO_GPU_TORCH,
+    SpaceFacts,
+    app_directory,
+    render_space,
+    widget_texts,
+)
 from hfbertcls.repository.card_metadata import split_card
 
 

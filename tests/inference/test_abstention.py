@@ -5,10 +5,13 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from hfbertcls import BulkOptions, ModelSource, Predictions, predict_file, threshold_for_accuracy
+from hfbertcls import Predictions, predict_file
 from hfbertcls.cli import main
 from hfbertcls.errors import ConfigurationError, ModelError
+from hfbertcls.evaluation.abstaining import threshold_for_accuracy
 from hfbertcls.inference.abstention import threshold_of
+from hfbertcls.inference.bulk import BulkOptions
+from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.tasks.known import task_of_report
 
 

@@ -18,14 +18,16 @@ import pytest
 import torch
 from transformers import AutoConfig, pipeline
 
-from hfbertcls import BulkOptions, ModelSource, load_pipeline, predict_file
+from hfbertcls import load_pipeline, predict_file
 from hfbertcls.cli import main
 from hfbertcls.data.readers import streaming
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError
 from hfbertcls.inference import bulk, scorer
 from hfbertcls.inference.answer_file import write_answers
+from hfbertcls.inference.bulk import BulkOptions
 from hfbertcls.inference.scorer import Scorer
 from hfbertcls.modeling.heads import write_config_values
+from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.multi_label import MultiLabel
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from hfbertcls import ModelError, compare_models, evaluate_model, load_pipeline, predict_file
+from hfbertcls import ModelError, compare_models, load_pipeline, predict_file
 from hfbertcls.cli import main
 from hfbertcls.inference.scorer import NOT_FINITE
+from hfbertcls.workflows.evaluate import evaluate_model
 
 
 WORD = "music"

@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from hfbertcls import ModelSource
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.heads import fold_temperature, temperature_of
+from hfbertcls.modeling.loading import ModelSource
 
 
 def classifier(seed, hidden_size=16, buffer=None):

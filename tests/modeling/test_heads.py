@@ -7,9 +7,15 @@ import pytest
 import torch
 import transformers
 
-from hfbertcls import ModelError, ModelSource, undo_calibration
-from hfbertcls.modeling.heads import fold_temperature, output_layer, temperature_of, write_config_values
-from hfbertcls.modeling.loading import load_for_inference, load_for_training
+from hfbertcls import ModelError
+from hfbertcls.modeling.heads import (
+    fold_temperature,
+    output_layer,
+    temperature_of,
+    undo_calibration,
+    write_config_values,
+)
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.multi_label import MultiLabel
 from hfbertcls.tasks.single_label import SingleLabel

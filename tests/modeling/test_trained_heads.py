@@ -4,8 +4,9 @@ import pytest
 import torch
 import transformers
 
-from hfbertcls import ModelError, ModelSource, load_for_training
+from hfbertcls import ModelError
 from hfbertcls.modeling.heads import fold_temperature, output_layer
+from hfbertcls.modeling.loading import ModelSource, load_for_training
 from hfbertcls.tasks.multi_label import MultiLabel
 from hfbertcls.tasks.single_label import SingleLabel
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hfbertcls import Report, render_model_card
-from hfbertcls.repository.card import escape
+from hfbertcls import Report
+from hfbertcls.repository.card import escape, render_model_card
 
 
 HERE = Path(__file__).resolve().parent

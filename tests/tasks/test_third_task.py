@@ -160,9 +160,7 @@ def task():
 def trained(tmp_path_factory, tiny_model_dir, ratings, task):
     directory = tmp_path_factory.mktemp("rates") / "rates"
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(ratings), "--output-dir", str(directory)]
-    assert (
-        main([*words, "--max-steps", "60", "--learning-rate", "0.003", "--eval-every", "20", "--metric", "mae"]) == 0
-    )
+    assert main([*words, "--max-steps", "60", "--learning-rate", "0.003", "--eval-every", "20"]) == 0
     return directory
 
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 import transformers
 
-from hfbertcls import ModelSource, TextClassificationTrainer, TextClassificationTrainingArguments
+from hfbertcls import TextClassificationTrainer, TextClassificationTrainingArguments
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import (
+    ModelSource,
     find_max_length,
     load_for_inference,
     load_for_training,

@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from hfbertcls import ModelSource
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_texts
-from hfbertcls.modeling.loading import load_for_inference, load_for_training, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
 from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.training.calibrating import calibrate
 

@@ -7,17 +7,15 @@ from transformers import pipeline
 
 from hfbertcls import (
     ConfigurationError,
-    ModelSource,
     Report,
     SharingError,
     TextClassificationTrainer,
     TextClassificationTrainingArguments,
-    load_for_training,
     load_text_dataset,
-    load_tokenizer,
-    tokenize_split,
 )
+from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.hub.verify import verify_repository
+from hfbertcls.modeling.loading import ModelSource, load_for_training, load_tokenizer
 from hfbertcls.repository.verify import verify_directory
 from hfbertcls.tasks.multi_label import MultiLabel
 

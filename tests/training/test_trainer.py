@@ -9,14 +9,10 @@ import torch
 from tiny import arguments, rows, tiny_classifier, weights
 from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
-from hfbertcls import (
-    ConfigurationError,
-    TextClassificationTrainer,
-    TrainingError,
-    fit_thresholds,
-)
+from hfbertcls import ConfigurationError, TextClassificationTrainer, TrainingError
 from hfbertcls.tasks.multi_label import MultiLabel
 from hfbertcls.tasks.single_label import SingleLabel
+from hfbertcls.tasks.thresholds import fit_thresholds
 
 
 def test_every_parameter_moves(tmp_path):

@@ -8,6 +8,7 @@ from hfbertcls.errors import SharingError
 from hfbertcls.hub.account import token_of
 from hfbertcls.hub.retrying import reason_of, tried
 from hfbertcls.hub.space.destination import TOKEN_SECRET, SpaceDestination, SpaceRequest
+from hfbertcls.option_names import as_callers_type_it
 from hfbertcls.progress import Log
 
 
@@ -25,16 +26,15 @@ def explain_token(request: SpaceRequest, there: SpaceDestination, log: Log, api:
     if not there.private:
         log(f"note: the Space is public, so anyone can use the model {request.model_id} there")
     if stores_token(request, there, api):
-        log(
+        note = (
             f"note: --with-token stores your token as the secret {TOKEN_SECRET} of {there.space_id}. The app's code, and all who "
             "may change that code, can do with it whatever you can. A fine-grained token that can only read "
             f"{request.model_id} is safer: put one into {api.endpoint}/spaces/{there.space_id}/settings in its place"
         )
+        log(as_callers_type_it(note))
     elif request.with_token and there.token_note != _note_of(api):
-        log(
-            f"note: the Space has a secret {TOKEN_SECRET} that hfbertcls did not store; it stays. --overwrite replaces it by "
-            "your token"
-        )
+        note = f"note: the Space has a secret {TOKEN_SECRET} that hfbertcls did not store; it stays. --overwrite replaces it by your token"
+        log(as_callers_type_it(note))
 
 
 def stores_token(request: SpaceRequest, there: SpaceDestination, api: HfApi) -> bool:

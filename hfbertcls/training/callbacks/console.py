@@ -1,20 +1,19 @@
-"""What a person sees while the model trains: a bar in a terminal, one line for each evaluation everywhere."""
+"""What a person sees while the model trains: a bar in a terminal or a notebook, one line for each evaluation everywhere."""
 
-import sys
 import time
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hfbertcls.progress import FIRST_SECONDS, SECONDS_BETWEEN, time_left
+from hfbertcls.progress import FIRST_SECONDS, SECONDS_BETWEEN, has_bar, stream, time_left, writer
 
 
 _STEPS_TO_KNOW = 1  # (the first step prepares what the others find ready, so it is not counted)
 
 
 class ConsoleCallback(TrainerCallback):
-    """Report progress on standard error."""
+    """Report progress by the `Log` that is in force; outside of every `progress.shown`, on standard error."""
 
     def __init__(self) -> None:
         self.bar_: Any = None
@@ -26,12 +25,13 @@ class ConsoleCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Open the bar, if a terminal is attached."""
+        """Open the bar, if a terminal or a notebook is attached."""
         self._began = (time.monotonic(), state.global_step)
         self._is_running = False
         self._told = self._began[0] - SECONDS_BETWEEN + FIRST_SECONDS
-        if state.is_world_process_zero and sys.stderr.isatty():
-            self.bar_ = tqdm(total=state.max_steps, initial=state.global_step, unit="step", dynamic_ncols=True)
+        if state.is_world_process_zero and writer() is not None and has_bar():
+            shape = {"unit": "step", "dynamic_ncols": True}
+            self.bar_ = tqdm(total=state.max_steps, initial=state.global_step, file=stream(), **shape)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -46,10 +46,7 @@ class ConsoleCallback(TrainerCallback):
         if state.is_world_process_zero and steps >= _STEPS_TO_KNOW and now - self._told >= SECONDS_BETWEEN:
             self._told = now
             left = (state.max_steps - state.global_step) * (now - self._began[0]) / steps
-            tqdm.write(
-                f"  step {state.global_step:,} of {state.max_steps:,}: about {time_left(left)} of training left",
-                file=sys.stderr,
-            )
+            _tell(f"  step {state.global_step:,} of {state.max_steps:,}: about {time_left(left)} of training left")
 
     def on_log(
         self,
@@ -79,10 +76,9 @@ class ConsoleCallback(TrainerCallback):
             f"{name} {metrics[f'eval_{name}']:.4f}" for name in dict.fromkeys(shown) if f"eval_{name}" in metrics
         )
         loss = f"training loss {self.loss_:.4f}; " if self.loss_ is not None else ""
-        tqdm.write(
+        _tell(
             f"  step {state.global_step:,} of {state.max_steps:,} (epoch {state.epoch or 0:.2f}): {loss}"
-            f"validation {figures}",
-            file=sys.stderr,
+            f"validation {figures}"
         )
 
     def on_train_end(
@@ -92,3 +88,10 @@ class ConsoleCallback(TrainerCallback):
         if self.bar_ is not None:
             self.bar_.close()
             self.bar_ = None
+
+
+def _tell(line: str) -> None:
+    """Tell a line, above the bars that are open."""
+    if (write := writer()) is not None:
+        with tqdm.external_write_mode(file=stream()):
+            write(line)

@@ -16,6 +16,14 @@ class MetricEarlyStoppingCallback(TrainerCallback, ExportableState):
     add up until they count (transformers compares with the running best, which creeps up with every gain). NaN is no
     improvement. The state survives a resume.
 
+    ```python
+    >>> callback = MetricEarlyStoppingCallback(patience=2, threshold=0.001)
+    >>> trainer = TextClassificationTrainer(model, args, callbacks=[callback])  # doctest: +SKIP
+    >>> MetricEarlyStoppingCallback(patience=0)
+    Traceback (most recent call last):
+    hfbertcls.errors.ConfigurationError: early stopping with patience 0, ...
+    ```
+
     Args:
         patience (`int`): evaluations without improvement after which training stops.
         threshold (`float`): in units of the metric; not relative.

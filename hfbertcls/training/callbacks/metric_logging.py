@@ -19,6 +19,12 @@ class MetricLoggingCallback(TrainerCallback):
     Lines are flushed as they are written. After a resume the lines of steps that are done again are removed first, so
     that each event stands there once. `seconds` counts the time spent in training, over all its parts.
 
+    ```python
+    >>> trainer = Trainer(model, args, callbacks=[MetricLoggingCallback()])  # doctest: +SKIP
+    >>> print(Path("my-model/metrics.jsonl").read_text().splitlines()[0])
+    {"step": ..., "epoch": ...}
+    ```
+
     Args:
         path (`str`, *optional*): defaults to `metrics.jsonl` in the output directory.
     """
