@@ -128,7 +128,7 @@ def test_the_report_claims_nothing_of_one_run_for_the_average(averaged_dir):
     }  # fmt: skip
     assert [run["seed"] for run in seeds["runs"]] == [7, 8, 9]
     assert seeds["chosen"] is training["best_step"] is training["selection_value"] is training["seed"] is None
-    assert "seed" not in training["hyperparameters"] | training["arguments"]
+    assert "seed" not in training["hyperparameters"] | training["arguments"] | training["options"]
     assert (averaged_dir / "metrics.jsonl").read_bytes() == (
         run_of(averaged_dir, best["seed"]) / "metrics.jsonl"
     ).read_bytes()

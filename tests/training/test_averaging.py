@@ -1,5 +1,6 @@
 """Which runs are averaged, and what is said of averaged weights."""
 
+from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.training.averaging import facts_of_average, greedy_members
 
 
@@ -44,14 +45,20 @@ def test_a_figure_that_is_not_defined_is_no_gain():
 
 
 def test_averaged_weights_have_neither_a_step_nor_a_seed():
-    facts = {"best_step": 10, "selection_value": 0.9, "seed": 7, "steps": 20}
-    of_best = {**facts, "hyperparameters": {"seed": 7, "optim": "adamw"}, "arguments": {"seed": 7, "bf16": False}}
-    assert facts_of_average(of_best) == {
-        "best_step": None,
-        "selection_value": None,
-        "seed": None,
-        "steps": 20,
-        "hyperparameters": {"optim": "adamw"},
-        "arguments": {"bf16": False},
+    seeded = {
+        "hyperparameters": {"seed": 7, "optim": "adamw"},
+        "arguments": {"seed": 7, "bf16": False},
+        "options": {"seed": 7},
     }
-    assert of_best["hyperparameters"] == {"seed": 7, "optim": "adamw"}, "the report of the run itself stays as it is"
+    common = {"steps": 20, "epochs": 1.0, "seconds": 1.0, "selection_metric": "f1_macro"}
+    of_best = TrainingFacts(best_step=10, selection_value=0.9, seed=7, **common, **seeded)
+    assert facts_of_average(of_best) == TrainingFacts(
+        best_step=None,
+        selection_value=None,
+        seed=None,
+        **common,
+        hyperparameters={"optim": "adamw"},
+        arguments={"bf16": False},
+        options={},
+    )
+    assert of_best.hyperparameters == {"seed": 7, "optim": "adamw"}, "the report of the run itself stays as it is"

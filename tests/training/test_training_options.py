@@ -77,8 +77,8 @@ def test_a_planted_option_is_a_keyword(tmp_path, tiny_model_dir, reviews_dir):
         flavour="mint", decay=0.25, max_steps=2, arguments={"max_grad_norm": 0.5}, command=options.command
     )
     report = train_and_evaluate(str(tiny_model_dir), str(reviews_dir), tmp_path / "run", options)
-    assert report.training["options"]["flavour"] == "mint"
-    assert report.training["arguments"]["weight_decay"] == 0.25
+    assert report.training.options["flavour"] == "mint"
+    assert report.training.arguments["weight_decay"] == 0.25
     with pytest.raises(ConfigurationError, match=r"--decay -1 is not possible. Expected a number from 0"):
         Planted(decay=-1)
 
@@ -87,15 +87,15 @@ def test_what_was_left_open_is_reported_as_the_run_chose_it(tmp_path, tiny_model
     asked = {"max_length": None, "epochs": None, "early_stopping": 3, "callbacks": ("early-stopping",)}
     options = TrainingOptions(**asked, batch_size="auto", eval_every=0.5)
     report = train_and_evaluate(str(tiny_model_dir), str(reviews_dir), tmp_path / "run", options)
-    assert set(report.training["options"]) == {one.name for one in options_of(TrainingOptions) if one.determines}
+    assert set(report.training.options) == {one.name for one in options_of(TrainingOptions) if one.determines}
     expected = {
-        "max_length": 32, "epochs": report.training["hyperparameters"]["num_train_epochs"], "max_steps": None,
+        "max_length": 32, "epochs": report.training.hyperparameters["num_train_epochs"], "max_steps": None,
         "batch_size": 32, "learning_rate": 8e-5, "packing": True, "metric": "f1_macro", "eval_every": "0.5",
         "early_stopping": 3, "callbacks": ["early-stopping"], "trainer": "text-classification", "seed": DEFAULT_SEED,
     }  # fmt: skip
-    assert expected.items() <= report.training["options"].items()
-    assert report.training["hyperparameters"]["early_stopping"] == 3
-    assert "calibration" not in report.training["hyperparameters"], "defaults without a field have no row"
+    assert expected.items() <= report.training.options.items()
+    assert report.training.hyperparameters["early_stopping"] == 3
+    assert "calibration" not in report.training.hyperparameters, "defaults without a field have no row"
 
 
 def test_options_set_the_fields_of_the_arguments(tmp_path):
