@@ -22,7 +22,7 @@ class MetricLoggingCallback(TrainerCallback):
     ```python
     >>> trainer = Trainer(model, args, callbacks=[MetricLoggingCallback()])  # doctest: +SKIP
     >>> print(Path("my-model/metrics.jsonl").read_text().splitlines()[0])
-    {"step": ..., "epoch": ...}
+    {"step": ..., "epoch": ..., "seconds": ..., "split": "train", "values": {"loss": ...}}
     ```
 
     Args:
