@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.cli.configuration import card_facts
 from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import log
+from hfbertcls.cli.process import loading_libraries, log
 from hfbertcls.cli.push import add_sharing_options, request_of, what_came_of
 from hfbertcls.cli.space import add_space_options
 from hfbertcls.cli.training_fields import training_fields
@@ -101,7 +101,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _asked_for(options: argparse.Namespace) -> TrainingOptions:
     """What the run is asked for, found to be possible before anything is read or sent."""
-    fields = training_fields(options.rest, options.parser)
+    with loading_libraries():
+        import torch  # noqa: F401  (first: when it registers its operators, it looks through all modules that are there)
+
+        fields = training_fields(options.rest, options.parser)
     training = typed_options(options, fields, card_facts(options.words), TrainingOptions)
 
     from hfbertcls.repository.output_directory import OutputDirectory
@@ -109,7 +112,8 @@ def _asked_for(options: argparse.Namespace) -> TrainingOptions:
 
     directory = OutputDirectory(Path(options.output_dir))
     directory.check(overwrite=training.overwrite, resume=training.resume)
-    training_arguments(directory, training)
+    with loading_libraries():
+        training_arguments(directory, training)
     if options.push_every_save and options.push_to_hub is None:
         raise ConfigurationError("--push-every-save needs --push-to-hub USER/NAME")
     _check_space_options(options)

@@ -64,6 +64,10 @@ class TextSplit:
     """Of rows, texts and labels of the split as it was read, whatever it was read from."""
     place_of: Callable[[int], str] | None = field(default=None, compare=False, repr=False)
     """Where a row of the source stands, in words; None where only its number is known."""
+    codes: dict[tuple[str, ...], npt.NDArray[np.int64]] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """What `duplicates.row_codes` has computed of these rows, by columns: texts are hashed once, whoever asks."""
 
     def __repr__(self) -> str:
         left_out = sum(self.dropped.values())
@@ -129,7 +133,9 @@ class TextSplit:
         places = self.first_dropped if own else {}
         rows_read = len(positions) + sum(own.values())
         table = _taken(self.table, positions)
-        return replace(self, name=name, table=table, rows_read=rows_read, dropped=own, first_dropped=places)
+        taken = replace(self, name=name, table=table, rows_read=rows_read, dropped=own, first_dropped=places)
+        taken.codes.update((columns, codes[positions]) for columns, codes in self.codes.items())
+        return taken
 
 
 def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:

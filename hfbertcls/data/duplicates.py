@@ -97,13 +97,17 @@ def folded(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def row_codes(split: TextSplit, columns: list[str]) -> npt.NDArray[np.int64]:
-    """A number for each row, equal for rows that are equal in all columns, of shape `(rows,)`."""
+    """A number for each row, equal for rows that are equal in all columns, of shape `(rows,)`; computed once a split."""
+    known = split.codes.get(tuple(columns))
+    if known is not None:
+        return known
     codes = np.empty(len(split), dtype=np.int64)
     begin = 0
     for part in in_parts(split.table.select(columns)):
         values = zip(*(_comparable(part.column(name), name) for name in columns), strict=True)
         codes[begin : begin + len(part)] = np.fromiter(map(_code, values), dtype=np.int64, count=len(part))
         begin += len(part)
+    split.codes[tuple(columns)] = codes
     return codes
 
 

@@ -165,6 +165,7 @@ def examine(
     lengths: TokenLengths | None = None,
     *,
     further: Iterable[Finding] = (),
+    refused: Iterable[tuple[str, DatasetError]] | None = None,
     allow_leakage: bool = False,
     most_rows: int | None = None,
 ) -> Diagnosis:
@@ -174,6 +175,7 @@ def examine(
         data: with a train split.
         lengths: of its texts; None says nothing of them.
         further: what was found elsewhere.
+        refused: what `checks.refusals` found; None asks it. Who has called `require_trainable` knows that there is nothing.
         allow_leakage: makes a warning of the refusal for texts that are in train and in another split.
         most_rows: leaves the search for nearly equal texts out of larger data sets; None never does.
     """
@@ -191,7 +193,10 @@ def examine(
         else None
     )
     findings = [
-        *(Finding(code, "refuses", refusal.as_written) for code, refusal in refusals(data)),
+        *(
+            Finding(code, "refuses", refusal.as_written)
+            for code, refusal in (refusals(data) if refused is None else refused)
+        ),
         *(Finding("reading", "note", note) for note in data.notes),
         *_left_out(data),
         *(label_findings(data, task, counts) if task and task.labels else ()),

@@ -15,7 +15,7 @@ from hfbertcls.modeling.loading import (
 
 
 if TYPE_CHECKING:
-    from transformers import TextClassificationPipeline
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TextClassificationPipeline
 
 
 def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> "TextClassificationPipeline":
@@ -66,7 +66,14 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     """
     source = ModelSource(model, revision, trust_remote_code=bool(kwargs.get("trust_remote_code")))
     load_config(source)
-    return _made(source, model=source.resolved, revision=revision, **kwargs)
+    try:
+        loaded = _made(model=source.resolved, revision=revision, **kwargs)
+    except HfBertClsError:
+        raise
+    except Exception as err:
+        refuse_with_remedy(err, source)
+        raise ModelError(f"the model {source.public_name!r} cannot be loaded: {reason_of(err, source)}") from err
+    return _working(loaded)
 
 
 def load_trained(source: ModelSource, **kwargs: Any) -> "TextClassificationPipeline":
@@ -77,25 +84,35 @@ def load_trained(source: ModelSource, **kwargs: Any) -> "TextClassificationPipel
     """
     model, tokenizer = load_for_inference(source), load_tokenizer(source)
     tokenizer.model_max_length = reading_length(tokenizer, model.config)
-    return _made(source, model=model, tokenizer=tokenizer, **kwargs)
+    return pipeline_of(model, tokenizer, **kwargs)
 
 
-def _made(source: ModelSource, **kwargs: Any) -> "TextClassificationPipeline":
-    """The pipeline that transformers makes of these arguments, which cuts long texts and leaves out padding."""
-    from transformers import TextClassificationPipeline, pipeline  # noqa: PLC0415  (takes seconds)
+def pipeline_of(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", **kwargs: Any
+) -> "TextClassificationPipeline":
+    """The pipeline that `load_pipeline` gives, of a classifier that is loaded already, on its device.
+
+    Raises:
+        ModelError: if it gives no finite logits whatever the text.
+    """
+    return _working(_made(**{"model": model, "tokenizer": tokenizer, "device": model.device, **kwargs}))
+
+
+def _made(**kwargs: Any) -> Any:
+    from transformers import pipeline  # noqa: PLC0415  (takes seconds)
 
     from hfbertcls.inference.sorted_pipeline import SortedTextClassificationPipeline  # noqa: PLC0415
+
+    arguments: dict[str, Any] = {"truncation": True, "pipeline_class": SortedTextClassificationPipeline, **kwargs}
+    return pipeline("text-classification", **arguments)
+
+
+def _working(loaded: Any) -> "TextClassificationPipeline":
+    from transformers import TextClassificationPipeline  # noqa: PLC0415  (takes seconds)
+
     from hfbertcls.modeling.engine import require_working  # noqa: PLC0415
     from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
 
-    arguments: dict[str, Any] = {"truncation": True, "pipeline_class": SortedTextClassificationPipeline, **kwargs}
-    try:
-        loaded = pipeline("text-classification", **arguments)
-    except HfBertClsError:
-        raise
-    except Exception as err:
-        refuse_with_remedy(err, source)
-        raise ModelError(f"the model {source.public_name!r} cannot be loaded: {reason_of(err, source)}") from err
     if not isinstance(loaded, TextClassificationPipeline):
         raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
     require_working(loaded.model, loaded.tokenizer)  # type: ignore[arg-type]  # (that of a text classifier is never None)

@@ -1,7 +1,7 @@
 """The files of a model repository beside the model itself, and the facts that they state."""
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from hfbertcls.evaluation.report_sections import (
 )
 from hfbertcls.evaluation.splits import reliability_of
 from hfbertcls.files import files_below, hashes_of, regular_file, sha256_of
-from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.heads import write_config_values
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.modeling.predictions import Predictions
@@ -100,27 +99,46 @@ def data_facts(data: TextDataset, splits: Mapping[str, SplitFacts], doctor: Doct
     )
 
 
-def with_fitted_decision(task: Task, staging: Path, gold: Answers, logits: Logits) -> Task:
-    """The task with its decision fitted on the validation split, which the staged configuration states then."""
+def with_fitted_decision(task: Task, staging: Path, model: "PreTrainedModel", gold: Answers, logits: Logits) -> Task:
+    """The task with its decision fitted on the validation split, which the configuration of the model states then.
+
+    Args:
+        task: of the model.
+        staging: where its configuration lies.
+        model: as it was loaded.
+        gold: answers of the validation split.
+        logits: of the model.
+    """
     fitted = task.fit_decision(gold, logits)
     if fitted.config_values:
         write_config_values(staging, fitted.config_values)
+        vars(model.config).update(fitted.config_values)
     return fitted
 
 
-def card_facts(inputs: Mapping[str, Any], name: str, staging: Path, examples: Sequence[Example] = ()) -> CardFacts:
-    """Facts that a person knows, and the output of the call that the card shows, run on the saved model."""
-    text = (inputs.get("widget") or [USAGE_TEXT])[0]
-    answers: Any = load_pipeline(str(staging))(text)
+def usage_of(classifier: Callable[[str], Any], card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a pipeline of the model answers to the text that the card shows."""
+    return [{"label": one["label"], "score": round(one["score"], 4)} for one in classifier(_usage_text(card))]
+
+
+def card_facts(
+    inputs: Mapping[str, Any], name: str, answers: Iterable[Mapping[str, Any]], examples: Sequence[Example] = ()
+) -> CardFacts:
+    """Facts that a person knows, and the call that the card shows, with what the model answers (`usage_of`)."""
     facts = CardFacts.from_dict({"title": name, **inputs})
     return replace(
         facts,
         renderer=RENDERER,
         usage_model=name,
-        usage_text=text,
-        usage_output=tuple({"label": one["label"], "score": round(one["score"], 4)} for one in answers),
+        usage_text=_usage_text(inputs),
+        usage_output=tuple(map(dict, answers)),
         examples=tuple(examples),
     )
+
+
+def _usage_text(card: Mapping[str, Any]) -> str:
+    text: str = (card.get("widget") or [USAGE_TEXT])[0]
+    return text
 
 
 def write_predictions(directory: Path, name: str, predictions: Predictions) -> str:

@@ -15,14 +15,16 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import DataFacts, SplitFacts, TaskFacts
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split
+from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, reading_length
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.repository import plots
 from hfbertcls.repository.card import CARD_FACTS
 from hfbertcls.repository.model_repository import (
     card_facts,
     model_facts,
+    usage_of,
     with_fitted_decision,
     write_plots,
     write_predictions,
@@ -69,7 +71,7 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
     tokenized = TokenizedSplit(plain.add_column("length", lengths), task, lengths, max_length, 0)
     gold, logits = gold_of(validation, task), score(model, tokenizer, tokenized)
     require_finite(logits, "validation")
-    task = with_fitted_decision(task, staging, gold, logits)
+    task = with_fitted_decision(task, staging, model, gold, logits)
     predictions = Predictions(task, np.arange(len(gold)), gold, logits, lengths)
     source = str(card.get("dataset") or "data that the author did not name")
     splits = {name: _bare_facts(dataset, task) for name, dataset in datasets_by_name.items()}
@@ -78,6 +80,8 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
     origin = ModelSource(
         base, known_as=None if is_hub_id else public_word(base)
     )  # (a directory that may be elsewhere)
+    classifier = pipeline_of(model, load_tokenizer(ModelSource(str(staging))))
+    known = {key: card[key] for key in CARD_FACTS if card.get(key)}
     report = Report(
         task=TaskFacts(
             type=task.name,
@@ -103,9 +107,7 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
             "validation": evaluate_split(predictions, write_predictions(staging, "validation", predictions), {})
         },
         training=training,
-        card=card_facts(
-            {key: card[key] for key in CARD_FACTS if card.get(key)}, str(card.get("title") or "model"), staging
-        ),
+        card=card_facts(known, str(card.get("title") or "model"), usage_of(classifier, known)),
         environment=describe_environment(),
         command=public_command([]) + " (a script of its author, with TextClassificationTrainer)",
     )

@@ -13,8 +13,8 @@ from hfbertcls.errors import ModelError
 from hfbertcls.tasks.calibration_error import expected_calibration_error
 from hfbertcls.tasks.cells import Column, holds_lists, ids_of
 from hfbertcls.tasks.counted import CountedLabelSets, count_label_sets
+from hfbertcls.tasks.label_scores import LabelSums
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits, sigmoid
-from hfbertcls.tasks.single_label import scores_by_label
 from hfbertcls.tasks.task import Task, Temperature
 from hfbertcls.tasks.temperature import FEWEST_ROWS, of_sigmoid
 from hfbertcls.tasks.thresholds import fit_thresholds
@@ -195,23 +195,15 @@ class MultiLabel(Task):
         return np.asarray(of_labels.mean(axis=1))
 
     def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
-        """By scikit-learn; F1 averages are over the labels that occur in gold or predictions."""
-        from sklearn import metrics  # noqa: PLC0415  (takes a second)
-
-        averages = ("macro", "micro", "weighted")
-        anywhere = bool(gold.any() or predicted.any())
-        f1 = {
-            f"f1_{average}": float(metrics.f1_score(gold, predicted, average=average, zero_division=np.nan))
-            if anywhere
-            else 0.0
-            for average in averages
-        }
-        if anywhere and not gold.any():  # (no rows to weigh by)
-            f1["f1_weighted"] = 0.0
+        """As scikit-learn gives them; F1 averages are over the labels that occur in gold or predictions."""
+        sums = LabelSums.of_sets(gold, predicted)
+        occurring = sums.occurring
         return {
-            "accuracy": float(metrics.accuracy_score(gold, predicted)),
-            **f1,
-            "hamming_loss": float(metrics.hamming_loss(gold, predicted)),
+            "accuracy": float(np.mean(np.equal(gold, predicted).all(axis=1))),
+            "f1_macro": float(sums.f1.sum() / max(1, len(occurring.gold))),
+            "f1_micro": float(sums.together.f1[0]),
+            "f1_weighted": float(np.average(occurring.f1, weights=occurring.gold)) if gold.any() else 0.0,
+            "hamming_loss": float(np.count_nonzero(gold != predicted)) / gold.size,
         }
 
     def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
@@ -228,7 +220,7 @@ class MultiLabel(Task):
         return count_label_sets(gold, *predicted)
 
     def per_label(self, gold: Answers, predicted: Answers) -> list[dict[str, Any]]:
-        return scores_by_label(gold, predicted, len(self.labels))
+        return LabelSums.of_sets(gold, predicted).by_label()
 
     def statements(self, gold: Answers, probabilities: Floats) -> tuple[Floats, Answers]:
         """A row states how likely each label is."""

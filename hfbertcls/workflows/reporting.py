@@ -14,9 +14,10 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import DoctorFacts, Example
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split, split_facts
-from hfbertcls.modeling.engine import in_bf16, score
+from hfbertcls.inference.pipelines import pipeline_of
+from hfbertcls.modeling.engine import score, turn_to_bf16
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.repository import plots
 from hfbertcls.repository.model_repository import (
@@ -24,18 +25,19 @@ from hfbertcls.repository.model_repository import (
     data_facts,
     model_facts,
     task_facts,
+    usage_of,
     with_fitted_decision,
     write_plots,
     write_predictions,
 )
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.task import Task
+from hfbertcls.training.calibrating import Staged
 from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
 from hfbertcls.training.precision import choose_precision
 
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 
@@ -57,7 +59,7 @@ class RunInput:
 def report_on_training(
     inputs: RunInput,
     directory: OutputDirectory,
-    device: "torch.device",
+    staged: Staged,
     training: Callable[[], TrainingFacts],
     card: Mapping[str, Any],
     publish_examples: int,
@@ -71,7 +73,7 @@ def report_on_training(
     Args:
         inputs: what the run began with.
         directory: with the model in `directory.staging`.
-        device: where to score.
+        staged: this model, loaded.
         training: gives the `training` of the report; called after scoring, so that its times and memory contain that.
         card: facts for the card that only a person knows.
         publish_examples: how many rows may stand on the card, with their texts.
@@ -79,27 +81,28 @@ def report_on_training(
         command: what to print under "reproduce".
     """
     data, task, tokenized, staging = inputs.data, inputs.task, inputs.tokenized, directory.staging
-    model: Any = load_for_inference(ModelSource(str(staging)))
-    model.to(device)
+    model, tokenizer = staged.model, staged.tokenizer
     gold = {name: split.gold for name, split in tokenized.items()}
     baselines = Baselines(task, data.splits["train"].texts, gold["train"])
-    tokenizer = load_tokenizer(ModelSource(str(staging)))
-    evaluation = {}
+    evaluation, predicted = {}, {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
-        logits = score(model, tokenizer, tokenized[name])
+        known = staged.validation if name == "validation" else None
+        logits = score(model, tokenizer, tokenized[name]) if known is None else known
         require_finite(logits, name, data.splits[name].rows)
         if name == "validation":
-            task = with_fitted_decision(task, staging, gold[name], logits)
+            task = with_fitted_decision(task, staging, model, gold[name], logits)
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
         tokens = tokenized[name].num_tokens
         beside = baselines.predict(data.splits[name].texts)
         predictions = Predictions(task, data.splits[name].rows, gold[name], logits, tokens, slices, beside)
         digest = write_predictions(staging, name, predictions)
         evaluation[name] = evaluate_split(predictions, digest, baselines.fitted_on, temperature_of(model.config))
-        if name == "validation" and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
-            rough = score(in_bf16(model), tokenizer, tokenized[name])
-            same = task.is_right(predictions.predicted, task.decide(rough))
-            evaluation[name] = replace(evaluation[name], bf16_agreement=float(same.mean()))
+        predicted[name] = predictions.predicted
+    answers = usage_of(pipeline_of(model, tokenizer), card)
+    if choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
+        rough = score(turn_to_bf16(model), tokenizer, tokenized["validation"])  # (last: the weights are rounded now)
+        same = task.is_right(predicted["validation"], task.decide(rough))
+        evaluation["validation"] = replace(evaluation["validation"], bf16_agreement=float(same.mean()))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
@@ -112,7 +115,7 @@ def report_on_training(
         data=data_facts(data, facts, inputs.doctor),
         evaluation=evaluation,
         training=facts_of_training,
-        card=card_facts(card, directory_name(directory.path), staging, examples),
+        card=card_facts(card, directory_name(directory.path), answers, examples),
         environment=describe_environment(),
         command=command,
     )

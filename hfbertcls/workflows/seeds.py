@@ -1,6 +1,7 @@
 """The same training several times from other seeds: how much of a figure is luck, and which weights to share."""
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from hfbertcls.tasks.task import Task
 from hfbertcls.training.checkpoint_files import remove_checkpoint
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.options import selection_metric, training_arguments
-from hfbertcls.workflows.train import finish, prepare, train_and_evaluate
+from hfbertcls.workflows.train import finish, prepare, train_prepared
 
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def train_with_seeds(
     with directory.claimed():
         if options.resume and directory.holds_a_model:
             return _complete(directory, range(first, first + count), average, log)
-        inputs = prepare(source, data, options)
+        inputs = prepare(source, data, options, log)
         if not options.resume:
             directory.clear(log)
         reports: dict[int, Report] = {}
@@ -87,7 +88,7 @@ def train_with_seeds(
             log(f"Run {len(reports) + 1} of {count}: seed {seed}")
             place = _place(directory, seed)
             own = replace(options, seed=seed, resume=place.exists())
-            reports[seed] = train_and_evaluate(source, data, place, own, log)
+            reports[seed] = _run(inputs, place, own, log)
             _forget_checkpoints(place)
         directory.checkpoints.mkdir(exist_ok=True)
         write_fingerprints(directory.checkpoints / FINGERPRINTS, data.splits["train"])
@@ -122,6 +123,14 @@ def check_seeds(count: int, *, backup: bool, average: str | None = None) -> None
         raise ConfigurationError(
             f"--average {average} is not known{did_you_mean(average, AVERAGES)}. Choose one of {', '.join(AVERAGES)}"
         )
+
+
+def _run(inputs: "RunInput", place: Path, options: TrainingOptions, log: Log) -> Report:
+    """One of the runs: data were read, examined and tokenised once for all of them."""
+    began = time.perf_counter()
+    directory = OutputDirectory(place)
+    directory.check(overwrite=options.overwrite, resume=options.resume)
+    return train_prepared(inputs, directory, training_arguments(directory, options), options, log, began)
 
 
 @dataclass(frozen=True)

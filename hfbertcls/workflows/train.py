@@ -72,7 +72,27 @@ def train_and_evaluate(
     directory.check(overwrite=options.overwrite, resume=options.resume)
     arguments = training_arguments(directory, options)
     data = data_to_train(dataset, options.seed)
-    inputs = prepare(source, data, options, log)
+    return train_prepared(prepare(source, data, options, log), directory, arguments, options, log, began)
+
+
+def train_prepared(
+    inputs: "RunInput",
+    directory: OutputDirectory,
+    arguments: "TextClassificationTrainingArguments",
+    options: TrainingOptions,
+    log: Log,
+    began: float,
+) -> Report:
+    """The part of `train_and_evaluate` that begins with the directory: data and tokenizer are those of `prepare`.
+
+    Args:
+        inputs: what `prepare` made; runs that differ in their seeds share it.
+        directory: where to write, checked.
+        arguments: of its trainer.
+        options: of the run.
+        log: called with each line of progress, for a person.
+        began: when the run began, by `time.perf_counter`.
+    """
     with directory.claimed():
         trainer, notes = _make_trainer(inputs, directory, arguments, options, log)
         identity = _identity(inputs, trainer, options)
@@ -138,16 +158,19 @@ def finish(
         training: as `report_on_training` takes it.
         log: called with each line of progress, for a person.
     """
-    from hfbertcls.training.calibrating import calibrate
+    from hfbertcls.training.calibrating import Staged, calibrate
     from hfbertcls.workflows.reporting import report_on_training
 
+    staging = directory.staging
     if options.calibration:
-        calibrate(directory.staging, inputs.tokenized["validation"], device, log)
+        staged = calibrate(staging, inputs.tokenized["validation"], device, log)
+    else:
+        staged = Staged.load(staging, device)
     log("Evaluating the chosen weights in fp32 ...")
     return report_on_training(
         inputs,
         directory,
-        device,
+        staged,
         training,
         options.card,
         options.publish_examples,
@@ -158,7 +181,7 @@ def finish(
 
 def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosis:
     """Say in brief what the doctor finds, and refuse what no run should begin with."""
-    diagnosis = examine(data, allow_leakage=options.allow_leakage, most_rows=MOST_ROWS)
+    diagnosis = examine(data, refused=(), allow_leakage=options.allow_leakage, most_rows=MOST_ROWS)
     for finding in diagnosis.findings:
         if finding.severity != "refuses" and finding.code not in ALREADY_SAID:
             log(f"  {finding.severity}: {finding.message}")

@@ -1,6 +1,7 @@
 """Settings of our own process."""
 
 import ctypes
+import gc
 import platform
 import sys
 
@@ -25,3 +26,24 @@ def test_freed_memory_is_kept_where_glibc_decides(monkeypatch):
     monkeypatch.setattr(process.sys, "platform", "darwin")
     process.keep_freed_memory()
     assert len(calls) == 2
+
+
+def test_libraries_are_loaded_without_the_garbage_collector_and_never_gone_through_again():
+    before = gc.get_freeze_count()
+    with process.loading_libraries():
+        assert not gc.isenabled()
+        loaded = [[] for _ in range(100)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(loaded)
+    gc.unfreeze()
+
+
+def test_a_collector_that_is_off_stays_off():
+    gc.disable()
+    try:
+        with process.loading_libraries():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
