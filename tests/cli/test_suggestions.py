@@ -56,7 +56,7 @@ def test_an_option_of_training_that_there_is_not_gets_no_far_fetched_suggestion(
 def test_underscores_are_taken_for_dashes():
     words = ["train", "--model=m", "--dataset", "d", "--output_dir", "a_b", "--text_column=c_d", "--no_calibration"]
     options, rest = make_parser().parse_known_args(words)
-    assert (options.output_dir, options.text_column, options.no_calibration, rest) == ("a_b", "c_d", True, [])
+    assert (options.output_dir, options.text_column, options.calibration, rest) == ("a_b", "c_d", False, [])
 
 
 def test_what_is_suggested_exists_and_what_exists_is_not_suggested_away():
