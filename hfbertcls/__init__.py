@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # (what type checkers and editors see; tests/test_public_api.
     from hfbertcls.inference.bulk import predict_file as predict_file
     from hfbertcls.inference.pipelines import load_pipeline as load_pipeline
     from hfbertcls.modeling.heads import undo_calibration as undo_calibration
-    from hfbertcls.modeling.packing import enable_packing as enable_packing
+    from hfbertcls.modeling.padding_free import enable_padding_free as enable_padding_free
     from hfbertcls.modeling.predictions import Predictions as Predictions
     from hfbertcls.registry import CALLBACKS as CALLBACKS
     from hfbertcls.registry import TRAINERS as TRAINERS
@@ -69,7 +69,7 @@ _HOMES = {
     "TrainingOptions": "hfbertcls.training.options",
     "compare_models": "hfbertcls.workflows.compare",
     "diagnose": "hfbertcls.diagnosis.doctor",
-    "enable_packing": "hfbertcls.modeling.packing",
+    "enable_padding_free": "hfbertcls.modeling.padding_free",
     "export_onnx": "hfbertcls.workflows.export",
     "find_suspects": "hfbertcls.diagnosis.suspects",
     "load_pipeline": "hfbertcls.inference.pipelines",

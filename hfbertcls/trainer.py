@@ -25,7 +25,7 @@ from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.files import files_below
 from hfbertcls.hub.push import PushRequest, check_destination, push_directory
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
-from hfbertcls.modeling.packing import is_packed
+from hfbertcls.modeling.padding_free import is_padding_free
 from hfbertcls.repository.card_metadata import check_metadata
 from hfbertcls.repository.output_directory import OutputDirectory, follow_umask
 from hfbertcls.repository.script_report import report_on_trainer
@@ -161,8 +161,8 @@ class TextClassificationTrainer(
     ) -> torch.Tensor:
         """As the parent; counts what it sees."""
         if "input_ids" in inputs:
-            packed = is_packed(cast(nn.Module, self.model))
-            self.throughput.count(inputs, self.computed_positions if packed else None)
+            is_free = is_padding_free(cast(nn.Module, self.model))
+            self.throughput.count(inputs, self.computed_positions if is_free else None)
         return super().training_step(model, inputs, num_items_in_batch)
 
     def compute_loss(

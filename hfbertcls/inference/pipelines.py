@@ -111,10 +111,10 @@ def _working(loaded: Any) -> "TextClassificationPipeline":
     from transformers import TextClassificationPipeline  # noqa: PLC0415  (takes seconds)
 
     from hfbertcls.modeling.engine import require_working  # noqa: PLC0415
-    from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
+    from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
 
     if not isinstance(loaded, TextClassificationPipeline):
         raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
     require_working(loaded.model, loaded.tokenizer)  # type: ignore[arg-type]  # (that of a text classifier is never None)
-    enable_packing(loaded.model)
+    enable_padding_free(loaded.model)
     return loaded

@@ -34,7 +34,7 @@ def score(
     """Compute the logits of every row, on the device of the model and in the precision of its weights.
 
     Args:
-        model (`PreTrainedModel`): in evaluation mode. Padding is left out (`enable_packing`) where it allows that.
+        model (`PreTrainedModel`): in evaluation mode. Padding is left out (`enable_padding_free`) where it allows that.
         tokenizer (`PreTrainedTokenizerBase`): to pad the batches.
         tokenized (`TokenizedSplit`): the texts.
         on_progress (`Callable[[int], None]`, *optional*): called with the number of rows after each batch.
@@ -50,9 +50,9 @@ def score(
     import torch  # noqa: PLC0415  (takes seconds)
 
     from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
-    from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
+    from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
 
-    enable_packing(model)
+    enable_padding_free(model)
 
     rows = PaddedRows(tokenizer, tokenized)
     logits = np.zeros((len(rows.lengths), int(model.config.num_labels or 0)), dtype=np.float32)
@@ -117,9 +117,9 @@ def turn_to_bf16(model: "PreTrainedModel") -> "PreTrainedModel":
 def _rounded(model: "PreTrainedModel", *, copied: bool) -> "PreTrainedModel":
     import torch  # noqa: PLC0415  (takes seconds)
 
-    from hfbertcls.modeling.packing import enable_packing  # noqa: PLC0415
+    from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
 
-    enable_packing(model)  # before: its trial is one of fp32
+    enable_padding_free(model)  # before: its trial is one of fp32
     faster = copy.deepcopy(model) if copied else model
     cast(Any, faster).to(torch.bfloat16)
     return faster

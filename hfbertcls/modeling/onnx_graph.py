@@ -58,7 +58,7 @@ def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> A
     """Turn a classifier into a graph for any number of texts of any length; logits come out, calibrated as in the model.
 
     Args:
-        model: as it was loaded, on the CPU: its padding must not have been left out (`enable_packing`) yet.
+        model: as it was loaded, on the CPU: its padding must not have been left out (`enable_padding_free`) yet.
         tokenizer: its outputs are the inputs of the graph, int64 of shape `(texts, tokens)`.
 
     Returns:

@@ -69,7 +69,9 @@ class TextClassificationTrainingArguments(TrainingArguments):
             "else group_by_length."
         },
     )
-    packing: bool = _of_option("packing", "Leave out padding where the model allows it; the results are the same.")
+    padding_free: bool = _of_option(
+        "padding_free", "Leave out padding where the model allows it; the results are the same."
+    )
     length_column_name: str = field(default="length", metadata={"help": "Column with the number of tokens."})
     precision: str = _of_option("precision")
     eval_every: str = _of_option("eval_every")

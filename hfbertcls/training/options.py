@@ -104,10 +104,10 @@ class TrainingOptions:
         determines=True,
         row="precision",
     )
-    packing: bool = option(
+    padding_free: bool = option(
         True,
         "compute padding, too (default: left out where the model allows it; the results are the same)",
-        sets="packing",
+        sets="padding_free",
         determines=True,
     )
     metric: str | None = option(

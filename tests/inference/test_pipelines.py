@@ -10,7 +10,7 @@ from transformers import TextClassificationPipeline, pipeline
 from hfbertcls import ConfigurationError, ModelError, load_pipeline
 from hfbertcls.modeling import engine
 from hfbertcls.modeling.heads import write_config_values
-from hfbertcls.modeling.packing import is_packed
+from hfbertcls.modeling.padding_free import is_padding_free
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.multi_label import MultiLabel
 
@@ -39,7 +39,7 @@ def same(found, expected):
 
 def test_it_is_a_pipeline_of_transformers_without_padding(pair):
     assert isinstance(pair[0], TextClassificationPipeline)
-    assert is_packed(pair[0].model)
+    assert is_padding_free(pair[0].model)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from hfbertcls import TextClassificationTrainer
-from hfbertcls.modeling.packing import is_packed
+from hfbertcls.modeling.padding_free import is_padding_free
 
 
 def ragged(count: int):
@@ -61,7 +61,7 @@ def test_fifty_steps_give_the_loss_curve_of_the_stock_trainer(tmp_path):
     args = arguments(tmp_path, **SETTINGS, eval_every="no", train_sampling_strategy="auto")
     trainer = TextClassificationTrainer(classifier(), args, pad, data)
     trainer.train()
-    assert is_packed(trainer.model)
+    assert is_padding_free(trainer.model)
     assert 0 <= trainer.throughput.padding_fraction < 0.03
     assert len(losses(trainer)) == 50
     torch.testing.assert_close(losses(trainer), losses(stock), rtol=0, atol=1e-4)
@@ -73,10 +73,15 @@ def test_fifty_steps_give_the_loss_curve_of_the_stock_trainer(tmp_path):
     ("model", "changes", "way", "order"),
     [
         (classifier, {}, "texts end to end, without padding", "random"),
-        (classifier, {"packing": False}, "padded batches of texts of like length (as requested)", "group_by_length"),
         (
             classifier,
-            {"packing": False, "train_sampling_strategy": "random"},
+            {"padding_free": False},
+            "padded batches of texts of like length (as requested)",
+            "group_by_length",
+        ),
+        (
+            classifier,
+            {"padding_free": False, "train_sampling_strategy": "random"},
             "padded batches (as requested)",
             "random",
         ),
@@ -109,7 +114,7 @@ def test_models_made_by_model_init_run_without_padding_too(tmp_path):
     args = arguments(tmp_path, eval_every="no", max_steps=2, train_sampling_strategy="auto")
     trainer = TextClassificationTrainer(None, args, pad, ragged(64), model_init=lambda: classifier())
     trainer.train()
-    assert is_packed(trainer.model)
+    assert is_padding_free(trainer.model)
 
 
 def test_dropout_is_drawn_again_from_the_same_seed(tmp_path):

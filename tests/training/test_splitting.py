@@ -60,7 +60,7 @@ def train(folder, *, batch_size=16, accumulation=1, cramped=None, dropout=0.1, l
         num_train_epochs=2,
         eval_every="no",
         remove_unused_columns=False,
-        **{"train_sampling_strategy": "random", "packing": False} | changes,  # (`Cramped` counts padding, too)
+        **{"train_sampling_strategy": "random", "padding_free": False} | changes,  # (`Cramped` counts padding, too)
     )
     trainer = TextClassificationTrainer(model, args, pad, data, callbacks=[losses])
     device = None

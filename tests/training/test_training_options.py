@@ -90,7 +90,7 @@ def test_what_was_left_open_is_reported_as_the_run_chose_it(tmp_path, tiny_model
     assert set(report.training.options) == {one.name for one in options_of(TrainingOptions) if one.determines}
     expected = {
         "max_length": 32, "epochs": report.training.hyperparameters["num_train_epochs"], "max_steps": None,
-        "batch_size": 32, "learning_rate": 8e-5, "packing": True, "metric": "f1_macro", "eval_every": "0.5",
+        "batch_size": 32, "learning_rate": 8e-5, "padding_free": True, "metric": "f1_macro", "eval_every": "0.5",
         "early_stopping": 3, "callbacks": ["early-stopping"], "trainer": "text-classification", "seed": DEFAULT_SEED,
     }  # fmt: skip
     assert expected.items() <= report.training.options.items()
@@ -100,11 +100,11 @@ def test_what_was_left_open_is_reported_as_the_run_chose_it(tmp_path, tiny_model
 
 def test_options_set_the_fields_of_the_arguments(tmp_path):
     options = TrainingOptions(
-        seed=3, epochs=2, batch_size=8, learning_rate=1e-4, metric="log_loss", eval_every=10, packing=False
+        seed=3, epochs=2, batch_size=8, learning_rate=1e-4, metric="log_loss", eval_every=10, padding_free=False
     )
     assert options.training_fields() == {
         "seed": 3, "num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 1e-4, "precision": "auto",
-        "metric_for_best_model": "log_loss", "eval_every": "10", "packing": False,
+        "metric_for_best_model": "log_loss", "eval_every": "10", "padding_free": False,
     }  # fmt: skip
     args = training_arguments(OutputDirectory(tmp_path), options)
     assert (args.metric_for_best_model, args.greater_is_better, args.eval_steps) == ("log_loss", False, 10)
@@ -181,11 +181,11 @@ def test_words_of_transformers_and_switches_of_yaml_reach_the_run(words, tmp_pat
 
     monkeypatch.setattr("hfbertcls.workflows.train.train_and_evaluate", train)
     (tmp_path / "run.yaml").write_text(
-        "calibration: false\nno_packing: true\nnum_train_epochs: 2\nearly_stopping: 2\nearly_stopping_threshold: 0.01\n"
+        "calibration: false\nno_padding_free: true\nnum_train_epochs: 2\nearly_stopping: 2\nearly_stopping_threshold: 0.01\n"
     )
     assert main([*words, "--config", str(tmp_path / "run.yaml"), "--per_device_train_batch_size", "4"]) == 1
     (found,) = asked
-    assert (found.calibration, found.packing, found.epochs, found.batch_size) == (False, False, 2.0, 4)
+    assert (found.calibration, found.padding_free, found.epochs, found.batch_size) == (False, False, 2.0, 4)
     assert (found.early_stopping, found.early_stopping_threshold, found.seed) == (2, 0.01, DEFAULT_SEED)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.utils import logging
 
-from hfbertcls.modeling.packing import computed_tokens, enable_packing
+from hfbertcls.modeling.padding_free import computed_tokens, enable_padding_free
 from hfbertcls.training.arguments import TextClassificationTrainingArguments
 
 
@@ -33,18 +33,18 @@ class PaddingFreeTrainer(Trainer):
         return model
 
     def computed_positions(self, tokens: int) -> int:
-        """How many positions the packed model computes for a batch of so many real tokens."""
+        """How many positions the padding-free model computes for a batch of so many real tokens."""
         return computed_tokens(tokens, self.args.device.type)
 
     def _choose_way(self, model: Any) -> None:
         args: Any = self.args
         ours = isinstance(args, TextClassificationTrainingArguments)
-        if ours and not args.packing:
+        if ours and not args.padding_free:
             reason: str | None = "as requested"
         elif args.torch_compile:
             reason = "torch.compile takes the model as transformers made it"
         else:
-            reason = enable_packing(model)
+            reason = enable_padding_free(model)
         if ours and args.train_sampling_strategy == "auto":
             args.train_sampling_strategy = "random" if reason is None else "group_by_length"
         if reason is None:

@@ -24,8 +24,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from hfbertcls.modeling import packing
-from hfbertcls.modeling.packing import enable_packing, is_packed
+from hfbertcls.modeling import padding_free
+from hfbertcls.modeling.padding_free import enable_padding_free, is_padding_free
 
 
 LONGEST = 24
@@ -53,15 +53,15 @@ ARCHITECTURES = {
 
 
 def pair(name: str):
-    """The same model twice: as it is, and packed."""
+    """The same model twice: as it is, and free."""
     torch.manual_seed(0)
     plain = ARCHITECTURES[name]()
     for parameter in plain.parameters():  # away from the tiny initial weights, with which everything is alike
         torch.nn.init.normal_(parameter, std=0.2)
     plain.train(False)
-    packed = copy.deepcopy(plain)
-    assert enable_packing(packed) is None
-    return plain, packed
+    free = copy.deepcopy(plain)
+    assert enable_padding_free(free) is None
+    return plain, free
 
 
 MODELS = {name: pair(name) for name in ARCHITECTURES}
@@ -79,14 +79,14 @@ def batch_of(lengths, seed: int, padding: int):
 @settings(max_examples=25, deadline=None)
 @given(lengths=st.lists(st.integers(1, LONGEST), min_size=1, max_size=64), seed=st.integers(0, 1000))
 def test_logits_and_gradients_are_those_of_the_padded_batch(name, lengths, seed):
-    plain, packed = MODELS[name]
+    plain, free = MODELS[name]
     batch = batch_of(lengths, seed, plain.config.pad_token_id)
-    expected, found = plain(**batch), packed(**batch)
+    expected, found = plain(**batch), free(**batch)
     torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.loss, expected.loss, rtol=0, atol=1e-5)
     of_plain = torch.autograd.grad(expected.loss, list(plain.parameters()), allow_unused=True)
-    of_packed = torch.autograd.grad(found.loss, list(packed.parameters()), allow_unused=True)
-    for (parameter, _), one, other in zip(plain.named_parameters(), of_plain, of_packed, strict=True):
+    of_free = torch.autograd.grad(found.loss, list(free.parameters()), allow_unused=True)
+    for (parameter, _), one, other in zip(plain.named_parameters(), of_plain, of_free, strict=True):
         if one is None:
             assert other is None, parameter
         else:
@@ -95,15 +95,15 @@ def test_logits_and_gradients_are_those_of_the_padded_batch(name, lengths, seed)
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_no_layer_sees_padding(name):
-    _, packed = MODELS[name]
+    _, free = MODELS[name]
     seen = set()
     handles = [
         module.register_forward_hook(lambda module, inputs, output: seen.add(tuple(output.shape)))
-        for module in packed.base_model.modules()
+        for module in free.base_model.modules()
         if isinstance(module, torch.nn.Linear)
     ]
     with torch.no_grad():
-        packed(**batch_of([3, 20, 5], 0, packed.config.pad_token_id))
+        free(**batch_of([3, 20, 5], 0, free.config.pad_token_id))
     for handle in handles:
         handle.remove()
     # 28 tokens, computed as 32; after the encoder three texts. (The padded batch has 60 positions.)
@@ -112,18 +112,18 @@ def test_no_layer_sees_padding(name):
 
 
 def test_token_types_reach_the_model():
-    plain, packed = MODELS["bert"]
+    plain, free = MODELS["bert"]
     batch = batch_of([4, 9, 2], 0, 0)
     batch["token_type_ids"] = (torch.arange(9) > 1).long() * batch["attention_mask"]
     with torch.no_grad():
-        torch.testing.assert_close(packed(**batch).logits, plain(**batch).logits, rtol=0, atol=1e-5)
-        other = packed(**{**batch, "token_type_ids": torch.zeros_like(batch["input_ids"])}).logits
+        torch.testing.assert_close(free(**batch).logits, plain(**batch).logits, rtol=0, atol=1e-5)
+        other = free(**{**batch, "token_type_ids": torch.zeros_like(batch["input_ids"])}).logits
     assert (other - plain(**batch).logits).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("changes", ["left", "embeddings", "hidden", "tuple", "no mask", "positional"])
 def test_what_cannot_be_packed_goes_through_as_it_is(changes):
-    plain, packed = MODELS["bert"]
+    plain, free = MODELS["bert"]
     batch = batch_of([4, 9, 2], 0, 0)
     del batch["labels"]
     arguments = ()
@@ -140,7 +140,7 @@ def test_what_cannot_be_packed_goes_through_as_it_is(changes):
     else:
         arguments = (batch.pop("input_ids"),)
     with torch.no_grad():
-        expected, found = plain(*arguments, **batch), packed(*arguments, **batch)
+        expected, found = plain(*arguments, **batch), free(*arguments, **batch)
     if changes == "hidden":
         assert found.hidden_states[0].shape == (3, 9, 32)
     torch.testing.assert_close(found[0], expected[0], rtol=0, atol=1e-5)
@@ -148,14 +148,14 @@ def test_what_cannot_be_packed_goes_through_as_it_is(changes):
 
 @pytest.mark.parametrize("name", ["bert", "modernbert"])
 def test_the_ways_for_other_devices_and_very_long_texts_give_the_same(name, monkeypatch):
-    monkeypatch.setattr(packing, "_LONGEST_IN_PLAIN_PRODUCTS", 0)
-    monkeypatch.setattr(packing, "_SHORT", 0)
-    plain, packed = MODELS[name]
+    monkeypatch.setattr(padding_free, "_LONGEST_IN_PLAIN_PRODUCTS", 0)
+    monkeypatch.setattr(padding_free, "_SHORT", 0)
+    plain, free = MODELS[name]
     batch = batch_of([24, 1, 13, 7], 0, plain.config.pad_token_id)
-    expected, found = plain(**batch), packed(**batch)
+    expected, found = plain(**batch), free(**batch)
     torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
     one = torch.autograd.grad(expected.loss, plain.get_input_embeddings().weight)[0]
-    other = torch.autograd.grad(found.loss, packed.get_input_embeddings().weight)[0]
+    other = torch.autograd.grad(found.loss, free.get_input_embeddings().weight)[0]
     torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
 
 
@@ -183,20 +183,20 @@ def test_the_ways_for_other_devices_and_very_long_texts_give_the_same(name, monk
 def test_other_models_are_left_alone_with_a_reason(model, reason):
     model = model()
     before = model.config._attn_implementation
-    assert enable_packing(model).startswith(reason)
-    assert not is_packed(model)
+    assert enable_padding_free(model).startswith(reason)
+    assert not is_padding_free(model)
     assert model.config._attn_implementation == before
 
 
 def test_a_model_that_would_answer_otherwise_is_left_alone(monkeypatch):
-    monkeypatch.setattr(packing, "bucketed_attention", lambda query, *rest: query * 0)
+    monkeypatch.setattr(padding_free, "bucketed_attention", lambda query, *rest: query * 0)
     torch.manual_seed(0)
     model = ARCHITECTURES["bert"]()
     batch = batch_of([4, 9], 0, 0)
     model.train(False)
     before = model(**batch).logits
-    assert "away from those with padding" in enable_packing(model)
-    assert not is_packed(model)
+    assert "away from those with padding" in enable_padding_free(model)
+    assert not is_padding_free(model)
     assert torch.equal(model(**batch).logits, before)
 
 
@@ -205,19 +205,19 @@ def test_enabling_changes_neither_mode_nor_weights_nor_what_is_saved(tmp_path):
     model.train()
     model.save_pretrained(tmp_path / "plain")
     state = torch.get_rng_state()
-    assert enable_packing(model) is None
-    assert enable_packing(model) is None
+    assert enable_padding_free(model) is None
+    assert enable_padding_free(model) is None
     assert torch.equal(torch.get_rng_state(), state)
     assert all(module.training for module in model.modules())
-    model.save_pretrained(tmp_path / "packed")
+    model.save_pretrained(tmp_path / "free")
     for name in ("config.json", "model.safetensors"):
-        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "packed" / name).read_bytes()
+        assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "free" / name).read_bytes()
 
 
 def test_gradient_checkpointing_gives_the_same_gradients():
     torch.manual_seed(0)
     model = ARCHITECTURES["bert"]()
-    enable_packing(model)
+    enable_padding_free(model)
     batch = batch_of([4, 9, 20], 0, 0)
     gradients = []
     for checkpointing in (False, True):
@@ -232,12 +232,12 @@ def test_gradient_checkpointing_gives_the_same_gradients():
 
 def test_a_trial_that_failed_is_not_repeated(monkeypatch):
     model = BertForSequenceClassification(BertConfig(**WITH_LIMIT)).eval()
-    trials, trial = [], packing._trial
-    monkeypatch.setattr(packing, "TOLERANCE", -1.0)
-    monkeypatch.setattr(packing, "_trial", lambda one: trials.append(one) or trial(one))
-    first = enable_packing(model)
+    trials, trial = [], padding_free._trial
+    monkeypatch.setattr(padding_free, "TOLERANCE", -1.0)
+    monkeypatch.setattr(padding_free, "_trial", lambda one: trials.append(one) or trial(one))
+    first = enable_padding_free(model)
     assert first is not None
     assert "away from those with padding" in first
-    assert enable_packing(model) == first
+    assert enable_padding_free(model) == first
     assert len(trials) == 2
-    assert not is_packed(model)
+    assert not is_padding_free(model)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-ATTENTION = "hfbertcls_packed"
+ATTENTION = "hfbertcls_padding_free"
 """The name under which transformers knows our attention function."""
 
 _PACKABLE = ("bert", "camembert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta")
@@ -43,12 +43,12 @@ _LONGEST_IN_PLAIN_PRODUCTS = 1_024
 _LITTLE_PADDING = 1.25
 """Positions of the padded batch to real tokens, up to which the fused kernel may compute the padding as well."""
 TOLERANCE = 1e-4
-"""Largest difference of a logit, in fp32, that packing may make on the trial texts."""
+"""Largest difference of a logit, in fp32, that leaving padding out may make on the trial texts."""
 _FAILED: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
 """Models whose trial failed, and why: it is not repeated each time that they score."""
 
 
-def enable_packing(model: "PreTrainedModel") -> str | None:
+def enable_padding_free(model: "PreTrainedModel") -> str | None:
     """Make a classifier leave out padding, after a trial that the results are the same.
 
     Its dropout layers are replaced by `FastDropout`. Nothing of this is saved with the model.
@@ -56,7 +56,7 @@ def enable_packing(model: "PreTrainedModel") -> str | None:
     ```python
     >>> from transformers import AutoModelForSequenceClassification
     >>> model = AutoModelForSequenceClassification.from_pretrained("my-model")
-    >>> print(enable_packing(model))
+    >>> print(enable_padding_free(model))
     None
     ```
 
@@ -66,13 +66,13 @@ def enable_packing(model: "PreTrainedModel") -> str | None:
     Returns:
         why not, in words; None if padding is left out from here on.
     """
-    if is_packed(model):
+    if is_padding_free(model):
         return None
     reason = _obstacle(model) or _FAILED.get(model)
     if reason is not None:
         return reason
     before = _trial(model)
-    AttentionInterface.register(ATTENTION, packed_attention)
+    AttentionInterface.register(ATTENTION, padding_free_attention)
     AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     earlier = str(model.config._attn_implementation)
     model.set_attn_implementation(ATTENTION)
@@ -91,8 +91,8 @@ def enable_packing(model: "PreTrainedModel") -> str | None:
     return None
 
 
-def is_packed(model: nn.Module) -> bool:
-    """Whether `enable_packing` was successful on this model."""
+def is_padding_free(model: nn.Module) -> bool:
+    """Whether `enable_padding_free` was successful on this model."""
     return getattr(getattr(model, "config", None), "_attn_implementation", None) == ATTENTION
 
 
@@ -167,7 +167,7 @@ def _leave_out_padding(
     longest = int(lengths.max())
     tokens = int(boundaries[-1])
     behind = (0, computed_tokens(tokens, ids.device.type) - tokens)
-    packed = {
+    free = {
         **named,
         "input_ids": F.pad(ids[real], behind, value=model.config.pad_token_id or 0)[None],
         "position_ids": F.pad(_positions(model, ids, real)[real], behind)[None],
@@ -179,12 +179,12 @@ def _leave_out_padding(
         "max_length_k": longest,
     }
     if named.get("token_type_ids") is not None:
-        packed["token_type_ids"] = F.pad(named["token_type_ids"][real], behind)[None]
-    return arguments, packed
+        free["token_type_ids"] = F.pad(named["token_type_ids"][real], behind)[None]
+    return arguments, free
 
 
 def computed_tokens(tokens: int, device_type: str) -> int:
-    """How many tokens a packed batch is computed as: on a CPU a few more than it has (`rounded_up`)."""
+    """How many tokens a padding-free batch is computed as: on a CPU a few more than it has (`rounded_up`)."""
     return rounded_up(tokens) if device_type == "cpu" else tokens
 
 
@@ -209,7 +209,7 @@ def _take_first_tokens(encoder: nn.Module, _: tuple[Any, ...], named: dict[str, 
     return output
 
 
-def packed_attention(
+def padding_free_attention(
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
