@@ -154,7 +154,7 @@ def test_two_processes_share_the_work(finished_run, texts, tmp_path):
     predict_file(str(finished_run), texts, tmp_path / "whole.jsonl")
     words = [sys.executable, "-m", "hfbertcls", "predict", str(finished_run), "--input", str(texts)]
     words += ["--output", str(tmp_path / "answers.jsonl")]
-    script = "import sys; from hfbertcls.data import streaming; streaming.ROWS_PER_CHUNK = 3; from hfbertcls.cli import main; sys.exit(main(sys.argv[1:]))"
+    script = "import sys; from hfbertcls.data.readers import streaming; streaming.ROWS_PER_CHUNK = 3; from hfbertcls.cli import main; sys.exit(main(sys.argv[1:]))"
     words[1:3] = ["-c", script]
     environments = [os.environ | {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank} for rank in ("1", "0")]
     running = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) for environment in environments]
