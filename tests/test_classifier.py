@@ -120,8 +120,8 @@ def test_a_label_with_the_name_of_a_column_keeps_its_score(tmp_path, directory):
 def test_what_it_was_trained_with_is_in_the_report(trained_run, classifier):
     report = classifier.report
     assert isinstance(report, Report)
-    assert report.training["steps"] == 60
-    assert report.training["hyperparameters"]["learning_rate"] == 0.003
+    assert report.training.steps == 60
+    assert report.training.hyperparameters["learning_rate"] == 0.003
     assert report.command.startswith(
         "TextClassifier.train('tiny-bert', 'reviews', output_dir='my-model', max_steps=60"
     )
@@ -145,15 +145,15 @@ def test_it_trains_on_a_file_a_frame_and_lists(form, tmp_path, tiny_model_dir, r
     classifier = TextClassifier.train(
         str(tiny_model_dir), data, tmp_path / "out", **options, **reading, eval_every=0.5, weight_decay=0.05
     )
-    hyperparameters = classifier.report.training["hyperparameters"]
+    hyperparameters = classifier.report.training.hyperparameters
     assert hyperparameters["per_device_train_batch_size"] == 8
     assert hyperparameters["num_train_epochs"] == 0.5
     assert hyperparameters["weight_decay"] == 0.05
-    assert classifier.report.training["selection_metric"] == "accuracy"
-    assert classifier.report.training["seed"] == 3
-    assert classifier.report.training["options"]["early_stopping"] == 2
-    assert classifier.report.task["max_length"] == 16
-    assert classifier.report.data["splits"]["train"]["rows"] == 384
+    assert classifier.report.training.selection_metric == "accuracy"
+    assert classifier.report.training.seed == 3
+    assert classifier.report.training.options["early_stopping"] == 2
+    assert classifier.report.task.max_length == 16
+    assert classifier.report.data.splits["train"].rows == 384
     told = "TextClassifier.train('tiny-bert', " + ("'reviews.csv'" if form == "csv" else "data")
     assert classifier.report.command.startswith(told)
     assert ("# data: " in classifier.report.command) == (form != "csv")
@@ -218,12 +218,12 @@ def test_progress_is_seen_and_can_be_silenced(tmp_path, tiny_model_dir, reviews_
 def test_it_is_measured_on_other_text(classifier, reviews_dir, tmp_path):
     frame = frame_of(reviews_dir, "validation").rename(columns={"text": "review", "label": "kind"})
     report = classifier.evaluate(frame, text_column="review", label_column="kind", output_dir=tmp_path / "e")
-    assert report.evaluation["test"]["rows"] == 64
-    assert report.evaluation["test"]["metrics"]["accuracy"]["value"] > 0.9
+    assert report.test.rows == 64
+    assert report.test.accuracy.value > 0.9
     assert report.command.startswith("TextClassifier.from_pretrained('my-model').evaluate(data, text_column='review'")
     assert Report.from_json((tmp_path / "e" / "report.json").read_text()) == report
     by_split = classifier.evaluate(reviews_dir, "validation")
-    metrics = [one.evaluation[name]["metrics"] for one, name in ((by_split, "validation"), (report, "test"))]
+    metrics = [one.evaluation[name].metrics for one, name in ((by_split, "validation"), (report, "test"))]
     assert metrics[0] == metrics[1]
 
 
@@ -283,7 +283,7 @@ def test_it_is_pushed_and_loaded_from_the_hub(classifier, hub, monkeypatch):
     loaded = TextClassifier.from_pretrained("alice/reviews", revision=pushed.oid)
     assert loaded(TEXTS) == classifier(TEXTS)
     assert loaded.predict(TEXTS).equals(classifier.predict(TEXTS))
-    assert loaded.report.card["repo_id"] == classifier.report.card["repo_id"] == "alice/reviews"
+    assert loaded.report.card.repo_id == classifier.report.card.repo_id == "alice/reviews"
     assert repr(loaded).startswith("TextClassifier('alice/reviews', single-label")
     assert loaded.verify().holds
     with pytest.raises(ConfigurationError, match=r"was loaded from the Hub.*snapshot_download\(\)"):

@@ -31,17 +31,15 @@ _Version = Annotated[
 class Report(Section):
     """`report.json` as a value: one field for each of its keys, one type for each of its sections.
 
-    The evaluation of a split is an attribute of its name, and each metric one of the evaluation:
-
-    >>> report.test.accuracy
-    Metric(value=0.91, low=0.89, high=0.93)
-
-    `training` is None for a report of a model that was evaluated, not trained.
+    The evaluation of a split is an attribute of its name, and each metric one of the evaluation. `training` is None for a
+    report of a model that was evaluated, not trained.
 
     ```python
     >>> report = Report.from_json(Path("my-model/report.json").read_text())
-    >>> report.task["labels"]
-    ['negative', 'positive']
+    >>> report.test.accuracy
+    Metric(value=..., low=..., high=...)
+    >>> report.task.labels
+    ('negative', 'positive')
     ```
     """
 

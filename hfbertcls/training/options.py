@@ -27,8 +27,14 @@ def _number_or_word(value: Any) -> Any:
 class TrainingOptions:
     """What a training run is asked for, beside model, data and directory; the names are those of the flags.
 
-    `TrainingOptions(epochs=3, early_stopping=2, seed=1).early_stopping` is `2`. Further fields of transformers' training
-    arguments go into `arguments`; `of` sorts names that may be either.
+    Further fields of transformers' training arguments go into `arguments`; `of` sorts names that may be either.
+
+    ```python
+    >>> TrainingOptions(epochs=3, early_stopping=2, seed=1).early_stopping
+    2
+    >>> TrainingOptions.of(num_train_epochs=3, weight_decay=0.05).epochs
+    3
+    ```
 
     Args:
         arguments: further fields of `TextClassificationTrainingArguments`, such as `{"weight_decay": 0.05}`.
