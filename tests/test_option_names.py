@@ -62,7 +62,7 @@ def test_findings_of_the_doctor_are_spelled_for_who_reads_them_and_reports_are_t
     rows = "text,label\n" + "".join(f"{word} {number},{word}\n" for number in range(40) for word in ("good", "bad"))
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_text(rows)
-    found = next(finding for finding in diagnose(tmp_path).findings if finding.severity == "refuses")
+    found = next(finding for finding in diagnose(tmp_path).findings if finding.severity == "error")
     assert "allow_leakage=True" in found.message
     assert "--allow-leakage" in found.to_dict()["message"]
     with command_line():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ALSO_OF_TRAIN = ("revision", "trust_remote_code", "allow_pickle", "split_by", "seed", "max_length")
 """What `train` takes as well, beside the columns."""
-_TITLES = {"refuses": "Refuses training", "warning": "Warnings", "note": "Notes"}
+_TITLES = {"error": "Errors", "warning": "Warnings", "info": "Info"}
 
 
 def add_parser(verbs: Any) -> Parser:

@@ -29,7 +29,7 @@ ALREADY_SAID = frozenset(
     {"reading", "empty_texts", "missing_labels", "overlap", "duplicate_rows", "conflicting_texts"}
 )
 """Codes of findings that `describe_dataset` says in its own words."""
-_SEVERITIES = ("refuses", "warning", "note")
+_SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Diagnosis:
     @property
     def refusals(self) -> tuple[Finding, ...]:
         """The findings for which training is refused."""
-        return tuple(finding for finding in self.findings if finding.severity == "refuses")
+        return tuple(finding for finding in self.findings if finding.severity == "error")
 
     def require_trainable(self) -> None:
         """Refuse training for the first finding that calls for it.
@@ -141,12 +141,12 @@ def diagnose(
         try:
             data = load_text_dataset(source, split_by=split_by, seed=seed, **reading)
         except DatasetError as err:
-            refused.append(Finding("unusable", "refuses", err.as_written))
+            refused.append(Finding("unusable", "error", err.as_written))
             data = load_text_dataset(
                 source, make_splits=False, **reading
             )  # (what cannot be cut can be examined whole)
     except DatasetError as err:
-        refused = refused or [Finding("unusable", "refuses", err.as_written)]
+        refused = refused or [Finding("unusable", "error", err.as_written)]
         return Diagnosis(source_name(dataset), findings=tuple(refused))
     if "train" not in data.splits:
         only = next(iter(data.splits.values()))
@@ -194,10 +194,10 @@ def examine(
     )
     findings = [
         *(
-            Finding(code, "refuses", refusal.as_written)
+            Finding(code, "error", refusal.as_written)
             for code, refusal in (refusals(data) if refused is None else refused)
         ),
-        *(Finding("reading", "note", note) for note in data.notes),
+        *(Finding("reading", "info", note) for note in data.notes),
         *_left_out(data),
         *(label_findings(data, task, counts) if task and task.labels else ()),
         *repeat_findings(data, equal, near, allow_leakage=allow_leakage),
@@ -259,7 +259,7 @@ def smallest_difference(rows: int, accuracy: float = ASSUMED_ACCURACY) -> float:
 def _difference_finding(name: str, rows: int, difference: float) -> Finding:
     return Finding(
         "smallest_difference",
-        "warning" if difference > 0.2 else "note",
+        "warning" if difference > 0.2 else "info",
         f"with {rows:,} {name} rows, two models whose accuracies (near {ASSUMED_ACCURACY:.0%}) differ by less than "
         f"{100 * difference:.1f} points cannot be told apart, unless they are compared row by row",
         f"Add {name} rows" if difference > 0.2 else "",

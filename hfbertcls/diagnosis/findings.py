@@ -6,7 +6,7 @@ from typing import Literal
 from hfbertcls.option_names import as_callers_type_it
 
 
-Severity = Literal["refuses", "warning", "note"]
+Severity = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Finding:
     code: str
     """A short name that stays the same from release to release."""
     severity: Severity
-    """`refuses`: training is refused for it; `warning`: figures or model suffer; `note`: good to know."""
+    """`error`: training is refused; `warning`: the metrics or the model suffer; `info`: good to know."""
     fact: str
     """What was found, with count and place; no text of the data stands in it, only labels, columns and row numbers."""
     advice: str = ""

@@ -51,7 +51,7 @@ def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Itera
         if told is not None:
             yield Finding(
                 "giveaway_column",
-                "note",
+                "info",
                 f"{how} of the column {column!r} tells the label in {100 * told:.0f} % of the training rows (it is not "
                 "read)",
                 "Do not make it part of the texts if it is not known for new ones",

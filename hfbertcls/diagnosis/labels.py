@@ -29,7 +29,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
     if groups and data.labels_are_declared:
         shown = "; ".join(listing(group) for group in groups)
         yield Finding(
-            "similar_labels", "note", f"labels that differ only in capitals, blanks or form are kept apart: {shown}"
+            "similar_labels", "info", f"labels that differ only in capitals, blanks or form are kept apart: {shown}"
         )
     few = {name: count for name, count in train.items() if 0 < count < FEW_ROWS}
     if few:
@@ -50,13 +50,13 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
         if absent:
             yield Finding(
                 "labels_not_in_split",
-                "note",
+                "info",
                 f"{_counted(absent)} no row in {name}, so nothing can be said of how well they are found: "
                 f"{listing(absent, _LABELS_NAMED)}",
             )
     nowhere = [label for label in task.labels if not any(split[label] for split in counts.values())]
     if nowhere:
-        yield Finding("unused_labels", "note", f"{_counted(nowhere)} no row at all: {listing(nowhere, _LABELS_NAMED)}")
+        yield Finding("unused_labels", "info", f"{_counted(nowhere)} no row at all: {listing(nowhere, _LABELS_NAMED)}")
     present = {name: count for name, count in train.items() if count}
     most, least = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
     if present[most] >= _IMBALANCE * present[least]:
@@ -64,7 +64,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
         meaning = f"who always says {most!r} is right in" if task.is_one_label else f"{most!r} is among the labels of"
         yield Finding(
             "imbalance",
-            "note",
+            "info",
             f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: {meaning} {of_rows}",
             "Look at macro F1 and the figures of each label, not at accuracy",
         )
@@ -74,7 +74,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
         if len(empty):
             yield Finding(
                 "no_label",
-                "note",
+                "info",
                 f"{len(empty):,} of the {len(rows):,} rows of {name} have none of the labels; "
                 f"the first is in {rows.place(int(rows.rows[empty[0]]))}",
             )
@@ -88,14 +88,14 @@ def _forms(labels: Sequence[str]) -> Iterator[Finding]:
         if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             yield Finding(
                 "numbers_with_gaps",
-                "note",
+                "info",
                 f"the labels are whole numbers with gaps ({listing(labels)}): their ids will be 0 to "
                 f"{len(names) - 1}, their names stay as they are",
             )
     elif all(name.isascii() and name.replace(".", "", 1).isdigit() and "." in name for name in names):
         yield Finding(
             "decimal_labels",
-            "note",
+            "info",
             f"the labels are written as decimal numbers ({listing(labels)}) and stay so, as names",
             "If the file was made from whole numbers, write them without decimals",
         )

@@ -82,7 +82,7 @@ class TokenLengths:
                 longest = int(counts.argmax())
                 yield Finding(
                     "truncated",
-                    "warning" if cut > 0.05 * len(counts) else "note",
+                    "warning" if cut > 0.05 * len(counts) else "info",
                     f"{cut:,} of the {len(counts):,} texts of {name} ({percent(cut, len(counts))}) are longer than "
                     f"{self.max_length:,} tokens and are cut there; the longest has {int(counts[longest]):,} "
                     f"({data.splits[name].place(int(data.splits[name].rows[longest]))})",
@@ -90,7 +90,7 @@ class TokenLengths:
         if self.suggested <= self.max_length // 2:
             yield Finding(
                 "max_length",
-                "note",
+                "info",
                 f"a limit of {self.suggested:,} tokens is enough for at least 99 % of the training texts",
                 f"--max-length {self.suggested} saves memory",
             )

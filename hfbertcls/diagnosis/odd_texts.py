@@ -84,7 +84,7 @@ def odd_texts(data: TextDataset) -> Iterator[Finding]:
             if said := _counted(found, data, "texts" if column == "text" else "second texts"):
                 is_serious = any(rows.mean() >= kind.serious_from for rows in found.values())
                 fact = f"{said[0]} {kind.fact}; {said[1]}"
-                yield Finding(kind.code, "warning" if is_serious else "note", fact, kind.advice)
+                yield Finding(kind.code, "warning" if is_serious else "info", fact, kind.advice)
     yield from _other_scripts(data)
 
 
@@ -102,11 +102,11 @@ def _other_scripts(data: TextDataset) -> Iterator[Finding]:
             for index in np.argsort(-counts)
             if counts[index]
         )
-        yield Finding("scripts", "note", f"the texts are in several scripts: {shown}", "Choose a multilingual model")
+        yield Finding("scripts", "info", f"the texts are in several scripts: {shown}", "Choose a multilingual model")
         return
     foreign = {name: (script >= 0) & (script != main) for name, script in scripts.items()}
     if said := _counted(foreign, data, "texts"):
-        yield Finding("other_script", "note", f"{said[0]} are in another script than {names[main]}; {said[1]}")
+        yield Finding("other_script", "info", f"{said[0]} are in another script than {names[main]}; {said[1]}")
 
 
 def _matches(split: TextSplit, column: str) -> npt.NDArray[np.bool_]:

@@ -28,7 +28,7 @@ def render_page(diagnosis: Diagnosis) -> str:
     lengths = diagnosis.token_lengths
     return environment.get_template("page.html.jinja").render(
         diagnosis=diagnosis,
-        severities=(("refuses", "Refuses training"), ("warning", "Warnings"), ("note", "Notes")),
+        severities=(("error", "Errors"), ("warning", "Warnings"), ("info", "Info")),
         counts=counts,
         labels=labels[:_MOST_LABELS],
         labels_left_out=len(labels) - len(labels[:_MOST_LABELS]),

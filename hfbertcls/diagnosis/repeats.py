@@ -147,13 +147,13 @@ def repeat_findings(
             f"the first is in {_first_shared(data, codes, first, second)}"
         )
         if first != "train":
-            yield Finding("overlap", "note", fact)
+            yield Finding("overlap", "info", fact)
         elif count <= LEAKAGE_LIMIT * sizes[second]:
             yield Finding("overlap", "warning", fact, f"Up to as many points of the {second} accuracy may be memory")
         else:
             yield Finding(
                 "leakage",
-                "warning" if allow_leakage else "refuses",
+                "warning" if allow_leakage else "error",
                 f"{fact}: up to {100 * count / sizes[second]:.1f} points of the {second} accuracy may be memory "
                 f"({100 * LEAKAGE_LIMIT:.0f} % is tolerated)",
                 "Remove these rows from one of the two, or pass --allow-leakage to train nevertheless",
@@ -171,14 +171,14 @@ def repeat_findings(
         repeated = int(np.setdiff1d(np.arange(sizes[name]), _first_of_each(codes[name]))[0])
         yield Finding(
             "duplicate_rows",
-            "warning" if count > LEAKAGE_LIMIT * sizes[name] else "note",
+            "warning" if count > LEAKAGE_LIMIT * sizes[name] else "info",
             f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) "
             f"{'repeats' if count == 1 else 'repeat'} the text of an earlier one; the first is {data.splits[name].place(int(data.splits[name].rows[repeated]))}",
         )
     if near is None:
         yield Finding(
             "near_search_left_out",
-            "note",
+            "info",
             f"nearly equal texts were not looked for in more than {MOST_ROWS:,} rows",
             "hfbertcls doctor does so for any number",
         )
@@ -189,7 +189,7 @@ def repeat_findings(
         one, other = near.examples[pair]
         yield Finding(
             "near_overlap",
-            "warning" if is_leakage else "note",
+            "warning" if is_leakage else "info",
             f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} nearly, not quite, equal "
             f"to one in {first}, such as {data.splits[second].place(other)} to {data.splits[first].place(one)}",
         )
@@ -197,7 +197,7 @@ def repeat_findings(
         one, other = near.examples[name]
         yield Finding(
             "near_duplicate_rows",
-            "note",
+            "info",
             f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) {_is(count)} nearly, not quite, equal to "
             f"an earlier one, such as {data.splits[name].place(other)} to {data.splits[name].place(one)}",
         )
@@ -205,7 +205,7 @@ def repeat_findings(
         one, other = near.examples[f"{name} conflict"]
         yield Finding(
             "near_conflicts",
-            "note",
+            "info",
             f"{count:,} of the nearly equal rows of {name} {'has' if count == 1 else 'have'} another label than the row that "
             f"{'it resembles' if count == 1 else 'they resemble'}, such as {data.splits[name].place(other)} than {data.splits[name].place(one)}",
         )

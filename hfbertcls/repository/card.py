@@ -47,7 +47,7 @@ def render_model_card(report: Report) -> str:
             fewest_of_a_label=FEWEST_OF_A_LABEL,
             few_rows=_FEW_ROWS,
             limits=_limits(report),
-            notes=[finding.fact for finding in _findings(report) if finding.severity == "note"],
+            notes=[finding.fact for finding in _findings(report) if finding.severity == "info"],
             not_stated=_not_stated(report),
         )
     )
@@ -89,11 +89,11 @@ class Fence:
     @classmethod
     def find(cls, text: str) -> "Fence | None":
         """The generated part of a card's body, with what stands before and after it."""
-        found = _FENCE.search(text)
-        if found is None:
+        match = _FENCE.search(text)
+        if match is None:
             return None
-        before, after = text[: found.start()], text[found.end() :]
-        return cls(found["body"], found["report"], found["own"], before, after)
+        before, after = text[: match.start()], text[match.end() :]
+        return cls(match["body"], match["report"], match["own"], before, after)
 
     @property
     def text(self) -> str:
@@ -209,7 +209,7 @@ def _limits(report: Report) -> list[str]:
             f"{chosen_on:,} of the {report.evaluation['validation'].rows:,} texts of the validation split are in the train "
             "split too, so the choice of the checkpoint favours memory."
         )
-    limits += [f"{escape(finding.fact)}." for finding in _findings(report) if finding.severity != "note"]
+    limits += [f"{escape(finding.fact)}." for finding in _findings(report) if finding.severity != "info"]
     max_length = report.task.max_length
     cut = [
         f"{facts.truncated_rows:,} of {facts.rows:,} in {name} ({_percent(facts.truncated_rows / facts.rows)})"
@@ -263,8 +263,8 @@ def difference_of(slices: Slices) -> str:
     p_value = slices.p_value
     if p_value is None:
         raise ValueError("these slices were not compared")
-    told = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
-    return f"the slices differ by more than chance: {told}" if p_value < 0.05 else f"this may be chance: {told}"
+    test = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
+    return f"the slices differ by more than chance: {test}" if p_value < 0.05 else f"this may be chance: {test}"
 
 
 def _findings(report: Report) -> list[FindingFacts]:

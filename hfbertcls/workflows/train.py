@@ -183,7 +183,7 @@ def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosi
     """Say in brief what the doctor finds, and refuse what no run should begin with."""
     diagnosis = examine(data, refused=(), allow_leakage=options.allow_leakage, most_rows=MOST_ROWS)
     for finding in diagnosis.findings:
-        if finding.severity != "refuses" and finding.code not in ALREADY_SAID:
+        if finding.severity != "error" and finding.code not in ALREADY_SAID:
             log(f"  {finding.severity}: {finding.message}")
     diagnosis.require_trainable()
     return diagnosis

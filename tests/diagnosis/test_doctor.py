@@ -67,7 +67,7 @@ def test_the_json_of_the_contract(folder, capsys):
     assert said["similar_labels"] == []
     assert {"code", "severity", "message"} <= said["findings"][0].keys()
     severities = [finding["severity"] for finding in said["findings"]]
-    assert severities == sorted(severities, key=["refuses", "warning", "note"].index)
+    assert severities == sorted(severities, key=["error", "warning", "info"].index)
 
 
 def test_places_are_rows_of_the_source(folder):
@@ -85,19 +85,19 @@ def test_places_are_rows_of_the_source(folder):
 
 def test_a_clean_set_raises_no_alarm(tmp_path):
     diagnosis = diagnose(write(tmp_path / "set", train=rows(60), validation=rows(40, 1), test=rows(200, 2)))
-    assert {finding.severity for finding in diagnosis.findings} == {"note"}
+    assert {finding.severity for finding in diagnosis.findings} == {"info"}
     assert set(diagnosis.overlap.values()) == set(diagnosis.near_overlap.values()) == {0}
     assert all(facts["duplicate_rows"] == facts["near_duplicate_rows"] == 0 for facts in diagnosis.splits.values())
 
 
-@pytest.mark.parametrize(("shared", "severity"), [(5, "warning"), (6, "refuses")])
+@pytest.mark.parametrize(("shared", "severity"), [(5, "warning"), (6, "error")])
 def test_more_than_five_percent_of_a_split_in_train_refuses_training(tmp_path, shared, severity):
     train = rows(200)
     diagnosis = diagnose(
         write(tmp_path / "set", train=train, validation=rows(60, 1), test=rows(100 - shared, 2) + train[:shared])
     )
-    assert found(diagnosis)["leakage" if severity == "refuses" else "overlap"] == severity
-    assert bool(diagnosis.refusals) == (severity == "refuses")
+    assert found(diagnosis)["leakage" if severity == "error" else "overlap"] == severity
+    assert bool(diagnosis.refusals) == (severity == "error")
 
 
 def test_pairs_lists_of_labels_and_numbers_are_examined_too(tmp_path):
@@ -106,7 +106,7 @@ def test_pairs_lists_of_labels_and_numbers_are_examined_too(tmp_path):
     lines = [f"{one},{other},{'xy'[n % 2]}\n" for n, (one, other) in enumerate(zip(first, second, strict=True))]
     pairs.write_text("text,text_pair,label\n" + "".join([*lines, lines[0].upper().replace("X", "x")]))
     diagnosis = diagnose(str(pairs))
-    assert found(diagnosis)["not_supported"] == "refuses"
+    assert found(diagnosis)["not_supported"] == "error"
     assert sum(facts["duplicate_rows"] for facts in diagnosis.splits.values()) == 1
     assert diagnosis.token_lengths["splits"]["train"]["median"] > 20
 
@@ -130,8 +130,8 @@ def test_labels_that_differ_in_form_refuse_training_until_they_are_declared(tmp_
     path = write(
         tmp_path / "set", train=[(text, ["spam", "Spam", "ham"][n % 3]) for n, text in enumerate(sentences(90))]
     )
-    assert found(diagnose(path))["similar_labels"] == "refuses"
-    assert found(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "note"
+    assert found(diagnose(path))["similar_labels"] == "error"
+    assert found(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "info"
 
 
 def test_rare_absent_and_unbalanced_labels_are_told(tmp_path):
