@@ -99,13 +99,13 @@ class TextClassifier:
         if not isinstance(source, ModelSource):
             source = ModelSource(source, revision, trust_remote_code, allow_pickle)
         call = as_call("train", source, data, {"output_dir": str(output_dir), **options})
-        wanted = training_options(options, call)
+        run_options = training_options(options, call)
         with watched(log) as lines:
             directory = OutputDirectory(Path(output_dir))
-            directory.check(overwrite=wanted.overwrite, resume=wanted.resume)
-            training_arguments(directory, wanted)
-            rows = data_to_train_on(data, options, wanted.seed)
-            train_and_evaluate(source, rows, output_dir, wanted, lines)
+            directory.check(overwrite=run_options.overwrite, resume=run_options.resume)
+            training_arguments(directory, run_options)
+            rows = data_to_train_on(data, options, run_options.seed)
+            train_and_evaluate(source, rows, output_dir, run_options, lines)
             return cls.from_pretrained(str(output_dir), log=log)
 
     @classmethod

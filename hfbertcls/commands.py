@@ -44,5 +44,5 @@ def _program() -> list[str]:
     script = started if started.stem in _SCRIPTS else Path(sys.executable).with_name(_SCRIPTS[0])
     if started.name == "__main__.py" or not script.is_file():
         return [shown(sys.executable), "-m", "hfbertcls"]
-    found = shutil.which(script.name)
-    return [script.name if found is not None and Path(found).samefile(script) else shown(script)]
+    path = shutil.which(script.name)
+    return [script.name if path is not None and Path(path).samefile(script) else shown(script)]

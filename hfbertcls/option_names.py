@@ -47,16 +47,16 @@ def as_callers_type_it(message: str) -> str:
     return message if _typed_flags[-1] else _SIDE_BY_SIDE.sub(r"\1, ", _PATTERN.sub(_keyword, message))
 
 
-def _keyword(found: re.Match[str]) -> str:
-    name, value = found["name"], found["value"]
-    if found["column"] is not None:
-        names = [quoted or bare for quoted, bare in _WORDS.findall(found["names"])]
-        return f"{found['column'].replace('-', '_')}={names if len(names) > 1 else repr(names[0])}"
-    if found["option"] is not None:
-        option, _, choice = found["option"].partition(" ")
+def _keyword(match: re.Match[str]) -> str:
+    name, value = match["name"], match["value"]
+    if match["column"] is not None:
+        names = [quoted or bare for quoted, bare in _WORDS.findall(match["names"])]
+        return f"{match['column'].replace('-', '_')}={names if len(names) > 1 else repr(names[0])}"
+    if match["option"] is not None:
+        option, _, choice = match["option"].partition(" ")
         return f"{_OTHER_NAMES.get(option, option)}={choice!r}"
     if name is None:
-        return found[0]
+        return match[0]
     keyword = _OTHER_NAMES.get(name, name.replace("-", "_"))
     if name.startswith("no-"):
         keyword = f"{keyword.removeprefix('no_')}=False"

@@ -44,24 +44,24 @@ def run(options: argparse.Namespace) -> int:
     allowed = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
     a, b = (spec if spec == TFIDF else replace(source_of(spec), **allowed) for spec in (options.a, options.b))
     data = read_as_trained_on([one for one in (a, b) if one != TFIDF], options.dataset, **columns_of(options))
-    found = compare_models(a, b, data, options.split, options.output_dir, log)
-    print(found.to_json() if options.json else _summary(found), end="" if options.json else "\n")
+    result = compare_models(a, b, data, options.split, options.output_dir, log)
+    print(result.to_json() if options.json else _summary(result), end="" if options.json else "\n")
     if options.output_dir and not options.json:
         print(f"Written to {options.output_dir}: comparison.json, disagreements.csv")
     return 0
 
 
-def _summary(found: "ModelComparison") -> str:
+def _summary(result: "ModelComparison") -> str:
     from hfbertcls.repository.card import format_number
     from hfbertcls.tasks.known import metric_names
 
-    comparison = found.comparison
+    comparison = result.comparison
     lines = [
         f"{letter}: {one.name}{'@' + one.revision if one.revision else ''} ({one.num_parameters:,} parameters, "
         f"{one.rows_per_second:,.0f} texts a second here)"
-        for letter, one in (("A", found.a), ("B", found.b))
+        for letter, one in (("A", result.a), ("B", result.b))
     ]
-    lines.append(f"On the {found.split} split of {found.source} ({comparison.rows:,} rows):")
+    lines.append(f"On the {result.split} split of {result.source} ({comparison.rows:,} rows):")
     lines.append(f"  {'':<28} {'A':>7} {'B':>7} {'B - A':>8}   95 % interval")
     for name, row in comparison.metrics.items():
         gap = "-" if row.difference is None else f"{row.difference:+.3f}"
@@ -78,6 +78,6 @@ def _summary(found: "ModelComparison") -> str:
             f"  {printable(label)}: F1 {scores['f1_a']:.3f} and {scores['f1_b']:.3f} ({scores['support']:,} rows, p = {scores['p_value']:.2g})"
         )
     lines.append(f"Verdict: {comparison.verdict}")
-    if found.training:
-        lines.append(f"Training: {found.training}")
+    if result.training:
+        lines.append(f"Training: {result.training}")
     return "\n".join(lines)

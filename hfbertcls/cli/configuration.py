@@ -51,17 +51,17 @@ def config_file(words: Sequence[str]) -> str | None:
     Raises:
         ConfigurationError: if it is missing, or there is more than one.
     """
-    found = []
+    files = []
     for position, word in enumerate(words):
         if word == "--config":
             if position + 1 >= len(words):
                 raise ConfigurationError("--config needs a file. Pass --config FILE.yaml")
-            found.append(words[position + 1])
+            files.append(words[position + 1])
         elif word.startswith("--config="):
-            found.append(word.removeprefix("--config="))
-    if len(found) > 1:
+            files.append(word.removeprefix("--config="))
+    if len(files) > 1:
         raise ConfigurationError("--config is given more than once. Put all options into one file")
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -163,10 +163,10 @@ def summary(diagnosis: "Diagnosis") -> str:
             f"{train['max']:,} ({lengths['counted_by']})"
         )
     for severity, title in _TITLES.items():
-        found = [finding for finding in diagnosis.findings if finding.severity == severity]
-        if found:
+        findings = [finding for finding in diagnosis.findings if finding.severity == severity]
+        if findings:
             lines.append(f"{title}:")
-            lines += [f"  - {printable(finding.message, 2_000)}" for finding in found]
+            lines += [f"  - {printable(finding.message, 2_000)}" for finding in findings]
     refusals = len(diagnosis.refusals)
     if refusals:
         lines.append(f"Training would be refused ({refusals} {'reason' if refusals == 1 else 'reasons'} above)")

@@ -54,21 +54,23 @@ def run(options: argparse.Namespace) -> int:
         return 0
 
     def described(one: Exported) -> str:
-        found = one.agreement
-        where = f"{found.rows:,} rows of {found.split}" if found.split else f"{found.rows:,} random texts"
+        agreement = one.agreement
+        where = (
+            f"{agreement.rows:,} rows of {agreement.split}" if agreement.split else f"{agreement.rows:,} random texts"
+        )
         lines = [
             f"{one.file} ({one.bytes / 1e6:,.0f} MB"
             + (f", original {one.original_bytes / 1e6:,.0f} MB)" if one.original_bytes else ")"),
-            f"  same label as the original on {found.same_label:.2%} of {where}; logits differ by up to {found.largest_difference:.2g}",
+            f"  same label as the original on {agreement.same_label:.2%} of {where}; logits differ by up to {agreement.largest_difference:.2g}",
         ]
-        if found.accuracy is not None and (difference := found.accuracy_difference) is not None:
+        if agreement.accuracy is not None and (difference := agreement.accuracy_difference) is not None:
             lines.append(
-                f"  accuracy {found.accuracy:.4f} (original {found.original_accuracy:.4f}; the difference lies between "
-                f"{difference['low']:+.4f} and {difference['high']:+.4f}), macro F1 {found.f1_macro:.4f} "
-                f"({found.original_f1_macro:.4f})"
+                f"  accuracy {agreement.accuracy:.4f} (original {agreement.original_accuracy:.4f}; the difference lies between "
+                f"{difference['low']:+.4f} and {difference['high']:+.4f}), macro F1 {agreement.f1_macro:.4f} "
+                f"({agreement.original_f1_macro:.4f})"
             )
         lines.append(
-            f"  {found.texts_per_second:,.0f} texts a second here (original {found.original_texts_per_second:,.0f}, without padding)"
+            f"  {agreement.texts_per_second:,.0f} texts a second here (original {agreement.original_texts_per_second:,.0f}, without padding)"
         )
         doubt = doubts_of(one)
         return "\n".join([*lines, *([f"  note: {doubt}"] if doubt else [])])

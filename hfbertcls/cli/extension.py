@@ -49,12 +49,12 @@ def run(options: argparse.Namespace) -> int:
         return 0
     script = Path(sys.executable).parent / _SCRIPT
     if not script.is_file():
-        found = shutil.which(_SCRIPT)
-        if found is None:
+        location = shutil.which(_SCRIPT)
+        if location is None:
             raise MissingAssetError(
                 f"the script {_SCRIPT} is not installed beside {Path(sys.executable).name}. Install hfbertcls with pip"
             )
-        script = Path(found)
+        script = Path(location)
     manifest = {
         "owner": "hfbertcls",
         "repo": _SCRIPT,

@@ -30,10 +30,10 @@ class Parser(argparse.ArgumentParser):
 
     def words_of(self, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
         """What to type so that the named options have the values that they have here; nothing for defaults."""
-        wanted, words = set(names), []
+        destinations, words = set(names), []
         for action in self._actions:
             value = getattr(options, action.dest, None)
-            if action.dest in wanted and value != action.default:
+            if action.dest in destinations and value != action.default:
                 values = [] if action.nargs == 0 else value if isinstance(value, list) else [value]
                 words += [action.option_strings[-1], *map(str, values)]
         return words

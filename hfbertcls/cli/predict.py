@@ -71,7 +71,7 @@ class _Progress:
 
     def __init__(self) -> None:
         self.bar: Any = None
-        self.began = self.told = time.monotonic()
+        self.began = self.last_line = time.monotonic()
         self.first: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
@@ -84,10 +84,10 @@ class _Progress:
         now = time.monotonic()
         if self.first is None:
             self.first, self.began = done, now
-        elif now - self.told >= _SECONDS_BETWEEN_LINES and done > self.first:
+        elif now - self.last_line >= _SECONDS_BETWEEN_LINES and done > self.first:
             rate = (done - self.first) / (now - self.began)
             log(f"{done:,} of {total:,} rows, {rate:,.0f} a second, {(total - done) / rate:,.0f} s left")
-            self.told = now
+            self.last_line = now
 
     def close(self) -> None:
         if self.bar is not None:
@@ -105,11 +105,11 @@ def run(options: argparse.Namespace) -> int:
     if options.target_accuracy is not None:
         from hfbertcls.inference.abstention import threshold_of
 
-        found = threshold_of(source, options.target_accuracy)
-        least = found.score
+        threshold = threshold_of(source, options.target_accuracy)
+        least = threshold.score
         log(
-            f"Answers from a score of {least:.4f} on: on validation {found.accuracy:.1%} of them were right, and "
-            f"{found.coverage:.0%} of the texts were answered"
+            f"Answers from a score of {least:.4f} on: on validation {threshold.accuracy:.1%} of them were right, and "
+            f"{threshold.coverage:.0%} of the texts were answered"
         )
     bulk = BulkOptions(
         options.text_column,
@@ -133,9 +133,13 @@ def run(options: argparse.Namespace) -> int:
     if result.bf16_agreement is not None:
         from hfbertcls.inference.abstention import bf16_agreement_of
 
-        stated = bf16_agreement_of(source)
-        known = "" if stated is None else f"; for {stated:.1%} of the validation texts, by the model's report"
-        log(f"bf16 gives the answer of fp32 for {result.bf16_agreement:.1%} of the first texts{known}")
+        validation_agreement = bf16_agreement_of(source)
+        suffix = (
+            ""
+            if validation_agreement is None
+            else f"; for {validation_agreement:.1%} of the validation texts, by the model's report"
+        )
+        log(f"bf16 gives the answer of fp32 for {result.bf16_agreement:.1%} of the first texts{suffix}")
     rate = f", {result.scored / result.seconds:,.0f} a second" if result.scored else ""
     print(f"Written to {options.output}: {result.rows:,} rows, {result.unanswered:,} without an answer{rate}")
     return 0

@@ -227,10 +227,10 @@ def _free(port: int) -> int:
     """
     if not 0 < port < 65_536:
         raise ConfigurationError(f"--port {port} is not possible. Expected a number from 1 to 65535")
-    with socket.socket() as found:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            found.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port))
         except OSError as err:
             raise ConfigurationError(
                 f"--port {port} cannot be used: {err.strerror}. Name another, or leave it out"

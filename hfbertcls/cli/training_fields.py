@@ -38,7 +38,7 @@ def training_fields(rest: Sequence[str], ours: Parser) -> dict[str, Any]:
     kind: Any = TextClassificationTrainingArguments
     parser = FieldParser(kind, allow_abbrev=False)
     fields = {action.dest for action in parser._actions}
-    given = []
+    names = []
     for word in rest:
         if not word.startswith("--"):
             continue
@@ -60,10 +60,10 @@ def training_fields(rest: Sequence[str], ours: Parser) -> dict[str, Any]:
             raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
         if name not in fields:
             ours.refuse_option(word, [f"--{field.replace('_', '-')}" for field in fields])
-        given.append(name)
-    if rest and not given:
+        names.append(name)
+    if rest and not names:
         ours.error(f"{rest[0]!r} belongs to no option")
     values, extra = parser.parse_known_args([*rest, "--output_dir", "unused"])
     if extra:
         ours.error(f"{extra[0]!r} belongs to no option")
-    return {name: getattr(values, name) for name in given}
+    return {name: getattr(values, name) for name in names}

@@ -43,15 +43,15 @@ def run(options: argparse.Namespace) -> int:
     if options.rescore != (options.dataset is not None):
         raise ConfigurationError("--rescore needs --dataset D with the texts, and --dataset is for --rescore alone")
     predictions = not options.without_predictions
-    found = verify(options.model, options.dataset, revision=options.revision, predictions=predictions, log=log)
+    verification = verify(options.model, options.dataset, revision=options.revision, predictions=predictions, log=log)
     if options.json:
-        print(json.dumps({"holds": found.holds, **asdict(found)}, indent=2, ensure_ascii=False))
+        print(json.dumps({"holds": verification.holds, **asdict(verification)}, indent=2, ensure_ascii=False))
     else:
-        for note in (*found.rescored, *found.notes):
+        for note in (*verification.rescored, *verification.notes):
             print(f"note: {note}")
-        for line in found.missing:
+        for line in verification.missing:
             print(f"missing: {line}")
-        for line in found.differences:
+        for line in verification.differences:
             print(f"differs: {line}")
-        print(found.verdict)
-    return 0 if found.holds else 1
+        print(verification.verdict)
+    return 0 if verification.holds else 1

@@ -62,13 +62,13 @@ def require_account(api: HfApi) -> Account:
         raise SharingError(
             f"nobody is logged in to the Hub. Run `{log_in()}`, or set HF_TOKEN to a token that can write"
         )
-    told = asked(lambda: api.whoami(), "the Hub cannot be asked who you are")
-    role = told.get("auth", {}).get("accessToken", {}).get("role")
+    answer = asked(lambda: api.whoami(), "the Hub cannot be asked who you are")
+    role = answer.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
         raise SharingError(
             f"the token can only read. Make one with the role 'write' and log in with it (`{log_in()}`)"
         )
-    return Account(told["name"], {org["name"]: org.get("roleInOrg") for org in told.get("orgs", [])}, role)
+    return Account(answer["name"], {org["name"]: org.get("roleInOrg") for org in answer.get("orgs", [])}, role)
 
 
 def token_of(api: HfApi) -> str | None:

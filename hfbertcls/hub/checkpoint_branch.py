@@ -110,9 +110,9 @@ class CheckpointBranch:
     def _send(self, folder: Path) -> None:
         api = self.api
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        told = [name for name, path in files.items() if path.suffix in (".json", ".jsonl") and find_secrets(path)]
-        if told:
-            raise SharingError(f"{', '.join(told)} holds what looks like a token or key")
+        leaking = [name for name, path in files.items() if path.suffix in (".json", ".jsonl") and find_secrets(path)]
+        if leaking:
+            raise SharingError(f"{', '.join(leaking)} holds what looks like a token or key")
         tried(lambda: api.create_repo(self.repo_id, private=True, exist_ok=True), self.log)
         tried(lambda: api.create_branch(self.repo_id, branch=BRANCH, exist_ok=True), self.log)
 
@@ -130,14 +130,14 @@ class CheckpointBranch:
 
     def _of_earlier_backups(self, paths: Collection[str]) -> list[str]:
         """Files of checkpoints on the branch, as the manifest of each states them; what others put there is not among them."""
-        found = []
+        stated_paths = []
         for path in paths:
             folder, _, name = path.rpartition("/")
             if name == MANIFEST and folder.startswith(f"{_CHECKPOINTS}/"):
                 manifest = Path(self.api.hf_hub_download(self.repo_id, path, revision=BRANCH))
-                stated = json.loads(manifest.read_text(encoding="utf-8"))
-                found += [one for one in (path, *(f"{folder}/{inner}" for inner in stated)) if one in paths]
-        return found
+                sizes = json.loads(manifest.read_text(encoding="utf-8"))
+                stated_paths += [one for one in (path, *(f"{folder}/{inner}" for inner in sizes)) if one in paths]
+        return stated_paths
 
     def _fail(self, name: str, reason: str) -> None:
         self.failures_.append(f"{name}: {reason}")
@@ -171,7 +171,7 @@ def fetch_checkpoints(repo_id: str, directory: Path) -> bool:
         except Exception as err:
             raise SharingError(f"the checkpoints of {repo_id} cannot be fetched: {reason_of(err)}") from err
         for name in (_CHECKPOINTS, _RECORD):
-            found = Path(folder) / name
-            if found.exists():
-                found.replace(directory / name)
+            source = Path(folder) / name
+            if source.exists():
+                source.replace(directory / name)
     return (directory / _CHECKPOINTS).is_dir()

@@ -28,15 +28,15 @@ def commit_once(attempt: Callable[[], Result], done: Callable[[], Result | None]
         if number:
             wait(number, last, log)
         try:
-            if last is not None and (found := done()) is not None:
-                return found
+            if last is not None and (result := done()) is not None:
+                return result
             return attempt()
         except Exception as err:
             if not may_pass(err):
                 raise
             last = err
-    if (found := done()) is not None:
-        return found
+    if (result := done()) is not None:
+        return result
     raise last if last is not None else SharingError("nothing was tried")
 
 

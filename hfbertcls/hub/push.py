@@ -60,8 +60,8 @@ def command_of(directory: str | Path, request: PushRequest) -> str:
     words = ["push", str(directory), request.repo_id]
     words += ["--public"] * request.public + ["--create-pr"] * request.create_pr
     words += ["--no-predictions"] * (not request.predictions) + ["--overwrite-hub"] * request.overwrite
-    named = {"--hub-revision": request.revision, "--tag": request.tag, "--card": request.card_of}
-    for flag, value in named.items():
+    values = {"--hub-revision": request.revision, "--tag": request.tag, "--card": request.card_of}
+    for flag, value in values.items():
         words += [] if value is None else [flag, value]
     return command(*words)
 
@@ -224,10 +224,10 @@ def _space_on_hub(repo_id: str, api: HfApi) -> dict[str, str]:
     """The Space to which the card on the Hub leads, so that the next card leads there too."""
     try:
         path = asked(lambda: _downloaded(api, repo_id, "report.json"), f"the report of {repo_id} cannot be read")
-        found = Report.from_json(Path(path).read_text(encoding="utf-8")).card.space_id if path else None
+        space_id = Report.from_json(Path(path).read_text(encoding="utf-8")).card.space_id if path else None
     except (DatasetError, UnicodeDecodeError):
         return {}
-    return {"space_id": found} if found is not None else {}
+    return {"space_id": space_id} if space_id is not None else {}
 
 
 def _downloaded(api: HfApi, repo_id: str, name: str) -> str | None:
@@ -243,11 +243,13 @@ def refuse_secrets(folder: Path, names: Sequence[str]) -> None:
     Raises:
         SharingError: naming the files, not the secrets.
     """
-    found = {name: kinds for name in names if (kinds := find_secrets(folder / name))}
-    if found:
-        told = "; ".join(f"{name} holds what looks like {' and '.join(kinds)}" for name, kinds in found.items())
+    kinds_by_name = {name: kinds for name in names if (kinds := find_secrets(folder / name))}
+    if kinds_by_name:
+        summary = "; ".join(
+            f"{name} holds what looks like {' and '.join(kinds)}" for name, kinds in kinds_by_name.items()
+        )
         raise SharingError(
-            f"nothing was sent: {told}. Remove it there or where it came from, and make it invalid if it is real"
+            f"nothing was sent: {summary}. Remove it there or where it came from, and make it invalid if it is real"
         )
 
 
@@ -258,10 +260,10 @@ def refuse_what_does_not_hold(folder: Path, names: Sequence[str], *, predictions
         SharingError: naming what differs.
     """
     verification = verify_directory(folder, predictions=predictions, names=names)
-    found = [*verification.differences, *verification.missing]
-    if found:
+    problems = [*verification.differences, *verification.missing]
+    if problems:
         raise SharingError(
-            f"nothing was sent: {folder.resolve().name} states what its files do not give. {'; '.join(found[:5])}. Write the "
+            f"nothing was sent: {folder.resolve().name} states what its files do not give. {'; '.join(problems[:5])}. Write the "
             "directory again with hfbertcls train"
         )
 
@@ -313,7 +315,7 @@ def _operations(
     plan = planned(folder, names, repo_id, head, api)
     if plan.foreign and not (request.overwrite or request.create_pr):
         raise SharingError(_replaces_others(repo_id, plan.foreign))
-    for line in plan.told():
+    for line in plan.lines():
         log(line)
     add = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name)) for name in plan.sent]
     return [*add, *(CommitOperationDelete(path_in_repo=path) for path in plan.removed)]

@@ -33,7 +33,7 @@ class PushPlan:
     foreign: Sequence[str]
     untouched: int
 
-    def told(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
         """A line on each kind of change, for a person."""
         replaced = [*self.replaced, *self.foreign]
         if replaced:
@@ -62,14 +62,14 @@ def planned(folder: Path, names: Sequence[str], repo_id: str, head: str, api: Hf
         if isinstance(entry, RepoFile)
     }
     sent = [name for name in names if not is_same_file(folder / name, remote.get(name))]
-    stated = stated_there(repo_id, head, remote, api)
+    stated_hashes = stated_there(repo_id, head, remote, api)
 
     def is_of_a_push(name: str) -> bool:
-        return name in stated and _is_as_stated(name, stated[name], repo_id, head, remote[name], api)
+        return name in stated_hashes and _is_as_stated(name, stated_hashes[name], repo_id, head, remote[name], api)
 
     taken = [name for name in sent if name in remote and name != CARD]
     replaced = [name for name in taken if is_of_a_push(name)]
-    removed = [name for name in stated if name in remote and name not in names and is_of_a_push(name)]
+    removed = [name for name in stated_hashes if name in remote and name not in names and is_of_a_push(name)]
     others = set(remote) - set(names) - set(removed) - {".gitattributes"}
     foreign = [name for name in taken if name not in replaced]
     return PushPlan(sent, replaced, sorted(removed), foreign, len(others))

@@ -58,8 +58,8 @@ def wait(attempt: int, err: Exception | None, log: Log) -> None:
     """Wait before an attempt (counted from 0), longer each time, or as long as the Hub asks for."""
     seconds = _FIRST_WAIT * 2 ** (attempt - 1)
     if isinstance(err, HfHubHTTPError):
-        told = err.response.headers.get("Retry-After", "")
-        seconds = max(seconds, min(float(told), 300.0)) if told.isdecimal() else seconds
+        retry_after = err.response.headers.get("Retry-After", "")
+        seconds = max(seconds, min(float(retry_after), 300.0)) if retry_after.isdecimal() else seconds
     if err is not None:
         log(f"  {reason_of(err)}; trying again in {seconds:.0f} s")
     time.sleep(seconds)
@@ -79,7 +79,7 @@ def reason_of(err: Exception, *, quoted: bool = True) -> str:
     """
     if isinstance(err, HfHubHTTPError):
         status = err.response.status_code
-        said = shorten(str(err.server_message), 160) if err.server_message and quoted else ""
+        quote = shorten(str(err.server_message), 160) if err.server_message and quoted else ""
         meaning = _EXPLANATIONS.get(status)
         if meaning is not None:
             meaning = meaning.format(log_in=log_in())
@@ -92,10 +92,10 @@ def reason_of(err: Exception, *, quoted: bool = True) -> str:
                 else ""
             )
             meaning = "too many requests" if status == 429 else meaning
-        return ", ".join(filter(None, (f"the Hub answered {status}", meaning, said)))
+        return ", ".join(filter(None, (f"the Hub answered {status}", meaning, quote)))
     if isinstance(err, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so the Hub is not asked"
-    told = f" ({shorten(str(err), 160)})" if quoted else ""
+    detail = f" ({shorten(str(err), 160)})" if quoted else ""
     if not may_pass(err):
-        return f"{type(err).__name__}{told}"
-    return f"{type(err).__name__}{told}; is the Hub ({os.environ.get('HF_ENDPOINT', 'huggingface.co')}) reachable?"
+        return f"{type(err).__name__}{detail}"
+    return f"{type(err).__name__}{detail}; is the Hub ({os.environ.get('HF_ENDPOINT', 'huggingface.co')}) reachable?"

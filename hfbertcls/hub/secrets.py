@@ -105,10 +105,10 @@ def find_secrets(path: Path) -> list[str]:
     if path.stat().st_size == 0:
         return []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = secrets_in(data)
+        kinds = secrets_in(data)
     if path.suffix == ".parquet":
-        found += secrets_in("\n".join(_texts_of(pq.read_table(path))).encode())
-    return [kind for kind in (*_KINDS, _LIVE) if kind in found]
+        kinds += secrets_in("\n".join(_texts_of(pq.read_table(path))).encode())
+    return [kind for kind in (*_KINDS, _LIVE) if kind in kinds]
 
 
 def secrets_in(data: "bytes | mmap.mmap") -> list[str]:
@@ -121,18 +121,18 @@ def secrets_in(data: "bytes | mmap.mmap") -> list[str]:
     ):  # weights: one pass takes what can be text out of them, and the rest looks only at that
         data = b"\n".join(run[0] for run in _TEXT.finditer(data))
     start = data[:_READ_CLOSELY]
-    found = _as_written(data)
+    kinds = _as_written(data)
     if (unescaped := _ESCAPE.sub(_character, start)) != start:
-        found |= _as_written(unescaped)
+        kinds |= _as_written(unescaped)
     for text in _decoded(start):
-        found |= _as_written(text)
-    return [kind for kind in (*_KINDS, _LIVE) if kind in found]
+        kinds |= _as_written(text)
+    return [kind for kind in (*_KINDS, _LIVE) if kind in kinds]
 
 
 def _as_written(data: "bytes | mmap.mmap") -> set[str]:
     """The kinds of secrets in bytes, as they are and as UTF-16."""
-    found = {kind for kind, pattern in _PATTERNS.items() if any(map(pattern.search, _windows(data, _KINDS[kind][0])))}
-    return found | ({_LIVE} if any(data.find(form) >= 0 for form in _forms_of_the_token()) else set())
+    kinds = {kind for kind, pattern in _PATTERNS.items() if any(map(pattern.search, _windows(data, _KINDS[kind][0])))}
+    return kinds | ({_LIVE} if any(data.find(form) >= 0 for form in _forms_of_the_token()) else set())
 
 
 def _windows(data: "bytes | mmap.mmap", beginnings: tuple[bytes, ...]) -> Iterator[bytes]:
@@ -147,9 +147,9 @@ def _windows(data: "bytes | mmap.mmap", beginnings: tuple[bytes, ...]) -> Iterat
                 place = data.find(form, place + len(form))
 
 
-def _character(found: re.Match[bytes]) -> bytes:
+def _character(match: re.Match[bytes]) -> bytes:
     """What an escape stands for; a backslash before punctuation stands for nothing."""
-    digits = next(filter(None, found.groups()), None)
+    digits = next(filter(None, match.groups()), None)
     return bytes.fromhex(digits.decode()) if digits else b""
 
 

@@ -35,9 +35,9 @@ def greedy_members(
     members, value = [best], values[best]
     for seed in others:
         more = [one for one in values if one in (*members, seed)]
-        found = value_of(more)
-        if rank(found, metric) >= rank(value, metric):
-            members, value = more, found
+        candidate = value_of(more)
+        if rank(candidate, metric) >= rank(value, metric):
+            members, value = more, candidate
     return members
 
 

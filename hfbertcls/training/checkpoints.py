@@ -24,8 +24,8 @@ _FOLDER = re.compile(r"checkpoint-(\d+)")
 
 def step_of(folder: Path) -> int | None:
     """The optimisation step of a checkpoint's folder, by its name; None for other folders."""
-    named = _FOLDER.fullmatch(folder.name)
-    return int(named[1]) if named else None
+    match = _FOLDER.fullmatch(folder.name)
+    return int(match[1]) if match else None
 
 
 def checkpoints_in(directory: Path) -> list[Path]:

@@ -49,18 +49,18 @@ class RunIdentity:
 
     def differences(self, other: "RunIdentity") -> list[str]:
         """What differs, in words: the value of `self`, then that of `other`."""
-        found = []
+        differences = []
         for field in fields(self):
             ours, theirs = getattr(self, field.name), getattr(other, field.name)
             if isinstance(ours, Mapping):
                 names = [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
                 if field.name == "rows":
-                    found += [f"the rows of {name}" for name in sorted(names)]
+                    differences += [f"the rows of {name}" for name in sorted(names)]
                 else:
-                    found += [f"{name} ({ours.get(name)}, now {theirs.get(name)})" for name in sorted(names)]
+                    differences += [f"{name} ({ours.get(name)}, now {theirs.get(name)})" for name in sorted(names)]
             elif ours != theirs:
-                found.append(f"{field.name} ({shorten(str(ours), 40)}, now {shorten(str(theirs), 40)})")
-        return found
+                differences.append(f"{field.name} ({shorten(str(ours), 40)}, now {shorten(str(theirs), 40)})")
+        return differences
 
     def write(self, directory: Path) -> None:
         """Write `run.json`, whole or not at all."""

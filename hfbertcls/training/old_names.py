@@ -22,14 +22,14 @@ def translate_old_names(args: Any) -> None:
             continue
         setattr(args, old, None)
         if not new:
-            said = "has no effect any more, and is left out"
+            effect = "has no effect any more, and is left out"
         elif old == "logging_dir":
             os.environ[new] = str(value)
-            said = f"is now the environment variable {new}, which is set"
+            effect = f"is now the environment variable {new}, which is set"
         else:
-            said = f"is now called {new}; it is translated"
+            effect = f"is now called {new}; it is translated"
             _set(args, old, new, value)
-        warnings.warn(f"{old} {said}", FutureWarning, stacklevel=4)
+        warnings.warn(f"{old} {effect}", FutureWarning, stacklevel=4)
 
 
 def _set(args: Any, old: str, new: str, value: Any) -> None:

@@ -201,10 +201,10 @@ class TrainingOptions:
         """
         own = set(cls.__dataclass_fields__)
         options = {one.sets: one.name for one in options_of(cls) if one.sets is not None}
-        known = {options[name]: value for name, value in values.items() if name in options}
-        known |= {name: value for name, value in values.items() if name in own}
+        option_values = {options[name]: value for name, value in values.items() if name in options}
+        option_values |= {name: value for name, value in values.items() if name in own}
         rest = {name: value for name, value in values.items() if name not in own and name not in options}
-        return cls(**{**known, "arguments": {**known.get("arguments", {}), **rest}})
+        return cls(**{**option_values, "arguments": {**option_values.get("arguments", {}), **rest}})
 
     def training_fields(self) -> dict[str, Any]:
         """The fields of transformers' training arguments that are asked for; those that are left open are missing."""
@@ -228,8 +228,8 @@ class TrainingOptions:
 
     def beside_arguments(self, run: Mapping[str, Any]) -> dict[str, Any]:
         """Those of `determining(run)` that no field of the training arguments tells."""
-        told = {one.name for one in options_of(type(self)) if one.sets is not None}
-        return {name: value for name, value in self.determining(run).items() if name not in told}
+        names = {one.name for one in options_of(type(self)) if one.sets is not None}
+        return {name: value for name, value in self.determining(run).items() if name not in names}
 
     def rows(self, run: Mapping[str, Any]) -> dict[str, Any]:
         """The rows of the card's table of hyperparameters: what `run` has, and what differs from the default.

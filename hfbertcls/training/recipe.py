@@ -40,6 +40,6 @@ def choose_recipe(
     millions = num_parameters / 1e6
     rate = next((rate for limit, rate in _LEARNING_RATES if millions <= limit), _LEARNING_RATE_LARGE)
     updates_per_epoch = max(1, ceil(num_rows / batch_size))
-    wanted = max(_MIN_UPDATES, _UPDATES_PER_LABEL * num_labels)
-    epochs = min(max(ceil(wanted / updates_per_epoch), _MIN_EPOCHS), _MAX_EPOCHS)
+    updates = max(_MIN_UPDATES, _UPDATES_PER_LABEL * num_labels)
+    epochs = min(max(ceil(updates / updates_per_epoch), _MIN_EPOCHS), _MAX_EPOCHS)
     return Recipe(rate * rate_factor, float(epochs))

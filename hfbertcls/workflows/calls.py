@@ -41,15 +41,15 @@ def training_options(options: Mapping[str, Any], command: str) -> TrainingOption
     """
     own = {one.name for one in fields(TrainingOptions)} - {"arguments", "command", "backup"}
     further = {one.name for one in fields(TextClassificationTrainingArguments)} - {"output_dir", "hub_token"}
-    wanted = {name: value for name, value in options.items() if name not in READING}
-    for name in wanted:
+    flags = {name: value for name, value in options.items() if name not in READING}
+    for name in flags:
         if name not in own | further:
             names = [*READING, *own, *further]
             advice = _ELSEWHERE.get(name) or (
                 f"Options have the names of the flags of `hfbertcls train`{did_you_mean(name, names)}"
             )
             raise ConfigurationError(f"TextClassifier.train() takes no {name!r}. {advice}")
-    return TrainingOptions.of(**wanted, command=command)
+    return TrainingOptions.of(**flags, command=command)
 
 
 def data_to_train_on(data: Data | TextDataset, options: Mapping[str, Any], seed: int) -> TextDataset:
@@ -101,7 +101,7 @@ def as_call(verb: str, source: ModelSource, data: Data | TextDataset, options: M
     name = data.source if isinstance(data, TextDataset) else source_name(data)
     in_memory = not isinstance(data, str | Path)
     values = {key: public_word(value) if isinstance(value, str) else value for key, value in options.items()}
-    named = "".join(
+    keywords = "".join(
         f", {key}={value!r}"
         for key, value in values.items()
         if value is not None and key != "card" and isinstance(value, str | int | float | list | tuple)
@@ -110,7 +110,7 @@ def as_call(verb: str, source: ModelSource, data: Data | TextDataset, options: M
     revision = "" if source.revision is None else f", revision={source.revision!r}"
     shown = "data" if in_memory else repr(name)
     if verb == "train":
-        call = f"TextClassifier.train({model}, {shown}{named}{revision})"
+        call = f"TextClassifier.train({model}, {shown}{keywords}{revision})"
     else:
-        call = f"TextClassifier.from_pretrained({model}{revision}).{verb}({shown}{named})"
+        call = f"TextClassifier.from_pretrained({model}{revision}).{verb}({shown}{keywords})"
     return f"{call}  # data: {shorten(name)}" if in_memory else call

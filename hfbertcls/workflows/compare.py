@@ -149,14 +149,14 @@ def compare_models(
     compared = compare_predictions(gold, answers_a, answers_b)
     judged = task.judged_by
     about_training = sentence_on_training(_report_of(a), _report_of(b), compared.metrics[judged].difference, judged)
-    found = ModelComparison(one, other, data.source, name, compared, about_training)
+    result = ModelComparison(one, other, data.source, name, compared, about_training)
     if directory is not None:
         with directory.claimed():
             directory.staging.mkdir(parents=True, exist_ok=True)
-            (directory.staging / "comparison.json").write_text(found.to_json(), encoding="utf-8")
+            (directory.staging / "comparison.json").write_text(result.to_json(), encoding="utf-8")
             _write_disagreements(directory.staging / "disagreements.csv", rows, gold, answers_a, answers_b)
             directory.publish(log)
-    return found
+    return result
 
 
 _Scored = tuple[Contestant, Contender]

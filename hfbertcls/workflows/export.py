@@ -227,35 +227,35 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         lambda: score(model, tokenizer, rows.tokenized, tokens_per_batch=TOKENS_PER_BATCH),
         lambda: graph.score(tokenizer, rows.tokenized),
     )
-    expected, found = results
+    expected, actual = results
     require_finite(expected, rows.split or "the made-up texts")
     task = task_of_config(model.config)
     if task is None:
         raise ModelError(
             f"the problem_type {model.config.problem_type!r} has no answers to compare. Name a classifier of labels"
         )
-    answers, answers_found = task.decide(expected), task.decide(found)
+    answers, actual_answers = task.decide(expected), task.decide(actual)
     scores: dict[str, float | None] = {}
     difference = None
     if rows.gold is not None:
-        before, after = task.is_right(rows.gold, answers), task.is_right(rows.gold, answers_found)
+        before, after = task.is_right(rows.gold, answers), task.is_right(rows.gold, actual_answers)
         lost, won = int((before & ~after).sum()), int((after & ~before).sum())
         low, high = paired_proportion_interval(lost, won, len(rows.gold))
         difference = {"value": (won - lost) / len(rows.gold), "low": low, "high": high}
-    for prefix, predicted in (("", answers_found), ("original_", answers)):
+    for prefix, predicted in (("", actual_answers), ("original_", answers)):
         metrics = task.answer_scores(rows.gold, predicted) if rows.gold is not None else {}
         scores |= {f"{prefix}{name}": metrics.get(name) for name in ("accuracy", "f1_macro")}
     return Agreement(
         split=rows.split,
         rows=len(expected),
-        same_label=float(task.is_right(answers, answers_found).mean()),
-        largest_difference=float(np.abs(expected - found).max()),
+        same_label=float(task.is_right(answers, actual_answers).mean()),
+        largest_difference=float(np.abs(expected - actual).max()),
         accuracy=scores["accuracy"],
         original_accuracy=scores["original_accuracy"],
         f1_macro=scores["f1_macro"],
         original_f1_macro=scores["original_f1_macro"],
         accuracy_difference=difference,
-        texts_per_second=len(found) / seconds[1],
+        texts_per_second=len(actual) / seconds[1],
         original_texts_per_second=len(expected) / seconds[0],
     )
 
@@ -322,11 +322,11 @@ def _check_place(directory: OutputDirectory, *, adds: bool, overwrite: bool) -> 
     there = [f"{FOLDER}/{file}" for file in FILES.values() if os.path.lexists(directory.path / FOLDER / file)]
     if there and not overwrite:
         raise OutputDirectoryError(f"{name!r} holds an export already ({FOLDER}/). Pass --overwrite to replace it")
-    stated = earlier_files(directory.path)
+    stated_hashes = earlier_files(directory.path)
     foreign = [
         file
         for file in there
-        if (path := regular_file(directory.path, file)) is None or sha256_of(path) != stated.get(file)
+        if (path := regular_file(directory.path, file)) is None or sha256_of(path) != stated_hashes.get(file)
     ]
     if foreign:
         raise OutputDirectoryError(

@@ -36,10 +36,10 @@ def check_for_task(options: TrainingOptions, task: Task) -> None:
     Raises:
         ConfigurationError: for the first thing that does not fit.
     """
-    metric, known = selection_metric(options, task), (*task.metrics, "loss")
+    metric, metrics = selection_metric(options, task), (*task.metrics, "loss")
     kind = f"a {task.name.replace('_', '-')} task of {len(task.labels)} labels"
-    if metric not in known:
-        raise ConfigurationError(f"--metric {metric} is not defined for {kind}. Choose one of {', '.join(known)}")
+    if metric not in metrics:
+        raise ConfigurationError(f"--metric {metric} is not defined for {kind}. Choose one of {', '.join(metrics)}")
     if not task.smooths_labels and float(options.arguments.get("label_smoothing_factor") or 0):
         raise ConfigurationError(f"--label-smoothing-factor is not defined for {kind}. Leave it out")
 
@@ -82,10 +82,10 @@ def _check_card(card: Mapping[str, Any]) -> None:
 
 
 def _check_metric(metric: str | None) -> None:
-    name, known = (metric or "loss").removeprefix("eval_"), (*all_metrics(), "loss")
-    if name not in known:
+    name, metrics = (metric or "loss").removeprefix("eval_"), (*all_metrics(), "loss")
+    if name not in metrics:
         raise ConfigurationError(
-            f"--metric {name} is not known{did_you_mean(name, known)}. Choose one of {', '.join(known)}"
+            f"--metric {name} is not metrics{did_you_mean(name, metrics)}. Choose one of {', '.join(metrics)}"
         )
 
 
@@ -98,13 +98,13 @@ def trainer_class(options: TrainingOptions) -> "type[TextClassificationTrainer]"
     """
     from hfbertcls.trainer import TextClassificationTrainer
 
-    found = TRAINERS.get(options.trainer)
-    if not (isinstance(found, type) and issubclass(found, TextClassificationTrainer)):
+    trainer = TRAINERS.get(options.trainer)
+    if not (isinstance(trainer, type) and issubclass(trainer, TextClassificationTrainer)):
         raise ConfigurationError(
             f"--trainer {options.trainer} is no subclass of hfbertcls.TextClassificationTrainer, which the report needs. "
             "Derive it from that class"
         )
-    return found
+    return trainer
 
 
 def _made(directory: OutputDirectory, options: TrainingOptions) -> "TextClassificationTrainingArguments":
@@ -122,10 +122,10 @@ def _made(directory: OutputDirectory, options: TrainingOptions) -> "TextClassifi
     if "trackio" in options.report_to:
         # Left open, transformers publishes a Space of its own when the model is pushed (seen in 5.23).
         values |= {"trackio_static_space_id": False, "project": "hfbertcls"}
-    known = [one.name for one in fields(TextClassificationTrainingArguments)]
+    argument_names = [one.name for one in fields(TextClassificationTrainingArguments)]
     for name in values:
-        if name not in known:
-            names = [*(one.name for one in options_of(type(options))), *known]
+        if name not in argument_names:
+            names = [*(one.name for one in options_of(type(options))), *argument_names]
             hint = did_you_mean(_flag(name), map(_flag, names))
             raise ConfigurationError(f"there is no option {_flag(name)}{hint}")
     try:

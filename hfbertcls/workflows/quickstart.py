@@ -45,16 +45,16 @@ def find_asset(package: str, name: str, sha256: str) -> Path:
         raise MissingAssetError(
             f"the package {package!r}, whose files quickstart uses, is not installed. {install}"
         ) from err
-    found = [Path(str(file.locate())) for file in files if file.name == name]
-    if not found or not found[0].is_file():
+    paths = [Path(str(file.locate())) for file in files if file.name == name]
+    if not paths or not paths[0].is_file():
         raise MissingAssetError(f"the installed package {package!r} has no file {name!r}. {install}")
-    actual = sha256_of(found[0])
+    actual = sha256_of(paths[0])
     if actual != sha256:
         raise MissingAssetError(
             f"{name} of the package {package!r} is not the expected file: its SHA-256 is {actual}, expected {sha256}. "
             f"{install} --force-reinstall"
         )
-    return found[0]
+    return paths[0]
 
 
 @contextmanager

@@ -86,8 +86,8 @@ def report_on_training(
     baselines = Baselines(task, data.splits["train"].texts, gold["train"])
     evaluation, predicted = {}, {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
-        known = staged.validation if name == "validation" else None
-        logits = score(model, tokenizer, tokenized[name]) if known is None else known
+        validation_logits = staged.validation if name == "validation" else None
+        logits = score(model, tokenizer, tokenized[name]) if validation_logits is None else validation_logits
         require_finite(logits, name, data.splits[name].rows)
         if name == "validation":
             task = with_fitted_decision(task, staging, model, gold[name], logits)

@@ -202,11 +202,11 @@ def _check_baselines(
     same_version = report.environment.get("scikit_learn") == package_version("scikit-learn")
     for key, answers in baselines.predict(split.texts).items():
         place = f"predictions/{name}.parquet: baseline_{key}"
-        stated = shared.baselines.get(key)
-        if stated is None:
+        stated_answers = shared.baselines.get(key)
+        if stated_answers is None:
             run.differences.append(f"{place} is not there")
             continue
-        differing = int((~shared.task.is_right(stated, answers)).sum())
+        differing = int((~shared.task.is_right(stated_answers, answers)).sum())
         run.values += len(answers)
         if differing > (0 if same_version else _OTHER_VERSION * len(answers)):
             run.differences.append(
@@ -219,17 +219,17 @@ def _check_baselines(
 
 def _check_example(folder: Path, report: Report, run: Derived) -> None:
     """What the call on the card prints."""
-    text, stated = report.card.usage_text, report.card.usage_output
-    if text is None or not stated:
+    text, stated_output = report.card.usage_text, report.card.usage_output
+    if text is None or not stated_output:
         return
     answers: Any = load_pipeline(str(folder))(text)
     run.values += len(answers)
-    same = len(stated) == len(answers) and all(
+    same = len(stated_output) == len(answers) and all(
         isinstance(one, Mapping)
         and one.get("label") == other["label"]
         and isinstance(one.get("score"), float)
         and abs(one["score"] - other["score"]) <= _SCORE_TOLERANCE
-        for one, other in zip(stated, answers, strict=False)
+        for one, other in zip(stated_output, answers, strict=False)
     )
     if not same:
         run.differences.append("report.json: card.usage_output is not what the model answers to card.usage_text")

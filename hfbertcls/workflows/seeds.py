@@ -151,8 +151,8 @@ class _Runs:
     @property
     def metrics(self) -> list[str]:
         """The calibration error, an estimate that chance moves most, is among them only if it compares."""
-        known = next(iter(self.reports.values())).evaluation["validation"].metrics
-        return [name for name in known if name != "ece" or self.metric == "ece"]
+        metrics = next(iter(self.reports.values())).evaluation["validation"].metrics
+        return [name for name in metrics if name != "ece" or self.metric == "ece"]
 
     @property
     def scored(self) -> list[SeedRun]:
@@ -186,10 +186,10 @@ def _complete(directory: OutputDirectory, seeds: range, average: str | None, log
     """
     report = read_report(directory.path)
     earlier = None if report.training is None else report.training.seeds
-    found = [] if earlier is None else [run.seed for run in earlier.runs]
-    if found != list(seeds):
+    earlier_seeds = [] if earlier is None else [run.seed for run in earlier.runs]
+    if earlier_seeds != list(seeds):
         raise ConfigurationError(
-            f"--resume goes on with the runs in {directory.path.name!r}, but they have the seeds {found or 'of one run'}, not "
+            f"--resume goes on with the runs in {directory.path.name!r}, but they have the seeds {earlier_seeds or 'of one run'}, not "
             f"{list(seeds)}. Repeat the command of those runs, or begin anew with --overwrite"
         )
     method = None if earlier is None or earlier.average is None else earlier.average.method
@@ -237,8 +237,8 @@ def _average(
     if len(members) == 1:
         log(f"No other run can be averaged with that of seed {runs.best} without loss on validation")
         return None, compare_average(method, members, metric, scored, values[runs.best])
-    named = ", ".join(map(str, members))
-    log(f"Averaging the weights of the seeds {named}")
+    member_list = ", ".join(map(str, members))
+    log(f"Averaging the weights of the seeds {member_list}")
     average_models([ModelSource(str(runs.place(seed))) for seed in members]).save_pretrained(directory.staging)
     directory.stage(runs.place(runs.best), [*TOKENIZER_FILES, "training_args.json"])
     if best_run.training is None:
@@ -248,7 +248,7 @@ def _average(
     compared = compare_average(method, members, metric, scored, report.evaluation["validation"].metrics[metric].value)
     name = inputs.task.metric_names.get(metric, metric)
     log(
-        f"{name} on validation: {format_number(compared.validation, 4)} averaged over the seeds {named}, "
+        f"{name} on validation: {format_number(compared.validation, 4)} averaged over the seeds {member_list}, "
         f"{format_number(compared.best_run, 4)} by seed {runs.best} alone; "
         f"{'the average' if compared.shipped else f'the run of seed {runs.best}'} is written"
     )

@@ -214,11 +214,11 @@ def _make_trainer(
         callbacks.append(BackupCallback(options.backup))
     for note in loaded.notes:
         log(f"  note: {note}")
-    known = int(cast(Any, loaded.model.get_input_embeddings()).num_embeddings)
+    num_embeddings = int(cast(Any, loaded.model.get_input_embeddings()).num_embeddings)
     largest = max(split.largest_id for split in inputs.tokenized.values())
-    if largest >= known:
+    if largest >= num_embeddings:
         raise ModelError(
-            f"the tokenizer of {inputs.source.public_name!r} gives token ids up to {largest:,}, but the model has only {known:,} "
+            f"the tokenizer of {inputs.source.public_name!r} gives token ids up to {largest:,}, but the model has only {num_embeddings:,} "
             "embeddings. Tokenizer and weights do not belong together"
         )
     trainer: TextClassificationTrainer = _built(

@@ -88,20 +88,22 @@ def deploy_space(
 
 
 def _refuse_secrets(files: Mapping[str, bytes]) -> None:
-    found = {path: kinds for path, data in files.items() if (kinds := secrets_in(data))}
-    if found:
-        told = "; ".join(f"{path} holds what looks like {' and '.join(kinds)}" for path, kinds in found.items())
+    kinds_by_path = {path: kinds for path, data in files.items() if (kinds := secrets_in(data))}
+    if kinds_by_path:
+        summary = "; ".join(
+            f"{path} holds what looks like {' and '.join(kinds)}" for path, kinds in kinds_by_path.items()
+        )
         raise SharingError(
-            f"nothing was sent: {told}. Remove it where it came from, and make it invalid if it is real"
+            f"nothing was sent: {summary}. Remove it where it came from, and make it invalid if it is real"
         )
 
 
-def _create(request: SpaceRequest, wanted: SpaceDestination, log: Log, api: HfApi) -> None:
-    space_id = wanted.space_id
+def _create(request: SpaceRequest, destination: SpaceDestination, log: Log, api: HfApi) -> None:
+    space_id = destination.space_id
     tried(
         lambda: api.create_repo(
             space_id,
-            private=wanted.private,
+            private=destination.private,
             exist_ok=True,
             repo_type="space",
             space_sdk="gradio",
@@ -110,7 +112,7 @@ def _create(request: SpaceRequest, wanted: SpaceDestination, log: Log, api: HfAp
         log,
     )
     is_private = bool(asked(lambda: api.space_info(space_id), f"the new Space {space_id} cannot be looked at").private)
-    if is_private != wanted.private:
+    if is_private != destination.private:
         raise SharingError(
             f"the Hub made the Space {space_id} {'private' if is_private else 'public'}, not as asked; nothing was put into it. "
             "Change it in its settings, and repeat the command"
@@ -132,8 +134,8 @@ def _settle(request: SpaceRequest, there: SpaceDestination, log: Log, api: HfApi
     if request.hardware is not None:
         runtime = asked(lambda: api.get_space_runtime(space_id), f"the hardware of {space_id} cannot be asked for")
         if request.hardware != (runtime.requested_hardware or runtime.hardware):
-            wanted = SpaceHardware(request.hardware)
-            tried(lambda: api.request_space_hardware(space_id, wanted), log)
+            hardware = SpaceHardware(request.hardware)
+            tried(lambda: api.request_space_hardware(space_id, hardware), log)
             log(f"Asked for the hardware {request.hardware}")
 
 

@@ -90,8 +90,8 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
         private = bool(model.private) if request.public is None else not request.public
         destination = SpaceDestination(space_id, False, private, needs_token, None)
     else:
-        found = asked(lambda: api.get_space_secrets(space_id), f"the secrets of {space_id} cannot be listed")
-        note = (found[TOKEN_SECRET].description or "") if TOKEN_SECRET in found else None
+        secrets = asked(lambda: api.get_space_secrets(space_id), f"the secrets of {space_id} cannot be listed")
+        note = (secrets[TOKEN_SECRET].description or "") if TOKEN_SECRET in secrets else None
         destination = SpaceDestination(space_id, True, bool(space.private), needs_token, note)
         _require_visibility(request, destination, model_is_private=bool(model.private))
     if needs_token and not request.with_token and destination.token_note is None:
@@ -105,10 +105,10 @@ def require_hardware(name: str | None) -> None:
     Raises:
         ConfigurationError: with those that it knows.
     """
-    known = [hardware.value for hardware in SpaceHardware]
-    if name is not None and name not in known:
+    names = [hardware.value for hardware in SpaceHardware]
+    if name is not None and name not in names:
         raise ConfigurationError(
-            f"the Hub has no hardware {name!r}{did_you_mean(name, known)}. --hardware takes one of {', '.join(known)}"
+            f"the Hub has no hardware {name!r}{did_you_mean(name, names)}. --hardware takes one of {', '.join(names)}"
         )
 
 
@@ -122,8 +122,8 @@ def hardware_of(space_id: str, api: HfApi) -> str | None:
         runtime = asked(lambda: api.get_space_runtime(space_id), f"the hardware of {space_id} cannot be asked for")
     except NotThereError:
         return None
-    found: str | None = runtime.requested_hardware or runtime.hardware
-    return found
+    hardware: str | None = runtime.requested_hardware or runtime.hardware
+    return hardware
 
 
 def _require_visibility(request: SpaceRequest, there: SpaceDestination, *, model_is_private: bool) -> None:

@@ -68,18 +68,18 @@ def space_operations(
     there = {MANIFEST: content(MANIFEST)} if MANIFEST in remote else {}
     recorded = read_manifest(there.get(MANIFEST)) or {}
     there |= {path: content(path) for path in {*ours, *recorded} if path in remote and path not in there}
-    found = changes(ours, there, is_fresh=is_fresh)
-    if found.edited and not request.overwrite:
+    plan = changes(ours, there, is_fresh=is_fresh)
+    if plan.edited and not request.overwrite:
         raise SharingError(
-            f"no file was changed: hfbertcls did not write what the Space {space_id} holds in {', '.join(found.edited)}. The "
+            f"no file was changed: hfbertcls did not write what the Space {space_id} holds in {', '.join(plan.edited)}. The "
             "lines with - would be lost, those with + come in their place:\n"
-            f"{differences(found.edited, ours, there)}\n"
+            f"{differences(plan.edited, ours, there)}\n"
             f"To replace it, repeat with --overwrite: {command_of(request)} --overwrite. To keep it, take another --space-id"
         )
-    if found.edited:
-        log(f"Replacing {', '.join(found.edited)}; what was there stays in the history of the Space, at {head[:8]}")
-    add = [CommitOperationAdd(path_in_repo=path, path_or_fileobj=ours[path]) for path in found.write]
-    return head, [*add, *(CommitOperationDelete(path_in_repo=path) for path in found.delete)]
+    if plan.edited:
+        log(f"Replacing {', '.join(plan.edited)}; what was there stays in the history of the Space, at {head[:8]}")
+    add = [CommitOperationAdd(path_in_repo=path, path_or_fileobj=ours[path]) for path in plan.write]
+    return head, [*add, *(CommitOperationDelete(path_in_repo=path) for path in plan.delete)]
 
 
 def _holds(remote: Any, data: bytes) -> bool:
@@ -89,7 +89,7 @@ def _holds(remote: Any, data: bytes) -> bool:
 def _verify(ours: Mapping[str, bytes], operations: list[Any], space_id: str, oid: str, api: HfApi) -> None:
     """Compare what the commit holds with what was to be sent."""
     names = [operation.path_in_repo for operation in operations if isinstance(operation, CommitOperationAdd)]
-    found = {entry.path: entry for entry in api.get_paths_info(space_id, names, revision=oid, **_SPACE)}
-    wrong = [name for name in names if not _holds(found.get(name), ours[name])]
+    entries = {entry.path: entry for entry in api.get_paths_info(space_id, names, revision=oid, **_SPACE)}
+    wrong = [name for name in names if not _holds(entries.get(name), ours[name])]
     if wrong:
         raise SharingError(f"{space_id} does not hold what was sent: {', '.join(wrong)}. Repeat the command")

@@ -63,9 +63,9 @@ def changes(ours: Mapping[str, bytes], there: Mapping[str, bytes], *, is_fresh: 
     """
     recorded = read_manifest(there.get(MANIFEST))
     write = [path for path, data in ours.items() if there.get(path) != data]
-    known = recorded or {}
-    delete = [path for path in known if path in there and path not in ours]
-    if write == [MANIFEST] and not delete and known == read_manifest(ours[MANIFEST]):
+    recorded_hashes = recorded or {}
+    delete = [path for path in recorded_hashes if path in there and path not in ours]
+    if write == [MANIFEST] and not delete and recorded_hashes == read_manifest(ours[MANIFEST]):
         write = []  # (the same files, rendered by another release)
     edited = [
         path
@@ -73,7 +73,7 @@ def changes(ours: Mapping[str, bytes], there: Mapping[str, bytes], *, is_fresh: 
         if path in there
         and not is_fresh
         and not (path == MANIFEST and recorded is not None)
-        and hashlib.sha256(there[path]).hexdigest() != known.get(path)
+        and hashlib.sha256(there[path]).hexdigest() != recorded_hashes.get(path)
     ]
     return Changes(tuple(sorted(write)), tuple(sorted(delete)), tuple(sorted(edited)))
 
@@ -97,8 +97,8 @@ def _difference(path: str, theirs: bytes, ours: bytes) -> list[str]:
         before, after = theirs.decode("utf-8").splitlines(), ours.decode("utf-8").splitlines()
     except UnicodeDecodeError:
         return [f"{name}: {len(theirs):,} bytes in the Space, {len(ours):,} here; no text"]
-    found = difflib.unified_diff(before, after, f"{name} (the Space)", f"{name} (hfbertcls)", lineterm="", n=1)
-    lines = [printable(line, _COLUMNS_SHOWN) for line in found] or [f"{name}: other line ends, the same text"]
+    diff = difflib.unified_diff(before, after, f"{name} (the Space)", f"{name} (hfbertcls)", lineterm="", n=1)
+    lines = [printable(line, _COLUMNS_SHOWN) for line in diff] or [f"{name}: other line ends, the same text"]
     if len(lines) > _LINES_SHOWN:
         lines = [*lines[:_LINES_SHOWN], f"… and {len(lines) - _LINES_SHOWN:,} more lines"]
     return lines

@@ -78,14 +78,14 @@ class SpaceFacts:
                 "the model reads pairs of texts, and the app has one field. It cannot be shown there"
             )
         license_id = front_matter.get("license", facts.license)
-        given = widget_texts([{"text": facts.usage_text}])
-        named = bool(report is not None and report.data.is_hub_id and is_public)
+        usage_texts = widget_texts([{"text": facts.usage_text}])
+        may_be_shown = bool(report is not None and report.data.is_hub_id and is_public)
         return cls(
             title=model_id.rpartition("/")[2] if model_id else str(facts.title or "A text classifier"),
             model_id=model_id,
             license=license_id if isinstance(license_id, str) else None,
-            datasets=[report.data.source] if report is not None and named else [],
-            examples=widget_texts(front_matter.get("widget")) or given,
+            datasets=[report.data.source] if report is not None and may_be_shown else [],
+            examples=widget_texts(front_matter.get("widget")) or usage_texts,
             hardware=hardware,
             **({} if report is None else {"summary": report.answers.summary}),
         )

@@ -56,16 +56,16 @@ def wait_for_stage(api: HfApi, space_id: str, oid: str | None, log: Log, timeout
             Hub does not answer.
     """
     began = time.monotonic()
-    pause, told, has_moved = _FIRST_PAUSE, "", False
+    pause, last_stage, has_moved = _FIRST_PAUSE, "", False
     failure = f"{space_id} has its files, but its stage cannot be asked for"
     while True:
         raw = asked(lambda: api.get_space_runtime(space_id), failure).raw
         stage, waited = str(raw["stage"]), time.monotonic() - began
         has_moved = has_moved or stage in _GOES_ON
         counts = _counts(raw, stage, oid, has_moved) or waited >= _GRACE
-        if stage != told and (counts or stage in _GOES_ON):
+        if stage != last_stage and (counts or stage in _GOES_ON):
             log(f"The Space {_MEANINGS.get(stage, f'has the stage {printable(stage)}')}")
-            told = stage
+            last_stage = stage
         if counts and stage in _FAILED:
             raise SharingError(_failure(api, space_id, raw, stage))
         if counts and stage not in _GOES_ON:

@@ -67,10 +67,10 @@ class MetricEarlyStoppingCallback(TrainerCallback, ExportableState):
         """Count a miss or accept a new best."""
         name = f"eval_{str(args.metric_for_best_model).removeprefix('eval_')}"
         if metrics is None or name not in metrics:
-            known = ", ".join(sorted(key.removeprefix("eval_") for key in metrics or {}))
+            names = ", ".join(sorted(key.removeprefix("eval_") for key in metrics or {}))
             raise TrainingError(
                 f"early stopping watches {name.removeprefix('eval_')!r}, which the evaluation does not report. "
-                f"Choose one of: {known}"
+                f"Choose one of: {names}"
             )
         value = metrics[name]
         if self._improves(value, bool(args.greater_is_better)):

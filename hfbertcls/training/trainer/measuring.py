@@ -96,8 +96,8 @@ class MeasuringTrainer(Trainer):
             return
         task = task.with_threshold(0.5)
         if self.eval_dataset is not None and not isinstance(self.eval_dataset, dict):
-            found: Any = super().predict(cast(Any, self.eval_dataset))
-            task = task.fit_decision(task.from_loss_labels(found.label_ids), found.predictions)
+            output: Any = super().predict(cast(Any, self.eval_dataset))
+            task = task.fit_decision(task.from_loss_labels(output.label_ids), output.predictions)
         self.compute_metrics = partial(metrics, task=task, is_fitted=True)
         try:
             yield
