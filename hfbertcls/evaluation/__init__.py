@@ -1,1 +1,1 @@
-"""Logits to figures: pure functions of predictions; no model, no disk, no network."""
+"""Logits to metrics: pure functions of predictions; no model, no disk, no network."""

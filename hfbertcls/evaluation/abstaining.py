@@ -1,4 +1,4 @@
-"""Answering only where the score is high: how much accuracy that buys, and which score to ask for."""
+"""Selective prediction: the accuracy of the answers above a score, and the score that a target accuracy needs."""
 
 from dataclasses import dataclass
 
@@ -12,22 +12,22 @@ from hfbertcls.tasks.task import Task
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 FEWEST_ROWS = 30
-"""Of fewer answered rows no accuracy is claimed."""
+"""Below this number of answered rows no accuracy is stated."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The least score with which an answer is given."""
+    """The lowest score that is answered; below it the classifier abstains."""
 
     score: float
     coverage: float
     """Fraction of the rows that are answered (0 to 1)."""
     accuracy: float
-    """Of these."""
+    """Accuracy of the answered rows."""
 
 
 def threshold_for_accuracy(task: Task, gold: Answers, logits: Logits, target: float) -> Threshold | None:
-    """The least score for which the answered rows reach a target accuracy, so that as many as possible are answered.
+    """The lowest score at which the answered rows reach a target accuracy: the highest coverage with that accuracy.
 
     ```python
     >>> task = TextClassifier.from_pretrained("my-model").task
@@ -38,15 +38,15 @@ def threshold_for_accuracy(task: Task, gold: Answers, logits: Logits, target: fl
 
     Args:
         task: of the answers, one with a score each.
-        gold: the gold answers: of the validation split, so that the test split chooses nothing.
+        gold: the gold answers of the validation split. The test split is never used for model selection.
         logits: of shape `(n, num_outputs)`.
         target: accuracy from 0 to 1.
 
     Returns:
         None if no threshold with at least 30 answered rows reaches the target.
     """
-    found = [one for one in _thresholds(task, gold, logits) if one.accuracy >= target]
-    return found[-1] if found else None
+    reaching = [one for one in _thresholds(task, gold, logits) if one.accuracy >= target]
+    return reaching[-1] if reaching else None
 
 
 def highest_accuracy(task: Task, gold: Answers, logits: Logits) -> float | None:
@@ -68,7 +68,7 @@ def _thresholds(task: Task, gold: Answers, logits: Logits) -> list[Threshold]:
 
 
 def accuracy_by_coverage(task: Task, gold: Answers, logits: Logits) -> tuple[Coverage, ...]:
-    """Accuracy with its 95 % interval where only the surest rows are answered, and the score of the last of them.
+    """Accuracy with its 95 % interval at each coverage, and the lowest score that is answered there.
 
     Args:
         task: of the answers, one with a score each.

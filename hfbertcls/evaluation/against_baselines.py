@@ -1,4 +1,4 @@
-"""A classifier beside what costs nothing: the metrics of each baseline, and the paired difference to it."""
+"""A classifier beside its baselines: the metrics of each baseline, and the paired difference to it."""
 
 from collections.abc import Mapping
 
@@ -24,24 +24,24 @@ _TRY_MORE_ROWS = (
 def compare_with_baselines(predictions: Predictions, fitted_on: Mapping[str, FittedOn]) -> dict[str, Baseline] | None:
     """The `baselines` of a split, from the predictions file alone; None where it holds no baseline.
 
-    `difference` is the model less the baseline on the same rows, with the ends of its 95 % interval: of a proportion
-    of rows such as accuracy that of Bonett and Price, of another metric BCa.
+    `difference` is the model less the baseline on the same rows, with the ends of its 95 % interval: Bonett and Price's
+    interval for a proportion of rows such as accuracy, BCa for any other metric.
 
     Args:
         predictions: of the model and of each baseline.
         fitted_on: what each baseline was fitted on, by its name.
     """
-    task, found = predictions.task, {}
+    task, baselines = predictions.task, {}
     for name, answers in predictions.baselines.items():
         scores = task.answer_scores(predictions.gold, answers)
         source = fitted_on.get(name, {})
-        found[name] = Baseline(
+        baselines[name] = Baseline(
             metrics={metric: scores[metric] for metric in task.key_metrics},
             train_rows=int(source["train_rows"]) if "train_rows" in source else None,
             analyzer=str(source["analyzer"]) if "analyzer" in source else None,
             difference=_difference(predictions, answers),
         )
-    return found or None
+    return baselines or None
 
 
 def _difference(predictions: Predictions, answers: Answers) -> Difference:
@@ -60,7 +60,7 @@ def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Basel
 
     Args:
         predictions: of the model and of each baseline.
-        baselines: what `compare_with_baselines` gives for them.
+        baselines: what `compare_with_baselines` returns for them.
 
     Returns:
         With the code `constant`, `better`, `worse` or `undecided`; None where there is no baseline and the model does
@@ -81,7 +81,7 @@ def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Basel
 
 
 def _beside(task: Task, baseline: str, difference: Difference | None) -> tuple[str, str]:
-    """Better, worse or undecided, and the sentence that says so with the difference."""
+    """`better`, `worse` or `undecided`, and a sentence with the difference."""
     if difference is None:
         raise ValueError("a baseline of these predictions has a difference")
     scale, places, unit = (100, 1, f"points of {task.metric_in_sentence(difference.metric)}") if task.judged_in_points else (
@@ -100,7 +100,7 @@ def _beside(task: Task, baseline: str, difference: Difference | None) -> tuple[s
 
 
 def _constant_answer(predictions: Predictions) -> str | None:
-    """That every text gets the same answer although the rows have different labels; None if it is not so."""
+    """A sentence if every text gets the same answer although the rows have different labels; else None."""
     gold, predicted = (np.unique(answers, axis=0) for answers in (predictions.gold, predictions.predicted))
     if len(predicted) != 1 or len(gold) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What costs nothing: the most frequent label, and word counts with logistic regression."""
+"""Baselines: the most frequent label, and TF-IDF with logistic regression."""
 
 import warnings
 from collections.abc import Sequence
@@ -19,10 +19,11 @@ _MAX_ANSWERS = 3_000_000
 class TfidfBaseline:
     """Logistic regression on TF-IDF weights of words and word pairs, by scikit-learn, fitted on the training rows.
 
-    Texts in scripts that put no blanks between words, and texts without words, are counted by runs of one to three
-    characters instead. Of more than 100,000 training rows, 100,000 are drawn (seeded). In a multi-label
-    task each label has a regression of its own, and a threshold that is fitted on a fifth of the rows, which the regressions do
-    not see; of more rows, as many are drawn as make 3,000,000 answers to learn.
+    Scripts that put no blanks between words, and texts without words, are counted by character n-grams of length one to
+    three instead. At most 100,000 training rows are used, drawn with a seed.
+
+    In a multi-label task each label has its own regression and its own decision threshold. The thresholds are fitted on
+    a fifth of the rows, which is held out from the regressions. Rows x labels is at most 3,000,000.
 
     Args:
         task: of the answers.
@@ -51,13 +52,13 @@ class TfidfBaseline:
         )
         self._model: Any = make_pipeline(vectorizer, task.linear_model(answers))
         self.task = task
-        """With the decision that was fitted."""
+        """The task with its fitted decision thresholds."""
         held_out, rest = np.zeros(0, dtype=np.int64), np.arange(len(texts))
         if task.fits_decision:
             held_out, rest = np.split(generator.permutation(len(texts)), [max(1, len(texts) // 5)])
             rest = rest if len(rest) else held_out
         with warnings.catch_warnings():
-            # A label that no row has, or every row, is answered so for every text: that is right, and no news.
+            # A label that no row has, or that every row has, gets a constant answer. That is right, so no warning.
             warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
             self._model.fit([texts[position] for position in rest.tolist()], answers[rest])
         if task.fits_decision:
@@ -65,7 +66,7 @@ class TfidfBaseline:
             self.task = task.fit_decision(answers[held_out], seen)
 
     def logits(self, texts: Sequence[str]) -> Logits:
-        """Logits of the probabilities, of shape `(len(texts), num_outputs)`, as `Task.linear_logits` gives them.
+        """Logits of the probabilities, of shape `(len(texts), num_outputs)`, as `Task.linear_logits` returns them.
 
         A label that the training rows lack gets one millionth.
         """

@@ -1,4 +1,4 @@
-"""Two classifiers on the same rows: is one better, or would another sample of rows say the opposite?"""
+"""Two classifiers on the same rows: is one better, or is the difference within sampling error?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ _QUANTILE_OF_POWER = 0.8416212335729143  # at 80 %
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of both, and B less A with the ends of its 95 % interval; None where it is not defined."""
+    """A metric of both, and B less A with the ends of its 95 % interval; None where it is not defined."""
 
     a: float | None
     b: float | None
@@ -53,7 +53,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Contender:
-    """What one of the two answers.
+    """One of the two classifiers, by its logits.
 
     Args:
         task: how its logits become answers.
@@ -69,7 +69,7 @@ class Contender:
         return self.task.decide(self.logits)
 
     def in_order(self, ids: Sequence[int]) -> "Contender":
-        """The same with the labels in another order, stated by their ids."""
+        """The same with the labels in another order, by their ids."""
         return Contender(self.task.in_order(ids), self.logits[:, list(ids)])
 
 
@@ -104,7 +104,7 @@ def compare_predictions(gold: Answers, a: Contender, b: Contender, seed: int = 0
 
 
 def mcnemar_exact(only_a_right: int, only_b_right: int) -> float:
-    """Two-sided p-value of McNemar's exact test: the rows on which one alone is right fall to either by a fair coin."""
+    """Two-sided p-value of McNemar's exact test, over the rows on which only one of the two is right."""
     from scipy.stats import binomtest  # noqa: PLC0415  (takes a second)
 
     disagreements = only_a_right + only_b_right
@@ -127,7 +127,7 @@ def rows_needed(only_a_right: int, only_b_right: int, rows: int) -> int | None:
 
 
 def verdict(accuracy: Difference, p_value: float, needed: int | None) -> str:
-    """One sentence: who is better and by how much, or that these rows cannot tell."""
+    """One sentence: which one is better and by how much, or that these rows do not show it."""
     points = [100 * value for value in (accuracy.difference, accuracy.low, accuracy.high) if value is not None]
     difference, low, high = points
     if p_value < _SIGNIFICANCE and low > 0:
@@ -179,8 +179,8 @@ def _differences(
 ) -> tuple[dict[str, Difference], tuple[Floats, Floats]]:
     """Metrics of both with the interval of their difference; and the bounds of that of each label's F1.
 
-    The interval is Bonett and Price's for accuracy, BCa for the other metrics that follow from counts, and of percentiles
-    for log loss and each label. The calibration error and the ranking metrics have a difference without an interval.
+    The interval is Bonett and Price's for accuracy, BCa for the other metrics that follow from counts, and a percentile
+    interval for log loss and each label. The calibration error and the ranking metrics have a difference without an interval.
     """
     task = a.task
     rows_a, rows_b = task.count(gold, a.predicted, b.predicted)
@@ -264,7 +264,7 @@ def _per_label(
 
 
 def _holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of several tests, so that one of them is below 5 % by chance in 5 % of cases (Holm 1979)."""
+    """P-values adjusted for multiple tests (Holm 1979): any one of them is below 5 % by chance in 5 % of cases."""
     order = np.argsort(p_values, kind="stable")
     adjusted = np.empty(len(p_values))
     factors = np.arange(len(p_values), 0, -1)

@@ -1,4 +1,4 @@
-"""95 % intervals of all metrics of a split, each by the method that keeps its promise in `benchmarks/coverage.py`."""
+"""95 % intervals of all metrics of a split, each by the method with the right coverage in `benchmarks/coverage.py`."""
 
 from collections.abc import Mapping
 from math import sqrt
@@ -37,8 +37,8 @@ def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 
     rankings = [name for name, method in methods.items() if method == "ranking" and values.get(name) is not None]
     draws = resampled_rankings(gold, logits, NUM_RESAMPLES, seed) if rankings else {}
     for name in rankings:
-        found = draws[name][np.isfinite(draws[name])]
-        low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        finite = draws[name][np.isfinite(draws[name])]
+        low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         bounds[name] = _never_certain(values[name] or 0.0, float(low), float(high), len(gold))
     for name, method in methods.items():
         if method == "mean":
@@ -56,7 +56,7 @@ def answer_intervals(
 ) -> Bounds:
     """The intervals of all metrics that follow from the answers: Wilson's of accuracy, BCa of the others.
 
-    Where every resample has the same perfect (or worst) value, the bootstrap says nothing; then the interval is that of a
+    Where every resample has the same perfect or worst value, the bootstrap has no spread. The interval is then that of a
     proportion of as many rows.
 
     Args:
@@ -66,17 +66,17 @@ def answer_intervals(
         predicted: the predicted answers.
         seed: of the resampling.
     """
-    found = count_intervals(task, gold, predicted, LEVEL, seed)
-    bounds = dict(found)
+    intervals = count_intervals(task, gold, predicted, LEVEL, seed)
+    bounds = dict(intervals)
     if task.has_labels:  # (whose metrics go from 0 to 1)
         bounds = {
-            name: _never_certain(values[name] or 0.0, low, high, len(gold)) for name, (low, high) in found.items()
+            name: _never_certain(values[name] or 0.0, low, high, len(gold)) for name, (low, high) in intervals.items()
         }
     for name, method in task.interval_methods.items():
         if method == "wilson":
             bounds[name] = wilson_interval(int(task.is_right(gold, predicted).sum()), len(gold))
     if values.get("mcc") == 0:  # (the middle of its scale, not its end)
-        bounds["mcc"] = found["mcc"]
+        bounds["mcc"] = intervals["mcc"]
     return bounds
 
 
@@ -88,8 +88,8 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
     """Ends of the 95 % interval of a proportion (Wilson, J. Am. Stat. Assoc. 22, 1927); never beyond 0 and 1."""
     from scipy.stats import binomtest  # noqa: PLC0415  (takes a second)
 
-    found = binomtest(hits, rows).proportion_ci(LEVEL, "wilson")
-    return min(hits / rows, float(found.low)), max(hits / rows, float(found.high))
+    interval = binomtest(hits, rows).proportion_ci(LEVEL, "wilson")
+    return min(hits / rows, float(interval.low)), max(hits / rows, float(interval.high))
 
 
 def paired_proportion_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""JSON of frozen dataclasses: written, read with the name of the key that is wrong, described as a JSON schema."""
+"""JSON of frozen dataclasses: writing, reading with errors that name the key, and a JSON schema."""
 
 import re
 import types
@@ -98,7 +98,7 @@ class Section:
 
     @classmethod
     def from_dict(cls, values: Any, place: str = "") -> Self:
-        """Read what `to_dict` gives.
+        """Read what `to_dict` returns.
 
         Args:
             values: read from JSON.
@@ -110,17 +110,17 @@ class Section:
         if not isinstance(values, Mapping):
             raise DamagedError(f"{place or 'the report'} is {shown(values)}; expected an object")
         kind: Any = cls
-        hints, found = _hints(kind), dict[str, Any]()
-        named = {one.name: one for one in _own_fields(kind) if not one.metadata.get("further")}
+        hints, arguments = _hints(kind), dict[str, Any]()
+        own = {one.name: one for one in _own_fields(kind) if not one.metadata.get("further")}
         further = next(one.name for one in _own_fields(kind) if one.metadata.get("further"))
-        for name, one in named.items():
+        for name, one in own.items():
             if name not in values and not _is_optional(one):
                 raise DamagedError(f"{_joined(place, name)} is missing")
-        for name, one in named.items():
+        for name, one in own.items():
             if name in values and not (values[name] is None and _is_optional(one)):
-                found[name] = _read(hints[name], values[name], _joined(place, name))
-        rest = {key: value for key, value in values.items() if key not in named}
-        return cls(**found, **{further: _read(hints[further], rest, place)})
+                arguments[name] = _read(hints[name], values[name], _joined(place, name))
+        rest = {key: value for key, value in values.items() if key not in own}
+        return cls(**arguments, **{further: _read(hints[further], rest, place)})
 
 
 def as_json(value: Any) -> Any:
@@ -163,8 +163,8 @@ def _hints(cls: Any) -> dict[str, Any]:
 def _own_fields(cls: Any) -> tuple[Field[Any], ...]:
     """Fields in order, `extra` last; without `extra` where another field takes the further keys."""
     further = [one for one in fields(cls) if one.metadata.get("further")]
-    named = [one for one in fields(cls) if one.name != "extra"]
-    return tuple(named if len(further) > 1 else [*named, *further])
+    ordinary = [one for one in fields(cls) if one.name != "extra"]
+    return tuple(ordinary if len(further) > 1 else [*ordinary, *further])
 
 
 def _is_optional(one: Field[Any]) -> bool:
@@ -259,16 +259,16 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _object(cls: Any, definitions: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     hints = _hints(cls)
-    named = [one for one in _own_fields(cls) if not one.metadata.get("further")]
+    own = [one for one in _own_fields(cls) if not one.metadata.get("further")]
     further = next(one.name for one in _own_fields(cls) if one.metadata.get("further"))
     yield "description", (cls.__doc__ or "").partition("\n")[0]
     yield "type", "object"
-    yield "properties", {one.name: _schema_of_field(one, hints[one.name], definitions) for one in named}
-    yield "required", [one.name for one in named if not _is_optional(one)]
+    yield "properties", {one.name: _schema_of_field(one, hints[one.name], definitions) for one in own}
+    yield "required", [one.name for one in own if not _is_optional(one)]
     yield "additionalProperties", _schema(get_args(hints[further])[1], definitions)
 
 
 def _schema_of_field(one: Field[Any], kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    found = _schema(kind, definitions)
+    schema = _schema(kind, definitions)
     is_nullable = types.NoneType in _choices(kind) or kind is Any
-    return {"anyOf": [found, {"type": "null"}]} if _is_optional(one) and not is_nullable else found
+    return {"anyOf": [schema, {"type": "null"}]} if _is_optional(one) and not is_nullable else schema

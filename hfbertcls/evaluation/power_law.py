@@ -1,4 +1,4 @@
-"""How a classifier's error falls with the number of training rows, and what twice as many would bring."""
+"""How a classifier's error falls with the number of training rows, and the gain of twice as many."""
 
 from collections.abc import Sequence
 
@@ -21,11 +21,11 @@ def curve_point(rows: int, right: int, measured: int) -> CurvePoint:
 
 
 def fit_learning_curve(split: str, points: Sequence[CurvePoint]) -> LearningCurve:
-    """The points, the power law through them, and the accuracy that it gives for twice as many rows as the last has.
+    """The points, the power law through them, and the accuracy that it predicts for twice the rows of the last point.
 
     The law is error = a * rows^-b (Hestness et al., arXiv:1712.00409), a straight line in logarithms, fitted with the
-    inverse binomial variance of each error as weight. The interval of the gain is that of 1,000 laws fitted to errors
-    drawn anew (seeded) about the law; it is silent on whether the law goes on to hold.
+    inverse binomial variance of each error as weight. The interval of the gain is that of 1,000 laws, fitted to
+    errors resampled about the law with a seed. It assumes that the law holds beyond the last point.
 
     Args:
         split: that was measured.
@@ -52,7 +52,7 @@ def fit_learning_curve(split: str, points: Sequence[CurvePoint]) -> LearningCurv
 
 
 def _fit(rows: Floats, wrong: npt.NDArray[np.int64], measured: npt.NDArray[np.int64]) -> Floats:
-    """Logarithm of a, and b, of shape `(draws, 2)`, for counts of errors of shape `(draws, points)`; b is never below 0."""
+    """Logarithm of a, and b (at least 0), of shape `(draws, 2)`; the counts `wrong` are of shape `(draws, points)`."""
     error = (wrong + 0.5) / (measured + 1)
     weight = measured * error / (1 - error)
     place = np.log(rows)

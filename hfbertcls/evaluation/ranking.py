@@ -1,4 +1,4 @@
-"""Figures that depend on the order of the rows alone, for many resamples at once."""
+"""Metrics that depend on the order of the rows alone, for many resamples at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

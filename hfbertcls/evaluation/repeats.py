@@ -1,4 +1,4 @@
-"""The same training several times: mean and deviation of each metric, the best run, and what an average of them is worth."""
+"""Repeated training with different seeds: mean and deviation of each metric, the best run, and the averaged model."""
 
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -16,7 +16,7 @@ AVERAGES = ("uniform", "greedy")
 def summary_of_runs(
     runs: Sequence[SeedRun], splits: Sequence[str], metrics: Sequence[str]
 ) -> dict[str, Mapping[str, Spread | None]]:
-    """Mean and standard deviation (with n - 1) of each metric over the runs; None where it is not defined for one."""
+    """Mean and standard deviation (n - 1) of each metric over the runs; None where it is undefined for a run."""
     summary: dict[str, Mapping[str, Spread | None]] = {}
     for split in splits:
         values = {metric: [run.evaluation[split][metric] for run in runs] for metric in metrics}
@@ -25,10 +25,10 @@ def summary_of_runs(
 
 
 def _spread(numbers: Sequence[float | None]) -> Spread | None:
-    known = [number for number in numbers if number is not None]
-    if len(known) < len(numbers):
+    defined = [number for number in numbers if number is not None]
+    if len(defined) < len(numbers):
         return None
-    return Spread(mean=float(np.mean(known)), sd=float(np.std(known, ddof=1)))
+    return Spread(mean=float(np.mean(defined)), sd=float(np.std(defined, ddof=1)))
 
 
 def rank(value: float | None, metric: str) -> float:
@@ -39,14 +39,14 @@ def rank(value: float | None, metric: str) -> float:
 
 
 def best_seed(runs: Sequence[SeedRun], metric: str) -> int:
-    """The seed whose shipped weights are best on the validation split; of equal ones the first."""
+    """The seed whose weights are best on the validation split; the first of those that tie."""
     return max(runs, key=lambda run: rank(run.evaluation["validation"][metric], metric)).seed
 
 
 def compare_average(
     method: str, members: Sequence[int], metric: str, runs: Sequence[SeedRun], value: float | None
 ) -> Average:
-    """What the report says of an average of runs, and whether it is shipped: not if the best single run is better.
+    """The facts on an average of runs for the report. It is shipped unless the best single run is better.
 
     Args:
         method: how the members were chosen.
@@ -57,7 +57,7 @@ def compare_average(
     """
     best = best_seed(runs, metric)
     best_run = next(run.evaluation["validation"][metric] for run in runs if run.seed == best)
-    known = value is not None and best_run is not None
+    comparable = value is not None and best_run is not None
     return Average(
         method=method,
         seeds=tuple(members),
@@ -65,5 +65,5 @@ def compare_average(
         validation=value,
         best_run=best_run,
         best_seed=best,
-        shipped=len(members) > 1 and known and rank(value, metric) >= rank(best_run, metric),
+        shipped=len(members) > 1 and comparable and rank(value, metric) >= rank(best_run, metric),
     )

@@ -31,8 +31,8 @@ _Version = Annotated[
 class Report(Section):
     """`report.json` as a value: one field for each of its keys, one type for each of its sections.
 
-    The evaluation of a split is an attribute of its name, and each metric one of the evaluation. `training` is None for a
-    report of a model that was evaluated, not trained.
+    Each split is an attribute (`report.test`), and each metric is an attribute of its split. `training` is None where a
+    model was evaluated and not trained.
 
     ```python
     >>> report = Report.from_json(Path("my-model/report.json").read_text())
@@ -65,7 +65,7 @@ class Report(Section):
         """Read `report.json`.
 
         Raises:
-            DatasetError: if it is no report, one that is damaged (named by the key), or one of a newer version.
+            DatasetError: if it is no report, is damaged (the message names the key), or is of a newer version.
         """
         try:
             values = json.loads(text, parse_constant=_refuse_constant)

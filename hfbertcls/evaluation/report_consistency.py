@@ -1,4 +1,4 @@
-"""What has the form of a report and still cannot be one: sections that speak of different splits, labels or metrics."""
+"""Contradictions in a well-formed report: sections with different splits, labels or metrics."""
 
 import re
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ class LabelMetrics(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Bin(Section):
-    """Rows (or scores) of like confidence, and how often they are right."""
+    """Rows (or scores) of similar confidence, and the fraction that is right."""
 
     rows: Count
     confidence: float | None
@@ -72,7 +72,7 @@ class Coverage(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration(Section):
-    """The temperature in the weights, and the metrics of before and after it."""
+    """The temperature in the weights, and the metrics before and after it."""
 
     temperature: Temperatures
     fitted_on: str
@@ -138,9 +138,9 @@ class Evaluation(Section):
         return sorted({*super().__dir__(), *self.metrics})
 
     def __repr__(self) -> str:
-        known = {name: one for name, one in self.metrics.items() if one.value is not None}
+        defined = {name: one for name, one in self.metrics.items() if one.value is not None}
         lines = [
             f"  {name}: {one.value:.3f}" + ("" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})")
-            for name, one in known.items()
+            for name, one in defined.items()
         ]
         return "\n".join([f"{self.rows:,} rows, with 95 % intervals", *lines])

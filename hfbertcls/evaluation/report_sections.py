@@ -87,7 +87,7 @@ class SplitFacts(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class FindingFacts(Section):
-    """One thing that the doctor found in the data."""
+    """One finding of the doctor."""
 
     code: str
     severity: str
@@ -97,14 +97,14 @@ class FindingFacts(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorFacts(Section):
-    """What the doctor found in the data."""
+    """The findings of the doctor."""
 
     findings: tuple[FindingFacts, ...] = optional(())
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts(Section):
-    """Where the rows come from, how they were split, and what is repeated in them."""
+    """Where the rows come from, how they were split, and duplicates in them."""
 
     source: str
     is_hub_id: bool
@@ -133,7 +133,7 @@ class Example(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class CardFacts(Section):
-    """What only a person can know, where the model is found, and what the call on the card prints."""
+    """Facts from the author, the ids of the model and its Space, and the output of the call on the card."""
 
     title: str | None = optional()
     license: str | None = optional()

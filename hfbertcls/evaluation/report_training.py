@@ -1,4 +1,4 @@
-"""How weights came about, as types: what `training` of `report.json` holds."""
+"""The training run, as types: what `training` of `report.json` holds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Values = Mapping[str, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class SeedRun(Section):
-    """What one of the runs from other seeds has scored."""
+    """The metrics of a run with another seed."""
 
     seed: Count
     best_step: Count | None
@@ -32,7 +32,7 @@ class Spread(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Average(Section):
-    """What an average of runs scores on validation, and whether it is what was written."""
+    """The validation metric of an average of runs, and whether the average is shipped."""
 
     method: str
     seeds: tuple[Count, ...]
@@ -76,7 +76,7 @@ class PowerLaw(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Gain(Section):
-    """The accuracy that a power law promises for twice the rows."""
+    """The accuracy that a power law predicts for twice the rows."""
 
     rows: Count
     gain: float
@@ -96,7 +96,7 @@ class LearningCurve(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFacts(Section):
-    """How the weights came about: steps, time, speed, options and arguments."""
+    """The training run: steps, time, speed, options and arguments."""
 
     best_step: Count | None
     steps: Count

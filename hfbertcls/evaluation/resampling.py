@@ -1,4 +1,4 @@
-"""Bootstrap over rows of the figures that follow from a table of counts: a resample of the rows is a draw of the table."""
+"""Bootstrap of metrics that follow from a table of counts: a resample of the rows is a draw of the table."""
 
 from collections.abc import Iterable, Iterator
 
@@ -43,9 +43,9 @@ def _chunks(tables: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def joined(parts: Iterable[dict[str, Floats]]) -> dict[str, Floats]:
-    """Figures of several batches of tables, one after the other."""
-    found = list(parts)
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    """Concatenate the metrics of batches of tables."""
+    batches = list(parts)
+    return {name: np.concatenate([part[name] for part in batches]) for name in batches[0]}
 
 
 def count_intervals(task: Task, gold: Answers, predicted: Answers, level: float, seed: int) -> Bounds:

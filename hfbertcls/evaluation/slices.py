@@ -1,4 +1,4 @@
-"""Where a classifier is weak: the metrics of parts of a split, by the length of the text or by a column of the data."""
+"""Where a classifier is weak: metrics by the length of the text or by a column of the data."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -14,27 +14,27 @@ from hfbertcls.tasks.task import Task
 
 
 FEWEST_ROWS = 30
-"""A slice of fewer rows gets no metrics: their intervals would say nothing."""
+"""A slice of fewer rows gets no metrics: their intervals would be too wide."""
 
 
 def slices_of(predictions: Predictions) -> dict[str, Slices]:
-    """Metrics by length of the text, and by the column that the predictions were told apart by, where they have them."""
-    found: dict[str, Slices] = {}
+    """Metrics by length of the text and by slice column, where the predictions have these."""
+    slices: dict[str, Slices] = {}
     if not predictions.task.slice_metrics:
-        return found
+        return slices
     if predictions.tokens is not None and len(predictions):
         names, members = by_length(predictions.tokens)
-        found["by_length"] = slice_metrics(predictions.task, predictions.gold, predictions.predicted, names, members)
+        slices["by_length"] = slice_metrics(predictions.task, predictions.gold, predictions.predicted, names, members)
     if predictions.slices is not None and len(predictions):
         names = tuple(sorted(set(predictions.slices)))
         ids = {name: index for index, name in enumerate(names)}
         members = np.array([ids[name] for name in predictions.slices], dtype=np.int64)
-        found["by_column"] = slice_metrics(predictions.task, predictions.gold, predictions.predicted, names, members)
-    return found
+        slices["by_column"] = slice_metrics(predictions.task, predictions.gold, predictions.predicted, names, members)
+    return slices
 
 
 def by_length(tokens: npt.NDArray[np.int64]) -> tuple[tuple[str, ...], Answers]:
-    """Names of up to four slices, cut at the quartiles of the lengths, and the slice of each row.
+    """Names of up to four slices, divided at the quartiles of the lengths, and the slice of each row.
 
     Args:
         tokens: of each text, of shape `(n,)`.
@@ -83,16 +83,16 @@ def slice_metrics(task: Task, gold: Answers, predicted: Answers, names: Sequence
 def _metrics(
     task: Task, gold: Answers, predicted: Answers, rows: npt.NDArray[np.bool_]
 ) -> Mapping[str, Metric | None]:
-    """Accuracy and macro F1 of some rows; no macro F1 where they lack a label of the split, whose F1 would count as 0."""
+    """Accuracy and macro F1 of some rows; no macro F1 where they lack a label, whose F1 would count as 0."""
     inside, answers = gold[rows], predicted[rows]
-    found: dict[str, Metric | None] = dict.fromkeys(task.slice_metrics)
+    metrics: dict[str, Metric | None] = dict.fromkeys(task.slice_metrics)
     if len(inside) < FEWEST_ROWS:
-        return found
+        return metrics
     values = task.answer_scores(inside, answers)
     bounds = answer_intervals(task, values, inside, answers)
     complete = bool(((task.support(inside) > 0) == (task.support(gold) > 0)).all())
     names = task.slice_metrics if complete else task.slice_metrics[:1]
-    return found | {name: Metric(values[name], *bounds[name]) for name in names}
+    return metrics | {name: Metric(values[name], *bounds[name]) for name in names}
 
 
 def _chi_square(accuracies: Floats, rows: npt.NDArray[np.int64]) -> float:

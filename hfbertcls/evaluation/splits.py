@@ -17,7 +17,7 @@ from hfbertcls.tasks.task import Temperature
 
 
 def split_facts(split: TextSplit, dataset: TextDataset, truncated_rows: int, unknown_share: float) -> SplitFacts:
-    """What the report says of the rows of a split."""
+    """The facts on the rows of a split, for the report."""
     counts = split.label_counts(dataset.task.labels) if dataset.task is not None and dataset.task.has_labels else {}
     return SplitFacts(
         rows=len(split),
@@ -44,7 +44,7 @@ def evaluate_split(
         predictions: of the weights as they are.
         predictions_sha256: of the predictions file.
         fitted_on: what each baseline was fitted on, by its name.
-        temperature: that the weights contain; None where they contain none.
+        temperature: of the calibration in the weights; None where there is none.
     """
     task, gold, logits = predictions.task, predictions.gold, predictions.logits
     per_label = [LabelMetrics(**entry) for entry in task.per_label(gold, predictions.predicted)]
@@ -67,7 +67,7 @@ def evaluate_split(
 
 
 def reliability_of(predictions: Predictions) -> Reliability | None:
-    """How often scores of like height are right; None for a task whose answers state no probabilities."""
+    """The reliability of the scores; None for a task whose answers state no probabilities."""
     task = predictions.task
     if not task.states_probabilities:
         return None

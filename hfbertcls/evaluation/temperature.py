@@ -1,4 +1,4 @@
-"""A temperature that was fitted and folded into the weights: what it did."""
+"""Temperature scaling: fitting a temperature, and the metrics before and after it."""
 
 import numpy as np
 
@@ -18,14 +18,13 @@ def fit_temperature(task: Task, gold: Answers, logits: Logits) -> Temperature | 
     """The temperature T for which the probabilities of `logits / T` have the smallest loss.
 
     Returns:
-        Numbers of five digits from 0.05 to 20; None where nothing can be fitted: fewer than 30 rows, or logits that are all
-        the same.
+        Numbers of five digits from 0.05 to 20; None for fewer than 30 rows, or where all logits are the same.
     """
     return None if len(logits) < FEWEST_ROWS else task.fit_temperature(gold, logits)
 
 
 def calibration_metrics(task: Task, gold: Answers, logits: Logits, temperature: Temperature) -> Calibration:
-    """What a temperature did, from the logits of weights that hold it: those before it are `logits * temperature`.
+    """Metrics before and after a temperature. The logits before it are `logits * temperature`.
 
     Args:
         task: of the answers.

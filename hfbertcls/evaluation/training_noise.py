@@ -1,4 +1,4 @@
-"""Two trained models: is their difference one of recipes, or what another seed gives?"""
+"""Two trained models: is their difference due to the recipe, or within the noise of the seed?"""
 
 from math import sqrt
 from typing import Any
@@ -8,13 +8,13 @@ from hfbertcls.evaluation.report import Report
 
 
 def same_recipe(a: Report, b: Report) -> bool:
-    """Whether the two are one recipe with other seeds: the same base, labels, rows of train and validation, and settings."""
+    """Whether two reports differ in the seed alone: the same base, labels, training and validation rows, and settings."""
     seeds = [None if report.training is None else report.training.seed for report in (a, b)]
     return None not in seeds and seeds[0] != seeds[1] and _recipe(a) == _recipe(b)
 
 
 def _recipe(report: Report) -> Any:
-    """All that decides the weights but the seed."""
+    """Everything that determines the weights, except the seed."""
     model, splits, training = report.model, report.data.splits, report.training
     base = (model.base_model, model.base_revision, model.base_weights_sha256, model.architecture)
     rows = [(splits[name].sha256, splits[name].rows) for name in ("train", "validation") if name in splits]
@@ -30,10 +30,10 @@ def _recipe(report: Report) -> Any:
 def sentence_on_training(
     a: Report | None, b: Report | None, difference: float | None, metric: str = "accuracy"
 ) -> str | None:
-    """What a difference in a metric says of the recipes, as far as the reports know; None where they do not know.
+    """A sentence on whether a difference in a metric exceeds the noise of the seed; None where the reports do not show it.
 
-    It is measured by the standard deviation over the seeds of each report that has them (`--seeds`), with Student's t and
-    Welch's degrees of freedom, as these are few. Where one alone has them, the other is taken to vary as much.
+    The noise is the standard deviation over the seeds of each report that has them (`--seeds`), with Student's t and
+    Welch's degrees of freedom. Where only one report has them, the other is assumed to vary as much.
 
     Args:
         a: the report of A, None if there is none.
@@ -46,16 +46,18 @@ def sentence_on_training(
             "both are the same recipe with other seeds: the difference shows what the seed does, "
             "not that one recipe is better"
         )
-    known = [found for report in (a, b) if report is not None and (found := _deviation(report, metric)) is not None]
-    if not known or difference is None:
+    deviations = [
+        deviation for report in (a, b) if report is not None and (deviation := _deviation(report, metric)) is not None
+    ]
+    if not deviations or difference is None:
         return None
     from scipy.stats import t  # noqa: PLC0415  (takes a second)
 
-    variances = [sd**2 for sd, _ in known]
-    spread = sqrt(sum(variances) * 2 / len(known))
-    freedom = _degrees_of_freedom(known)
+    variances = [sd**2 for sd, _ in deviations]
+    spread = sqrt(sum(variances) * 2 / len(deviations))
+    freedom = _degrees_of_freedom(deviations)
     reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * spread
-    seen = " and ".join(f"{100 * sd:.1f} points over {runs} seeds" for sd, runs in known)
+    seen = " and ".join(f"{100 * sd:.1f} points over {runs} seeds" for sd, runs in deviations)
     verb = "is within" if abs(difference) <= reach else "is more than"
     return (
         f"the difference of {100 * abs(difference):.1f} points {verb} what another seed gives "
@@ -63,12 +65,12 @@ def sentence_on_training(
     )
 
 
-def _degrees_of_freedom(known: list[tuple[float, int]]) -> float:
+def _degrees_of_freedom(deviations: list[tuple[float, int]]) -> float:
     """Welch (1947), of the sum of the variances; that of the smaller number of runs where none varies."""
-    total = sum(sd**2 for sd, _ in known)
+    total = sum(sd**2 for sd, _ in deviations)
     if total == 0:
-        return min(runs for _, runs in known) - 1
-    return total**2 / sum(sd**4 / (runs - 1) for sd, runs in known)
+        return min(runs for _, runs in deviations) - 1
+    return total**2 / sum(sd**4 / (runs - 1) for sd, runs in deviations)
 
 
 def _deviation(report: Report, metric: str) -> tuple[float, int] | None:
@@ -79,5 +81,5 @@ def _deviation(report: Report, metric: str) -> tuple[float, int] | None:
     seeds = None if report.training is None else report.training.seeds
     if seeds is None or (seeds.average is not None and seeds.average.shipped):
         return None
-    found = (seeds.summary.get("test") or seeds.summary.get("validation") or {}).get(metric)
-    return None if found is None else (found.sd, len(seeds.runs))
+    spread = (seeds.summary.get("test") or seeds.summary.get("validation") or {}).get(metric)
+    return None if spread is None else (spread.sd, len(seeds.runs))

@@ -1,4 +1,4 @@
-"""One model out of several fine-tuned ones: the mean of their weights."""
+"""Model averaging: the mean of the weights of fine-tuned models."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def average_models(sources: Sequence[ModelSource]) -> "PreTrainedModel":
-    """Average classifiers parameter by parameter (Wortsman et al., "Model soups", ICML 2022), each without its temperature.
+    """Average the weights of classifiers (Wortsman et al., "Model soups", ICML 2022), without their temperatures.
 
-    The sums are formed in fp64 and the means rounded to fp32 once, so their order makes no difference to speak of. The
-    models are loaded one after another.
+    The sums are formed in fp64 and rounded to fp32 once, so the order hardly matters. The models are loaded one after
+    another.
 
     Args:
         sources: at least one.
@@ -26,8 +26,8 @@ def average_models(sources: Sequence[ModelSource]) -> "PreTrainedModel":
         A model in fp32, in evaluation mode, that holds no temperature and states no thresholds.
 
     Raises:
-        ModelError: if one cannot be loaded, if they differ in their labels or the order of them, in the names or shapes of their
-            weights, or in a buffer of whole numbers, of which there is no mean.
+        ModelError: if one cannot be loaded, or they differ in labels, in the order of labels, in names or shapes of
+            weights, or in an integer buffer, which has no mean.
     """
     import torch  # noqa: PLC0415  (takes seconds)
 

@@ -13,11 +13,11 @@ _ONE_AS_BF16 = 0x3F80  # the bits of 1.0
 
 
 def _keep_bits(count: int, probability: float) -> torch.Tensor:
-    """For each of so many elements all 16 bits set where dropout keeps it, none elsewhere; int16 of shape `(count,)`.
+    """Masks of 16 bits, all set where dropout keeps an element, none elsewhere; int16 of shape `(count,)`.
 
     PyTorch draws one element after the other on a CPU, which takes longer than the matrix products of a small model.
-    Here a generator of 64-bit numbers, seeded from PyTorch's own (so seeds and checkpoints hold), gives four elements at
-    a time. The probability is kept to 1/32,768 (3,277/32,768 for 0.1).
+    Here a generator of 64-bit numbers, seeded from PyTorch's own, draws four elements at a time; seeds and checkpoints
+    keep their meaning. The probability is kept to 1/32,768 (3,277/32,768 for 0.1).
     """
     seed = int(torch.randint(2**62, ()))
     words = np.random.Generator(np.random.SFC64(seed)).integers(0, 2**64, size=(count + 3) // 4, dtype=np.uint64)
@@ -40,7 +40,7 @@ def keep_mask(shape: torch.Size | tuple[int, ...], probability: float, dtype: to
 
 
 def drop(values: torch.Tensor, probability: float) -> torch.Tensor:
-    """Set elements to zero by the draw of `keep_mask`, without scaling the others; on the CPU, and without a gradient."""
+    """Set elements to zero as `keep_mask` does, without scaling the others; on the CPU, without a gradient."""
     if values.element_size() == 2:
         bits = _keep_bits(values.numel(), probability).view(values.shape)
         return values.view(torch.int16).bitwise_and(bits).view(values.dtype)

@@ -1,4 +1,4 @@
-"""Texts as vectors by an encoder that is left as it is."""
+"""Embeddings of texts by a frozen encoder."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Batched scoring: sorted by length, as many tokens a batch as fit, no padding, answers in the order of the input."""
+"""Batched scoring: sorted by length, batches of a fixed token budget, padding-free, answers in the order of the input."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def score(
     """Compute the logits of every row, on the device of the model and in the precision of its weights.
 
     Args:
-        model (`PreTrainedModel`): in evaluation mode. Padding is left out (`enable_padding_free`) where it allows that.
+        model (`PreTrainedModel`): in evaluation mode; made padding-free (`enable_padding_free`) where it can be.
         tokenizer (`PreTrainedTokenizerBase`): to pad the batches.
         tokenized (`TokenizedSplit`): the texts.
         on_progress (`Callable[[int], None]`, *optional*): called with the number of rows after each batch.
@@ -58,7 +58,7 @@ def score(
     logits = np.zeros((len(rows.lengths), int(model.config.num_labels or 0)), dtype=np.float32)
 
     def fill(positions: npt.NDArray[np.int64]) -> None:
-        """Compute some rows; in halves where memory is too short for all of them."""
+        """Compute some rows, in halves if memory runs out."""
         batch = {name: torch.from_numpy(values).to(model.device) for name, values in rows.padded(positions).items()}
         try:
             answer = model(**batch).logits
@@ -83,7 +83,7 @@ def score(
 
 
 def require_working(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Refuse a classifier that cannot answer even a text without words.
+    """Check that a classifier computes finite logits for a text without words.
 
     Raises:
         ModelError: if its logits are NaN or infinite.
@@ -102,7 +102,7 @@ def require_working(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBas
 
 
 def in_bf16(model: "PreTrainedModel") -> "PreTrainedModel":
-    """A copy of a classifier that computes in bf16 throughout, for `score`; no figure of a report may come from it.
+    """A copy of a classifier that computes in bf16 throughout, for `score`; no metric of a report may come from it.
 
     With autocast instead, a fifth of the time goes into converting between bf16 and fp32.
     """
@@ -129,7 +129,7 @@ class PaddedRows:
     """Token ids as flat arrays: a batch is one indexing operation for each column, instead of Python lists.
 
     Args:
-        tokenizer: says with what to pad, and on which side.
+        tokenizer: for the padding token and the padding side.
         tokenized: the texts.
     """
 
@@ -153,7 +153,7 @@ class PaddedRows:
         self._adds_mask = "attention_mask" in tokenizer.model_input_names and "attention_mask" not in self._columns
 
     def padded(self, positions: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
-        """What the model is given for some rows: each array int64 of shape `(rows, longest)`."""
+        """The inputs of the model for some rows: each array int64 of shape `(rows, longest)`."""
         lengths = self.lengths[positions, None]
         longest = int(lengths.max())
         places = np.arange(longest) - (longest - lengths if self._on_the_left else 0)

@@ -16,8 +16,8 @@ _ROUNDS = 4
 def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
     """Floating-point operations of matrix products that a forward and a backward pass over real tokens need.
 
-    For each token 6 for every weight of the encoder's linear layers, and for each pair of tokens of a text 12 for every hidden
-    unit of each layer (Chowdhery et al., PaLM, 2022, appendix B). Embeddings, norms and the head are left out: they are small.
+    6 for each token and weight of the encoder's linear layers, and 12 for each pair of tokens of a text and hidden unit
+    of a layer (Chowdhery et al., PaLM, 2022, appendix B). Embeddings, norms and the head are small and left out.
 
     Args:
         model: a classifier of transformers.
@@ -37,7 +37,7 @@ def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
 
 @lru_cache(maxsize=8)
 def measured_peak(device_type: str, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of one large square matrix product, the best of a few; measured once a process.
+    """Floating-point operations a second of one large square matrix product, the best of four; cached.
 
     Args:
         device_type: `cpu`, `cuda` or `mps`.

@@ -75,8 +75,8 @@ def temperature_of(config: Any) -> float | list[float] | None:
     value = vars(config).get(TEMPERATURE)
     if value is None:
         return None
-    stated = value if isinstance(value, list) else [value]
-    if not stated or not all(type(one) in (float, int) and 0 < one < np.inf for one in stated):
+    temperatures = value if isinstance(value, list) else [value]
+    if not temperatures or not all(type(one) in (float, int) and 0 < one < np.inf for one in temperatures):
         raise ModelError(
             f"{TEMPERATURE} in config.json is {value!r}. Expected a number above 0, or one for each label; correct it, or train "
             "the model again"
@@ -94,7 +94,7 @@ def write_config_values(directory: Path, values: Mapping[str, Any]) -> None:
 def fold_temperature(model: "PreTrainedModel", temperature: float | Sequence[float]) -> None:
     """Divide the logits of a model by a temperature, in its weights, and note it in its configuration.
 
-    What loads the model then needs to know nothing of it: its probabilities are the calibrated ones.
+    Plain transformers then computes calibrated probabilities.
 
     Args:
         model (`PreTrainedModel`): changed in place.
@@ -117,8 +117,8 @@ def undo_calibration(model: "PreTrainedModel") -> None:
     ```
 
     Args:
-        model (`PreTrainedModel`): changed in place; without a temperature it stays as it is. The logits are those of
-            before to the rounding of fp32. Thresholds change with them, so that the answers stay.
+        model (`PreTrainedModel`): changed in place; without a temperature it stays as it is. The logits equal the
+            earlier ones up to fp32 rounding. The decision thresholds change with them, so the answers stay the same.
     """
     temperature, task = temperature_of(model.config), task_of_config(model.config)
     if temperature is None:

@@ -1,4 +1,4 @@
-"""A base that is already a classifier: which rows of its head go on, by the names of their labels."""
+"""A base that is already a classifier: which rows of its head are kept, by label name."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ class HeadMatch:
 
     Args:
         earlier: the labels of the head, in the order of its rows.
-        labels: the labels that are wanted, in the order of their ids.
-        rows: for each wanted label the row of the head that it takes over; None where it begins anew.
+        labels: the labels of the new task, in the order of their ids.
+        rows: for each label of the new task the row of the head that it keeps; None where it is newly initialized.
     """
 
     earlier: tuple[str, ...]
@@ -23,18 +23,18 @@ class HeadMatch:
 
     @classmethod
     def of(cls, earlier: Sequence[str], labels: Sequence[str]) -> "HeadMatch":
-        """Match by name, exactly or else without case; names that say nothing (`LABEL_0`, ...) by position.
+        """Match by name, exactly or else without case; generic names (`LABEL_0`, ...) by position.
 
-        Where several names differ only in case nothing is guessed: what has no exact match begins anew. Positions count only
+        Names that differ only in case must match exactly; otherwise the label is newly initialized. Positions count only
         if there are as many labels as rows.
         """
         times, folded = Counter(earlier), Counter(name.casefold() for name in earlier)
-        wanted = Counter(name.casefold() for name in labels)
+        folded_labels = Counter(name.casefold() for name in labels)
         exactly = {name: row for row, name in enumerate(earlier) if times[name] == 1}
         alike = {
             name.casefold(): row
             for row, name in enumerate(earlier)
-            if folded[name.casefold()] == wanted[name.casefold()] == 1
+            if folded[name.casefold()] == folded_labels[name.casefold()] == 1
         }
         rows = tuple(exactly.get(label, alike.get(label.casefold())) for label in labels)
         if all(row is None for row in rows) and _is_nameless(earlier) and len(earlier) == len(labels):
@@ -71,12 +71,12 @@ class HeadMatch:
         return f"{head} is matched with the labels by name: {'; '.join(parts)}{self._doubts()}"
 
     def _doubts(self) -> str:
-        """The labels that begin anew because several names differ only in case."""
-        known = {name.casefold() for name in self.earlier}
+        """The labels that are newly initialized because names differ only in case."""
+        earlier_names = {name.casefold() for name in self.earlier}
         unclear = [
             label
             for label, row in zip(self.labels, self.rows, strict=True)
-            if row is None and label.casefold() in known
+            if row is None and label.casefold() in earlier_names
         ]
         return f". Several names differ only in case, so {listing(unclear, 4)} cannot be matched" if unclear else ""
 

@@ -1,4 +1,4 @@
-"""Loading encoders and tokenizers so that nothing of a checkpoint surprises later."""
+"""Loading encoders and tokenizers, with checks of what a checkpoint brings along."""
 
 import re
 from dataclasses import dataclass
@@ -70,15 +70,15 @@ def reason_of(err: BaseException, source: ModelSource) -> str:
 
 
 def refuse_with_remedy(err: BaseException, source: ModelSource) -> None:
-    """Say so where a model was not loaded because the Hub was not reached, or because its code was not allowed to run.
+    """Raise an error with a remedy if the Hub was not reached, or the model's code was not allowed to run.
 
     Raises:
         ModelError: in these cases.
     """
     absent = "" if source.is_local else no_directory(source.path)
-    told = unreachable_hub(err, f"the model {source.public_name!r}", absent)
-    if told is not None:
-        raise ModelError(told) from err
+    message = unreachable_hub(err, f"the model {source.public_name!r}", absent)
+    if message is not None:
+        raise ModelError(message) from err
     if "trust_remote_code" in str(err):
         raise ModelError(
             f"the model {source.public_name!r} brings its own code, which would run on this machine. "
@@ -169,7 +169,7 @@ def find_max_length(
 ) -> int:
     """The number of tokens that are read of a text, special tokens included.
 
-    The model's own limit, at most 512, unless `requested` says otherwise.
+    `requested`, or else the model's own limit, at most 512.
 
     Raises:
         ConfigurationError: if more was requested than the model can read, or too little to hold any word.
@@ -179,7 +179,7 @@ def find_max_length(
         return min(limit, DEFAULT_MAX_LENGTH)
     if not special < requested <= limit:
         raise ConfigurationError(
-            f"--max-length {requested} is not possible: the model reads {special + 1} to {limit:,} tokens, "
+            f"--max-length {requested} is an invalid value: the model reads {special + 1} to {limit:,} tokens, "
             f"of which {special} are special ones. Choose a number in this range"
         )
     return requested
@@ -188,7 +188,7 @@ def find_max_length(
 def reading_length(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig") -> int:
     """The number of tokens that a finished classifier reads of a text, special tokens included.
 
-    What its tokenizer states, which is where `pipeline(..., truncation=True)` cuts; 512 at most where it states nothing.
+    The limit of its tokenizer, at which `pipeline(..., truncation=True)` truncates; at most 512 where it has none.
 
     Raises:
         ModelError: if what it states leaves room for no word.
@@ -243,20 +243,20 @@ def load_for_training(
 ) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for a task.
 
-    The random generators are seeded before the head is made, so the same seed gives the same head. Of a base that is already a
-    classifier the rows of known labels are kept, found by name (`HeadMatch`), with the temperature that they contain; labels that
-    it does not know begin anew.
+    The random generators are seeded before the head is made, so the same seed gives the same head. If the base is already
+    a classifier, the rows of its head are matched with the labels by name (`HeadMatch`). Matched rows are kept with their
+    temperature; the others are newly initialized.
 
     Args:
         source: the encoder.
         task: what the head is to answer.
         seed: of the head.
-        priors: probabilities with which a new head begins, of shape `(num_outputs,)`; None: as transformers makes it. See
+        priors: class priors of a new head, of shape `(num_outputs,)`; None: as transformers initializes it. See
             `Task.initial_probabilities`.
 
     Raises:
-        ModelError: if the model cannot be loaded, is no encoder that can classify, exists only as a pickle, or has a trained head
-            for other labels whose rows cannot be told apart.
+        ModelError: if the model cannot be loaded, is no encoder that can classify, exists only as a pickle, or has a
+            trained head for other labels whose rows cannot be matched.
     """
     from transformers import set_seed  # noqa: PLC0415  (takes seconds)
 
@@ -300,9 +300,9 @@ def load_for_training(
 def _with_rows_of(
     source: ModelSource, model: Any, match: HeadMatch, seed: int, priors: "npt.ArrayLike | None"
 ) -> "PreTrainedModel":
-    """A model with the body of `model` and a new head, into which the rows of the stored one are put that `match` keeps.
+    """A model with the encoder of `model` and a new head, with the stored rows that `match` keeps.
 
-    The others begin as the mean of the stored rows, or as a new head does if no row is kept or it has priors.
+    The other rows are the mean of the stored ones; they are newly initialized if no row is kept or there are priors.
     """
     import torch  # noqa: PLC0415  (takes seconds)
     from transformers import set_seed  # noqa: PLC0415
@@ -323,7 +323,7 @@ def _with_rows_of(
     with torch.no_grad():
         for name, value in output_layer(fresh).named_parameters():
             if kept and priors is None:
-                # The mean of scores is never above the highest: a label that was not learned yet takes no text from those that were.
+                # The mean of scores is never above the highest: an untrained label takes no text from the trained ones.
                 value[:] = stored[name].mean(dim=0)
             for label, row in kept:
                 value[label] = stored[name][row]

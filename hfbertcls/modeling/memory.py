@@ -1,4 +1,4 @@
-"""What to do when memory runs out: know it, free what can be freed, and compute a batch in smaller parts."""
+"""Out of memory: detecting it, freeing memory, and dividing a batch into smaller parts."""
 
 import gc
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ import torch
 
 
 def is_out_of_memory(err: BaseException) -> bool:
-    """Whether an error says that memory ran out: on a GPU, in cuDNN, or in PyTorch's allocator for the CPU."""
+    """Whether an error means that memory ran out: on a GPU, in cuDNN, or in PyTorch's allocator for the CPU."""
     from accelerate.utils.memory import should_reduce_batch_size  # noqa: PLC0415  (accelerate comes with training alone)
 
     return isinstance(err, MemoryError) or (isinstance(err, Exception) and bool(should_reduce_batch_size(err)))
 
 
 def free_memory() -> None:
-    """Give back what nobody holds any more, here and on the device."""
+    """Free unused memory, of the process and of the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -24,10 +24,10 @@ def free_memory() -> None:
 
 
 def parts_of(batch: Mapping[str, Any], rows: int) -> Iterator[dict[str, Any]]:
-    """Cut a padded batch into parts of at most `rows` rows, each padded no longer than its own longest row.
+    """Divide a padded batch into parts of at most `rows` rows, each padded no longer than its own longest row.
 
     Args:
-        batch: tensors of shape `(n, ...)`; those of shape `(n, positions)` are cut with `attention_mask`.
+        batch: tensors of shape `(n, ...)`; those of shape `(n, positions)` are shortened with `attention_mask`.
         rows: of a part.
     """
     total = len(batch["input_ids"])

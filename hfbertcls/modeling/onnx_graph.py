@@ -28,11 +28,11 @@ _LARGEST_FILE = 2**31 - 2**24
 """Bytes of weights that fit into one file: protobuf ends at 2 GiB, and the graph needs a little."""
 _SAMPLE = ["one text", "and another one that is longer"]
 TOKENS_PER_BATCH = 512
-"""Small batches, as they are in use. An 8-bit graph rounds activations by the largest of the batch, so its answers depend on it."""
+"""Small batches, as in serving. An 8-bit graph scales activations by the largest of the batch, so batching matters."""
 
 
 def require_onnx() -> None:
-    """Find out whether everything that an export needs is installed.
+    """Check that everything that an export needs is installed.
 
     Raises:
         MissingAssetError: naming what is missing, and the command that installs it.
@@ -55,10 +55,10 @@ def require_onnx() -> None:
 
 @work("Exporting the graph")
 def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> Any:
-    """Turn a classifier into a graph for any number of texts of any length; logits come out, calibrated as in the model.
+    """Turn a classifier into a graph for any number of texts of any length, with the logits of the model.
 
     Args:
-        model: as it was loaded, on the CPU: its padding must not have been left out (`enable_padding_free`) yet.
+        model: as it was loaded, on the CPU; not yet padding-free (`enable_padding_free`).
         tokenizer: its outputs are the inputs of the graph, int64 of shape `(texts, tokens)`.
 
     Returns:
@@ -78,7 +78,7 @@ def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> A
             f"{_LARGEST_FILE / 1e9:.1f} GB. Train a smaller encoder, or serve the PyTorch weights"
         )
     inputs = dict(tokenizer(_SAMPLE, padding=True, return_tensors="pt"))
-    # Without names for the sizes: named ones must hold for every number, and a model has a longest text.
+    # The sizes have no names: a named size must hold for every number, and a model has a maximum length.
     sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     config = OnnxConfig(dynamic_shapes=dict.fromkeys(inputs, sizes))
     try:
@@ -95,10 +95,10 @@ def to_onnx(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> A
 def to_int8(program: Any) -> Any:
     """The graph with 8-bit weights, one scale for each output; activations are rounded as they come.
 
-    The feed-forward layers' way down keeps its fp32 weights: its inputs, behind the activation, have outliers. In 8 bits it
-    changed 8 to 17 of the 872 predictions on SST-2's validation split (MiniLM), by how texts were batched; so 10, in batches
-    and one by one. One scale for a whole matrix changed 46 to 50. Of the 8 bits the weights use 7: processors without
-    8-bit dot products (before AVX-512 VNNI) would overflow, and with them all 8 changed no fewer (13 to 16).
+    The second feed-forward matrix of each layer keeps its fp32 weights, because its inputs have outliers. On SST-2's
+    validation split (MiniLM, 872 rows) this graph changed 10 predictions, in batches and one by one; with that matrix in
+    8 bits it changed 8 to 17, and with one scale for a whole matrix 46 to 50. The weights use 7 of the 8 bits: processors
+    without 8-bit dot products (before AVX-512 VNNI) would overflow, and all 8 bits changed no fewer (13 to 16).
     """
     from transformers.exporters.configs import ExportFormat  # noqa: PLC0415
     from transformers.exporters.quantizers.quantizer_onnxruntime import (  # noqa: PLC0415
@@ -149,7 +149,7 @@ class OnnxClassifier:
         import onnxruntime  # noqa: PLC0415
 
         self._session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        self._inputs = [given.name for given in self._session.get_inputs()]
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
 
     def score(
         self,
@@ -157,7 +157,7 @@ class OnnxClassifier:
         tokenized: "TokenizedSplit",
         tokens_per_batch: int = TOKENS_PER_BATCH,
     ) -> npt.NDArray[np.float32]:
-        """The logits of every row, as `engine.score` gives them: sorted by length, in the order of the rows."""
+        """The logits of every row, as `engine.score` returns them: sorted by length, in the order of the rows."""
         rows = PaddedRows(tokenizer, tokenized)
         batches = list(batches_by_length(rows.lengths, tokens_per_batch))
         logits: list[npt.NDArray[np.float32]] = []
@@ -167,5 +167,5 @@ class OnnxClassifier:
         together = np.concatenate(logits)
         result = np.empty_like(together)
         result[np.concatenate(batches)] = together
-        require_finite(result, "the texts that the ONNX graph was given")
+        require_finite(result, "the inputs of the ONNX graph")
         return result

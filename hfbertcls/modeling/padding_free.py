@@ -1,9 +1,8 @@
 """Running a classifier without arithmetic on padding: the texts of a batch are laid end to end.
 
 Embeddings, projections and feed-forward layers see real tokens only; attention stays within each text; the head reads
-each text's first token. The model keeps its class, its weights and its signature, and is given padded batches as ever:
-what is padding is left out on the way in. So any trainer, pipeline or script runs faster as it is, on the same batches,
-with the same results.
+each text's first token. The model keeps its class, its weights and its signature, and still takes padded batches; a hook
+removes the padding. So any trainer, pipeline or script runs faster without changes, with the same results.
 """
 
 import contextlib
@@ -45,7 +44,7 @@ _LITTLE_PADDING = 1.25
 TOLERANCE = 1e-4
 """Largest difference of a logit, in fp32, that leaving padding out may make on the trial texts."""
 _FAILED: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
-"""Models whose trial failed, and why: it is not repeated each time that they score."""
+"""Models whose trial failed, and why; it is not repeated."""
 
 
 def enable_padding_free(model: "PreTrainedModel") -> str | None:
@@ -100,8 +99,12 @@ def _obstacle(model: "PreTrainedModel") -> str | None:
     kind = str(model.config.model_type)
     if kind in _OF_ITS_OWN:
         return _OF_ITS_OWN[kind]
-    known = type(model).__module__.startswith("transformers.models.")
-    if kind not in _PACKABLE or not known or not type(model).__name__.endswith("ForSequenceClassification"):
+    is_of_transformers = type(model).__module__.startswith("transformers.models.")
+    if (
+        kind not in _PACKABLE
+        or not is_of_transformers
+        or not type(model).__name__.endswith("ForSequenceClassification")
+    ):
         return f"it has not been tried with {type(model).__name__} ({kind})"
     if getattr(model.config, "classifier_pooling", "cls") != "cls":
         return "its head reads the mean of all tokens, not the first"
@@ -151,13 +154,13 @@ _PADDED_ONLY = ("inputs_embeds", "position_ids", "output_hidden_states", "output
 
 
 def _leave_out_padding(
-    model: "PreTrainedModel", arguments: tuple[Any, ...], named: dict[str, Any]
+    model: "PreTrainedModel", arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Before the forward pass: lay the texts end to end; batches of any other form go through as they are."""
-    ids, mask = named.get("input_ids"), named.get("attention_mask")
+    ids, mask = keywords.get("input_ids"), keywords.get("attention_mask")
     if arguments or ids is None or mask is None or mask.shape != ids.shape or ids.ndim != 2:
         return None
-    if named.get("return_dict") is False or any(named.get(name) is not None for name in _PADDED_ONLY):
+    if keywords.get("return_dict") is False or any(keywords.get(name) is not None for name in _PADDED_ONLY):
         return None
     real = mask.bool()
     if not bool(real[:, 0].all()):  # (padding on the left: the head would read padding)
@@ -168,18 +171,18 @@ def _leave_out_padding(
     tokens = int(boundaries[-1])
     behind = (0, computed_tokens(tokens, ids.device.type) - tokens)
     free = {
-        **named,
+        **keywords,
         "input_ids": F.pad(ids[real], behind, value=model.config.pad_token_id or 0)[None],
         "position_ids": F.pad(_positions(model, ids, real)[real], behind)[None],
-        # transformers builds no mask where it is given one of four dimensions; the attention function needs none.
+        # transformers builds no mask if the mask has four dimensions; the attention function needs none.
         "attention_mask": ids.new_zeros((1, 1, 1, 1)),
         "cu_seq_lens_q": boundaries,
         "cu_seq_lens_k": boundaries,
         "max_length_q": longest,
         "max_length_k": longest,
     }
-    if named.get("token_type_ids") is not None:
-        free["token_type_ids"] = F.pad(named["token_type_ids"][real], behind)[None]
+    if keywords.get("token_type_ids") is not None:
+        free["token_type_ids"] = F.pad(keywords["token_type_ids"][real], behind)[None]
     return arguments, free
 
 
@@ -189,7 +192,7 @@ def computed_tokens(tokens: int, device_type: str) -> int:
 
 
 def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """The positions that the model would have given to a padded batch, of shape `(rows, length)`."""
+    """The positions that the model would use for a padded batch, of shape `(rows, length)`."""
     if model.config.model_type in POSITIONS_AFTER_PADDING:
         padding = int(model.config.pad_token_id or 0)
         no_padding = ids.ne(padding).long()
@@ -197,9 +200,9 @@ def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) 
     return torch.arange(ids.shape[1], device=ids.device).expand_as(real)
 
 
-def _take_first_tokens(encoder: nn.Module, _: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
+def _take_first_tokens(encoder: nn.Module, _: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
     """After the encoder: make its output look like a batch of one token each, the first of each text."""
-    boundaries = named.get("cu_seq_lens_q")
+    boundaries = keywords.get("cu_seq_lens_q")
     if boundaries is None:
         return output
     first = output.last_hidden_state[0].index_select(0, boundaries[:-1].long()).unsqueeze(1)
@@ -224,9 +227,9 @@ def padding_free_attention(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attention within each text; transformers' `sdpa` where the batch is padded.
 
-    On a CPU `bucketed_attention`, for long texts of like length without dropout PyTorch's fused kernel. On CUDA PyTorch's
-    `varlen_attn` where there is no dropout on the weights (it knows none) and the format is bf16 or fp16. Elsewhere
-    the attention alone is padded, and PyTorch's `scaled_dot_product_attention` does the rest, dropout included.
+    On a CPU it is `bucketed_attention`, or PyTorch's fused kernel for long texts of similar length without dropout. On
+    CUDA it is PyTorch's `varlen_attn`, for bf16 or fp16 without dropout on the weights. Elsewhere the attention alone is
+    padded, with PyTorch's `scaled_dot_product_attention`, dropout included.
 
     Args:
         module: the attention layer.
@@ -266,7 +269,7 @@ def padding_free_attention(
 
 
 def _takes_plain_products(dropout: float, longest: int, boundaries: torch.Tensor) -> bool:
-    """Whether `bucketed_attention` is the faster way on a CPU: always with dropout, of which the fused kernel knows none."""
+    """Whether to use `bucketed_attention` on a CPU: always with dropout, which the fused kernel lacks, else where faster."""
     if dropout > 0 or longest <= _SHORT:
         return True
     padded = longest * (len(boundaries) - 1)

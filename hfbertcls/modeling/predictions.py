@@ -28,25 +28,25 @@ def finite_rows(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
 def require_finite(
     logits: npt.NDArray[np.floating[Any]], split: str, rows: npt.NDArray[np.int64] | None = None, what: str = "logits"
 ) -> None:
-    """Refuse to compute metrics from logits of which some are no answer.
+    """Raise an error if some logits are NaN or infinite.
 
     Args:
         logits: of shape `(n, num_labels)`.
-        split: what the rows are called.
+        split: the name of the rows, for the message.
         rows: their 0-based positions in the source; None counts those that are here.
         what: the name of the values.
 
     Raises:
-        ModelError: saying how many and which.
+        ModelError: with the number of such rows and their positions.
     """
     broken = np.flatnonzero(~finite_rows(logits))
     if not len(broken):
         return
-    named = broken if rows is None else rows[broken]
-    more = f" and {len(named) - 10:,} more" if len(named) > 10 else ""
+    positions = broken if rows is None else rows[broken]
+    more = f" and {len(positions) - 10:,} more" if len(positions) > 10 else ""
     raise ModelError(
         f"the model gives NaN or infinite {what} for {len(broken):,} of the {len(logits):,} rows of {split}: "
-        f"{', '.join(str(row) for row in named[:10])}{more}, counted from 0. Metrics of the others would not be those of {split}. "
+        f"{', '.join(str(row) for row in positions[:10])}{more}, counted from 0. Metrics of the others would not be those of {split}. "
         "Leave these rows out, or train the model again"
     )
 
@@ -70,7 +70,7 @@ class Predictions:
         gold: the gold answers of the rows, in the form of the task.
         logits: float32 of shape `(n, num_outputs)`, in the order of the labels.
         tokens: how long each text is, int64 of shape `(n,)`; None where it is not known.
-        slices: the part of the split that each row belongs to, by a column of the data; None where none was named.
+        slices: the slice of each row, by a column of the data; None without a slice column.
         baselines: what each baseline predicts for the same rows, by its name, in the form of `gold`.
     """
 
@@ -95,12 +95,12 @@ class Predictions:
         return self.task.decide(self.logits)
 
     def agree_with(self, data: bytes) -> bool:
-        """Whether the column `prediction` of a predictions file is what the logits say."""
-        stated = pq.read_table(io.BytesIO(data), columns=["prediction"]).column("prediction").to_pylist()
-        return bool(stated == self.task.decode(self.predicted))
+        """Whether the column `prediction` of a predictions file follows from the logits."""
+        predictions = pq.read_table(io.BytesIO(data), columns=["prediction"]).column("prediction").to_pylist()
+        return bool(predictions == self.task.decode(self.predicted))
 
     def to_parquet(self) -> bytes:
-        """The bytes of the predictions file: row, label, prediction, logits; tokens, slice and baselines where they are known.
+        """The bytes of the predictions file: row, label, prediction, logits; and tokens, slice and baselines if set.
 
         The same predictions give the same bytes.
         """
@@ -131,13 +131,13 @@ class Predictions:
             task: of the model that made it.
 
         Raises:
-            DatasetError: if a column is missing or has another type, a value is missing, a row stands there twice, a logit is
-                not finite, or a label is none of the task's.
+            DatasetError: if a column is missing or has another type, a value is missing, a row occurs twice, a logit is not
+                finite, or a label is not in the task.
         """
         table = pq.read_table(io.BytesIO(data))
-        named = [name for name in table.column_names if name.startswith(_BASELINE)]
+        baseline_columns = [name for name in table.column_names if name.startswith(_BASELINE)]
         types = {"row": pa.int64(), "label": task.cells, "prediction": task.cells, "logits": pa.list_(pa.float32())}
-        _require_columns(table, types | dict.fromkeys(named, task.cells))
+        _require_columns(table, types | dict.fromkeys(baseline_columns, task.cells))
         gold = _encoded(table, "label", task)
         rows = table.column("row").to_numpy()
         if len(np.unique(rows)) != len(rows) or (rows < 0).any():
@@ -156,12 +156,12 @@ class Predictions:
             logits=logits.astype(np.float32).reshape(-1, task.num_outputs),
             tokens=table.column("tokens").to_numpy() if "tokens" in table.column_names else None,
             slices=tuple(table.column("slice").to_pylist()) if "slice" in table.column_names else None,
-            baselines={name.removeprefix(_BASELINE): _encoded(table, name, task) for name in named},
+            baselines={name.removeprefix(_BASELINE): _encoded(table, name, task) for name in baseline_columns},
         )
 
 
 def _require_columns(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> None:
-    """Refuse a predictions file whose columns are not those that `to_parquet` writes."""
+    """Raise an error unless the columns are those that `to_parquet` writes."""
     optional = {"tokens": pa.int64(), "slice": pa.string()}
     missing = [name for name in kinds if name not in table.column_names]
     if missing:
@@ -170,14 +170,14 @@ def _require_columns(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> None:
         )
     for name in table.column_names:
         expected = kinds.get(name, optional.get(name))
-        found = table.schema.field(name).type
+        actual = table.schema.field(name).type
         if expected is None or table.column_names.count(name) > 1:
             raise DatasetError(
                 f"the predictions file has an unexpected column {name!r}. Use the predictions of this model"
             )
-        if not found.equals(expected):
+        if not actual.equals(expected):
             raise DatasetError(
-                f"the column {name!r} of the predictions file has the type {found}; expected {expected}. Use the predictions "
+                f"the column {name!r} of the predictions file has the type {actual}; expected {expected}. Use the predictions "
                 "of this model"
             )
         column = table.column(name)

@@ -180,8 +180,8 @@ def dump(values: Mapping[str, Any]) -> str:
 
 def split_card(text: str) -> tuple[str, str]:
     """The front matter (without its lines of dashes; empty if there is none) and the body of a card."""
-    found = _BLOCK.match(text)
-    return (found["yaml"], text[found.end() :]) if found else ("", text)
+    match = _BLOCK.match(text)
+    return (match["yaml"], text[match.end() :]) if match else ("", text)
 
 
 class PlainLoader(yaml.SafeLoader):

@@ -278,7 +278,7 @@ class OutputDirectory:
             replacing: names that may be replaced whatever they hold.
         """
         follow_umask(self.staging)
-        stated = earlier_files(self.path)
+        stated_hashes = earlier_files(self.path)
         staged = sorted(files_below(self.staging), key=lambda name: (name == WEIGHTS, name != REPORT))
         for name in staged:
             target, source = self.path / name, self.staging / name
@@ -291,15 +291,17 @@ class OutputDirectory:
                 path = regular_file(self.path, name)
                 if name == CARD and path is not None:
                     self._keep_text(path, source, log)
-                elif path is None or not self._is_replaceable(name, path, {stated.get(name), sha256_of(source)}):
+                elif path is None or not self._is_replaceable(
+                    name, path, {stated_hashes.get(name), sha256_of(source)}
+                ):
                     self._put_aside(name, log)
             source.replace(target)
         shutil.rmtree(self.staging)
 
-    def _is_replaceable(self, name: str, path: Path, known: Collection[str | None]) -> bool:
+    def _is_replaceable(self, name: str, path: Path, hashes: Collection[str | None]) -> bool:
         """Whether a file that is in the way is one that we wrote: by its hash, or a report or list of exports of ours."""
         statements = {REPORT: lambda: bool(earlier_files(self.path)), EXPORT: lambda: bool(files_of_export(self.path))}
-        return statements[name]() if name in statements else sha256_of(path) in known
+        return statements[name]() if name in statements else sha256_of(path) in hashes
 
     def _keep_text(self, existing: Path, rendered: Path, log: Log) -> None:
         """Write into a rendered card what people wrote into the one that stands there; keep one that cannot be read."""

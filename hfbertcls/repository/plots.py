@@ -59,11 +59,11 @@ def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]
     """Fraction of each gold label's rows by predicted label, with the counts written in up to 12 labels."""
     counts = np.asarray(matrix, dtype=np.float64)
     rows = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+    fractions = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
     size = len(labels)
     side = min(10.0, max(3.6, 1.8 + 0.45 * size)) if size <= _MAX_LABELS_WITH_NAMES else 8.0
     figure, axes = _figure(side + 0.8, side)
-    image = axes.imshow(shares, cmap="cividis", vmin=0.0, vmax=1.0)
+    image = axes.imshow(fractions, cmap="cividis", vmin=0.0, vmax=1.0)
     if size <= _MAX_LABELS_WITH_NAMES:
         names = [_plain_text(label, index) for index, label in enumerate(labels)]
         axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
@@ -71,7 +71,7 @@ def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]
     if size <= _MAX_LABELS_WITH_COUNTS:
         for row in range(size):
             for column in range(size):
-                ink = "black" if shares[row, column] > 0.55 else "white"
+                ink = "black" if fractions[row, column] > 0.55 else "white"
                 text = f"{int(counts[row, column]):,}"
                 axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9)
     axes.set_xlabel("predicted")
@@ -87,12 +87,14 @@ def reliability_plot(bins: Reliability, *, of_each_label: bool = False) -> bytes
         bins: what is shown.
         of_each_label: they are of the score of every label in every row, not of the predicted label.
     """
-    stated, seen = ("score of a label", "fraction of rows with it") if of_each_label else ("confidence", "accuracy")
+    score_name, fraction_name = (
+        ("score of a label", "fraction of rows with it") if of_each_label else ("confidence", "accuracy")
+    )
     figure, axes = _figure(5.2, 4.2)
     deviation = NORMAL_QUANTILE * np.sqrt(bins.accuracy * (1 - bins.accuracy) / bins.count)
     low = np.minimum(deviation, bins.accuracy)
     high = np.minimum(deviation, 1 - bins.accuracy)
-    axes.plot([0, 1], [0, 1], linestyle="--", color=_GREY, linewidth=1, label=f"{stated} = {seen}")
+    axes.plot([0, 1], [0, 1], linestyle="--", color=_GREY, linewidth=1, label=f"{score_name} = {fraction_name}")
     axes.errorbar(
         bins.confidence, bins.accuracy, yerr=[low, high], fmt="o", color=_BLUE, ecolor=_BLUE, elinewidth=1,
         capsize=2, markersize=5, label=f"{len(bins.count)} bins of about {int(np.median(bins.count)):,} {'scores' if of_each_label else 'rows'}",
@@ -100,8 +102,8 @@ def reliability_plot(bins: Reliability, *, of_each_label: bool = False) -> bytes
     least = max(0.0, min(float(bins.confidence.min()), float(bins.accuracy.min())) - 0.1)
     axes.set_xlim(least, 1.01)
     axes.set_ylim(least, 1.01)
-    axes.set_xlabel(stated if of_each_label else "confidence in the predicted label")
-    axes.set_ylabel(seen)
+    axes.set_xlabel(score_name if of_each_label else "confidence in the predicted label")
+    axes.set_ylabel(fraction_name)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.legend(loc="upper left", frameon=False, fontsize=9)
     return _png(figure)

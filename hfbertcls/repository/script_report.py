@@ -81,7 +81,7 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
         base, known_as=None if is_hub_id else public_word(base)
     )  # (a directory that may be elsewhere)
     classifier = pipeline_of(model, load_tokenizer(ModelSource(str(staging))))
-    known = {key: card[key] for key in CARD_FACTS if card.get(key)}
+    facts = {key: card[key] for key in CARD_FACTS if card.get(key)}
     report = Report(
         task=TaskFacts(
             type=task.name,
@@ -107,7 +107,7 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
             "validation": evaluate_split(predictions, write_predictions(staging, "validation", predictions), {})
         },
         training=training,
-        card=card_facts(known, str(card.get("title") or "model"), usage_of(classifier, known)),
+        card=card_facts(facts, str(card.get("title") or "model"), usage_of(classifier, facts)),
         environment=describe_environment(),
         command=public_command([]) + " (a script of its author, with TextClassificationTrainer)",
     )

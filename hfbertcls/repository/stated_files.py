@@ -28,20 +28,20 @@ def stated_files(report: Report) -> dict[str, str]:
 def files_of_export(directory: Path) -> dict[str, str]:
     """SHA-256 of every file that the `export.json` of a directory states; nothing if there is none that can be read."""
     try:
-        stated = json.loads((directory / EXPORT).read_text(encoding="utf-8"))["files_sha256"]
+        hashes = json.loads((directory / EXPORT).read_text(encoding="utf-8"))["files_sha256"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
-    fits = isinstance(stated, dict) and all(is_repository_path(name) for name in stated)
-    return {name: str(digest) for name, digest in stated.items()} if fits else {}
+    fits = isinstance(hashes, dict) and all(is_repository_path(name) for name in hashes)
+    return {name: str(digest) for name, digest in hashes.items()} if fits else {}
 
 
 def earlier_files(directory: Path) -> dict[str, str]:
     """SHA-256 of the files that a run of ours states to have written into a directory, report and card apart."""
     try:
-        stated = stated_files(read_report(directory))
+        hashes = stated_files(read_report(directory))
     except OutputDirectoryError:
-        stated = {}
-    return stated | files_of_export(directory)
+        hashes = {}
+    return hashes | files_of_export(directory)
 
 
 def decides_an_answer(name: str) -> bool:
@@ -51,8 +51,8 @@ def decides_an_answer(name: str) -> bool:
 
 def with_hashes(report: Report, hashes: Mapping[str, str]) -> Report:
     """The report with the SHA-256 of the files beside it, sorted by whether they decide an answer."""
-    known = (REPORT, CARD, WEIGHTS)
-    further = {name: digest for name, digest in sorted(hashes.items()) if name not in known}
+    own_fields = (REPORT, CARD, WEIGHTS)
+    further = {name: digest for name, digest in sorted(hashes.items()) if name not in own_fields}
     further = {name: digest for name, digest in further.items() if not name.startswith("predictions/")}
     decisive = {name: digest for name, digest in further.items() if decides_an_answer(name)}
     others = {name: digest for name, digest in further.items() if not decides_an_answer(name)}

@@ -50,8 +50,8 @@ class Verification:
         lines = [f"differs: {line}" for line in self.differences[:5]] + [
             f"missing: {line}" for line in self.missing[:5]
         ]
-        stated = "".join(f", {name}: {count:,}" for name, count in counts.items() if count)
-        head = f"{type(self).__name__}(holds={self.holds}{stated}; {self.values:,} values and {self.files:,} files checked)"
+        summary = "".join(f", {name}: {count:,}" for name, count in counts.items() if count)
+        head = f"{type(self).__name__}(holds={self.holds}{summary}; {self.values:,} values and {self.files:,} files checked)"
         return "\n".join([head, *lines])
 
     @property
@@ -128,7 +128,7 @@ def verified(folder: Path, name: str, names: Sequence[str], *, predictions: bool
             *([] if predictions else [f"not asked for: {line}" for line in left_out]),
         ),
         values=derived.values,
-        files=sum((folder / stated).is_file() for stated in stated_files(report)) + 1,
+        files=sum((folder / file).is_file() for file in stated_files(report)) + 1,
         unproven=tuple(_unproven(report)),
     )
 
@@ -136,16 +136,16 @@ def verified(folder: Path, name: str, names: Sequence[str], *, predictions: bool
 def _unproven(report: Report) -> list[str]:
     """What of a report no file beside it can show."""
     training = report.training
-    found = ["how and how fast the model was trained", "which data it was trained on"]
+    claims = ["how and how fast the model was trained", "which data it was trained on"]
     if training is not None and training.seeds is not None:
-        found.append("the metrics of the runs that are not shipped")
+        claims.append("the metrics of the runs that are not shipped")
     if training is not None and training.learning_curve is not None:
-        found.append("the runs on fewer rows")
+        claims.append("the runs on fewer rows")
     if report.model.exports:
-        found.append("how far the exports agree")
+        claims.append("how far the exports agree")
     if any(entry.bf16_agreement is not None for entry in report.evaluation.values()):
-        found.append("how often bf16 agrees")
-    return found
+        claims.append("how often bf16 agrees")
+    return claims
 
 
 def read_stated(folder: Path, name: str) -> tuple[Report, str]:

@@ -55,13 +55,13 @@ def numbers_outside(card: str, fence: Fence) -> str | None:
     """A note on numbers that people wrote around the generated part; None if there are none."""
     start = len(card) - len(split_card(card)[1])
     spans = [(start, start + len(fence.before)), (len(card) - len(fence.after), len(card))]
-    found = [match for low, high in spans for match in _NUMERAL.finditer(card, low, high)]
-    if not found:
+    numerals = [match for low, high in spans for match in _NUMERAL.finditer(card, low, high)]
+    if not numerals:
         return None
-    line = card.count("\n", 0, found[0].start()) + 1
-    more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+    line = card.count("\n", 0, numerals[0].start()) + 1
+    more = f" and {len(numerals) - 1:,} more" if len(numerals) > 1 else ""
     return (
-        f"README.md, line {line}: {shorten(found[0][0], 20)} stands outside of the generated part and is not derived from the "
+        f"README.md, line {line}: {shorten(numerals[0][0], 20)} stands outside of the generated part and is not derived from the "
         f"report{more}"
     )
 
@@ -72,7 +72,7 @@ def _first_line(card: str, fence: Fence) -> int:
 
 def _front_matter(stated_text: str, rendered_text: str) -> Iterator[str]:
     try:
-        stated, ours = parse_front_matter(stated_text), parse_front_matter(rendered_text)
+        existing, ours = parse_front_matter(stated_text), parse_front_matter(rendered_text)
         twice = _keys_stated_twice(stated_text)
     except (ConfigurationError, RecursionError) as err:
         yield f"README.md: the front matter cannot be read ({shorten(str(err), 120)})"
@@ -80,8 +80,8 @@ def _front_matter(stated_text: str, rendered_text: str) -> Iterator[str]:
     if twice:
         yield f"README.md: front matter, the key {shorten(twice[0])} stands there twice"
     for key in OWNED_KEYS:
-        yield from compare(stated.get(key), ours.get(key), f"README.md: front matter, {key}")
-    tags = stated.get("tags") or []
+        yield from compare(existing.get(key), ours.get(key), f"README.md: front matter, {key}")
+    tags = existing.get("tags") or []
     if TAG not in (tags if isinstance(tags, list) else [tags]):
         yield f"README.md: front matter, tags lack {TAG!r}"
 
@@ -113,8 +113,8 @@ def _surroundings(fence: Fence) -> Iterator[str]:
     if html.open:
         yield f"README.md: the generated part is inside of <{html.open[-1]}>, which was opened above it"
     html.read(around[places[0] + len(alone) :])
-    for found in dict.fromkeys(html.active):
-        yield f"README.md: {found} outside of the generated part can hide it or cover it"
+    for element in dict.fromkeys(html.active):
+        yield f"README.md: {element} outside of the generated part can hide it or cover it"
 
 
 def _signature(token: Token) -> tuple[Any, ...]:

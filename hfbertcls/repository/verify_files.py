@@ -27,24 +27,24 @@ def hash_differences(folder: Path, report: Report, report_sha256: str, names: Se
         report_sha256: of report.json, as the card states it.
         names: of all files of the repository, also those that are not in the folder.
     """
-    found = sha256_of(folder / REPORT)
-    if found != report_sha256:
-        yield f"report.json: its SHA-256 is {found[:16]}…, the card was made from one with {report_sha256[:16]}…"
-    stated = stated_files(report)
-    for name, digest in stated.items():
+    actual = sha256_of(folder / REPORT)
+    if actual != report_sha256:
+        yield f"report.json: its SHA-256 is {actual[:16]}…, the card was made from one with {report_sha256[:16]}…"
+    stated_hashes = stated_files(report)
+    for name, digest in stated_hashes.items():
         path = folder / name
         if not path.is_file():
             if not name.startswith("predictions/"):
                 yield f"{name}: it is not there"
         elif sha256_of(path) != digest:
             yield f"{name}: its SHA-256 is not the one that report.json states ({digest[:16]}…)"
-    if WEIGHTS not in stated and not _shards(folder) <= set(stated):
+    if WEIGHTS not in stated_hashes and not _shards(folder) <= set(stated_hashes):
         yield f"report.json: it states no SHA-256 of {WEIGHTS}, nor of all its parts"
-    if "config.json" not in stated or not {"tokenizer.json", "tokenizer_config.json"} & set(stated):
+    if "config.json" not in stated_hashes or not {"tokenizer.json", "tokenizer_config.json"} & set(stated_hashes):
         yield "report.json: model.files_sha256 does not state config.json and the tokenizer"
     exports = {one.file: one.sha256 for one in report.model.exports}
     for name, digest in exports.items():
-        if stated.get(name) != digest:
+        if stated_hashes.get(name) != digest:
             yield f"report.json: model.exports states another SHA-256 of {name} than model.files_sha256, or that none"
     for name in unstated(report, names):
         if is_loaded(name):
@@ -63,8 +63,8 @@ def _shards(folder: Path) -> set[str]:
 
 def unstated(report: Report, names: Sequence[str]) -> list[str]:
     """Files of a repository that its report does not state; not those that a run keeps beside it, nor hidden ones."""
-    known = {CARD, REPORT, *stated_files(report)}
-    return [name for name in names if name not in known and not name.startswith((".", *_RUN_FILES))]
+    stated_names = {CARD, REPORT, *stated_files(report)}
+    return [name for name in names if name not in stated_names and not name.startswith((".", *_RUN_FILES))]
 
 
 def is_loaded(name: str) -> bool:

@@ -48,42 +48,42 @@ class Derived:
 
 def derive_metrics(folder: Path, report: Report) -> Derived:
     """Derive the metrics of every split whose predictions are there, and what follows from them."""
-    found = Derived()
+    result = Derived()
     read: dict[str, Predictions] = {}
     for name, entry in report.evaluation.items():
         path = folder / "predictions" / f"{name}.parquet"
         if not path.is_file():
-            found.missing.append(f"the metrics of {name}: predictions/{name}.parquet is not there")
-        elif (predictions := _read(path, name, report, found)) is not None:
+            result.missing.append(f"the metrics of {name}: predictions/{name}.parquet is not there")
+        elif (predictions := _read(path, name, report, result)) is not None:
             read[name] = predictions
-            _check_split(predictions, name, entry, report, found)
-    _check_rows(read, report, found)
-    _check_examples(read, report, found)
-    _check_seeds(report, found)
-    _check_curve(report, found)
-    return found
+            _check_split(predictions, name, entry, report, result)
+    _check_rows(read, report, result)
+    _check_examples(read, report, result)
+    _check_seeds(report, result)
+    _check_curve(report, result)
+    return result
 
 
-def _read(path: Path, name: str, report: Report, found: Derived) -> Predictions | None:
+def _read(path: Path, name: str, report: Report, result: Derived) -> Predictions | None:
     """The predictions of a split, as many as it has rows."""
     place = f"predictions/{name}.parquet"
     rows = report.data.splits[name].rows
     try:
         stored = pq.ParquetFile(path).metadata.num_rows  # (before anything is unpacked)
         if stored != rows:
-            found.differences.append(f"{place}: it has {stored:,} rows, the {name} split has {rows:,}")
+            result.differences.append(f"{place}: it has {stored:,} rows, the {name} split has {rows:,}")
             return None
         data = path.read_bytes()
         predictions = Predictions.from_parquet(data, report.answers)
         if not predictions.agree_with(data):
-            found.differences.append(f"{place}: its predictions do not follow from its logits")
+            result.differences.append(f"{place}: its predictions do not follow from its logits")
     except (HfBertClsError, OSError, ValueError, ArrowException) as err:
-        found.differences.append(f"{place}: it cannot be read ({shorten(str(err), 200)})")
+        result.differences.append(f"{place}: it cannot be read ({shorten(str(err), 200)})")
         return None
     return predictions
 
 
-def _check_split(predictions: Predictions, name: str, entry: Evaluation, report: Report, found: Derived) -> None:
+def _check_split(predictions: Predictions, name: str, entry: Evaluation, report: Report, result: Derived) -> None:
     """Every metric of a split, and what was fitted on it."""
     place = f"report.json: evaluation.{name}"
     temperature = temperature_in(entry)
@@ -93,31 +93,31 @@ def _check_split(predictions: Predictions, name: str, entry: Evaluation, report:
     }
     derived = evaluate_split(predictions, entry.predictions_sha256, baselines, temperature)
     provable = replace(entry, bf16_agreement=None, trained_on=None, extra={})
-    found.check(provable, derived, place)
+    result.check(provable, derived, place)
     counts = {label: row.support for label, row in derived.per_label.items()}
-    found.check(report.data.splits[name].label_counts, counts, f"report.json: data.splits.{name}.label_counts")
+    result.check(report.data.splits[name].label_counts, counts, f"report.json: data.splits.{name}.label_counts")
     if temperature is not None and name == FITTED_ON:
         before = (predictions.logits * np.asarray(temperature)).astype(np.float32)
         fitted = fit_temperature(predictions.task, predictions.gold, before)
-        found.check(temperature, fitted, f"{place}.calibration.temperature", _FITTING_TOLERANCE)
+        result.check(temperature, fitted, f"{place}.calibration.temperature", _FITTING_TOLERANCE)
     if name == FITTED_ON:
         fitted_task = predictions.task.fit_decision(predictions.gold, predictions.logits)
         for key, value in fitted_task.report_values.items():
-            found.check(report.task.extra.get(key), value, f"report.json: task.{key}")
+            result.check(report.task.extra.get(key), value, f"report.json: task.{key}")
 
 
-def _check_rows(read: Mapping[str, Predictions], report: Report, found: Derived) -> None:
+def _check_rows(read: Mapping[str, Predictions], report: Report, result: Derived) -> None:
     """No row of one source is in two splits."""
     for one, other in combinations(read, 2):
         sources = [report.data.splits[name].sha256 for name in (one, other)]
         shared = np.intersect1d(read[one].rows, read[other].rows)
         if sources[0] is not None and sources[0] == sources[1] and len(shared):
-            found.differences.append(
+            result.differences.append(
                 f"predictions: {len(shared):,} rows of one source are in both {one} and {other}, the first is row {shared[0]:,}"
             )
 
 
-def _check_examples(read: Mapping[str, Predictions], report: Report, found: Derived) -> None:
+def _check_examples(read: Mapping[str, Predictions], report: Report, result: Derived) -> None:
     """Label and prediction of the rows on the card."""
     examples = report.card.examples
     name = next((name for name in ("test", "validation") if name in report.evaluation), None)
@@ -130,13 +130,13 @@ def _check_examples(read: Mapping[str, Predictions], report: Report, found: Deri
         place = f"report.json: card.examples[{index}]"
         at = position.get(example.row)
         if at is None:
-            found.differences.append(f"{place} is no row of predictions/{name}.parquet")
+            result.differences.append(f"{place} is no row of predictions/{name}.parquet")
             continue
-        stated = {"label": example.label, "prediction": example.prediction}
-        found.check(stated, {"label": labels[at], "prediction": predicted[at]}, place)
+        answers = {"label": example.label, "prediction": example.prediction}
+        result.check(answers, {"label": labels[at], "prediction": predicted[at]}, place)
 
 
-def _check_seeds(report: Report, found: Derived) -> None:
+def _check_seeds(report: Report, result: Derived) -> None:
     """Mean and deviation over the runs, from what each has scored, and what is shipped: one of them, or an average."""
     seeds = None if report.training is None else report.training.seeds
     if seeds is None:
@@ -148,32 +148,32 @@ def _check_seeds(report: Report, found: Derived) -> None:
             for split in splits:
                 metrics = report.evaluation[split].metrics
                 values = {name: metrics[name].value for name in run.evaluation[split]}
-                found.check(run.evaluation[split], values, f"{place}.runs, seed {run.seed}, {split}")
+                result.check(run.evaluation[split], values, f"{place}.runs, seed {run.seed}, {split}")
     derived = summary_of_runs(seeds.runs, splits, list(seeds.runs[0].evaluation[splits[0]]))
-    found.check(seeds.summary, derived, f"{place}.summary")
+    result.check(seeds.summary, derived, f"{place}.summary")
     average = seeds.average
     if average is not None:
         value = (
             report.evaluation["validation"].metrics[average.metric].value if average.shipped else average.validation
         )
         compared = compare_average(average.method, average.seeds, average.metric, seeds.runs, value)
-        found.check(average, compared, f"{place}.average")
+        result.check(average, compared, f"{place}.average")
         chosen = None if average.shipped else compared.best_seed
-        found.check(seeds.chosen, chosen, f"{place}.chosen")
+        result.check(seeds.chosen, chosen, f"{place}.chosen")
     elif seeds.chosen not in [run.seed for run in seeds.runs]:
-        found.differences.append(f"{place}.chosen states {shorten(str(seeds.chosen))}, which is the seed of no run")
+        result.differences.append(f"{place}.chosen states {shorten(str(seeds.chosen))}, which is the seed of no run")
 
 
-def _check_curve(report: Report, found: Derived) -> None:
+def _check_curve(report: Report, result: Derived) -> None:
     """The law through the points of a learning curve, the last of which is that of the shipped weights."""
     curve = None if report.training is None else report.training.learning_curve
     if curve is None:
         return
     points = [curve_point(point.rows, point.right, point.measured) for point in curve.points]
     place = "report.json: training.learning_curve"
-    found.check(curve, fit_learning_curve(curve.split, points), place)
+    result.check(curve, fit_learning_curve(curve.split, points), place)
     accuracy = report.evaluation[curve.split].metrics["accuracy"].value
-    found.check(curve.points[-1].accuracy.value, accuracy, f"{place}.points[-1].accuracy.value")
+    result.check(curve.points[-1].accuracy.value, accuracy, f"{place}.points[-1].accuracy.value")
 
 
 def compare(stated: Any, derived: Any, place: str, tolerance: float = TOLERANCE) -> list[str]:

@@ -56,8 +56,8 @@ def positions_without_names(column: Column) -> npt.NDArray[np.int64]:
 
 def count_names(column: Column, names: Iterable[str]) -> dict[str, int]:
     """How many rows have each of the names, names without a row included."""
-    found = {entry["values"]: entry["counts"] for entry in pc.value_counts(names_in(column)).to_pylist()}
-    return {name: int(found.get(name, 0)) for name in names}
+    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(names_in(column)).to_pylist()}
+    return {name: int(counts.get(name, 0)) for name in names}
 
 
 def ids_of(names: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.int64]:

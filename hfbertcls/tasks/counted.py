@@ -127,8 +127,8 @@ def count_label_sets(gold: Answers, *predicted: Answers) -> list[CountedLabelSet
     """Count rows by gold and all predicted labels, each 1 for each label of a row, of shape `(n, num_labels)`."""
     beside = np.concatenate([gold, *predicted], axis=1).astype(np.int8)
     _, first, counts = np.unique(np.packbits(beside, axis=1), axis=0, return_index=True, return_counts=True)
-    kinds, found = gold[first].astype(np.int64), counts.astype(np.int64)
-    return [CountedLabelSets(found, kinds, answers[first].astype(np.int64)) for answers in predicted]
+    kinds, rows = gold[first].astype(np.int64), counts.astype(np.int64)
+    return [CountedLabelSets(rows, kinds, answers[first].astype(np.int64)) for answers in predicted]
 
 
 def _f1_by_label(hits: Sums, gold: Sums, predicted: Sums) -> Floats:

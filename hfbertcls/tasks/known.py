@@ -21,8 +21,8 @@ def all_metrics() -> tuple[str, ...]:
 
 def metric_names(metrics: Iterable[str]) -> Mapping[str, str]:
     """What people call each metric of the task that has all of these."""
-    wanted = set(metrics)
-    return next(kind.metric_names for kind in TASKS.values() if wanted <= set(kind.metric_names))
+    names = set(metrics)
+    return next(kind.metric_names for kind in TASKS.values() if names <= set(kind.metric_names))
 
 
 def is_lower_better(metric: str) -> bool:
@@ -47,17 +47,17 @@ def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_col
             f"the column {label_column!r} holds lists of labels in the split {listing(with_lists)}, "
             "but one label for each row in another. Write it the same way in every file"
         )
-    found = list(columns.values())
+    of_splits = list(columns.values())
     if requested is None:
-        return next((kind for kind in TASKS.values() if kind.fits(found)), None)
+        return next((kind for kind in TASKS.values() if kind.fits(of_splits)), None)
     kind = TASKS.get(requested)
     if kind is None and not with_lists:
-        if not all(are_numbers(column) for column in found):
+        if not all(are_numbers(column) for column in of_splits):
             raise DatasetError(
                 f"--task {requested} does not fit: the column {label_column!r} does not hold numbers only"
             )
         return None
-    if kind is None or not kind.accepts(found):
+    if kind is None or not kind.accepts(of_splits):
         shape = (
             "lists of labels"
             if with_lists

@@ -118,5 +118,5 @@ def _flagged(is_positive: Answers, scores: Floats) -> tuple[Floats, Floats]:
 
 
 def _ratio(part: Integers, whole: Integers) -> Floats:
-    found: Floats = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
-    return found
+    ratio: Floats = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+    return ratio

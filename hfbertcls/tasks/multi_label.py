@@ -78,21 +78,21 @@ class MultiLabel(Task):
 
     @classmethod
     def from_report(cls, section: Mapping[str, Any]) -> Self:
-        stated = section.get("thresholds")
-        return cls(tuple(section["labels"]), None if stated is None else tuple(float(one) for one in stated))
+        thresholds = section.get("thresholds")
+        return cls(tuple(section["labels"]), None if thresholds is None else tuple(float(one) for one in thresholds))
 
     @classmethod
     def from_config(cls, labels: Sequence[str], config: Any) -> Self:
-        stated = vars(config).get(THRESHOLDS)
-        if stated is None:
+        thresholds = vars(config).get(THRESHOLDS)
+        if thresholds is None:
             return cls(tuple(labels), (0.5,) * len(labels))
-        fits = isinstance(stated, list) and len(stated) == len(labels)
-        if not fits or not all(type(one) in (float, int) and 0 <= one <= 1 for one in stated):
+        fits = isinstance(thresholds, list) and len(thresholds) == len(labels)
+        if not fits or not all(type(one) in (float, int) and 0 <= one <= 1 for one in thresholds):
             raise ModelError(
-                f"{THRESHOLDS} in config.json is {stated!r}. Expected a list of {len(labels)} numbers from 0 to 1, one for each "
+                f"{THRESHOLDS} in config.json is {thresholds!r}. Expected a list of {len(labels)} numbers from 0 to 1, one for each "
                 "label; without the key each label is predicted from 0.5 on"
             )
-        return cls(tuple(labels), tuple(float(one) for one in stated))
+        return cls(tuple(labels), tuple(float(one) for one in thresholds))
 
     @classmethod
     def fault_in_report(cls, section: Mapping[str, Any]) -> str | None:
@@ -228,8 +228,8 @@ class MultiLabel(Task):
 
     def confidence(self, logits: Logits) -> Floats:
         """How sure the least sure decision on a label is."""
-        found = sigmoid(logits)
-        return np.asarray(np.where(self.decide(logits) == 1, found, 1 - found).min(axis=1))
+        scores = sigmoid(logits)
+        return np.asarray(np.where(self.decide(logits) == 1, scores, 1 - scores).min(axis=1))
 
     def constant_answer(self, answer: Any) -> str:
         return f"Every text gets the same labels: {', '.join(map(repr, answer))}" if answer else "No text gets a label"
@@ -246,8 +246,8 @@ class MultiLabel(Task):
         return OneVsRestClassifier(LogisticRegression(C=10.0, solver="liblinear"))
 
     def linear_logits(self, model: Any, features: Any) -> Logits:
-        found = np.clip(model.predict_proba(features), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-        odds: Floats = found / (1 - found)
+        probabilities = np.clip(model.predict_proba(features), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        odds: Floats = probabilities / (1 - probabilities)
         return np.log(odds).astype(np.float32)
 
     def answer_table(self, logits: Logits, abstain_below: float) -> dict[str, pa.Array]:

@@ -126,7 +126,7 @@ class SingleLabel(Task):
 
     def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
         """All metrics. Those of ranking are None if one of the two labels does not occur."""
-        found: dict[str, float | None] = {
+        scores: dict[str, float | None] = {
             **self.answer_scores(gold, self.decide(logits)),
             "log_loss": float(self.row_losses(gold, logits).mean()),
             "ece": expected_calibration_error(*self.statements(gold, softmax(logits))),
@@ -134,9 +134,9 @@ class SingleLabel(Task):
         if len(self.labels) == 2:
             both = 0 < int(gold.sum()) < len(gold)
             margin = logits[:, 1].astype(np.float64) - logits[:, 0]
-            found["roc_auc"] = roc_auc(gold, margin) if both else None
-            found["average_precision"] = average_precision(gold, margin) if both else None
-        return found
+            scores["roc_auc"] = roc_auc(gold, margin) if both else None
+            scores["average_precision"] = average_precision(gold, margin) if both else None
+        return scores
 
     def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
         return np.equal(gold, predicted)
@@ -176,9 +176,9 @@ class SingleLabel(Task):
         return LogisticRegression(C=10.0, max_iter=1_000)
 
     def linear_logits(self, model: Any, features: Any) -> Logits:
-        found = np.full((len(features), len(self.labels)), _LEAST_LOG_PROBABILITY, dtype=np.float32)
-        found[:, model.classes_] = np.maximum(model.predict_log_proba(features), _LEAST_LOG_PROBABILITY)
-        return found
+        logits = np.full((len(features), len(self.labels)), _LEAST_LOG_PROBABILITY, dtype=np.float32)
+        logits[:, model.classes_] = np.maximum(model.predict_log_proba(features), _LEAST_LOG_PROBABILITY)
+        return logits
 
     def answer_table(self, logits: Logits, abstain_below: float) -> dict[str, pa.Array]:
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))

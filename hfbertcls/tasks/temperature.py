@@ -54,5 +54,5 @@ def _smallest(loss: Callable[[Any], float]) -> float:
     def of_logarithm(log_temperature: float) -> float:
         return loss(np.exp(-log_temperature))
 
-    found = minimize_scalar(of_logarithm, bounds=np.log(_BOUNDS), method="bounded", options={"xatol": 1e-7})
-    return float(f"{np.exp(found.x):.5g}")
+    optimum = minimize_scalar(of_logarithm, bounds=np.log(_BOUNDS), method="bounded", options={"xatol": 1e-7})
+    return float(f"{np.exp(optimum.x):.5g}")

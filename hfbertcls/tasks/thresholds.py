@@ -30,16 +30,16 @@ def fit_thresholds(gold: Answers, logits: Logits) -> Floats:
 
 def _threshold(gold: Answers, scores: Floats) -> float:
     order = np.argsort(-scores, kind="stable")
-    found, hits = scores[order], np.cumsum(gold[order], dtype=np.int64)
+    ranked, hits = scores[order], np.cumsum(gold[order], dtype=np.int64)
     rows_with_it = int(hits[-1])
     if not rows_with_it:
         return 0.5
-    ends = np.flatnonzero(np.append(found[:-1] > found[1:], True))  # (the last ones of equal scores)
+    ends = np.flatnonzero(np.append(ranked[:-1] > ranked[1:], True))  # (the last ones of equal scores)
     if rows_with_it < FEWEST_OF_A_LABEL:
         last = int(ends[np.argmin(np.abs(ends + 1 - rows_with_it))])
     else:
         last = int(ends[np.argmax(2.0 * hits[ends] / (ends + 1 + rows_with_it))])
-    lowest, next_one = float(found[last]), float(found[last + 1]) if last + 1 < len(found) else 0.0
+    lowest, next_one = float(ranked[last]), float(ranked[last + 1]) if last + 1 < len(ranked) else 0.0
     middle = (lowest + next_one) / 2
     short = round(middle, _DECIMALS)
     return short if next_one < short <= lowest else middle if next_one < middle else lowest

@@ -63,40 +63,40 @@ def about() -> str:
     if report is None:
         return f"This model brings no report.json, so nothing is known here of how good it is. {card}"
     split = "test" if "test" in report["evaluation"] else next(iter(report["evaluation"]))
-    figures = report["evaluation"][split]
+    evaluation = report["evaluation"][split]
     return "\n".join(
         [
             f"{WHAT_IT_DOES}; fine-tuned from {plain(report['model']['base_model'])} on "
             f"{plain(report['data']['source'])}. It reads the {END} {LIMIT:,} tokens of a text. {card}",
-            f"### How good it is ({plain(split)} split, {figures['rows']:,} rows)\n",
-            *verdict(figures),
-            *headline(figures),
+            f"### How good it is ({plain(split)} split, {evaluation['rows']:,} rows)\n",
+            *verdict(evaluation),
+            *headline(evaluation),
             "\n### Per label\n",
-            *per_label(figures["per_label"]),
-            *([] if MULTI else confusions(report["task"]["labels"], figures["confusion_matrix"])),
+            *per_label(evaluation["per_label"]),
+            *([] if MULTI else confusions(report["task"]["labels"], evaluation["confusion_matrix"])),
             "\n### Limits\n",
             limits(),
         ]
     )
 
 
-def verdict(figures: dict[str, Any]) -> list[str]:
+def verdict(evaluation: dict[str, Any]) -> list[str]:
     """Whether the model is better than the baselines, in the words of its report; nothing where that does not say it."""
-    stated = figures.get("verdict") or {}
-    return [f"{plain(stated['sentence'])}.\n"] if stated.get("sentence") else []
+    facts = evaluation.get("verdict") or {}
+    return [f"{plain(facts['sentence'])}.\n"] if facts.get("sentence") else []
 
 
-def headline(figures: dict[str, Any]) -> list[str]:
-    """The figures that matter most, beside two baselines."""
+def headline(evaluation: dict[str, Any]) -> list[str]:
+    """The most important metrics, beside two baselines."""
     lines = ["| Measure | Value | 95 % interval |\n|:--|--:|--:|"]
     for key, name in _METRICS.items():
-        entry = figures["metrics"].get(key) or {}
+        entry = evaluation["metrics"].get(key) or {}
         if entry.get("value") is not None:
             ends = f"{entry['low']:.3f} to {entry['high']:.3f}" if entry.get("low") is not None else ""
             lines.append(f"| {name} | {entry['value']:.3f} | {ends} |")
     for key, name in _BASELINES.items():
-        if key in (figures.get("baselines") or {}):
-            lines.append(f"| {name}, accuracy | {figures['baselines'][key]['accuracy']:.3f} | |")
+        if key in (evaluation.get("baselines") or {}):
+            lines.append(f"| {name}, accuracy | {evaluation['baselines'][key]['accuracy']:.3f} | |")
     return lines
 
 
@@ -126,23 +126,23 @@ def confusions(labels: list[str], matrix: list[list[int]]) -> list[str]:
     worst = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
     return [
         "\n### Most frequent confusions\n\n| Right label | Model says | Rows |\n|:--|:--|--:|",
-        *(f"| {plain(right)} | {plain(said)} | {count:,} |" for count, right, said in worst[:10]),
+        *(f"| {plain(right)} | {plain(predicted)} | {count:,} |" for count, right, predicted in worst[:10]),
     ]
 
 
 def limits() -> str:
     """The limits that the model's card states; no picture in them is fetched."""
     path = FOLDER / "README.md"
-    found = (
+    section = (
         re.search(r"^## Limits\n(.*?)(?=^## |^<!--)", path.read_text("utf-8-sig"), re.S | re.M)
         if path.is_file()
         else None
     )
-    if found is None:
+    if section is None:
         return "None are stated."
     lines = [
         re.sub(r"\\([^\w\s])", r"\1", html.unescape(line))
-        for line in found[1].splitlines()
+        for line in section[1].splitlines()
         if line.strip() and line[0] not in "<|"
     ]
     return "\n".join(f"- {plain(line.removeprefix('- '))}" for line in lines)

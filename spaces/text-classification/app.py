@@ -47,39 +47,44 @@ def show_classification(text: str) -> tuple[dict[str, float], _Rows, _Coloured, 
 
 def probabilities_of(text: str) -> tuple[dict[str, float], _Rows, str]:
     """The probabilities of the labels, the same as a table, and a note."""
-    said = classify(text)
-    table = [[label, f"{score:.4f}", f"{said['logits'][label]:+.3f}"] for label, score in said["scores"].items()]
+    answers = classify(text)
+    table = [[label, f"{score:.4f}", f"{answers['logits'][label]:+.3f}"] for label, score in answers["scores"].items()]
     if not MULTI:
-        return said["scores"], table, said["note"]
+        return answers["scores"], table, answers["note"]
     for row in table:
-        row.insert(1, "yes" if row[0] in said["labels"] else "no")
-        row.insert(3, f"{said['thresholds'][row[0]]:.4f}")
+        row.insert(1, "yes" if row[0] in answers["labels"] else "no")
+        row.insert(3, f"{answers['thresholds'][row[0]]:.4f}")
     labels = (
-        f"Labels: {', '.join(map(plain, said['labels']))}." if said["labels"] else "No label reaches its threshold."
+        f"Labels: {', '.join(map(plain, answers['labels']))}."
+        if answers["labels"]
+        else "No label reaches its threshold."
     )
-    return said["scores"], table, f"{labels} {said['note']}"
+    return answers["scores"], table, f"{labels} {answers['note']}"
 
 
 def show_explanation(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
     """What `classify` and `explain` say, for the page: the text with coloured words, and the same as a table."""
     scores, exact_scores, _ = probabilities_of(text)
-    said = explain(text)
+    explanation = explain(text)
     parts: _Coloured = []
     end = 0
-    for word in said["words"]:
+    for word in explanation["words"]:
         if abs(word["value"]) >= _SMALLEST:
             strength = max(-1.0, min(1.0, word["value"] / _SCALE)) * _STRONGEST
             parts += [(text[end : word["start"]], None), (text[word["start"] : word["end"]], strength)]
             end = word["end"]
     parts.append((text[end:], None))
-    table = [[word["word"], f"{word['value']:+.4f}"] for word in sorted(said["words"], key=lambda w: -abs(w["value"]))]
+    table = [
+        [word["word"], f"{word['value']:+.4f}"]
+        for word in sorted(explanation["words"], key=lambda w: -abs(w["value"]))
+    ]
     none = "" if len(parts) > 1 else " No single word matters to it."
-    label = f"The label is {plain(said['label'])}."
+    label = f"The label is {plain(explanation['label'])}."
     if MULTI:
-        label = f"The likeliest label is {plain(said['label'])}, {abs(said['lead']):.3f} logits "
-        label += "above its threshold." if said["lead"] >= 0 else "below its threshold, so it is not given."
+        label = f"The likeliest label is {plain(explanation['label'])}, {abs(explanation['lead']):.3f} logits "
+        label += "above its threshold." if explanation["lead"] >= 0 else "below its threshold, so it is not given."
     coloured_words = [part for part in parts if part[0]]
-    return scores, exact_scores, coloured_words, table, f"{label}{none} {said['note']}"
+    return scores, exact_scores, coloured_words, table, f"{label}{none} {explanation['note']}"
 
 
 def show_columns(file: str | None) -> gr.Dropdown:

@@ -65,12 +65,12 @@ def load_model() -> tuple[Any, Any]:
     """Tokenizer and classifier; no code that a model brings along is ever run."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(FOLDER, trust_remote_code=False)
-        model, found = AutoModelForSequenceClassification.from_pretrained(
+        model, info = AutoModelForSequenceClassification.from_pretrained(
             FOLDER, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
     except (OSError, ValueError) as err:
         sys.exit(f"The model {NAME} cannot be loaded: {err}")
-    if found["missing_keys"] or len(tokenizer) <= len(tokenizer.all_special_ids):
+    if info["missing_keys"] or len(tokenizer) <= len(tokenizer.all_special_ids):
         sys.exit(f"The model {NAME} is no finished classifier: its head or its tokenizer is missing")
     if model.config.num_labels < 2 or len(set(model.config.id2label.values())) != model.config.num_labels:
         sys.exit(f"The model {NAME} does not tell labels apart: it has {model.config.num_labels}, or two of one name")
@@ -83,16 +83,16 @@ def reading_limit() -> int:
     if model.config.model_type in _POSITIONS_AFTER_PADDING:  # (these count from behind the id of the padding token)
         positions -= (model.config.pad_token_id or 0) + 1
     positions -= 2 if model.config.model_type == "mpnet" else 0
-    stated = tokenizer.model_max_length
-    return int(min(stated if 0 < stated < _NO_LIMIT else 512, positions))
+    own_limit = tokenizer.model_max_length
+    return int(min(own_limit if 0 < own_limit < _NO_LIMIT else 512, positions))
 
 
 def label_thresholds() -> list[float]:
     """Where a text can have several labels: the score from which each is given; 0.5 where the model does not state it."""
-    stated = getattr(model.config, "hfbertcls_thresholds", None)
-    fits = isinstance(stated, list) and len(stated) == len(LABELS)
-    if fits and all(isinstance(one, int | float) and 0 <= one <= 1 for one in stated):
-        return [float(one) for one in stated]
+    thresholds = getattr(model.config, "hfbertcls_thresholds", None)
+    fits = isinstance(thresholds, list) and len(thresholds) == len(LABELS)
+    if fits and all(isinstance(one, int | float) and 0 <= one <= 1 for one in thresholds):
+        return [float(one) for one in thresholds]
     return [0.5] * len(LABELS)
 
 
@@ -143,8 +143,8 @@ def logits_of(rows: list[list[int]]) -> list[list[float]]:
         if not batches or (len(batches[-1]) + 1) * len(rows[position]) > _TOKENS_A_BATCH:
             batches.append([])
         batches[-1].append(rows[position])
-    found = dict(zip(order, run_model(batches), strict=True))
-    return [found[position] for position in range(len(rows))]
+    by_position = dict(zip(order, run_model(batches), strict=True))
+    return [by_position[position] for position in range(len(rows))]
 
 
 def probabilities(logits: list[float]) -> dict[str, float]:
@@ -154,7 +154,7 @@ def probabilities(logits: list[float]) -> dict[str, float]:
     return dict(sorted(zip(LABELS, values.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
-def given(scores: dict[str, float]) -> list[str]:
+def predicted_labels(scores: dict[str, float]) -> list[str]:
     """The labels that a text gets: the likeliest; where it can have several, those at or above their threshold, or none."""
     return [label for label, score in scores.items() if score >= THRESHOLDS[label]] if MULTI else [next(iter(scores))]
 
@@ -233,14 +233,14 @@ def classify(text: str) -> dict:
     rows, _, (total,) = encode([check_text(text)])
     (logits,) = check_logits(logits_of(rows))
     scores = probabilities(logits)
-    said = {
+    answer = {
         "label": next(iter(scores)),
         "scores": scores,
         "logits": dict(zip(LABELS, logits, strict=True)),
         "tokens_read": len(rows[0]),
         "note": reading(len(rows[0]), total),
     }
-    return said | ({"labels": given(scores), "thresholds": dict(THRESHOLDS)} if MULTI else {})
+    return answer | ({"labels": predicted_labels(scores), "thresholds": dict(THRESHOLDS)} if MULTI else {})
 
 
 def lead(logits: list[float], label: int) -> float:
@@ -267,12 +267,12 @@ def explain(text: str) -> dict:
         raise refusal("This model's tokenizer cannot tell where its tokens stand in the text.")
     words, rows = [], [ids]
     read = max(end for _, end in places)
-    for found in _WORD.finditer(text, 0, read):
-        if all(unicodedata.category(letter)[0] in "PMC" for letter in found[0]):
+    for match in _WORD.finditer(text, 0, read):
+        if all(unicodedata.category(letter)[0] in "PMC" for letter in match[0]):
             continue
-        inside = [i for i, (start, end) in enumerate(places) if start < found.end() and end > found.start()]
+        inside = [i for i, (start, end) in enumerate(places) if start < match.end() and end > match.start()]
         if inside:
-            words.append(found)
+            words.append(match)
             rows.append([hidden if index in inside else token for index, token in enumerate(ids)])
     if len(words) > MAX_WORDS:
         note += f" The first {MAX_WORDS} of {len(words):,} words were explained."

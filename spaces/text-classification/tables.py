@@ -20,10 +20,10 @@ from classifier import (
     MAX_CHARACTERS,
     MULTI,
     encode,
-    given,
     is_blank,
     is_finite,
     logits_of,
+    predicted_labels,
     probabilities,
     refusal,
     too_long,
@@ -178,7 +178,7 @@ def classify_rows(texts: list[str]) -> list[Answer]:
             answers.append(Answer([], [], _NO_SCORE, was_refused=True))
             continue
         scores = probabilities(logits)
-        labels = given(scores)
+        labels = predicted_labels(scores)
         cut = [f"{END} {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
         note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
         answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
@@ -194,15 +194,15 @@ def summarise(answers: list[Answer]) -> str:
     damaged = sum(answer.note == _NO_SCORE for answer in answers)
     by_label = ", ".join(f"{label}: {count:,}" for label, count in counts.most_common(10))
     rows = f"{len(answers):,} row{'s' * (len(answers) != 1)}"
-    told = f"{rows}{by_label and f' ({by_label})'}."
+    summary = f"{rows}{by_label and f' ({by_label})'}."
     if MULTI:
         unlabelled = sum(not answer.labels for answer in answers) - refused
-        told = f"{rows} got {counts.total():,} labels{by_label and f' ({by_label})'}."
-        told += f" {unlabelled:,} got none: no label reaches its threshold." if unlabelled else ""
-    told += f" {empty:,} had no text." if empty else ""
-    told += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
-    told += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
-    return told + (f" Of {cut:,} only the {END} {LIMIT:,} tokens were read." if cut else "")
+        summary = f"{rows} got {counts.total():,} labels{by_label and f' ({by_label})'}."
+        summary += f" {unlabelled:,} got none: no label reaches its threshold." if unlabelled else ""
+    summary += f" {empty:,} had no text." if empty else ""
+    summary += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
+    summary += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
+    return summary + (f" Of {cut:,} only the {END} {LIMIT:,} tokens were read." if cut else "")
 
 
 def write_table(table: list[list[str]], delimiter: str) -> str:

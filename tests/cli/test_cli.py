@@ -41,7 +41,7 @@ def failed(words, capsys) -> tuple[int, str]:
         (["--eval-strategy", "epoch"], "--eval-strategy is set by hfbertcls. Use --eval-every instead"),
         (["--hub-token", "x"], "--hub-token is refused: a token on the command line"),
         (["--metric", "acuracy"], "--metric acuracy is not known (did you mean 'accuracy'?)"),
-        (["--max-length", "999"], "--max-length 999 is not possible: the model reads 3 to 32 tokens"),
+        (["--max-length", "999"], "--max-length 999 is an invalid value: the model reads 3 to 32 tokens"),
         (["--label-column", "lable"], "no column 'lable' (did you mean 'label'?)"),
         (["--callbacks", "nothing"], "no callback is called 'nothing'"),
         (["--precision", "fp8"], "--precision fp8 is not known"),

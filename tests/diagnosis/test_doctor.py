@@ -1,4 +1,4 @@
-"""What the doctor says, as JSON, in words and as a page."""
+"""The output of the doctor: as JSON, in words and as a page."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def rows(number: int, seed: int = 0) -> list[tuple[str, str]]:
     return [(text, "ab"[position % 2]) for position, text in enumerate(sentences(number, seed))]
 
 
-def found(diagnosis) -> dict[str, str]:
+def severity_by_code(diagnosis) -> dict[str, str]:
     return {finding.code: finding.severity for finding in diagnosis.findings}
 
 
@@ -55,18 +55,18 @@ def folder(tmp_path):
 
 def test_the_json_of_the_contract(folder, capsys):
     assert main(["doctor", folder, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["splits"]["train"] == {
+    report = json.loads(capsys.readouterr().out)
+    assert report["splits"]["train"] == {
         "rows": 60, "rows_read": 60, "empty_texts": 0, "missing_labels": 0, "duplicate_rows": 2, "near_duplicate_rows": 0,
         "conflicting_texts": 1, "truncated_rows": 0, "label_counts": {"a": 31, "b": 29},
     }  # fmt: skip
-    assert (said["splits"]["test"]["empty_texts"], said["splits"]["test"]["missing_labels"]) == (1, 1)
-    assert said["overlap"] == {"train/validation": 0, "train/test": 1, "validation/test": 0}
-    assert said["near_overlap"] == {"train/validation": 1, "train/test": 0, "validation/test": 0}
-    assert said["labels_not_in_train"] == {"validation": [], "test": []}
-    assert said["similar_labels"] == []
-    assert {"code", "severity", "message"} <= said["findings"][0].keys()
-    severities = [finding["severity"] for finding in said["findings"]]
+    assert (report["splits"]["test"]["empty_texts"], report["splits"]["test"]["missing_labels"]) == (1, 1)
+    assert report["overlap"] == {"train/validation": 0, "train/test": 1, "validation/test": 0}
+    assert report["near_overlap"] == {"train/validation": 1, "train/test": 0, "validation/test": 0}
+    assert report["labels_not_in_train"] == {"validation": [], "test": []}
+    assert report["similar_labels"] == []
+    assert {"code", "severity", "message"} <= report["findings"][0].keys()
+    severities = [finding["severity"] for finding in report["findings"]]
     assert severities == sorted(severities, key=["error", "warning", "info"].index)
 
 
@@ -90,13 +90,13 @@ def test_a_clean_set_raises_no_alarm(tmp_path):
     assert all(facts["duplicate_rows"] == facts["near_duplicate_rows"] == 0 for facts in diagnosis.splits.values())
 
 
-@pytest.mark.parametrize(("shared", "severity"), [(5, "warning"), (6, "error")])
-def test_more_than_five_percent_of_a_split_in_train_refuses_training(tmp_path, shared, severity):
+@pytest.mark.parametrize(("overlap", "severity"), [(5, "warning"), (6, "error")])
+def test_more_than_five_percent_of_a_split_in_train_is_an_error(tmp_path, overlap, severity):
     train = rows(200)
     diagnosis = diagnose(
-        write(tmp_path / "set", train=train, validation=rows(60, 1), test=rows(100 - shared, 2) + train[:shared])
+        write(tmp_path / "set", train=train, validation=rows(60, 1), test=rows(100 - overlap, 2) + train[:overlap])
     )
-    assert found(diagnosis)["leakage" if severity == "error" else "overlap"] == severity
+    assert severity_by_code(diagnosis)["leakage" if severity == "error" else "overlap"] == severity
     assert bool(diagnosis.refusals) == (severity == "error")
 
 
@@ -106,7 +106,7 @@ def test_pairs_lists_of_labels_and_numbers_are_examined_too(tmp_path):
     lines = [f"{one},{other},{'xy'[n % 2]}\n" for n, (one, other) in enumerate(zip(first, second, strict=True))]
     pairs.write_text("text,text_pair,label\n" + "".join([*lines, lines[0].upper().replace("X", "x")]))
     diagnosis = diagnose(str(pairs))
-    assert found(diagnosis)["not_supported"] == "error"
+    assert severity_by_code(diagnosis)["not_supported"] == "error"
     assert sum(facts["duplicate_rows"] for facts in diagnosis.splits.values()) == 1
     assert diagnosis.token_lengths["splits"]["train"]["median"] > 20
 
@@ -116,8 +116,8 @@ def test_pairs_lists_of_labels_and_numbers_are_examined_too(tmp_path):
     diagnosis = diagnose(str(lists))
     assert diagnosis.task == "multi_label"
     assert diagnosis.similar_labels == [["A", "a"]]
-    assert {"similar_labels", "no_label"} <= found(diagnosis).keys()
-    assert "not_supported" not in found(diagnosis)
+    assert {"similar_labels", "no_label"} <= severity_by_code(diagnosis).keys()
+    assert "not_supported" not in severity_by_code(diagnosis)
     assert sum(facts["label_counts"]["a"] for facts in diagnosis.splits.values()) == 45
 
     numbers = tmp_path / "numbers.csv"
@@ -130,11 +130,11 @@ def test_labels_that_differ_in_form_refuse_training_until_they_are_declared(tmp_
     path = write(
         tmp_path / "set", train=[(text, ["spam", "Spam", "ham"][n % 3]) for n, text in enumerate(sentences(90))]
     )
-    assert found(diagnose(path))["similar_labels"] == "error"
-    assert found(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "info"
+    assert severity_by_code(diagnose(path))["similar_labels"] == "error"
+    assert severity_by_code(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "info"
 
 
-def test_rare_absent_and_unbalanced_labels_are_told(tmp_path):
+def test_rare_absent_and_unbalanced_labels_are_reported(tmp_path):
     train = [(text, "common" if n < 100 else "rare") for n, text in enumerate(sentences(107))]
     diagnosis = diagnose(write(tmp_path / "set", train=train, validation=train[:1] * 2, test=train[1:2] * 30))
     messages = {finding.code: finding.message for finding in diagnosis.findings}
@@ -143,7 +143,7 @@ def test_rare_absent_and_unbalanced_labels_are_told(tmp_path):
         in messages["rare_labels"]
     )
     assert "1 label has no row in test" in messages["labels_not_in_split"]
-    assert "who always says 'common' is right in 93.5 %" in messages["imbalance"]
+    assert "always predicting 'common' is right in 93.5 %" in messages["imbalance"]
 
 
 ODD = {
@@ -169,16 +169,16 @@ def test_texts_that_are_no_plain_texts_are_counted_with_their_place(tmp_path, co
     assert "train.csv, line 19" in odd[0].fact
 
 
-def test_several_scripts_are_told_with_their_shares(tmp_path):
+def test_scripts_are_listed_with_their_proportions(tmp_path):
     texts = [
         (text if n % 3 else "это хороший фильм номер " + "я" * n, "ab"[n % 2]) for n, text in enumerate(sentences(90))
     ]
-    assert "the texts are in several scripts: Latin 66.7 %, Cyrillic 33.3 %" in " ".join(
+    assert "the texts are in more than one script: Latin 66.7 %, Cyrillic 33.3 %" in " ".join(
         finding.fact for finding in diagnose(write(tmp_path / "set", train=texts, validation=texts[:3])).findings
     )
 
 
-def test_what_gives_the_label_away_is_named(tmp_path):
+def test_target_leakage_is_reported(tmp_path):
     header = ("text", "label", "stars", "sorted", "author", "number")
     train = [
         (
@@ -203,15 +203,15 @@ def test_what_gives_the_label_away_is_named(tmp_path):
     ]
 
 
-def test_ordinary_columns_and_numbers_of_rows_give_nothing_away(tmp_path):
+def test_ordinary_columns_and_row_numbers_are_no_target_leakage(tmp_path):
     header = ("text", "label", "number", "page", "empty")
     train = [(text, label, n, n // 9, "") for n, (text, label) in enumerate(rows(200))]
     assert not [
-        code for code in found(diagnose(write(tmp_path / "set", train=[header, *train]))) if "giveaway" in code
+        code for code in severity_by_code(diagnose(write(tmp_path / "set", train=[header, *train]))) if "giveaway" in code
     ]
 
 
-def test_tokens_are_those_of_the_model_or_an_estimate_that_says_so(tmp_path, tiny_model_dir, capsys):
+def test_tokens_are_those_of_the_model_or_an_estimate_that_is_called_one(tmp_path, tiny_model_dir, capsys):
     texts = [("good film " * (n + 1), "ab"[n % 2]) for n in range(40)]
     path = write(tmp_path / "set", train=texts, validation=texts[:4], test=texts[:4])
     counted = diagnose(path, ModelSource(str(tiny_model_dir)))
@@ -224,7 +224,7 @@ def test_tokens_are_those_of_the_model_or_an_estimate_that_says_so(tmp_path, tin
     assert estimated.token_lengths["splits"]["train"]["max"] == 2 * 40 + 2
     assert estimated.splits["train"]["truncated_rows"] == sum(2 * (n + 1) + 2 > 16 for n in range(40))
     assert main(["doctor", path, "--model", str(tiny_model_dir), "--max-length", "99"]) == 2
-    assert "--max-length 99 is not possible: the model reads 3 to 32 tokens" in capsys.readouterr().err
+    assert "--max-length 99 is an invalid value: the model reads 3 to 32 tokens" in capsys.readouterr().err
 
 
 def test_the_suggested_length_reads_99_percent_of_the_training_texts(tmp_path):
@@ -244,7 +244,7 @@ def test_the_smallest_difference_is_that_of_two_independent_accuracies():
     assert smallest_difference(1, accuracy=0.5) == 1.0
 
 
-def test_larger_sets_are_trained_on_without_the_search_for_nearly_equal_texts(folder):
+def test_larger_sets_are_trained_on_without_the_search_for_near_duplicates(folder):
     from hfbertcls.data.loading import load_text_dataset
 
     diagnosis = examine(load_text_dataset(folder), most_rows=100)
@@ -305,7 +305,7 @@ def test_no_file_that_is_there_is_written_over(tmp_path, option, capsys):
     assert other.read_text() != "mine"
 
 
-def test_a_page_that_cannot_be_written_is_told(folder, tmp_path, capsys):
+def test_a_page_that_cannot_be_written_is_reported(folder, tmp_path, capsys):
     assert main(["doctor", folder, "--page", str(tmp_path / "no" / "where.html")]) == 1
     assert (
         "where.html cannot be written: No such file or directory. Name a file in a folder that is there"
@@ -320,15 +320,15 @@ def test_a_column_that_is_not_there_is_wrong_usage(folder, capsys):
 
 def test_a_data_set_that_is_not_there_is_a_finding_without_a_path(tmp_path, capsys):
     assert main(["doctor", str(tmp_path / "nothing.csv"), "--json"]) == 1
-    said = capsys.readouterr().out
-    assert "there is no file or folder 'nothing.csv'" in json.loads(said)["findings"][0]["message"]
-    assert str(tmp_path.parent) not in said
+    report = capsys.readouterr().out
+    assert "there is no file or folder 'nothing.csv'" in json.loads(report)["findings"][0]["message"]
+    assert str(tmp_path.parent) not in report
 
 
 def test_labels_that_are_joined_in_a_cell_are_examined_one_by_one(tmp_path, capsys):
     lines = (f"{text},{';'.join(['a', 'b', 'c'][: n % 4])}\n" for n, text in enumerate(sentences(80)))
     (tmp_path / "joined.csv").write_text("text,labels\n" + "".join(lines))
     assert main(["doctor", str(tmp_path / "joined.csv"), "--label-separator", ";", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["task"] == "multi_label"
-    assert sum(facts["label_counts"]["c"] for facts in found["splits"].values()) == 20
+    report = json.loads(capsys.readouterr().out)
+    assert report["task"] == "multi_label"
+    assert sum(facts["label_counts"]["c"] for facts in report["splits"].values()) == 20

@@ -13,7 +13,7 @@ from hfbertcls.tasks.single_label import SingleLabel
 
 
 class ClassificationScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
-    """Figures that depend on the predicted labels alone."""
+    """Metrics that depend on the predicted labels alone."""
 
     def _info(self) -> Any:
         return evaluate.MetricInfo(
@@ -26,7 +26,7 @@ class ClassificationScores(evaluate.Metric):  # type: ignore[misc]  # evaluate s
         )
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
-        """Refuse what `evaluate` would cut to integers without a word (0.9 would become 0)."""
+        """Reject floats, which `evaluate` would truncate silently (0.9 would become 0)."""
         _refuse_other_than_ids(predictions=predictions, references=references)
         super().add_batch(predictions=predictions, references=references, **kwargs)
 

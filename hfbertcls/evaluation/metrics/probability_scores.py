@@ -16,7 +16,7 @@ _NAMES = ("log_loss", "ece", "roc_auc", "average_precision")
 
 
 class ProbabilityScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
-    """Figures that depend on the probabilities, computed from logits."""
+    """Metrics that depend on the probabilities, computed from logits."""
 
     def _info(self) -> Any:
         return evaluate.MetricInfo(
@@ -31,5 +31,5 @@ class ProbabilityScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ship
     def _compute(self, predictions: Any, references: Any) -> dict[str, float | None]:
         logits = np.asarray(predictions, dtype=np.float32)
         task = SingleLabel(tuple(map(str, range(logits.shape[1]))))
-        found = task.scores(np.asarray(references), logits)
-        return {name: found[name] for name in _NAMES if name in found}
+        scores = task.scores(np.asarray(references), logits)
+        return {name: scores[name] for name in _NAMES if name in scores}
