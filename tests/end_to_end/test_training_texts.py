@@ -62,7 +62,7 @@ def test_without_fingerprints_it_cannot_be_told(model_dir, shuffled, capsys):
     assert main(["evaluate", str(model_dir), "--dataset", str(shuffled), "--json"]) == 0
     out, err = capsys.readouterr()
     assert "whether film-reviews was trained on any of these texts cannot be told" in err
-    assert json.loads(out)["evaluation"]["test"]["trained_on"] is None
+    assert json.loads(out)["evaluation"]["test"].get("trained_on") is None
 
 
 def test_fingerprints_are_salted_private_and_tell_no_text(finished_run):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hfbertcls import verify_directory
+from hfbertcls.repository.verify import verify_directory
 from hfbertcls.cli import main
 from hfbertcls.evaluation.report import Report
 from hfbertcls.modeling.predictions import Predictions
