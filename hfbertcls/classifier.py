@@ -1,4 +1,4 @@
-"""`TextClassifier`: from labelled text to a shared classifier, in three lines of Python."""
+"""`TextClassifier`: from labelled text to a published classifier, in three lines of Python."""
 
 from functools import cached_property
 from pathlib import Path
@@ -93,7 +93,7 @@ class TextClassifier:
 
         Raises:
             ConfigurationError: if there is no such option, or options do not fit.
-            DatasetError, ModelError, OutputDirectoryError: before training, with the way out.
+            DatasetError, ModelError, OutputDirectoryError: before training, with the fix.
         """
         source = model
         if not isinstance(source, ModelSource):
@@ -119,7 +119,7 @@ class TextClassifier:
         log: Log | None = print_line,
         **kwargs: Any,
     ) -> Self:
-        """Load a trained classifier, of ours or of anybody.
+        """Load any trained classifier.
 
         ```python
         >>> TextClassifier.from_pretrained("my-model")
@@ -149,11 +149,11 @@ class TextClassifier:
 
     @cached_property
     def report(self) -> Report | None:
-        """The report of the model (`report.json` of the directory or repository); None if it has none of ours.
+        """The report of the model (`report.json` of the directory or repository); None if it has none.
 
         Raises:
             DatasetError: if it is damaged.
-            ModelError: if the Hub does not hand it over.
+            ModelError: if it cannot be fetched from the Hub.
         """
         return report_of(self.source)
 
@@ -192,7 +192,7 @@ class TextClassifier:
 
         Returns:
             a DataFrame with the columns `prediction` (the label; of a multi-label classifier the list of labels whose score
-            reaches their decision threshold), `score` (of the predicted label; not of a multi-label classifier), and the score
+            reaches their decision threshold), `score` (of the predicted label; not for a multi-label classifier), and the score
             of every label under its name. A label that is called like one of the other columns has `label ` before its
             name. Where a text has no answer, such as an empty one, the values are missing, and a column `reason` says why.
 
@@ -231,7 +231,7 @@ class TextClassifier:
 
         Raises:
             ConfigurationError: if there is no such option.
-            DatasetError: if the data cannot be read, or have a label that is none of the model's.
+            DatasetError: if the data cannot be read, or have a label that the model lacks.
         """
         command = as_call("evaluate", self.source, data, {"split": split, **reading})
         with watched(log) as lines:
@@ -268,7 +268,7 @@ class TextClassifier:
 
         Raises:
             ConfigurationError: if there is no such option.
-            DatasetError: if the data have no train split for `tfidf`, or labels that a model does not know.
+            DatasetError: if the data have no train split for `tfidf`, or labels that a model lacks.
             ModelError: if the other is no trained classifier, or has other labels.
         """
         rival = other.source if isinstance(other, TextClassifier) else TFIDF if other == TFIDF else source_of(other)
@@ -292,7 +292,7 @@ class TextClassifier:
         overwrite: bool = False,
         log: Log | None = print_line,
     ) -> Pushed:
-        """Push the directory to the Hub as one commit, or leave the Hub as it was.
+        """Push the directory to the Hub as one commit, or leave the Hub unchanged.
 
         ```python
         >>> classifier.push_to_hub("me/reviews", private=True)  # doctest: +SKIP
@@ -300,21 +300,21 @@ class TextClassifier:
         ```
 
         Args:
-            repo_id: `user/name`, or `name` for a repository of one's own.
-            private: whether a repository that is made is private; one that exists keeps its visibility.
+            repo_id: `user/name`, or `name` in the namespace of the account.
+            private: whether a new repository is private; an existing one keeps its visibility.
             commit_message: None names the directory.
             create_pr: propose the change as a pull request.
-            revision: a branch; it is made if it is not there.
+            revision: a branch; created if it does not exist.
             tag: a name for the commit.
             predictions: whether the files with logits and gold labels are pushed.
-            card_of: `"hub"` or `"local"`: whose text counts where people wrote different text into both cards.
-            overwrite: replace files that no push of ours wrote; else the push is refused.
+            card_of: `"hub"` or `"local"`: whose text is kept where both cards were edited.
+            overwrite: replace files that no push of ours wrote; else they are an error.
             log: called with each line of progress; None shows nothing, no bar either.
 
         Raises:
             ConfigurationError: for what can be corrected here, and if the classifier is no directory.
             OutputDirectoryError: if no run wrote the directory.
-            SharingError: if something must not be pushed, or the Hub refused or failed.
+            SharingError: if a file must not be pushed, or the push failed.
         """
         if not self.source.is_local:
             raise ConfigurationError(
@@ -338,7 +338,7 @@ class TextClassifier:
         return pushed
 
     def verify(self, data: Data | None = None, *, log: Log | None = print_line) -> Verification:
-        """Derive report and card again from the files beside the model; with `data` run the model again too.
+        """Recompute report and card from the files beside the model; with `data`, run the model again too.
 
         ```python
         >>> TextClassifier.from_pretrained("my-model", log=None).verify(log=None).holds
@@ -346,7 +346,7 @@ class TextClassifier:
         ```
 
         Args:
-            data: what the model was trained on; None runs nothing.
+            data: the training data; None runs nothing.
             log: called with each line of progress; None shows nothing, no bar either.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Commands that people can paste: the program as it was started, and each word quoted for a shell."""
+"""Commands to paste: the program as it was started, and each word quoted for a shell."""
 
 import os
 import shlex
@@ -31,7 +31,7 @@ def log_in() -> str:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """A path as one would type it here: relative to the working directory where it lies below that."""
+    """A path for the command line: relative if it lies below the working directory."""
     place = Path(path)
     if place.is_absolute() and place.is_relative_to(Path.cwd()):
         return str(place.relative_to(Path.cwd()))

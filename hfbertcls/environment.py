@@ -1,4 +1,4 @@
-"""What a run ran on, and the command that started it, without anything that tells who or where."""
+"""The environment and the command of a run, without names of users or places."""
 
 import os
 import platform
@@ -22,7 +22,7 @@ def package_version(name: str) -> str | None:
 
 
 def cpu_name() -> str:
-    """The model name of the processor, as well as the system tells it."""
+    """The model name of the processor, as far as the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -53,9 +53,9 @@ _VERBATIM = {
     "text_column", "text_pair_column", "label_column", "label_separator", "labels", "split_by", "slice_by", "split", "metric",
     "callbacks", "report_to", "push_to_hub", "revision", "hub_revision",
 }  # fmt: skip
-"""Options whose values are names, which the report states anyway, or names on the Hub: never places on this machine."""
+"""Options whose values are names, for instance on the Hub: never paths on this machine."""
 _PLACES = {"", "model", "dataset", "output_dir", "config"}
-"""Options whose values are places, so that `~somebody` names a user; the first are words without an option."""
+"""Options whose values are paths, so that `~somebody` is a user; the first are words without an option."""
 _OURS = ("hfbertcls", "hf-bertcls")
 _SEPARATORS = re.compile(r"[/\\]+")
 
@@ -63,11 +63,11 @@ _SEPARATORS = re.compile(r"[/\\]+")
 def public_command(arguments: Sequence[str] | None = None, hub_ids: Container[str] = ()) -> str:
     """The command line as it may be published: of each path only the base name, of each address no credentials.
 
-    Words are taken as they stand. Nothing is looked up on this machine, so the same command gives the same text everywhere.
+    Nothing is looked up on this machine, so the same command gives the same text everywhere.
 
     Args:
-        arguments (`Sequence[str]`, *optional*): of `hfbertcls`; None takes the command line of this process, whatever its program.
-        hub_ids (`Container[str]`): words that are known to be ids on the Hub, which look like paths.
+        arguments (`Sequence[str]`, *optional*): of `hfbertcls`; None takes the command line of this process.
+        hub_ids (`Container[str]`): ids on the Hub, which look like paths.
     """
     if arguments is not None:
         program, words = ["hfbertcls"], list(arguments)
@@ -86,7 +86,7 @@ def public_command(arguments: Sequence[str] | None = None, hub_ids: Container[st
 
 
 def _program(script: Path) -> list[str]:
-    """How to call a program whose file is this one."""
+    """The words that call a program with this file."""
     name = script.parent.name if script.name == "__main__.py" else script.name
     if name in _OURS:
         return ["hfbertcls"]
@@ -94,7 +94,7 @@ def _program(script: Path) -> list[str]:
 
 
 def public_word(word: str) -> str:
-    """What of a word may be published: the base name of a path, an address without credentials and query, else all of it."""
+    """The public part of a word: the base name of a path, an address without credentials and query, else all of it."""
     scheme, colon, rest = word.partition("://")
     if colon and scheme.lower() != "file":
         host = rest.rpartition("@")[2]
@@ -107,12 +107,12 @@ def public_word(word: str) -> str:
 
 
 def local_path(name: str | Path) -> Path:
-    """A path with `~` for the home directory; where nobody has that home, a name that begins with `~`."""
+    """A path with `~` for the home directory; without such a home, a name that begins with `~`."""
     return Path(os.path.expanduser(name))  # noqa: PTH111  (`Path.expanduser` raises RuntimeError for "~somebody")
 
 
 def directory_name(path: Path) -> str:
-    """What to call a directory in public: its name, but not if that is the name of the user.
+    """The public name of a directory: its name, unless that is the name of the user.
 
     Args:
         path: of the directory; it need not be there.

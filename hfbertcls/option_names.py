@@ -1,7 +1,7 @@
-"""One option, two spellings: messages are written with flags, and who calls from Python reads keyword arguments.
+"""One option, two spellings: messages are written with flags, and Python programs see keyword arguments.
 
-`Pass --label-column NAME` is what the command line prints; raised into a Python program, or shown there as a note, it reads
-`Pass label_column='NAME'`. What is written into files has flags always, so that the same data give the same files.
+The command line prints `Pass --label-column NAME`. In a Python program, the message is `Pass label_column='NAME'`.
+Files always have flags, so that the same data give the same files.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-_typed_flags = [False]  # (of the process, the last one counts: threads of a command line are a command line, too)
+_typed_flags = [False]  # (per process; the last one counts, also in other threads)
 
 _SWITCHES = {
     "allow-leakage", "allow-pickle", "create-pr", "keep-columns", "overwrite", "resume", "trust-remote-code",
@@ -20,7 +20,7 @@ _OTHER_NAMES = {
     "overwrite-hub": "overwrite=True", "private": "private=True", "public": "private=False", "quantize": "int8",
     "rescore": "data", "without-predictions": "predictions=False",
 }  # fmt: skip
-# A command that is quoted in a message stays one: `hfbertcls push 'my model' me/x --public`, `pip install --no-deps x`.
+# A quoted command stays unchanged: `hfbertcls push 'my model' me/x --public`, `pip install --no-deps x`.
 _COMMAND = r"(?:\bhfbertcls'? [a-z]+|-m pip install)(?: (?:'[^']*'|[^\s,;']+(?=[\s;,]|$)))*"
 _FLAG = r"(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])(?:[ =](?P<value>'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?\b|[A-Z][A-Z_]*\b))?"
 _NAME = r"(?!(?:and|or|with|without)\b)(?:\w[\w-]*|\"[^\"]*\")"
@@ -34,7 +34,7 @@ _SIDE_BY_SIDE = re.compile(r"""(\b[a-z_]+=(?:'[^']*'|"[^"]*"|\d+)) (?=[a-z_]+=)"
 
 @contextmanager
 def command_line(*, flags: bool = True) -> Iterator[None]:
-    """Inside, messages are for somebody who types flags (or, if `flags` is False, for a Python program after all)."""
+    """Inside, messages have flags; with `flags=False`, keyword arguments."""
     _typed_flags.append(flags)
     try:
         yield
@@ -43,7 +43,7 @@ def command_line(*, flags: bool = True) -> Iterator[None]:
 
 
 def as_callers_type_it(message: str) -> str:
-    """The message with its options as its reader can type them."""
+    """The message with its options as the caller types them."""
     return message if _typed_flags[-1] else _SIDE_BY_SIDE.sub(r"\1, ", _PATTERN.sub(_keyword, message))
 
 

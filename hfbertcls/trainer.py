@@ -46,7 +46,7 @@ from hfbertcls.training.trainer.splitting import SplittingTrainer
 
 logger = logging.get_logger(__name__)
 
-_END_OF_TRAINING = "End of training"  # (transformers' default, which says nothing)
+_END_OF_TRAINING = "End of training"  # (transformers' default, which is not informative)
 
 
 class TextClassificationTrainer(
@@ -54,11 +54,16 @@ class TextClassificationTrainer(
 ):
     """`Trainer` for text classifiers; takes what its parent takes.
 
-    What differs: accumulated batches give the same update as one large batch; evaluation computes in fp32 whatever
-    precision trains; `training_args.bin` (a pickle with local paths) is never kept; checkpoints hold no path; the
-    learning rate and the number of epochs are chosen where they are left to 0; figures are computed without
-    `compute_metrics` being given, and beside it; padding is left out (`PaddingFreeTrainer`); a batch that does not fit into memory is computed in parts (`SplittingTrainer`); a
-    killed run goes on from its last complete checkpoint to the same weights (`ResumableTrainer`).
+    The differences to the parent:
+
+    - Accumulated batches give the same update as one large batch.
+    - Evaluation computes in fp32, whatever the precision of training.
+    - `training_args.bin`, a pickle with local paths, is never kept, and checkpoints hold no path.
+    - A learning rate or a number of epochs of 0 is chosen automatically.
+    - Metrics are computed without `compute_metrics`, and beside it.
+    - Padding is left out (`PaddingFreeTrainer`).
+    - A batch that does not fit into memory is computed in parts (`SplittingTrainer`).
+    - A killed run resumes from its last complete checkpoint, with the same weights at the end (`ResumableTrainer`).
 
     ```python
     >>> args = TextClassificationTrainingArguments(output_dir="results", num_train_epochs=1)
@@ -122,7 +127,7 @@ class TextClassificationTrainer(
         return next(one for one in self.callback_handler.callbacks if isinstance(one, ThroughputCallback))
 
     def _resolve_recipe(self, args: TextClassificationTrainingArguments) -> None:
-        """Fill in the learning rate and the number of epochs that were left open, and say so."""
+        """Fill in the learning rate and the number of epochs that were left open, and log them."""
         if args.learning_rate != AUTO and args.num_train_epochs != AUTO:
             return
         model: Any = self.model
@@ -196,7 +201,7 @@ class TextClassificationTrainer(
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-        """As the parent, but in fp32: the figures that choose a checkpoint are those that the report will state."""
+        """As the parent, but in fp32: the metrics for model selection are those of the report."""
         with _without_autocast(cast(nn.Module, self.model)):
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
 
@@ -204,7 +209,7 @@ class TextClassificationTrainer(
         """As the parent, with the speed since training began; a loss that is no number ends the run.
 
         Raises:
-            TrainingError: naming the step by which it was seen, and what to try.
+            TrainingError: with the step at which it was noticed, and remedies.
         """
         if "loss" in logs:
             logs |= self.speed()
@@ -218,10 +223,10 @@ class TextClassificationTrainer(
             )
 
     def speed(self) -> dict[str, float]:
-        """How fast the optimisation steps went until now, in the units of the report.
+        """How fast the optimization steps went until now, in the units of the report.
 
-        `flop_utilisation` is the share (0 to 1) of the device's matrix-product peak, measured in the same precision, that the
-        arithmetic on real tokens makes up (`modeling/flops.py`).
+        `flop_utilisation` is the arithmetic on real tokens as a fraction (0 to 1) of the device's matrix-product peak,
+        measured in the same precision (`modeling/flops.py`).
         """
         seen, device = self.throughput, self.args.device.type
         if not seen.seconds_:
@@ -248,7 +253,7 @@ class TextClassificationTrainer(
     hub_model_id: Any
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Look whether a push can succeed; unlike the parent, make no repository before there is a model.
+        """Check whether a push can succeed; unlike the parent, create no repository before there is a model.
 
         Raises:
             SharingError, ConfigurationError: if it cannot.
@@ -257,7 +262,7 @@ class TextClassificationTrainer(
             self.hub_model_id = check_destination(self._push_request(), HfApi(token=token)).repo_id
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Nothing: what is shared is the chosen model, in one commit, not what training is at."""
+        """Do nothing: a push is the chosen model in one commit, not the state of training."""
 
     def _push_request(self, revision: str | None = None) -> PushRequest:
         name = self.args.hub_model_id or directory_name(Path(str(self.args.output_dir)))
@@ -272,13 +277,13 @@ class TextClassificationTrainer(
         private: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Write a complete model repository into the output directory, and share it as one commit.
+        """Write a complete model repository into the output directory, and push it as one commit.
 
-        The card states the figures of `eval_dataset`, computed from the saved weights. The repository is private unless
+        The card states the metrics of `eval_dataset`, computed from the saved weights. The repository is private unless
         `hub_private_repo=False`.
 
         Args:
-            commit_message: of the commit; the default says what was shared.
+            commit_message: of the commit; the default names the directory.
             blocking: False uploads in the background, once the repository is complete here.
             token: of the Hub; None takes that of the login.
             revision: a branch.
@@ -290,7 +295,7 @@ class TextClassificationTrainer(
             `Pushed`: with the address of the commit; a `Future` of it if `blocking` is False.
 
         Raises:
-            SharingError, ConfigurationError: if it cannot be shared; the directory is complete then.
+            SharingError, ConfigurationError: if it cannot be pushed; the directory is complete then.
         """
         if not self.is_world_process_zero():
             return None
@@ -323,7 +328,7 @@ class TextClassificationTrainer(
 
 
 def _with_ours(metrics: Metrics | None, model: Any, options: Mapping[str, Any]) -> Metrics:
-    """Somebody's metrics beside ours, which choose the checkpoint; alone where ours have no logits of labels to go by."""
+    """The user's metrics beside ours, which choose the checkpoint; alone where ours need logits that are missing."""
     config = getattr(model, "config", None)
     task = None if config is None else task_of_config(config)
     if metrics is None:
@@ -334,7 +339,7 @@ def _with_ours(metrics: Metrics | None, model: Any, options: Mapping[str, Any]) 
 
 
 def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:
-    """Without validation data nothing can be selected: our defaults give way, and say so."""
+    """Without validation data there is no model selection: our defaults are turned off, with a warning."""
     if args.eval_strategy == IntervalStrategy.NO:
         return
     logger.warning("no eval_dataset: evaluation is off, and the last weights are kept, not the best")
@@ -347,7 +352,7 @@ def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:
 def _without_autocast(model: nn.Module) -> Iterator[None]:
     """Run a model that accelerate prepared for mixed precision in the precision of its weights.
 
-    accelerate sets a `forward` on the instance that enters autocast; without it the class's own forward is found.
+    accelerate sets a `forward` on the instance that enters autocast; without it, the class's own forward runs.
     """
     prepared = model.__dict__.pop("forward", None) if "_original_forward" in model.__dict__ else None
     try:

@@ -45,8 +45,8 @@ from labelled text to a classifier:
   hfbertcls compare O tfidf --dataset D                         is one classifier better than another?
   hfbertcls predict O --input F --output G                      score a file of any size
   hfbertcls export O --dataset D                                as ONNX, with the accuracy it costs
-  hfbertcls push O USER/NAME                                    share it on the Hub, in one commit
-  hfbertcls verify O                                            derive every figure on the card again
+  hfbertcls push O USER/NAME                                    push it to the Hub, in one commit
+  hfbertcls verify O                                            recompute every metric on the card
   hfbertcls space USER/NAME                                     a demo of it: a Gradio Space (here: --launch)
 """
 
@@ -55,7 +55,7 @@ def make_parser() -> Parser:
     """The parser of all verbs."""
     parser = Parser(
         prog="hfbertcls",
-        description="Turn labelled text into a classifier whose figures can be re-derived.",
+        description="Turn labelled text into a classifier whose metrics can be recomputed.",
         epilog=_STORY,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             same = [word for word in words if word not in ("--overwrite", "--resume")]
             log(f"Resume: {command(*same, '--resume')}")
             return err.exit_code
-        except Exception as err:  # noqa: BLE001  (what nobody foresaw: one line, and the way to the whole story)
+        except Exception as err:  # noqa: BLE001  (an unforeseen error: one line, and how to see the traceback)
             return _fail(err, debug="--debug" in words)
     return exit_code
 
@@ -113,7 +113,7 @@ def _fail(err: Exception, *, debug: bool) -> int:
 
 
 def prepare_process() -> None:
-    """Keep freed memory, and leave the terminal to our own lines: what libraries want to say is said by us, or for a log."""
+    """Keep freed memory, and silence the warnings and progress bars of libraries: our own lines replace them."""
     keep_freed_memory()
     write_any_letter()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -18,7 +18,7 @@ def add_parser(verbs: Any) -> Parser:
     parser: Parser = verbs.add_parser(
         "compare",
         allow_abbrev=False,
-        help="compare two classifiers on the same text, with a test",
+        help="compare two classifiers on the same text, with a significance test",
         description="Compare two classifiers on the same labelled text: differences with 95 % intervals, McNemar's exact test, "
         "the rows where they disagree, and a verdict.",
     )

@@ -9,14 +9,14 @@ from hfbertcls.errors import ConfigurationError
 
 
 def expand_config(words: Sequence[str], switches: Container[str]) -> list[str]:
-    """Put the contents of `--config FILE.yaml` before the words of the command line, so that these win.
+    """Put the contents of `--config FILE.yaml` before the words of the command line, so that the command line wins.
 
     Args:
         words: of the command line.
-        switches: flags that stand without a value; a key may leave out the `no-` of one, and is then its opposite.
+        switches: flags without a value; a key without the `no-` of a flag is its opposite.
 
     Raises:
-        ConfigurationError: if the file cannot be read, or a value cannot be that of its key.
+        ConfigurationError: if the file cannot be read, or a key has an invalid value.
     """
     name = config_file(words)
     if name is None:
@@ -60,12 +60,12 @@ def config_file(words: Sequence[str]) -> str | None:
         elif word.startswith("--config="):
             files.append(word.removeprefix("--config="))
     if len(files) > 1:
-        raise ConfigurationError("--config is given more than once. Put all options into one file")
+        raise ConfigurationError("--config appears more than once. Put all options into one file")
     return files[0] if files else None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file with every plain value as the text that it is written as: `no` stays "no", `01` stays "01"."""
+    """Read a YAML file with every plain value as text: `no` stays "no", `01` stays "01"."""
     import yaml
 
     from hfbertcls.repository.card_metadata import refuse_alias
@@ -106,7 +106,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def card_facts(words: Sequence[str]) -> Mapping[str, Any]:
-    """The `card:` block of the configuration: facts that only a person knows.
+    """The `card:` block of the configuration: facts that only the author knows.
 
     Raises:
         ConfigurationError: if it holds no keys.

@@ -1,4 +1,4 @@
-"""`hfbertcls doctor`: what is wrong with a data set, before anyone trains on it?"""
+"""`hfbertcls doctor`: find the errors of a data set before training."""
 
 import argparse
 import contextlib
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _ALSO_OF_TRAIN = ("revision", "trust_remote_code", "allow_pickle", "split_by", "seed", "max_length")
-"""What `train` takes as well, beside the columns."""
+"""Further options that `train` takes as well."""
 _TITLES = {"error": "Errors", "warning": "Warnings", "info": "Info"}
 
 
@@ -29,23 +29,23 @@ def add_parser(verbs: Any) -> Parser:
     parser: Parser = verbs.add_parser(
         "doctor",
         allow_abbrev=False,
-        help="say what is wrong with a data set",
-        description="Say what is wrong with a data set before anyone trains on it. Exit code 1 if training would be refused.",
+        help="find the errors of a data set",
+        description="Find the errors of a data set before training. Exit code 1 if there is one that stops training.",
     )
     parser.add_argument("dataset", metavar="D", help="what train takes as --dataset: a file, a folder or a Hub id")
     parser.add_argument("--model", metavar="M", help="count tokens with its tokenizer (default: estimate them)")
     add_model_options(parser)
     add_columns(parser)
-    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
+    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together in one split")
     parser.add_argument(
-        "--seed", type=int, default=DEFAULT_SEED, help=f"of the splits that are cut (default: {DEFAULT_SEED})"
+        "--seed", type=int, default=DEFAULT_SEED, help=f"of the splits that are made (default: {DEFAULT_SEED})"
     )
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: at most 512)")
     parser.add_argument(
         "--suspects",
         type=Path,
         metavar="OUT.csv",
-        help="write the rows of train whose label is doubtful, the most doubtful first",
+        help="write the rows of train with likely label errors, the likeliest first",
     )
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write all of it, with plots, as a page")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.csv and FILE.html if they are there")
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     model = model_source(options) if options.model is not None else None
     dataset: str | Source = options.dataset
     if options.suspects is not None:
-        with contextlib.suppress(DatasetError):  # (the doctor says what cannot be read)
+        with contextlib.suppress(DatasetError):  # (the doctor reports what cannot be read)
             dataset = open_source(options.dataset, Layout(options.quoting, options.header))
     reading = columns_of(options)
     diagnosis = diagnose(
@@ -113,7 +113,7 @@ def _train_command(options: argparse.Namespace) -> str:
 
 
 def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:
-    """Refuse to write over the data, or over a file that is there.
+    """Check that no data and no existing file would be overwritten.
 
     Raises:
         OutputDirectoryError: before anything is examined.
@@ -128,7 +128,7 @@ def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text file where the user wants it.
+    """Write a text file.
 
     Raises:
         OutputDirectoryError: if it cannot be written there.

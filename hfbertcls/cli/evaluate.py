@@ -13,13 +13,13 @@ def add_parser(verbs: Any) -> Parser:
     parser: Parser = verbs.add_parser(
         "evaluate",
         allow_abbrev=False,
-        help="measure a classifier on labelled text",
-        description="Measure any text classifier on labelled text, in fp32, with intervals.",
+        help="evaluate a classifier on labelled text",
+        description="Evaluate any text classifier on labelled text, in fp32, with confidence intervals.",
     )
     parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
     add_model_options(parser)
     add_data_options(parser)
-    parser.add_argument("--slice-by", metavar="NAME", help="column by whose values figures are told apart")
+    parser.add_argument("--slice-by", metavar="NAME", help="column of slices: metrics for each of its values")
     parser.add_argument("--split", metavar="S", help="default: test, else validation, else the only one")
     parser.add_argument("--output-dir", metavar="E", help="write report.json, predictions and plots there")
     return parser

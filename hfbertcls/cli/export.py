@@ -1,4 +1,4 @@
-"""`hfbertcls export`: a classifier for other run-times."""
+"""`hfbertcls export`: a classifier for other runtimes."""
 
 import argparse
 import json
@@ -16,8 +16,8 @@ def add_parser(verbs: Any) -> Parser:
         "export",
         allow_abbrev=False,
         help="write a classifier as ONNX, with the accuracy it costs",
-        description="Write a classifier as ONNX, and measure on your text how far it agrees with the original, and how fast it is. "
-        "A directory that hfbertcls wrote gets a folder onnx/, which its card states and a push shares.",
+        description="Write a classifier as ONNX, and measure its agreement with the original and its speed on your text. "
+        "A directory that hfbertcls wrote gets a folder onnx/, which its card states and a push includes.",
     )
     parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
     add_model_options(parser)

@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.what == "remove":
         path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # (what others put there stays)
+        with contextlib.suppress(OSError):  # (files of others stay)
             folder.rmdir()
-        print("`hf bertcls` is no longer known")
+        print("`hf bertcls` is no longer registered")
         return 0
     script = Path(sys.executable).parent / _SCRIPT
     if not script.is_file():
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         "executable_path": str(script.resolve()),
         "type": "python",
         "installed_at": datetime.now(UTC).isoformat(),
-        "description": "Turn labelled text into a classifier whose figures can be re-derived.",
+        "description": "Turn labelled text into a classifier whose metrics can be recomputed.",
         "commit_sha": None,
     }
     folder.mkdir(parents=True, exist_ok=True)

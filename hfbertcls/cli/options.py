@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options of more than one verb."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Which model, and what its repository may do."""
+    """The options of a model."""
     parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
     add_permissions(parser)
 
 
 def add_permissions(parser: argparse.ArgumentParser) -> None:
-    """What the repository of a model may do."""
+    """The options for code and pickles in the repository of a model."""
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run code that the model's repository brings along"
     )
@@ -23,7 +23,7 @@ def add_permissions(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Which text, and where in it."""
+    """The options of the data."""
     parser.add_argument(
         "--dataset",
         required=required,
@@ -35,7 +35,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, required: bool = True) 
 
 
 def add_columns(parser: argparse.ArgumentParser) -> None:
-    """Which columns hold what, and what kind of answer the labels are."""
+    """The columns of the data, and the form of the labels."""
     parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
     parser.add_argument("--text-pair-column", metavar="NAME", help="column of the second texts (default: text_pair)")
     parser.add_argument(
@@ -48,7 +48,7 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label-separator",
         metavar="MARK",
-        help="between the labels of a row, where a cell names several (such as ';')",
+        help="between the labels of a multi-label cell (such as ';')",
     )
     parser.add_argument(
         "--labels",
@@ -85,7 +85,7 @@ def model_source(options: argparse.Namespace) -> "ModelSource":
 
 
 def columns_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What the options of `add_columns` say, by the names that `load_text_dataset` gives them."""
+    """The options of `add_columns`, as keyword arguments of `load_text_dataset`."""
     names = (
         "text_column",
         "text_pair_column",
@@ -100,7 +100,7 @@ def columns_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def refuse_unknown(options: argparse.Namespace) -> None:
-    """Refuse words that belong to no option of the verb.
+    """Check that every word belongs to an option of the verb.
 
     Raises:
         ConfigurationError: naming the first of them.

@@ -1,4 +1,4 @@
-"""What people type who come from other tools, and what we call it."""
+"""Options of other tools, and our names for them."""
 
 _MEANT = {
     "--model": "model_name_or_path model_name model_id model_path pretrained_model pretrained_model_name_or_path base_model "

@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         return frozenset()
 
     def words_of(self, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
-        """What to type so that the named options have the values that they have here; nothing for defaults."""
+        """The words that set these options to their values here; nothing for defaults."""
         destinations, words = set(names), []
         for action in self._actions:
             value = getattr(options, action.dest, None)
@@ -39,16 +39,16 @@ class Parser(argparse.ArgumentParser):
         return words
 
     def error(self, message: str) -> NoReturn:
-        """Refuse what was typed.
+        """Raise an error about the command line.
 
         Raises:
-            ConfigurationError: with the message and where to read on.
+            ConfigurationError: with the message and the `--help` to read.
         """
         message = message.removeprefix("argument ").replace("the following arguments are required:", "missing:")
         raise ConfigurationError(f"{message}\nSee: {command(*self.prog.split()[1:], '--help')}")
 
     def refuse_option(self, word: str, known: Sequence[str] = ()) -> NoReturn:
-        """Refuse an option that there is not, with the one that was probably meant.
+        """Raise an error about an unknown option, with the one that was probably meant.
 
         Args:
             word: as it was typed, such as `--lr`.
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse; what cannot be an option is refused before anything is missed."""
+        """Parse; an unknown option is an error before a missing one."""
         words = [self._with_dashes(word) for word in args or ()]
         for word in words:
             name = word.partition("=")[0]
@@ -89,12 +89,12 @@ class Parser(argparse.ArgumentParser):
         return f"{dashed}{equals}{value}" if name.startswith("--") and dashed in self._option_string_actions else word
 
     def _missing(self, words: Sequence[str]) -> set[str]:
-        """Flags that must be there and are not."""
+        """Required flags that are missing."""
         needed = {flag for action in self._actions if action.required for flag in action.option_strings}
         return needed - {word.partition("=")[0] for word in words}
 
     def _meant(self, flag: str) -> str:
-        """What somebody means who types an option of another tool; empty if that is not known."""
+        """A hint at our name for an option of another tool; empty if there is none."""
         name = flag.removeprefix("--").replace("-", "_")
         for action in self._actions:
             if not action.option_strings and name == action.dest:

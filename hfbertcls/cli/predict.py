@@ -23,7 +23,7 @@ def add_parser(verbs: Any) -> Parser:
         allow_abbrev=False,
         help="score a file of any size, one output row for each input row",
         description="Score a file of any size in bounded memory: one output row for each input row, in order. Repeat the "
-        "command to go on after a kill. With torchrun, each process takes its share.",
+        "command to resume after a kill. With torchrun, the rows are divided among the processes.",
     )
     parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
     add_model_options(parser)
@@ -39,7 +39,7 @@ def add_parser(verbs: Any) -> Parser:
         "--precision",
         choices=("fp32", "bf16"),
         default="fp32",
-        help="of the matrix products (default: fp32); for bf16 it is measured and said how often an answer changes",
+        help="of the matrix products (default: fp32); with bf16, the proportion of changed answers is measured",
     )
     sure = parser.add_mutually_exclusive_group()
     sure.add_argument(
@@ -47,13 +47,13 @@ def add_parser(verbs: Any) -> Parser:
         type=float,
         default=0.0,
         metavar="P",
-        help="give no answer where the score is below P (of single-label models)",
+        help="abstain where the score is below P (single-label models)",
     )
     sure.add_argument(
         "--threshold",
         type=float,
         metavar="P",
-        help="decision threshold: as --abstain-below, or of multi-label models that of every label "
+        help="decision threshold: as --abstain-below; for multi-label models, that of every label "
         "(default: the thresholds of the model)",
     )
     sure.add_argument(
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     )
     progress = _Progress()
     try:
-        with shown(None):  # (the whole file is told about, not each part)
+        with shown(None):  # (progress is that of the whole file, not of each part)
             result = predict_file(source, options.input, options.output, bulk, log, progress)
     finally:
         progress.close()

@@ -1,4 +1,4 @@
-"""What a process of our own may do that a library must not: settings for the whole of it."""
+"""Settings of the whole process, which a library must not change."""
 
 import contextlib
 import ctypes
@@ -12,10 +12,10 @@ from typing import TextIO
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what it frees, for its next batch.
+    """Keep freed memory for the next batch.
 
-    glibc gives large blocks back to the system at once, and each batch then waits for the same pages again: a tenth of a
-    training step on a CPU. Only for processes of our own; elsewhere than with glibc it does nothing.
+    glibc gives large blocks back to the system at once, and each batch then waits for the same pages: a tenth of a
+    training step on a CPU. Without glibc, this does nothing.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return
@@ -29,9 +29,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # (malloc.h)
 
 @contextlib.contextmanager
 def loading_libraries() -> Iterator[None]:
-    """Inside, libraries are loaded without the garbage collector, which would go through their objects again and again.
+    """Load libraries without the garbage collector.
 
-    It finds next to nothing there, and takes a third of the time. What is there at the end is never gone through again.
+    It finds almost nothing there, and takes a third of the time. At the end, all objects are frozen.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -44,7 +44,7 @@ def loading_libraries() -> Iterator[None]:
 
 
 def write_any_letter() -> None:
-    """Let no letter end a command that the terminal's encoding lacks: it is written as an escape."""
+    """Escape characters that the encoding of the terminal lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -52,10 +52,9 @@ def write_any_letter() -> None:
 
 @contextlib.contextmanager
 def readers_may_leave() -> Iterator[None]:
-    """End quietly, with exit code 1, where who reads standard output closes it, as `head` does.
+    """End quietly, with exit code 1, when the reader of standard output closes it, as `head` does.
 
-    Python would complain once more when it ends and flushes what is left; so it is flushed here, and what cannot be written
-    goes nowhere.
+    Python would report the error once more on exit, so the output is flushed here.
     """
     try:
         try:
@@ -74,9 +73,9 @@ def readers_may_leave() -> Iterator[None]:
 
 
 def log(line: str) -> None:
-    """Tell a person what is going on, on standard error; standard output is kept for the result.
+    """Log progress to standard error; standard output is for the result.
 
-    Work goes on when nobody reads it any more.
+    Work continues when nobody reads it.
     """
     if sys.stderr is None:
         return
@@ -87,6 +86,6 @@ def log(line: str) -> None:
 
 
 def _to_nowhere(stream: TextIO) -> None:
-    """Let what is written to a stream go nowhere from now on."""
+    """Discard all further output of a stream."""
     with contextlib.suppress(OSError, ValueError):  # (a stream of somebody's own has no file)
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,4 +1,4 @@
-"""`hfbertcls push`: share a trained directory, also long after training."""
+"""`hfbertcls push`: push a trained directory, also long after training."""
 
 import argparse
 import json
@@ -20,17 +20,17 @@ def add_parser(verbs: Any) -> Parser:
     parser: Parser = verbs.add_parser(
         "push",
         allow_abbrev=False,
-        help="share a trained directory on the Hub, in one commit",
-        description="Share a directory that train wrote as one commit: model, tokenizer, card, report, predictions, plots.",
+        help="push a trained directory to the Hub, in one commit",
+        description="Push a directory that train wrote, as one commit: model, tokenizer, card, report, predictions, plots.",
     )
     parser.add_argument("directory", metavar="DIR", help="that hfbertcls train wrote")
-    parser.add_argument("repo_id", metavar="USER/NAME", help="the repository; it is made, private, if it is not there")
+    parser.add_argument("repo_id", metavar="USER/NAME", help="the repository; created as private if it does not exist")
     add_sharing_options(parser)
     return parser
 
 
 def add_sharing_options(parser: argparse._ActionsContainer) -> None:
-    """How a model is shared."""
+    """The options of a push."""
     parser.add_argument(
         "--public", action="store_true", help="a new repository can be seen by anyone (default: private)"
     )
@@ -39,12 +39,12 @@ def add_sharing_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--tag", metavar="NAME", help="name the commit")
     parser.add_argument("--no-predictions", action="store_true", help="keep the logits and gold labels here")
     parser.add_argument(
-        "--card", choices=("hub", "local"), help="whose text stays where people wrote into both cards", dest="card_of"
+        "--card", choices=("hub", "local"), help="whose text stays where both cards were edited", dest="card_of"
     )
     parser.add_argument(
         "--overwrite-hub",
         action="store_true",
-        help="replace files in the repository that no push of hfbertcls wrote (default: refuse)",
+        help="replace files in the repository that no push of hfbertcls wrote (default: an error)",
     )
 
 
@@ -80,12 +80,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def what_came_of(pushed: "Pushed", request: "PushRequest") -> str:
-    """Where the model is now, and what to do with it there: a call of Python and commands that run as they are."""
+    """The address of the model, and the next commands, ready to paste."""
     if pushed.pr_url is not None:
         return f"Proposed: {pushed.pr_url}"
     where = "".join([f'"{pushed.repo_id}"', f', revision="{request.revision}"' if request.revision else ""])
     lines = [
-        f"Shared: {pushed.url}",
+        f"Pushed: {pushed.url}",
         f"Use it in Python: from hfbertcls import load_pipeline; print(load_pipeline({where})('some text'))",
         f"Check it: {command('verify', pushed.repo_id, '--revision', pushed.oid)}",
     ]

@@ -34,7 +34,7 @@ def add_parser(verbs: Any) -> Parser:
     parser.add_argument("--output-dir", default="quickstart-model", metavar="O", help="default: quickstart-model")
     parser.add_argument("--full", action="store_true", help="train on all rows (several minutes on two cores)")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--resume", action="store_true", help="resume a stopped run")
     return parser
 
 
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         print(report.to_json(), end="")
         return 0
     seconds = report.training.seconds if report.training else 0.0
-    print(f"\nTrained in {seconds:.0f} s of optimisation steps.\n")
+    print(f"\nTrained in {seconds:.0f} s of optimization steps.\n")
     print(summary(report))
     classifier = load_pipeline(options.output_dir)
     print("\nTry it:")
@@ -86,9 +86,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def next_steps(directory: str, encoder: Path) -> str:
-    """What to do next: commands that run as they are, and what their placeholders stand for."""
+    """The next commands, ready to paste, and what their placeholders stand for."""
     train = command("train", "--model", shown(encoder), "--dataset", "reviews.csv", "--output-dir", "my-model")
-    share = f"{command('push', directory, 'USER/NAME', '--public')} && {command('space', 'USER/NAME')}"
+    push = f"{command('push', directory, 'USER/NAME', '--public')} && {command('space', 'USER/NAME')}"
     demo = command("space", directory, "--launch")
     if find_spec("gradio") is None:
         demo = f"{pip_install('hfbertcls[demo]')} && {demo}"
@@ -99,6 +99,6 @@ To train on text of your own:
   {train}
   reviews.csv stands for your file, with the columns text and label. --model names the encoder of this quickstart; any
   other of the Hub does as well, such as google-bert/bert-base-uncased.
-To share it on the Hub:
-  {share}
+To push it to the Hub:
+  {push}
   USER/NAME stands for your account and a name for the model. Without --public the repository is private."""

@@ -56,7 +56,7 @@ def add_parser(verbs: Any) -> Parser:
 
 
 def add_space_options(parser: argparse._ActionsContainer) -> None:
-    """How a model is shown."""
+    """The options of a Space."""
     parser.add_argument("--hardware", metavar="H", help="of the Space, such as cpu-basic or zero-a10g")
     parser.add_argument(
         "--with-token",
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if facts.model_id is None:
         raise ConfigurationError(
-            f"{Path(options.model).name!r} is not on the Hub yet, so a Space could not read it. Share it first: "
+            f"{Path(options.model).name!r} is not on the Hub yet, so a Space could not read it. Push it first: "
             f"{command('push', options.model, 'USER/NAME')}; or see it here: {command('space', options.model, '--launch')}"
         )
 
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "DeployedSpace":
-    """Make or update the Space, and let the model's card lead there, on the Hub and in the directory if it is one."""
+    """Create or update the Space, and link to it from the card of the model."""
     from huggingface_hub import HfApi
 
     from hfbertcls.hub.account import require_account
@@ -116,7 +116,7 @@ def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "De
     from hfbertcls.hub.space.render import render_space
     from hfbertcls.repository.model_repository import address
 
-    if facts.hardware is None:  # (a Space that is there keeps its hardware, and needs what goes with it)
+    if facts.hardware is None:  # (an existing Space keeps its hardware, and needs the files for it)
         api = HfApi()
         facts = replace(facts, hardware=hardware_of(require_account(api).full_name(request.space_id), api))
     deployed = deploy_space(render_space(facts), request, log)
@@ -127,7 +127,7 @@ def deploy(facts: "SpaceFacts", request: "SpaceRequest", directory: Path) -> "De
 
 
 def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceFacts":
-    """What is known of a model: in a directory, or on the Hub."""
+    """The facts about a model in a directory, or on the Hub."""
     from huggingface_hub import HfApi
 
     from hfbertcls.hub.account import require_repo_name
@@ -147,13 +147,13 @@ def _facts_of(model: str, hardware: str | None, *, asks: bool = True) -> "SpaceF
 
 
 def facts_in(directory: Path, model_id: str | None, hardware: str | None, *, asks: bool = True) -> "SpaceFacts":
-    """What a model's report and card say.
+    """The facts in the report and card of a model.
 
     Args:
-        directory: that holds them, as far as there are any.
-        model_id: on the Hub; None takes what the report says.
+        directory: with the report and the card, if it has them.
+        model_id: on the Hub; None takes the id in the report.
         hardware: that the Space is to run on.
-        asks: whether the Hub is asked if the data set is public; a data set is named only then.
+        asks: whether to ask the Hub if the data set is public; only a public one is named.
     """
     from hfbertcls.evaluation.report import Report
     from hfbertcls.hub.space.render import SpaceFacts, is_public_dataset
@@ -226,7 +226,7 @@ def _free(port: int) -> int:
         ConfigurationError: if it cannot.
     """
     if not 0 < port < 65_536:
-        raise ConfigurationError(f"--port {port} is not possible. Expected a number from 1 to 65535")
+        raise ConfigurationError(f"--port {port} is an invalid value. Expected a number from 1 to 65535")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

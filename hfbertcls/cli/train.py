@@ -42,20 +42,20 @@ def add_parser(verbs: Any) -> Parser:
     parser.add_argument("--model", required=True, metavar="M", help="Hub id or directory of an encoder")
     add_model_options(parser)
     add_data_options(parser)
-    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together when splits are cut")
-    parser.add_argument("--slice-by", metavar="NAME", help="column by whose values figures are told apart")
+    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together in one split")
+    parser.add_argument("--slice-by", metavar="NAME", help="column of slices: metrics for each of its values")
     parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
     add_training_options(parser, TrainingOptions)
     parser.add_argument(
         "--seeds",
         type=int,
         metavar="N",
-        help="train N times from seeds on, share the best on validation, report the spread",
+        help="train with N seeds, keep the best run on validation, report the spread",
     )
     parser.add_argument(
         "--average",
         metavar="HOW",
-        help="with --seeds: average the weights of the runs, uniform or greedy, and share that if it is no worse on "
+        help="with --seeds: average the weights of the runs, uniform or greedy, and keep the average if it is no worse on "
         "validation than the best run",
     )
     parser.add_argument(
@@ -65,16 +65,16 @@ def add_parser(verbs: Any) -> Parser:
     )
     sharing = parser.add_argument_group("sharing")
     sharing.add_argument(
-        "--push-to-hub", metavar="USER/NAME", help="share the result on the Hub (checked before training)"
+        "--push-to-hub", metavar="USER/NAME", help="push the result to the Hub (checked before training)"
     )
     add_training_options(sharing, TrainingOptions, "sharing")
     sharing.add_argument(
         "--push-every-save",
         action="store_true",
-        help="send each checkpoint to a branch of that repository; --resume on another machine goes on from there",
+        help="send each checkpoint to a branch of that repository; --resume on another machine continues from there",
     )
     add_sharing_options(sharing)
-    sharing.add_argument("--space", action="store_true", help="show the shared model in a Gradio Space of its name")
+    sharing.add_argument("--space", action="store_true", help="show the pushed model in a Gradio Space of its name")
     add_space_options(sharing)
     return parser
 
@@ -93,16 +93,16 @@ def run(options: argparse.Namespace) -> int:
     if request is not None:
         from hfbertcls.hub.push import push_directory
 
-        log(f"Sharing as {request.repo_id} ...")
+        log(f"Pushing to {request.repo_id} ...")
         pushed = push_directory(options.output_dir, request, log)
     _tell(options, report, pushed, request)
     return 0
 
 
 def _asked_for(options: argparse.Namespace) -> TrainingOptions:
-    """What the run is asked for, found to be possible before anything is read or sent."""
+    """The options of the run, checked before anything is read or sent."""
     with loading_libraries():
-        import torch  # noqa: F401  (first: when it registers its operators, it looks through all modules that are there)
+        import torch  # noqa: F401  (first: it registers its operators faster while few modules are loaded)
 
         fields = training_fields(options.rest, options.parser)
     training = typed_options(options, fields, card_facts(options.words), TrainingOptions)
@@ -122,7 +122,7 @@ def _asked_for(options: argparse.Namespace) -> TrainingOptions:
 
 
 def _check_space_options(options: argparse.Namespace) -> None:
-    """Find out before training whether a Space can be wished for."""
+    """Check the options of the Space before training."""
     if not options.space:
         if options.hardware is not None or options.with_token:
             raise ConfigurationError("--hardware and --with-token go with --space")
@@ -137,16 +137,16 @@ def _check_space_options(options: argparse.Namespace) -> None:
 
 
 def _check_repeats(options: argparse.Namespace) -> None:
-    """Find out before training whether the runs can be made that are asked for beside the one."""
+    """Check the options of seeds, average and learning curve before training."""
     from hfbertcls.workflows.seeds import check_seeds
 
     if options.seeds is not None:
         check_seeds(options.seeds, backup=options.push_every_save, average=options.average)
         if options.learning_curve:
-            raise ConfigurationError("--learning-curve is of one run, --seeds makes several. Leave one out")
+            raise ConfigurationError("--learning-curve is of one run, --seeds makes more than one. Leave one out")
     elif options.average is not None:
         raise ConfigurationError(
-            f"--average {options.average} averages the weights of several runs, and without --seeds there is one. Add "
+            f"--average {options.average} averages the weights of more than one run, and without --seeds there is one. Add "
             "--seeds N, or leave out --average"
         )
 
@@ -154,7 +154,7 @@ def _check_repeats(options: argparse.Namespace) -> None:
 def _destination(
     options: argparse.Namespace, training: TrainingOptions
 ) -> "tuple[PushRequest | None, CheckpointBranch | None]":
-    """Where the model will be shared, found to be possible; and the branch for checkpoints."""
+    """The checked destination of the push, and the branch for checkpoints."""
     if options.push_to_hub is None:
         return None, None
 
@@ -162,7 +162,7 @@ def _destination(
 
     request = request_of(options, options.push_to_hub)
     destination = check_destination(request)
-    log(f"Will be shared as {destination.repo_id} ({'private' if destination.private else 'public'})")
+    log(f"Will be pushed to {destination.repo_id} ({'private' if destination.private else 'public'})")
     if options.space and destination.private and not options.with_token:
         raise ConfigurationError(
             f"{destination.repo_id} is private, so its Space could not read it. Pass --public, or --with-token, which "
@@ -175,7 +175,7 @@ def _destination(
 
 
 def _backup(directory: Path, repo_id: str, *, resume: bool) -> "CheckpointBranch":
-    """The branch for the checkpoints of this run; to resume one, what is there is fetched first."""
+    """The branch for the checkpoints of this run; a resumed run fetches them first."""
     from hfbertcls.hub.checkpoint_branch import BRANCH, CheckpointBranch, fetch_checkpoints
 
     has_begun = (directory / "checkpoints").exists() or (directory / "report.json").exists()
@@ -202,7 +202,7 @@ def _data(options: argparse.Namespace, training: TrainingOptions) -> "TextDatase
 
 
 def _trained(options: argparse.Namespace, training: TrainingOptions, data: "TextDataset") -> "Report":
-    """Train once, or as often as asked; the report of what was written."""
+    """Train once or with each seed; returns the report of the written model."""
     from hfbertcls.environment import public_command
     from hfbertcls.workflows.learning_curve import add_learning_curve
     from hfbertcls.workflows.seeds import train_with_seeds
@@ -220,7 +220,7 @@ def _trained(options: argparse.Namespace, training: TrainingOptions, data: "Text
 def _tell(
     options: argparse.Namespace, report: "Report", pushed: "Pushed | None", request: "PushRequest | None"
 ) -> None:
-    """Print the result, make the Space if there shall be one, and name the next steps."""
+    """Print the result, create the Space if asked for, and print the next commands."""
     from hfbertcls.cli.summary import summary
 
     if options.json:
@@ -232,7 +232,7 @@ def _tell(
     print(f"Written to {options.output_dir}: the model, README.md (the card), report.json, predictions, plots")
     if pushed is not None and request is not None:
         if options.space:
-            print(f"Shared: {pushed.url}")
+            print(f"Pushed: {pushed.url}")
             print(f"The Space: {_show(options, pushed.repo_id).url}")
         else:
             print(what_came_of(pushed, request))
@@ -243,11 +243,11 @@ def _tell(
 
 
 def _show(options: argparse.Namespace, repo_id: str) -> "DeployedSpace":
-    """Make the Space of a model that was just shared."""
+    """Create the Space of a model that was just pushed."""
     from hfbertcls.cli.space import deploy, facts_in
     from hfbertcls.hub.space.destination import SpaceRequest
 
     directory = local_path(options.output_dir)
     request = SpaceRequest(repo_id, repo_id, hardware=options.hardware, with_token=options.with_token)
-    log(f"The model is shared. Making the Space {repo_id} ...")
+    log(f"The model is pushed. Making the Space {repo_id} ...")
     return deploy(facts_in(directory, repo_id, options.hardware), request, directory)

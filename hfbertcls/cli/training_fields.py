@@ -45,7 +45,7 @@ def training_fields(rest: Sequence[str], ours: Parser) -> dict[str, Any]:
         name = word.removeprefix("--").partition("=")[0].replace("-", "_")
         if name == "hub_token":
             raise ConfigurationError(
-                f"{word} is refused: a token on the command line ends up in files and process lists. Log in with `hf auth "
+                f"{word} is not allowed: a token on the command line ends up in files and process lists. Log in with `hf auth "
                 "login`, or set HF_TOKEN"
             )
         if name.startswith("hub_"):
@@ -53,9 +53,7 @@ def training_fields(rest: Sequence[str], ours: Parser) -> dict[str, Any]:
                 f"{word} is set by hfbertcls. Use --push-to-hub USER/NAME and the options beside it"
             )
         if name in _NOT_SUPPORTED:
-            raise ConfigurationError(
-                f"{word} is not supported by hfbertcls train: the figures of a run need it as it is"
-            )
+            raise ConfigurationError(f"{word} is not supported by hfbertcls train: the metrics of a run depend on it")
         if name in _OURS_INSTEAD:
             raise ConfigurationError(f"{word} is set by hfbertcls. Use {_OURS_INSTEAD[name]} instead")
         if name not in fields:

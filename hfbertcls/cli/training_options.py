@@ -14,11 +14,11 @@ Kind = TypeVar("Kind", bound=TrainingOptions)
 def add_training_options(parser: argparse._ActionsContainer, kind: type[TrainingOptions], group: str = "") -> None:
     """Declare the flags of the options that stand under a heading of `--help`.
 
-    Those that are not typed are missing in what the parser returns, so that defaults stand in one place.
+    Options that were not typed are missing in the result, so that each default stands in one place.
 
     Args:
         parser: or the group of that heading.
-        kind: which options there are.
+        kind: the dataclass that declares the options.
         group: the heading.
     """
     rivals: dict[str, argparse._ActionsContainer] = {}
@@ -37,9 +37,9 @@ def typed_options(
 
     Args:
         options: what the parser returned.
-        fields: of transformers' training arguments; an option goes before the field that it sets.
+        fields: of transformers' training arguments; an option overrides the field that it sets.
         card: facts for the card.
-        kind: which options there are.
+        kind: the dataclass that declares the options.
 
     Raises:
         ConfigurationError: for an invalid value.

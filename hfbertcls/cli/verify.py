@@ -1,4 +1,4 @@
-"""`hfbertcls verify`: derive every figure of a model repository again."""
+"""`hfbertcls verify`: recompute every metric of a model repository."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ def add_parser(verbs: Any) -> Parser:
     parser: Parser = verbs.add_parser(
         "verify",
         allow_abbrev=False,
-        help="derive every figure on a card again from the files beside it",
+        help="recompute every metric on a card from the files beside it",
         description="Derive report and card of a model repository again from its predictions, and compare all hashes. "
         "Exit 1 if anything differs. It proves that the files belong together, not who made them.",
     )
@@ -27,7 +27,7 @@ def add_parser(verbs: Any) -> Parser:
     parser.add_argument(
         "--without-predictions",
         action="store_true",
-        help="check the rest where the files of predictions are not there; without it that ends in exit 1",
+        help="accept missing prediction files and check the rest (default: exit code 1)",
     )
     add_data_options(parser, required=False)
     return parser

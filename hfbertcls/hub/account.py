@@ -1,4 +1,4 @@
-"""Who is logged in to the Hub and where that account may write: asked before anything is changed."""
+"""The account that is logged in to the Hub, and where it may write; checked before anything is changed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ from hfbertcls.hub.retrying import reason_of, tried
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who is logged in with a token that can write somewhere.
+    """An account that is logged in with a token that can write.
 
     Args:
         name: of the account.
-        organisations: the role in each.
-        token_role: `write` or `fineGrained`; None if the Hub does not say.
+        organizations: the role in each.
+        token_role: `write` or `fineGrained`; None if the Hub does not state it.
     """
 
     name: str
-    organisations: Mapping[str, str | None]
+    organizations: Mapping[str, str | None]
     token_role: str | None
 
     def full_name(self, repo_id: str) -> str:
-        """`user/name` for a name of one's own."""
+        """`user/name` for a name without a namespace."""
         return repo_id if "/" in repo_id else f"{self.name}/{repo_id}"
 
     def may_write_in(self, namespace: str) -> bool:
-        """Whether the account may write in a user's or an organisation's namespace."""
-        return namespace == self.name or self.organisations.get(namespace) in ("admin", "write", "contributor")
+        """Whether the account may write in a user's or an organization's namespace."""
+        return namespace == self.name or self.organizations.get(namespace) in ("admin", "write", "contributor")
 
 
 class NotThereError(SharingError):
@@ -41,10 +41,10 @@ class NotThereError(SharingError):
 
 
 def require_repo_name(repo_id: str) -> None:
-    """Refuse a name that the Hub does not accept.
+    """Check the name of a repository.
 
     Raises:
-        ConfigurationError: saying what is wrong with it.
+        ConfigurationError: if the Hub does not accept it.
     """
     try:
         validate_repo_id(repo_id)
@@ -79,7 +79,7 @@ def token_of(api: HfApi) -> str | None:
 
 
 def asked(question: Callable[[], Any], failure: str) -> Any:
-    """The answer of the Hub to something that changes nothing, asked again where that may help.
+    """The answer of the Hub to a read-only request, with retries.
 
     Raises:
         NotThereError: if there is no such repository.

@@ -1,4 +1,4 @@
-"""Checkpoints on a branch of their own: a backup while training goes on, from which another machine can go on."""
+"""Checkpoints on a branch of their own: a backup during training, from which another machine can resume."""
 
 import json
 import os
@@ -23,21 +23,21 @@ from hfbertcls.training.checkpoint_files import MANIFEST
 
 BRANCH = "training-checkpoints"
 BACKUP = ".hfbertcls-backup"
-"""Where checkpoints wait for their turn, as links to the files of the run."""
+"""The folder of checkpoints to be sent, as links to the files of the run."""
 
 _CHECKPOINTS = "checkpoints"
 _RECORD = "metrics.jsonl"
 
 
 class CheckpointBranch:
-    """Sends each checkpoint to a branch in the background, the newest first; what fails is told and never raised.
+    """Sends each checkpoint to a branch in the background, the newest first; failures are logged, not raised.
 
-    A checkpoint is linked aside when it is offered, so that it is sent as it was even if the run removes it meanwhile. One
-    that is still waiting when the next is offered is passed over. Each is one commit with everything that resuming
-    needs; optimiser and random state are pickles, which is why they have a branch of their own.
+    A checkpoint is hard-linked when it is offered, so the run may remove its own copy. The next one replaces a checkpoint
+    that still waits. Each is one commit with everything that a resume needs. Optimizer and random state are pickles, so
+    they have a branch of their own.
 
     Args:
-        repo_id: the repository; it is made, private, if it is not there.
+        repo_id: the repository; created as private if it does not exist.
         directory: of the run, with `checkpoints/` and `metrics.jsonl`.
         log: gets a line for each failure.
         api: of huggingface_hub.
@@ -56,7 +56,7 @@ class CheckpointBranch:
         self._thread: threading.Thread | None = None
 
     def offer(self, name: str) -> None:
-        """Put the checkpoints as they are now in line; returns at once.
+        """Queue the checkpoints as they are now; returns at once.
 
         Args:
             name: of the newest one, for the commit and for messages.
@@ -82,7 +82,7 @@ class CheckpointBranch:
             self._thread.start()
 
     def finish(self, seconds: float = 600.0) -> None:
-        """Wait until the last one is sent, at most so long; a thread that hangs is left behind."""
+        """Wait until the last one is sent, or until the timeout."""
         with self._changed:
             self._ending = True
             self._changed.notify()
@@ -129,7 +129,7 @@ class CheckpointBranch:
         tried(commit, self.log)
 
     def _of_earlier_backups(self, paths: Collection[str]) -> list[str]:
-        """Files of checkpoints on the branch, as the manifest of each states them; what others put there is not among them."""
+        """Files of checkpoints on the branch, according to their manifests; files of others are left out."""
         stated_paths = []
         for path in paths:
             folder, _, name = path.rpartition("/")
@@ -141,18 +141,18 @@ class CheckpointBranch:
 
     def _fail(self, name: str, reason: str) -> None:
         self.failures_.append(f"{name}: {reason}")
-        self.log(f"  note: the backup of {name} to {self.repo_id} failed: {reason}. Training goes on")
+        self.log(f"  note: the backup of {name} to {self.repo_id} failed: {reason}. Training continues")
 
 
 def fetch_checkpoints(repo_id: str, directory: Path) -> bool:
-    """Fetch what `CheckpointBranch` sent into a directory in which no run has begun.
+    """Fetch the checkpoints of `CheckpointBranch` into a directory without a run.
 
     Args:
         repo_id: the repository.
-        directory: of the run that is to go on.
+        directory: of the run to resume.
 
     Returns:
-        Whether there was anything.
+        Whether there were checkpoints.
 
     Raises:
         SharingError: if the Hub does not answer.

@@ -1,4 +1,4 @@
-"""One commit whatever becomes of its answer, and whether a file on the Hub has the content that it should."""
+"""One commit even if the answer is lost, and the comparison of a file with the Hub."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 @work("Sending to the Hub")
 def commit_once(attempt: Callable[[], Result], done: Callable[[], Result | None], log: Log) -> Result:
-    """Commit until it is done, refused, or tried often enough.
+    """Commit, with retries after transient errors.
 
     Args:
         attempt: reads the head, and commits what differs from it with that head as the parent.

@@ -1,4 +1,4 @@
-"""One model repository, one commit: sharing a directory so that a reader never sees half of it."""
+"""One model repository, one commit: a reader never sees half of a push."""
 
 import uuid
 import warnings
@@ -30,18 +30,18 @@ from hfbertcls.repository.verify_files import names_in, unstated
 
 @dataclass(frozen=True)
 class PushRequest:
-    """Where a model is to be shared, and how.
+    """The destination and the options of a push.
 
     Args:
-        repo_id: `user/name`, or `name` for a repository of one's own.
-        public: whether anyone may see a repository that is made; one that exists keeps its visibility.
+        repo_id: `user/name`, or `name` in the namespace of the account.
+        public: whether a new repository is public; an existing one keeps its visibility.
         create_pr: propose the change as a pull request.
-        revision: a branch; it is made if it is not there.
+        revision: a branch; created if it does not exist.
         tag: a name for the commit.
-        predictions: whether the files with logits and gold labels are shared.
-        card_of: `"hub"` or `"local"`: whose text counts where people wrote different text into both cards.
-        overwrite: whether files of these names that no push of ours wrote are replaced; else the push is refused.
-        message: of the commit; None says what was shared.
+        predictions: whether the files with logits and gold labels are pushed.
+        card_of: `"hub"` or `"local"`: whose text is kept where both cards were edited.
+        overwrite: whether to replace files of these names that no push of ours wrote; else they are an error.
+        message: of the commit; None names the directory.
     """
 
     repo_id: str
@@ -75,7 +75,7 @@ class _ForeignNamespaceError(SharingError):
 
 @dataclass(frozen=True)
 class Destination:
-    """A repository that was looked at before anything is sent."""
+    """The state of a repository before anything is sent."""
 
     repo_id: str
     exists: bool
@@ -84,7 +84,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What came of a push."""
+    """The result of a push."""
 
     repo_id: str
     oid: str
@@ -94,7 +94,7 @@ class Pushed:
 
 
 def check_destination(request: PushRequest, api: HfApi | None = None) -> Destination:
-    """Find out whether a push could succeed, without changing anything on the Hub.
+    """Check whether a push can succeed, without changing anything on the Hub.
 
     Raises:
         ConfigurationError: for a name that the Hub does not accept, and for options that contradict each other.
@@ -136,7 +136,7 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
 
 
 def _require_ours(repo_id: str, names: Sequence[str], head: str, api: HfApi) -> None:
-    """Refuse a repository that holds a model of somebody else, before anything is trained or sent."""
+    """Check before training that the repository holds no model of somebody else."""
     there = [name for name in (WEIGHTS, "config.json", REPORT) if name in names]
     if there and not asked(lambda: stated_there(repo_id, head, names, api), f"the report of {repo_id} cannot be read"):
         raise SharingError(_replaces_others(repo_id, there))
@@ -152,11 +152,11 @@ def _replaces_others(repo_id: str, names: Sequence[str]) -> str:
 def push_directory(
     directory: str | Path, request: PushRequest, log: Log = lambda _: None, api: HfApi | None = None
 ) -> Pushed:
-    """Share a directory that a run wrote as one commit, or leave the Hub as it was.
+    """Push a directory that a run wrote as one commit, or leave the Hub unchanged.
 
-    The commit holds an explicit list of files; what else lies in the directory is never sent. `parent_commit` keeps
-    another writer's commit from being overwritten unseen. Transient faults are retried, and an answer that was lost is
-    recognised by an id in the commit's description, so nothing is committed twice.
+    The commit holds an explicit list of files; other files of the directory are never sent. `parent_commit` protects the
+    commit of another writer. Transient errors are retried. An id in the description of the commit identifies it after
+    a lost answer, so nothing is committed twice.
 
     Args:
         directory: with a complete model repository.
@@ -166,7 +166,7 @@ def push_directory(
 
     Raises:
         ConfigurationError, OutputDirectoryError: for what can be corrected here.
-        SharingError: if something must not be shared, or the Hub refused or failed; the directory is complete then.
+        SharingError: if a file must not be pushed, or the push failed; the directory stays complete.
     """
     api = api or HfApi()
     folder = local_path(directory)
@@ -214,14 +214,14 @@ def push_directory(
             tried(lambda: api.create_tag(repo_id, tag=tag, revision=pushed.oid, exist_ok=True), log)
         except Exception as err:
             raise SharingError(
-                f"the model is shared ({pushed.url}), but the tag {tag!r} could not be set: {reason_of(err)}. Repeat: "
+                f"the model is pushed ({pushed.url}), but the tag {tag!r} could not be set: {reason_of(err)}. Repeat: "
                 f"{repeat}"
             ) from err
     return pushed
 
 
 def _space_on_hub(repo_id: str, api: HfApi) -> dict[str, str]:
-    """The Space to which the card on the Hub leads, so that the next card leads there too."""
+    """The Space that the card on the Hub links to, which the next card keeps."""
     try:
         path = asked(lambda: _downloaded(api, repo_id, "report.json"), f"the report of {repo_id} cannot be read")
         space_id = Report.from_json(Path(path).read_text(encoding="utf-8")).card.space_id if path else None
@@ -254,7 +254,7 @@ def refuse_secrets(folder: Path, names: Sequence[str]) -> None:
 
 
 def refuse_what_does_not_hold(folder: Path, names: Sequence[str], *, predictions: bool = True) -> None:
-    """Derive every figure again before anybody else reads it.
+    """Recompute every metric before the push.
 
     Raises:
         SharingError: naming what differs.
@@ -263,7 +263,7 @@ def refuse_what_does_not_hold(folder: Path, names: Sequence[str], *, predictions
     problems = [*verification.differences, *verification.missing]
     if problems:
         raise SharingError(
-            f"nothing was sent: {folder.resolve().name} states what its files do not give. {'; '.join(problems[:5])}. Write the "
+            f"nothing was sent: {folder.resolve().name} states values that do not follow from its files. {'; '.join(problems[:5])}. Write the "
             "directory again with hfbertcls train"
         )
 
@@ -284,7 +284,7 @@ def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: s
             info = api.create_commit(
                 repo_id,
                 operations,
-                commit_message=request.message or f"Share {folder.resolve().name} with hfbertcls",
+                commit_message=request.message or f"Push {folder.resolve().name} with hfbertcls",
                 commit_description=f"hfbertcls {package_version('hfbertcls')}, push {push_id}",
                 parent_commit=None if request.create_pr else head,
                 revision=request.revision,
@@ -299,7 +299,7 @@ def _commit(folder: Path, names: Sequence[str], request: PushRequest, repo_id: s
 def _operations(
     folder: Path, names: Sequence[str], request: PushRequest, repo_id: str, head: str, log: Log, api: HfApi
 ) -> list[Any]:
-    """What has to change on the Hub; the card is joined with the one that stands there."""
+    """The changes to make on the Hub; the card is merged with the one there."""
     existing = _remote_card(api, repo_id, head)
     local = (folder / "README.md").read_text(encoding="utf-8-sig")
     if existing is not None:
@@ -337,7 +337,7 @@ def _remote_card(api: HfApi, repo_id: str, head: str) -> str | None:
 
 
 def _require_one_text(existing: str, local: str, request: PushRequest, repo_id: str) -> None:
-    """Refuse to choose between two texts that people wrote."""
+    """Raise an error where both cards were edited."""
     theirs, ours = written_by_people(existing), written_by_people(local)
     if (
         request.card_of is None
@@ -346,13 +346,13 @@ def _require_one_text(existing: str, local: str, request: PushRequest, repo_id: 
         and any(part.strip() for part in theirs)
     ):
         raise SharingError(
-            f"people wrote different text into README.md here and into the card of {repo_id}. Say which is to stay: "
+            f"people wrote different text into README.md here and into the card of {repo_id}. Choose which one stays: "
             "--card hub or --card local"
         )
 
 
 def _verify(folder: Path, operations: Sequence[Any], repo_id: str, revision: str, api: HfApi) -> None:
-    """Compare what the commit holds with what was to be sent."""
+    """Compare the files of the commit with those that were sent."""
     names = [operation.path_in_repo for operation in operations if isinstance(operation, CommitOperationAdd)]
     there = {entry.path: entry for entry in api.get_paths_info(repo_id, names, revision=revision)}
     wrong = [name for name in names if not is_same_file(folder / name, there.get(name))]
@@ -361,7 +361,7 @@ def _verify(folder: Path, operations: Sequence[Any], repo_id: str, revision: str
 
 
 def _already_done(api: HfApi, repo_id: str, branch: str, push_id: str, request: PushRequest) -> Pushed | None:
-    """Whether a commit whose answer was lost is there after all."""
+    """The commit of this push, if it exists although its answer was lost."""
     if request.create_pr:
         for pull in api.get_repo_discussions(repo_id):
             if pull.is_pull_request:

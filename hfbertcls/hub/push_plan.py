@@ -1,4 +1,4 @@
-"""What a push changes in a repository: the files that it states, those of an earlier push of ours, and nothing of others."""
+"""The changes of a push: the files of the report and those of an earlier push of ours, never files of others."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from hfbertcls.repository.stated_files import CARD, REPORT, stated_files
 
 @dataclass(frozen=True)
 class PushPlan:
-    """What becomes of each file.
+    """The fate of each file.
 
     Args:
         sent: files that are new or differ.
-        replaced: those of them that take the place of a file of an earlier push.
+        replaced: files of `sent` that replace a file of an earlier push.
         removed: files of an earlier push that this one does not have.
-        foreign: files that would be replaced although no push of ours wrote them so.
-        untouched: how many files of others stay as they are.
+        foreign: files to be replaced that no push of ours wrote.
+        untouched: the number of files of others, which stay.
     """
 
     sent: Sequence[str]
@@ -45,9 +45,9 @@ class PushPlan:
 
 
 def planned(folder: Path, names: Sequence[str], repo_id: str, head: str, api: HfApi) -> PushPlan:
-    """Compare the files of a directory with those of a repository, and these with what its report states.
+    """Compare the files of a directory with those of a repository.
 
-    The card is never foreign: what people wrote in it is kept.
+    The card is never foreign: edits of it are kept.
 
     Args:
         folder: the directory.
@@ -81,7 +81,7 @@ def is_same_file(path: Path, remote: Any) -> bool:
 
 
 def stated_there(repo_id: str, head: str, names: Collection[str], api: HfApi) -> dict[str, str | None]:
-    """What the report of a repository states, with its SHA-256; the report itself has none.
+    """The files that the report of a repository states, with their SHA-256; None for the report itself.
 
     Args:
         repo_id: the repository.

@@ -1,4 +1,4 @@
-"""Asking the Hub again where that may help, and saying in one line why it did not."""
+"""Retries of requests to the Hub, and the reason of a failure in one line."""
 
 import os
 import time
@@ -26,14 +26,14 @@ _EXPLANATIONS = {
 
 
 def tried(action: Callable[[], Any], log: Log) -> Any:
-    """Do something, again after faults that may pass; the last error is raised."""
+    """Retry an action after transient errors; the last error is raised."""
     last: Exception | None = None
     for attempt in range(ATTEMPTS):
         if attempt:
             wait(attempt, last, log)
         try:
             return action()
-        except Exception as err:  # noqa: BLE001  (judged by what it says)
+        except Exception as err:  # noqa: BLE001  (judged by its message)
             last = err
             if not may_pass(err):
                 break
@@ -41,7 +41,7 @@ def tried(action: Callable[[], Any], log: Log) -> Any:
 
 
 def may_pass(err: Exception) -> bool:
-    """Whether it makes sense to try again; what we raised ourselves is final."""
+    """Whether an error may be transient; our own errors are final."""
     if isinstance(err, OfflineModeIsEnabled | RevisionNotFoundError | HfBertClsError):
         return False
     if isinstance(err, HfHubHTTPError):
@@ -75,7 +75,7 @@ def reason_of(err: Exception, *, quoted: bool = True) -> str:
 
     Args:
         err: an error of the client or its transport.
-        quoted: with what the Hub or the transport said; not where they were told a secret.
+        quoted: whether to quote the message; not where the request held a secret.
     """
     if isinstance(err, HfHubHTTPError):
         status = err.response.status_code

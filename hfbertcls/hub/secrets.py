@@ -16,9 +16,10 @@ from huggingface_hub import get_token
 from hfbertcls.tasks.cells import names_in
 
 
-# Kind: what its secrets begin with, which is looked for first because that is fast, and what follows. The kinds are those of
-# detect-secrets that can be told by their form (IBM's by the name of their setting), and the Hub's; guesses by entropy or by words such as "password" are not made,
-# because vocabularies and hashes are full of both. (detect-secrets itself reads lines of text: neither weights nor Parquet.)
+# Kind: the beginnings of its secrets, which are searched first because that is fast, and the whole pattern. The kinds are
+# those of detect-secrets that have a form of their own, and the Hub's. IBM's are found by the name of their setting.
+# Entropy and words such as "password" are no criteria: vocabularies and hashes are full of both. detect-secrets itself
+# reads lines of text, neither weights nor Parquet.
 _KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     "a Hugging Face token": (
         (b"hf_", b"api_org_"),
@@ -116,9 +117,7 @@ def secrets_in(data: "bytes | mmap.mmap") -> list[str]:
 
     Text may be in UTF-8 or UTF-16, escaped as JSON, Markdown, HTML and addresses do it, or in base64.
     """
-    if (
-        len(data) > _READ_CLOSELY
-    ):  # weights: one pass takes what can be text out of them, and the rest looks only at that
+    if len(data) > _READ_CLOSELY:  # weights: one pass extracts the text, and the searches read only that
         data = b"\n".join(run[0] for run in _TEXT.finditer(data))
     start = data[:_READ_CLOSELY]
     kinds = _as_written(data)
@@ -136,7 +135,7 @@ def _as_written(data: "bytes | mmap.mmap") -> set[str]:
 
 
 def _windows(data: "bytes | mmap.mmap", beginnings: tuple[bytes, ...]) -> Iterator[bytes]:
-    """What stands around each place at which a secret may begin."""
+    """The bytes around each possible beginning of a secret."""
     for beginning in beginnings:
         wide = beginning.decode("ascii").encode("utf-16-le")
         for form, width in ((beginning, 1), (wide, 2)):
@@ -148,13 +147,13 @@ def _windows(data: "bytes | mmap.mmap", beginnings: tuple[bytes, ...]) -> Iterat
 
 
 def _character(match: re.Match[bytes]) -> bytes:
-    """What an escape stands for; a backslash before punctuation stands for nothing."""
+    """The character of an escape; none for a backslash before punctuation."""
     digits = next(filter(None, match.groups()), None)
     return bytes.fromhex(digits.decode()) if digits else b""
 
 
 def _decoded(data: bytes) -> Iterator[bytes]:
-    """What each run of base64 says, wherever in it the encoding begins."""
+    """Each run of base64, decoded from each possible beginning."""
     for run in _BASE64.finditer(data):
         text = run[0].translate(bytes.maketrans(b"-_", b"+/"))
         for offset in range(4):
@@ -174,14 +173,14 @@ def _forms_of_the_token() -> list[bytes]:
 
 
 def _in_base64(token: bytes, offset: int) -> set[bytes]:
-    """The characters of base64 that a token alone decides where it stands behind so many bytes (modulo 3)."""
+    """The characters of base64 that depend on the token alone, after so many bytes (modulo 3)."""
     filled = bytes(offset) + token
     kept = slice((0, 2, 3)[offset], len(filled) * 8 // 6)
     return {base64.b64encode(filled)[kept], base64.urlsafe_b64encode(filled)[kept]}
 
 
 def _texts_of(table: pa.Table) -> list[str]:
-    """Each different text of the columns with texts, and what the schema says."""
+    """Each different text of the text columns, and the schema."""
     texts = [str(table.schema.metadata or "")]
     for column in table.columns:
         values = names_in(column.combine_chunks())

@@ -1,4 +1,4 @@
-"""Verifying a model repository on the Hub: only what its report states is fetched."""
+"""Verifying a model repository on the Hub: only the files that its report states are fetched."""
 
 from collections.abc import Sequence
 from pathlib import Path

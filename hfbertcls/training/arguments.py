@@ -65,7 +65,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
     train_sampling_strategy: str = field(
         default="auto",
         metadata={
-            "help": "random: as the parent. group_by_length: texts of like length share a batch. auto: random without padding, "
+            "help": "random: as the parent. group_by_length: batches of texts of similar length. auto: random without padding, "
             "else group_by_length."
         },
     )
@@ -83,13 +83,13 @@ class TextClassificationTrainingArguments(TrainingArguments):
     )
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept: the best and the last."})
     restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "Early stopping and others go on where they were after a resume."}
+        default=True, metadata={"help": "Restore early stopping and other callbacks after a resume."}
     )
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Hide a loss that is no number from the log; ours ends the run instead."}
     )
-    eval_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
-    save_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is given."})
+    eval_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is set."})
+    save_strategy: str = field(default="auto", metadata={"help": "Follows eval_every unless it is set."})
     # Old names (`old_names.py`), translated with a warning.
     evaluation_strategy: str | None = field(default=None, metadata={"help": "Old name of eval_strategy."})
     warmup_ratio: float | None = field(default=None, metadata={"help": "Old name of warmup_steps below 1."})
@@ -115,7 +115,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
         translate_old_names(self)
         _refuse_impossible(self)
         if self.auto_find_batch_size:
-            # The parent's way begins the run again with fewer rows in an update: another run than the one asked for.
+            # The parent restarts the run with fewer rows in an update, which is another run.
             self.auto_find_batch_size, self.try_longest_batch_first = False, True
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.choose_by(self.metric_for_best_model)
@@ -144,11 +144,11 @@ class TextClassificationTrainingArguments(TrainingArguments):
             self.load_best_model_at_end = False
 
     def _set_precision(self) -> Precision:
-        """Turn `precision` into the parent's fields; those that the user set in the parent's way win."""
+        """Turn `precision` into the parent's fields; fields of the parent that the user set win."""
         if self.fp16 or self.bf16:
             if self.precision != "auto":
                 raise ConfigurationError(
-                    f"precision={self.precision!r} and fp16/bf16 are both given. Give precision alone"
+                    f"precision={self.precision!r} and fp16/bf16 are both set. Set precision alone"
                 )
             self.precision = "fp16" if self.fp16 else "bf16"
         chosen = choose_precision(self.precision, self.use_cpu)
@@ -183,14 +183,14 @@ def _refuse_impossible(args: TextClassificationTrainingArguments) -> None:
         value = getattr(args, name)
         if value is not None and not (isinstance(value, int | float) and low <= value <= high):
             raise ConfigurationError(
-                f"--{name.replace('_', '-')} {value} is not possible. Expected a number from {low:g} to {high:g}"
+                f"--{name.replace('_', '-')} {value} is an invalid value. Expected a number from {low:g} to {high:g}"
             )
     if args.max_steps != -1 and args.max_steps < 1:
-        raise ConfigurationError(f"--max-steps {args.max_steps} is not possible. Expected a number above 0")
+        raise ConfigurationError(f"--max-steps {args.max_steps} is an invalid value. Expected a number above 0")
     orders = ("auto", "random", "sequential", "group_by_length", "batch_rebalance")
     if args.train_sampling_strategy not in orders:
         raise ConfigurationError(
-            f"--train-sampling-strategy {args.train_sampling_strategy} is not known"
+            f"--train-sampling-strategy {args.train_sampling_strategy} is an invalid value"
             f"{did_you_mean(args.train_sampling_strategy, orders)}. Choose one of {', '.join(orders)}"
         )
 
@@ -225,7 +225,7 @@ def _parse_eval_every(text: str) -> tuple[str, float | None]:
         steps = -1.0
     if steps <= 0 or (steps >= 1 and not steps.is_integer()):
         raise ConfigurationError(
-            f"--eval-every {text} is not possible. Expected 'epoch', a number of steps (500), a fraction of the run (0.1), "
+            f"--eval-every {text} is an invalid value. Expected 'epoch', a number of steps (500), a fraction of the run (0.1), "
             "or 'no'"
         )
     return "steps", steps

@@ -1,4 +1,4 @@
-"""Averaging the weights of complete runs: which of them, and what an average is worth on validation."""
+"""Averaging the weights of complete runs: the choice of runs, and the metric of an average on validation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,12 +21,12 @@ from hfbertcls.modeling.predictions import require_finite
 def greedy_members(
     values: Mapping[int, float | None], metric: str, value_of: Callable[[Sequence[int]], float | None]
 ) -> list[int]:
-    """Choose runs as in "Model soups": the best, then each next one if the average does not become worse by it.
+    """Choose runs as in "Model soups": the best run, then each next one that does not lower the average.
 
     Args:
-        values: the figure of each run on validation, by its seed.
-        metric: what the figures are.
-        value_of: the figure of the average of some runs on validation.
+        values: the metric of each run on validation, by seed.
+        metric: the name of the metric.
+        value_of: returns the metric of the average of some runs on validation.
 
     Returns:
         The seeds, in the order of `values`.
@@ -44,14 +44,14 @@ def greedy_members(
 def value_of_average(
     places: Sequence[Path], validation: TokenizedSplit, device: Any, metric: str, *, calibrated: bool
 ) -> float | None:
-    """What the average of runs scores on validation, with the temperature (and thresholds) that it would be given.
+    """The metric of the average of runs on validation, with its own temperature and decision thresholds.
 
     Args:
         places: the directories of the runs.
         validation: the rows.
         device: where to compute.
-        metric: one of the headline figures.
-        calibrated: whether there is a temperature at all.
+        metric: one of the headline metrics.
+        calibrated: whether the average is calibrated.
     """
     sources = [ModelSource(str(place)) for place in places]
     model: Any = average_models(sources)
@@ -68,7 +68,7 @@ def value_of_average(
 
 
 def facts_of_average(best_run: TrainingFacts) -> TrainingFacts:
-    """The `training` of a report about averaged weights: that of the best single run, less what is true of one run only.
+    """The `training` of a report about averaged weights: that of the best run, without the facts of a single run.
 
     Args:
         best_run: the `training` of its report.

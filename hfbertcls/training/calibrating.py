@@ -1,4 +1,4 @@
-"""After training: a temperature, fitted on the validation split, goes into the weights that are shipped."""
+"""Calibration after training: a temperature, fitted on the validation split and folded into the weights."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,26 +47,26 @@ class Staged:
 
 
 def calibrate(staging: Path, validation: TokenizedSplit, device: Any, log: Log) -> Staged:
-    """Fit a temperature and save the model with it; where that cannot be done, say why and leave the model as it is.
+    """Fit a temperature and save the model with it; where that fails, log the reason and leave the model unchanged.
 
     Args:
         staging: the directory of the saved model.
         validation: the rows to fit on.
         device: where to compute.
-        log: gets what was done.
+        log: gets the result.
 
     Returns:
-        What is staged then.
+        The staged model.
     """
     staged = _unless_rewritten(staging, validation, device, log)
     if staged is None:
-        free_memory()  # (of the model, before what was written is loaded)
+        free_memory()  # (of the model, before the written one is loaded)
         staged = Staged.load(staging, device)
     return staged
 
 
 def _unless_rewritten(staging: Path, validation: TokenizedSplit, device: Any, log: Log) -> Staged | None:
-    """Calibrate; the model as it was loaded, if it is staged as it was, and None if it was changed."""
+    """Calibrate; returns the loaded model if it is unchanged, else None."""
     staged = Staged.load(staging, device)
     model, tokenizer = staged.model, staged.tokenizer
     logits = score(model, tokenizer, validation)

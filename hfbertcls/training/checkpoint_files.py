@@ -1,4 +1,4 @@
-"""Which files a checkpoint consists of, so that removing it removes these and nothing that was put beside them."""
+"""The manifest of a checkpoint: removing the checkpoint removes these files and no others."""
 
 import contextlib
 import json
@@ -30,10 +30,10 @@ def write_manifest(folder: Path) -> None:
 def remove_checkpoint(folder: Path) -> bool:
     """Remove the files that the manifest of a checkpoint states, and the folder if nothing else is in it.
 
-    What was put there by somebody else, or changed its size, stays, in a folder that is no longer named like a checkpoint.
+    Files of others, and files with a new size, stay in a folder with another name.
 
     Returns:
-        Whether the folder was one of a run of ours; one without a manifest is left as it is.
+        Whether the folder was a checkpoint of ours; one without a manifest is left unchanged.
     """
     try:
         sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -45,7 +45,7 @@ def remove_checkpoint(folder: Path) -> bool:
         path = regular_file(folder, name)
         if path is not None and path.stat().st_size == sizes[name]:
             path.unlink()
-    (folder / MANIFEST).unlink()  # (last: what a kill leaves can still be removed by it)
+    (folder / MANIFEST).unlink()  # (last: after a kill, it still lists the rest)
     with contextlib.suppress(OSError):
         for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
             inner.rmdir()

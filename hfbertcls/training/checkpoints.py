@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and what tells a whole one from the rest that a kill left."""
+"""Checkpoints on the disk: complete ones, and how to recognize the rest of a kill."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from hfbertcls.training.checkpoint_files import MANIFEST, remove_checkpoint
 
 
 PARTIAL = ".partial"
-"""Where a checkpoint is put together, beside the finished ones."""
+"""The folder in which a checkpoint is written, beside the finished ones."""
 
 RUNNING_LOSS = "running_loss.json"
 """The training loss since it was last logged, so that a resumed run logs the same mean."""
@@ -23,7 +23,7 @@ _FOLDER = re.compile(r"checkpoint-(\d+)")
 
 
 def step_of(folder: Path) -> int | None:
-    """The optimisation step of a checkpoint's folder, by its name; None for other folders."""
+    """The optimization step of a checkpoint's folder, by its name; None for other folders."""
     match = _FOLDER.fullmatch(folder.name)
     return int(match[1]) if match else None
 
@@ -37,7 +37,7 @@ def checkpoints_in(directory: Path) -> list[Path]:
 
 
 def latest_complete(directory: Path) -> Path | None:
-    """The latest checkpoint from which training can go on: it is complete, and so is the best one that it names."""
+    """The latest checkpoint to resume from: it is complete, and so is its best checkpoint."""
     for folder in checkpoints_in(directory):
         state = _read_state(folder)
         if state is None or not is_complete(folder):
@@ -49,10 +49,10 @@ def latest_complete(directory: Path) -> Path | None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a checkpoint holds everything that resuming needs, each file in its full length.
+    """Whether a checkpoint holds every file that a resume needs, in its full length.
 
-    A file that was cut short is recognised by its own format: safetensors state their size in the header, PyTorch's
-    archives end with their directory, the state is JSON.
+    The format shows a truncated file: safetensors state their size in the header, PyTorch's archives end with their
+    directory, the state is JSON.
     """
     state = _read_state(folder)
     archives = [folder / OPTIMIZER_NAME, folder / SCHEDULER_NAME, *folder.glob("rng_state*.pth")]
@@ -66,7 +66,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def discard(directory: Path, *, after: int) -> list[str]:
-    """Remove our checkpoints after a step, and rests of unfinished ones; returns the names of what was removed."""
+    """Remove our checkpoints after a step, and unfinished ones; returns their names."""
     unwanted = [folder for folder in checkpoints_in(directory) if (step_of(folder) or 0) > after]
     shutil.rmtree(directory / PARTIAL, ignore_errors=True)
     return [folder.name for folder in unwanted if remove_checkpoint(folder)]

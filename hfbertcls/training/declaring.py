@@ -1,4 +1,4 @@
-"""How an option of a training run is declared: everything about it in one place, from which the rest is derived."""
+"""The declaration of an option of a training run, from which everything else about it is derived."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -19,17 +19,17 @@ class Option:
         name: of the field that declares it.
         default: of that field.
         types: of its values.
-        help: what `--help` and the documentation say.
+        help: the text in `--help` and the documentation.
         metavar: stands for the value in `--help`.
         group: the heading in `--help` under which it stands; empty for the first one.
         rivals: options with the same word here exclude each other.
         sets: the field of transformers' training arguments that takes the value, if any.
         determines: whether the weights, their scores or the choice of them depend on it.
         row: its name in the card's table of hyperparameters; None if it has no row.
-        least: the smallest number that is possible.
-        above: numbers must be larger than this one.
-        words: what may stand in place of a number, with the fields of the training arguments that the word sets.
-        parse: makes a value of a word of the command line, and a plain value of what Python programs pass.
+        least: the smallest valid number.
+        above: the largest invalid number.
+        words: valid instead of a number, with the fields of the training arguments that each word sets.
+        parse: converts a word of the command line, or a value from Python.
     """
 
     name: str = ""
@@ -49,7 +49,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As the command line calls it, such as `--early-stopping` or `--no-calibration`."""
+        """The flag on the command line, such as `--early-stopping` or `--no-calibration`."""
         return f"--{'no-' if self.default is True else ''}{self.name.replace('_', '-')}"
 
     @property
@@ -68,16 +68,16 @@ class Option:
         return self.parse or next((kind for kind in self.types if kind in (int, float)), str)
 
     def check(self, value: Any) -> None:
-        """Refuse an invalid value.
+        """Raise an error for an invalid value.
 
         Raises:
-            ConfigurationError: with what is expected.
+            ConfigurationError: with the expected values.
         """
         if not (self._fits(value) or (isinstance(value, str) and value in self.words)):
             is_number = isinstance(value, float) and float in self.types
             shown = f"{value:g}" if is_number else value if isinstance(value, str) else cut(repr(value), 60)
             raise ConfigurationError(
-                f"--{self.name.replace('_', '-')} {shown} is not possible. Expected {self._expected}"
+                f"--{self.name.replace('_', '-')} {shown} is an invalid value. Expected {self._expected}"
             )
 
     def _fits(self, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a report says of the training itself."""
+"""The facts of the training for a report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,8 +21,8 @@ def training_facts(
     Args:
         args: of the trainer.
         state: of the trainer, after training.
-        seconds: that the optimisation steps took.
-        speed: what `TextClassificationTrainer.speed` gives.
+        seconds: that the optimization steps took.
+        speed: the result of `TextClassificationTrainer.speed`.
         wall_seconds: from the beginning of the run.
     """
     names = (
@@ -31,7 +31,7 @@ def training_facts(
         "train_sampling_strategy", "precision", "eval_every", "seed",
     )  # fmt: skip
     values = args.sanitised()
-    if args.max_steps > 0:  # (transformers does not look at the epochs then)
+    if args.max_steps > 0:  # (transformers ignores the epochs then)
         values.pop("num_train_epochs", None)
     return TrainingFacts(
         best_step=state.best_global_step or state.global_step,

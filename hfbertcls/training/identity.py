@@ -1,4 +1,4 @@
-"""Which run this is: what a resumed run must share with the one that it continues."""
+"""The identity of a run: the facts that a resumed run must have in common with it."""
 
 import hashlib
 import json
@@ -37,12 +37,12 @@ _IRRELEVANT_PREFIXES = (
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What determines the weights that a run ends with: model, labels, options, texts, arguments."""
+    """The facts that determine the weights of a run: model, labels, options, texts, arguments."""
 
     model: str
     labels: Sequence[str]
     options: Mapping[str, Any]
-    """Those that no argument tells."""
+    """The options that are no training arguments."""
     rows: Mapping[str, str]
     """A digest of each split's token ids and labels."""
     arguments: Mapping[str, Any]
@@ -71,7 +71,7 @@ class RunIdentity:
 
     @classmethod
     def read(cls, directory: Path) -> "RunIdentity | None":
-        """What `write` wrote; None if there is nothing that can be read."""
+        """The identity in `run.json`; None if it cannot be read."""
         try:
             return cls(**json.loads((directory / FILE_NAME).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -92,7 +92,7 @@ def digest_of(split: TokenizedSplit) -> str:
 
 
 def determining(arguments: Mapping[str, Any], *, rows_per_update: int) -> dict[str, Any]:
-    """Those of the arguments on which the weights depend."""
+    """The arguments that the weights depend on."""
     kept = {
         name: value
         for name, value in arguments.items()

@@ -1,4 +1,4 @@
-"""Arguments of earlier releases of transformers, under which most recipes still state what they want."""
+"""Old names of training arguments in transformers, which many recipes still use."""
 
 import os
 import warnings
@@ -11,11 +11,11 @@ OLD_NAMES = {
     "per_gpu_eval_batch_size": "per_device_eval_batch_size", "adafactor": "optim", "logging_dir": "TENSORBOARD_LOGGING_DIR",
     "include_inputs_for_metrics": "include_for_metrics", "overwrite_output_dir": "", "save_safetensors": "", "use_mps_device": "",
 }  # fmt: skip
-"""What takes the place of each; nothing where it says what is done in any case."""
+"""The new name of each; empty where it has no effect any more."""
 
 
 def translate_old_names(args: Any) -> None:
-    """Set what the arguments of old names ask for, with a warning, and forget the old names."""
+    """Set the arguments that replace the old names, with a warning."""
     for old, new in OLD_NAMES.items():
         value = getattr(args, old)
         if value is None:

@@ -1,4 +1,4 @@
-"""Every option of a training run. Each is declared here, and nowhere else.
+"""All options of a training run. Each is declared here, and nowhere else.
 
 Flags, keys of `--config`, keyword arguments, what `--resume` compares, what the report states and which rows the card
 shows are derived from these declarations. To add an option, add a field, and read it where it has its effect.
@@ -25,9 +25,9 @@ def _number_or_word(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """What a training run is asked for, beside model, data and directory; the names are those of the flags.
+    """The options of a training run, beside model, data and directory; the names are those of the flags.
 
-    Further fields of transformers' training arguments go into `arguments`; `of` sorts names that may be either.
+    Further fields of transformers' training arguments go into `arguments`; `of` sorts a mix of both.
 
     ```python
     >>> TrainingOptions(epochs=3, early_stopping=2, seed=1).early_stopping
@@ -38,9 +38,9 @@ class TrainingOptions:
 
     Args:
         arguments: further fields of `TextClassificationTrainingArguments`, such as `{"weight_decay": 0.05}`.
-        card: facts for the card that only a person knows (`license`, `language`, `intended_use`, ...).
+        card: facts for the card that only the author knows (`license`, `language`, `intended_use`, ...).
         command: what to print under "reproduce"; by default the command line of this process.
-        backup: is offered each checkpoint, such as a `CheckpointBranch`.
+        backup: receives each checkpoint, such as a `CheckpointBranch`.
 
     Raises:
         ConfigurationError: for an invalid value, and for an argument that is an option of its own.
@@ -52,10 +52,10 @@ class TrainingOptions:
         metavar="N",
         determines=True,
     )
-    allow_leakage: bool = option(False, "train although many validation or test texts are in train too")
+    allow_leakage: bool = option(False, "train although many validation or test texts are duplicates of train")
     overwrite: bool = option(False, "replace what an earlier run left in the directory", rivals="directory")
     resume: bool = option(
-        False, "go on with a run that was stopped there, or begin if there is none", rivals="directory"
+        False, "resume the run that was stopped there, or start one if there is none", rivals="directory"
     )
     seed: int = option(
         DEFAULT_SEED,
@@ -191,13 +191,13 @@ class TrainingOptions:
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """Make options of names that are those of options or of fields of transformers' training arguments.
+        """Make options from names of options and of fields of transformers' training arguments.
 
         `TrainingOptions.of(epochs=3, weight_decay=0.05)` is `TrainingOptions(epochs=3, arguments={"weight_decay": 0.05})`. An
-        option goes before the field that it sets.
+        option overrides the field that it sets.
 
         Raises:
-            ConfigurationError: as the constructor; what is neither is refused by `training_arguments`.
+            ConfigurationError: as the constructor; `training_arguments` checks the other names.
         """
         own = set(cls.__dataclass_fields__)
         options = {one.sets: one.name for one in options_of(cls) if one.sets is not None}
@@ -207,7 +207,7 @@ class TrainingOptions:
         return cls(**{**option_values, "arguments": {**option_values.get("arguments", {}), **rest}})
 
     def training_fields(self) -> dict[str, Any]:
-        """The fields of transformers' training arguments that are asked for; those that are left open are missing."""
+        """The fields of transformers' training arguments that are set."""
         values: dict[str, Any] = {}
         for one in options_of(type(self)):
             value = getattr(self, one.name)
@@ -218,21 +218,21 @@ class TrainingOptions:
         return {**values, **self.arguments}
 
     def determining(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of the options on which the result depends, by their names.
+        """The options that the result depends on, by name.
 
         Args:
-            run: what the run had, by the names of options or of the fields that they set: it goes before what was asked for,
-                so that what was left open is what was chosen.
+            run: the values of the run, by the names of options or of the fields that they set. They override the options,
+                so automatic choices are included.
         """
         return {one.name: self._in(run, one) for one in options_of(type(self)) if one.determines}
 
     def beside_arguments(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of `determining(run)` that no field of the training arguments tells."""
+        """The options of `determining(run)` that set no field of the training arguments."""
         names = {one.name for one in options_of(type(self)) if one.sets is not None}
         return {name: value for name, value in self.determining(run).items() if name not in names}
 
     def rows(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """The rows of the card's table of hyperparameters: what `run` has, and what differs from the default.
+        """The rows of the card's table of hyperparameters: the values of `run`, and the options that differ from the default.
 
         Args:
             run: as in `determining`.

@@ -1,4 +1,4 @@
-"""Number formats: what the device at hand does fast, and what it must not be asked for."""
+"""Number formats: those that the device computes fast, and those that it lacks."""
 
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -12,7 +12,7 @@ PrecisionName = Literal["auto", "bf16", "fp16", "fp32"]
 
 @dataclass(frozen=True)
 class Precision:
-    """A number format for training, and why it was chosen. Weights and figures stay fp32 in any case."""
+    """A number format for training, and the reason for it. Weights and metrics stay fp32 in any case."""
 
     name: FormatName
     use_cpu: bool
@@ -36,7 +36,7 @@ def choose_precision(requested: str, use_cpu: bool) -> Precision:
     if requested not in get_args(PrecisionName):
         names = get_args(PrecisionName)
         raise ConfigurationError(
-            f"--precision {requested} is not known{did_you_mean(requested, names)}. Choose one of {', '.join(names)}"
+            f"--precision {requested} is an invalid value{did_you_mean(requested, names)}. Choose one of {', '.join(names)}"
         )
     if torch.cuda.is_available() and not use_cpu:
         native = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,12 +1,12 @@
-"""Learning rate and number of epochs that suit a model and a data set, where the user names none."""
+"""The default learning rate and number of epochs, by the size of the model and the data."""
 
 from dataclasses import dataclass
 from math import ceil
 
 
-# Parameters (millions, upper end) -> learning rate. Small encoders want larger steps: for MiniLM 2e-4 and more did worse
-# than 8e-5 and 1e-4 (benchmarks/RESULTS.md); the others are the published fine-tuning rates of base (2e-5 to 5e-5) and
-# large models (1e-5 to 2e-5).
+# Parameters (millions, upper end) -> learning rate. Small encoders need larger steps: for MiniLM, 2e-4 and more did worse
+# than 8e-5 and 1e-4 (benchmarks/RESULTS.md). The others are the published fine-tuning rates of base models (2e-5 to 5e-5)
+# and large models (1e-5 to 2e-5).
 _LEARNING_RATES = ((40, 8e-5), (90, 5e-5), (200, 3e-5))
 _LEARNING_RATE_LARGE = 1.5e-5
 _MIN_UPDATES = 150
@@ -27,7 +27,7 @@ def choose_recipe(
 ) -> Recipe:
     """Choose by the size of the model and of the data.
 
-    The learning rate falls with the number of parameters. Epochs are as many as give 150 updates, or 25 for each
+    The learning rate falls with the number of parameters. The epochs give 150 updates, or 25 for each
     label if that is more; at least 3, at most 10.
 
     Args:
@@ -35,7 +35,7 @@ def choose_recipe(
         num_rows: of the train split.
         num_labels: of the classification head.
         batch_size: rows in each update, accumulation and devices included.
-        rate_factor: by which the task multiplies the learning rate (`Task.learning_rate_factor`).
+        rate_factor: of the task on the learning rate (`Task.learning_rate_factor`).
     """
     millions = num_parameters / 1e6
     rate = next((rate for limit, rate in _LEARNING_RATES if millions <= limit), _LEARNING_RATE_LARGE)

@@ -1,1 +1,1 @@
-"""The stories of users, one a file: train, evaluate, compare, export and so on."""
+"""The workflows of users, one per file: train, evaluate, compare, export and so on."""

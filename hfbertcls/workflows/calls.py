@@ -1,4 +1,4 @@
-"""Keyword arguments of a Python call as the options that the stories take, and the call as a report states it."""
+"""Keyword arguments of a Python call as options of the workflows, and the call for the report."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ _ELSEWHERE = {
     "push_to_hub": "Call classifier.push_to_hub() after training",
     "dataset": "Pass it as data",
 }
-"""What `hfbertcls train` takes and `TextClassifier.train` does not, with what to do instead."""
+"""The options of `hfbertcls train` that `TextClassifier.train` lacks, with the alternative."""
 READING = frozenset(inspect.signature(load_text_dataset).parameters) - {"dataset", "make_splits", "seed"}
 """The options of reading."""
 
@@ -37,7 +37,7 @@ def training_options(options: Mapping[str, Any], command: str) -> TrainingOption
         command: what the report states.
 
     Raises:
-        ConfigurationError: naming the first that is no option.
+        ConfigurationError: for the first name that is no option.
     """
     own = {one.name for one in fields(TrainingOptions)} - {"arguments", "command", "backup"}
     further = {one.name for one in fields(TextClassificationTrainingArguments)} - {"output_dir", "hub_token"}
@@ -53,10 +53,10 @@ def training_options(options: Mapping[str, Any], command: str) -> TrainingOption
 
 
 def data_to_train_on(data: Data | TextDataset, options: Mapping[str, Any], seed: int) -> TextDataset:
-    """Data, read by those of the options that are of `READING`.
+    """Read data by the options of `READING`.
 
     Raises:
-        ConfigurationError: if there are such options, and the data were read already.
+        ConfigurationError: for options of reading if the data were read already.
         DatasetError: if the data cannot be used as they are.
     """
     reading = {name: value for name, value in options.items() if name in READING}
@@ -69,7 +69,7 @@ def data_to_train_on(data: Data | TextDataset, options: Mapping[str, Any], seed:
 def data_to_measure_on(
     sources: Sequence[ModelSource], data: Data | TextDataset, reading: Mapping[str, Any]
 ) -> TextDataset:
-    """Data, read as the first of the models was trained on them; the options of `READING` win.
+    """Read data by the options of the first model's training; the options of `READING` win.
 
     Raises:
         ConfigurationError: if there is no such option, or the data were read already.
@@ -88,7 +88,7 @@ def data_to_measure_on(
 
 
 def _refuse_reading(reading: Mapping[str, Any]) -> None:
-    """Refuse options of reading for data that were read already."""
+    """Check that data that were read already come without options of reading."""
     if reading:
         raise ConfigurationError(
             f"the data were read already, so {listing(reading)} would change nothing. Pass {'it' if len(reading) == 1 else 'them'} "
@@ -97,7 +97,7 @@ def _refuse_reading(reading: Mapping[str, Any]) -> None:
 
 
 def as_call(verb: str, source: ModelSource, data: Data | TextDataset, options: Mapping[str, Any]) -> str:
-    """The call as the report states it: of each path only the base name, of data in memory what they are."""
+    """The call as the report states it: with the base name of each path, and a description of data in memory."""
     name = data.source if isinstance(data, TextDataset) else source_name(data)
     in_memory = not isinstance(data, str | Path)
     values = {key: public_word(value) if isinstance(value, str) else value for key, value in options.items()}

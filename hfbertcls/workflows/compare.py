@@ -1,4 +1,4 @@
-"""Comparing two classifiers, or one with words counted, on the same labelled text."""
+"""Comparing two classifiers, or a classifier with TF-IDF, on the same labelled text."""
 
 import csv
 import json
@@ -51,9 +51,9 @@ class Contestant:
     revision: str | None
     num_parameters: int
     rows_per_second: float
-    """From texts to scores on this machine, tokenising included, loading apart."""
+    """From texts to scores on this machine, with tokenization, without loading."""
     trained_on: int | None = None
-    """How many of the compared rows have a text that it was trained on; None where that cannot be told."""
+    """The number of compared rows whose text is in its training data; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class ModelComparison:
     split: str
     comparison: Comparison
     training: str | None = None
-    """What the difference says of the recipes, by the reports of models in directories; None where they do not know."""
+    """A comparison of the recipes, by the reports of the two; None without reports."""
 
     def __repr__(self) -> str:
         metrics = ", ".join(
@@ -94,7 +94,7 @@ def compare_models(
     output_dir: str | Path | None = None,
     log: Log = silent,
 ) -> ModelComparison:
-    """Compare two classifiers on the same rows, with a test.
+    """Compare two classifiers on the same rows, with a significance test.
 
     ```python
     >>> comparison = compare_models("my-model", "tfidf", "reviews")
@@ -172,7 +172,7 @@ def source_of(spec: str | ModelSource) -> ModelSource:
 
 
 def _report_of(spec: str | ModelSource) -> Report | None:
-    """The report in the directory of a model, if it is about the weights that lie there."""
+    """The report in the directory of a model, if it matches the weights."""
     source = source_of(spec)
     weights = source.path / "model.safetensors"
     if spec == TFIDF or not weights.is_file():
@@ -212,7 +212,7 @@ def _scored_by_words(train: TextSplit, rows: TextSplit, task: Task, log: Log) ->
 
 
 def _write_disagreements(path: Path, rows: TextSplit, gold: Answers, a: Contender, b: Contender) -> None:
-    """Write the rows to which the two give different answers, the surest disagreements first."""
+    """Write the rows with different answers, the most confident disagreements first."""
     task, by_a, by_b = a.task, a.predicted, b.predicted
     sure_a, sure_b = (one.task.confidence(one.logits) for one in (a, b))
     positions = np.flatnonzero(~task.is_right(by_a, by_b))

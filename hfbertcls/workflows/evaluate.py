@@ -1,4 +1,4 @@
-"""Measuring any classifier on labelled text."""
+"""Evaluating any classifier on labelled text."""
 
 import hashlib
 from dataclasses import replace
@@ -55,7 +55,7 @@ def evaluate_model(
         log: called with each line of progress, for a person.
 
     Raises:
-        DatasetError: if a label of the data is none of the model's.
+        DatasetError: if the data have a label that the model lacks.
         ModelError: if the model is no trained classifier.
     """
     source = model if isinstance(model, ModelSource) else ModelSource(model)
@@ -107,11 +107,11 @@ def evaluate_model(
 
 
 def task_of_model(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> Task:
-    """The task of the model, whose labels must cover those of the data, which must be of the same kind.
+    """The task of the model; its labels must cover those of the data, and both must be of the same kind.
 
     Raises:
         DatasetError: if they are not.
-        ModelError: if the model is of no task that we know, or has another number of outputs than label names.
+        ModelError: if the task of the model is unknown, or its outputs and label names differ in number.
     """
     task = task_of_config(model.config)
     if task is None:
@@ -139,7 +139,7 @@ def task_of_model(model: "PreTrainedModel", source: ModelSource, data: TextDatas
 
 
 def _forgotten_kind(model: "PreTrainedModel", task: Task) -> str:
-    """What a model lacks that was saved without its `problem_type`."""
+    """A hint for a model that was saved without its `problem_type`."""
     for kind in TASKS.values():
         for key in kind.config_keys:
             if hasattr(model.config, key) and kind.name != task.name:

@@ -1,4 +1,4 @@
-"""`export_onnx()`: a classifier for other run-times, with what that costs, measured on real text."""
+"""`export_onnx()`: a classifier for other runtimes, and the loss of accuracy on real text."""
 
 import json
 import os
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FOLDER = "onnx"
-"""The folder and the names of the files are those that optimum and transformers.js look for."""
+"""The folder and the file names that optimum and transformers.js expect."""
 FILES = {"fp32": "model.onnx", "int8": "model_quantized.onnx"}
 LEAST_AGREEMENT = {"fp32": 0.995, "int8": 0.95}
-"""Fraction of the rows on which a graph must give the label of the original; with less, nothing is written."""
+"""Least proportion of rows with the label of the original; below it, nothing is written."""
 _MOST_DIFFERENCE = 1e-2
 """Of a logit, between an fp32 graph and the original: both compute in fp32, in another order."""
 _LITTLE_AGREEMENT = 0.985
@@ -68,8 +68,8 @@ class Agreement:
         same_label: fraction of the rows with the same prediction (0 to 1).
         largest_difference: of a logit.
         accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
-        accuracy_difference: to the original (`value`), with the ends of its 95 % interval (`low`, `high`); None without labels.
-        texts_per_second, original_texts_per_second: on this machine, in the same batches of texts of like length, in turn;
+        accuracy_difference: to the original (`value`), with its 95 % interval (`low`, `high`); None without labels.
+        texts_per_second, original_texts_per_second: on this machine, in the same length-grouped batches, alternating;
             the median of three rounds.
     """
 
@@ -116,7 +116,7 @@ def export_onnx(
     overwrite: bool = False,
     log: Log = silent,
 ) -> list[Exported]:
-    """Write a classifier as ONNX, and measure on real text how far it agrees with the original.
+    """Write a classifier as ONNX, and measure its agreement with the original on real text.
 
     ```python
     >>> (exported,) = export_onnx("my-model", dataset="reviews")  # doctest: +SKIP
@@ -127,9 +127,9 @@ def export_onnx(
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
         output_dir: gets `onnx/`, the configuration, the tokenizer and `export.json`. None adds `onnx/` to a directory that
-            hfbertcls wrote: its report and card state the export, and a push shares it.
-        dataset: what `load_text_dataset` takes, or its result; None compares random token ids, which says how exact the
-            graph is, but not what it costs.
+            hfbertcls wrote: its report and card state the export, and a push includes it.
+        dataset: what `load_text_dataset` takes, or its result; None compares random token ids: this measures how exact the
+            graph is, not the loss of accuracy.
         split: which split; by default test, else validation, else the only one.
         int8: also write a graph with 8-bit weights.
         overwrite: replace an earlier export.
@@ -264,7 +264,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
 def _timed_in_turn(
     *contenders: Callable[[], npt.NDArray[np.float32]],
 ) -> tuple[list[npt.NDArray[np.float32]], list[float]]:
-    """What each computes, and the median of the seconds that it took; in turn, so that a busy machine slows all alike."""
+    """The results and the median seconds of each; they alternate, so that a busy machine slows all alike."""
     seconds: list[list[float]] = []
     for _ in range(_ROUNDS):
         results, taken = [], []
@@ -293,7 +293,7 @@ def _require_agreement(agreement: Agreement, precision: str) -> None:
 
 
 def doubts_of(exported: Exported) -> str | None:
-    """What a person must hear about an export, if anything."""
+    """A warning about an export, if there is one."""
     agreement = exported.agreement
     if agreement.split is None:
         return as_callers_type_it(
@@ -305,10 +305,10 @@ def doubts_of(exported: Exported) -> str | None:
 
 
 def _check_place(directory: OutputDirectory, *, adds: bool, overwrite: bool) -> None:
-    """Refuse a place where the files of an export would take the place of others.
+    """Check that an export would not overwrite other files.
 
     Raises:
-        OutputDirectoryError: if an export is there and `overwrite` is not set, or what is there is none of ours.
+        OutputDirectoryError: if an export exists without `overwrite`, or files of others do.
     """
     name = directory.path.name
     if not adds:
@@ -341,7 +341,7 @@ def _as_json(exported: list[Exported], hashes: Mapping[str, str]) -> str:
 
 
 def _state(directory: OutputDirectory, exported: list[Exported]) -> None:
-    """Write into report and card of a directory what was exported; what an earlier export wrote is stated no more."""
+    """State the export in the report and the card of a directory; it replaces an earlier export."""
     report = read_report(directory.path)
     exports = tuple(ExportFacts.from_dict(asdict(one)) for one in exported)
     added = [one.file for one in exported]

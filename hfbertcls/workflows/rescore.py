@@ -1,4 +1,4 @@
-"""Running a model again on the data of its report: what the files alone cannot show."""
+"""Running a model again on the data of its report, to check what its files alone cannot prove."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -31,10 +31,10 @@ from hfbertcls.tasks.task import Task
 
 
 LOGIT_TOLERANCE = 1e-3
-"""Largest difference of a logit that other hardware, batches and versions may make in fp32."""
+"""Tolerance for a logit in fp32 across hardware, batches and versions."""
 _SCORE_TOLERANCE = 2e-3
 _OTHER_VERSION = 0.005
-"""Fraction of the rows that a baseline of another scikit-learn may predict differently."""
+"""Proportion of the rows that a baseline of another scikit-learn may predict differently."""
 
 
 def rescore(
@@ -44,17 +44,17 @@ def rescore(
     log: Log = silent,
     found: Verification | None = None,
 ) -> Verification:
-    """Run a shared model again on the data of its report, and compare all that follows from both.
+    """Run a published model again on the data of its report, and compare the results.
 
-    These are the rows of each split, their labels and counts, the logits, the predictions of the baselines, and what the
-    card says that its own example prints.
+    These are the rows of each split, their labels and counts, the logits, the predictions of the baselines, and the
+    output of the example on the card.
 
     Args:
         directory: a model repository that hfbertcls wrote: a directory, or a Hub id.
-        dataset: the data; splits that were cut are cut again with the seed of the report.
+        dataset: the data; held-out splits are made again with the seed of the report.
         revision: of a Hub id.
         log: called with each line of progress, for a person.
-        found: what `verify_directory` found, to which this is added.
+        found: the result of `verify_directory`, to which this one is added.
 
     Raises:
         OutputDirectoryError, ModelError: if the model or its report cannot be read.
@@ -127,7 +127,7 @@ def rescore(
 
 
 def _data_of(report: Report, dataset: str) -> TextDataset:
-    """The data, read and cut as the report says."""
+    """The data, read and split as the report states."""
     task, facts = report.task, report.data
     was_cut = facts.split_seed is not None
     columns = task.label_column
@@ -147,7 +147,7 @@ def _data_of(report: Report, dataset: str) -> TextDataset:
 
 
 def _check_train(report: Report, data: TextDataset, tokenizer: Any, task: Task, run: Derived) -> bool:
-    """Whether the train split of the data is the one that the report states, as far as counts and hash tell."""
+    """Whether the train split of the data has the counts and the hash of the report."""
     if "train" not in data.splits or "train" not in report.data.splits:
         return False
     train = data.splits["train"]
@@ -165,7 +165,7 @@ def _check_train(report: Report, data: TextDataset, tokenizer: Any, task: Task, 
 
 
 def _same_rows(data: TextDataset, name: str, shared: Predictions, run: Derived) -> TextSplit | None:
-    """The rows of a split, if the predictions speak of exactly these."""
+    """The rows of a split, if the predictions are of exactly these rows."""
     split = data.splits.get(name) or (next(iter(data.splits.values())) if len(data.splits) == 1 else None)
     place = f"predictions/{name}.parquet"
     if split is None:
@@ -175,7 +175,7 @@ def _same_rows(data: TextDataset, name: str, shared: Predictions, run: Derived) 
     strange, left_out = np.setdiff1d(shared.rows, there), np.setdiff1d(there, shared.rows)
     if len(strange):
         run.differences.append(
-            f"{place}: {data.source} does not have {len(strange):,} of the rows that it speaks of; the first is row {strange[0]:,}"
+            f"{place}: {data.source} does not have {len(strange):,} of its rows; the first is row {strange[0]:,}"
         )
         return None
     if len(left_out):
@@ -198,7 +198,7 @@ def _check_baselines(
     report: Report,
     run: Derived,
 ) -> None:
-    """What each baseline predicts, fitted again; another scikit-learn may differ on a few rows."""
+    """Compare the predictions of the baselines, fitted again; another scikit-learn may differ on a few rows."""
     same_version = report.environment.get("scikit_learn") == package_version("scikit-learn")
     for key, answers in baselines.predict(split.texts).items():
         place = f"predictions/{name}.parquet: baseline_{key}"
@@ -218,7 +218,7 @@ def _check_baselines(
 
 
 def _check_example(folder: Path, report: Report, run: Derived) -> None:
-    """What the call on the card prints."""
+    """Compare the output of the call on the card."""
     text, stated_output = report.card.usage_text, report.card.usage_output
     if text is None or not stated_output:
         return

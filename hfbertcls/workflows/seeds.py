@@ -1,4 +1,4 @@
-"""The same training several times from other seeds: how much of a figure is luck, and which weights to share."""
+"""The same training with N seeds: the spread of each metric, and the choice of the weights."""
 
 import shutil
 import time
@@ -44,10 +44,10 @@ def train_with_seeds(
     *,
     average: str | None = None,
 ) -> Report:
-    """Train `count` times, write the run that is best on validation, and report mean and deviation of all.
+    """Train `count` times, write the best run on validation, and report mean and standard deviation.
 
-    The seeds are that of the options and those after it; they decide on head, data order and dropout, while all runs
-    have the same rows. The runs lie complete in `seeds/` of the directory.
+    The seeds begin with that of the options. They determine head, data order and dropout; all runs have the same rows.
+    The runs lie complete in `seeds/` of the directory.
 
     ```python
     >>> report = train_with_seeds("encoder", "reviews.csv", "film-reviews", 3)  # doctest: +SKIP
@@ -62,12 +62,11 @@ def train_with_seeds(
         count: how many runs, at least two.
         options: of each run.
         log: called with each line of progress, for a person.
-        average: `"uniform"` writes the mean of the weights of all runs, `"greedy"` that of those which do not make it
-            worse on validation; the best run is written all the same if it is better there than the mean.
+        average: `"uniform"` averages the weights of all runs, `"greedy"` those of the runs that do not lower the score on
+            validation. If the best run alone is better on validation, it is written instead.
 
     Raises:
-        ConfigurationError: if there are fewer than two seeds, checkpoints shall be sent to a branch, or there is no such
-            average.
+        ConfigurationError: for fewer than two seeds, a checkpoint branch, or an unknown average.
         DatasetError, ModelError, OutputDirectoryError: as by `train_and_evaluate`.
     """
     options = options or TrainingOptions()
@@ -108,25 +107,25 @@ def train_with_seeds(
 
 
 def check_seeds(count: int, *, backup: bool, average: str | None = None) -> None:
-    """Find what is wrong with the number of seeds, and what is to be made of them, before anything is read.
+    """Check the number of seeds and the kind of average before anything is read.
 
     Raises:
-        ConfigurationError: if there are fewer than two, checkpoints shall be sent to a branch, or there is no such average.
+        ConfigurationError: for fewer than two seeds, a checkpoint branch, or an unknown average.
     """
     if count < 2:
         raise ConfigurationError(
-            f"--seeds {count} is not possible. Expected a number from 2; leave it out for one run"
+            f"--seeds {count} is an invalid value. Expected a number from 2; leave it out for one run"
         )
     if backup:
         raise ConfigurationError("--push-every-save sends the checkpoints of one run. Leave out --seeds or it")
     if average is not None and average not in AVERAGES:
         raise ConfigurationError(
-            f"--average {average} is not known{did_you_mean(average, AVERAGES)}. Choose one of {', '.join(AVERAGES)}"
+            f"--average {average} is an invalid value{did_you_mean(average, AVERAGES)}. Choose one of {', '.join(AVERAGES)}"
         )
 
 
 def _run(inputs: "RunInput", place: Path, options: TrainingOptions, log: Log) -> Report:
-    """One of the runs: data were read, examined and tokenised once for all of them."""
+    """One of the runs: data are read, examined and tokenized once for all of them."""
     began = time.perf_counter()
     directory = OutputDirectory(place)
     directory.check(overwrite=options.overwrite, resume=options.resume)
@@ -135,7 +134,7 @@ def _run(inputs: "RunInput", place: Path, options: TrainingOptions, log: Log) ->
 
 @dataclass(frozen=True)
 class _Runs:
-    """Runs that have ended, and the figure that compares them."""
+    """Finished runs, and the metric that compares them."""
 
     directory: OutputDirectory
     reports: Mapping[int, Report]
@@ -150,13 +149,13 @@ class _Runs:
 
     @property
     def metrics(self) -> list[str]:
-        """The calibration error, an estimate that chance moves most, is among them only if it compares."""
+        """The calibration error, the noisiest metric, is included only if it compares the runs."""
         metrics = next(iter(self.reports.values())).evaluation["validation"].metrics
         return [name for name in metrics if name != "ece" or self.metric == "ece"]
 
     @property
     def scored(self) -> list[SeedRun]:
-        """What each run has scored."""
+        """The metrics of each run."""
         return [
             SeedRun(
                 seed=seed,
@@ -179,24 +178,24 @@ def _place(directory: OutputDirectory, seed: int) -> Path:
 
 
 def _complete(directory: OutputDirectory, seeds: range, average: str | None, log: Log) -> Report:
-    """The report of runs that have ended.
+    """The report of finished runs.
 
     Raises:
-        ConfigurationError: if they were other runs, or were averaged in another way.
+        ConfigurationError: if they are other runs, or have another average.
     """
     report = read_report(directory.path)
     earlier = None if report.training is None else report.training.seeds
     earlier_seeds = [] if earlier is None else [run.seed for run in earlier.runs]
     if earlier_seeds != list(seeds):
         raise ConfigurationError(
-            f"--resume goes on with the runs in {directory.path.name!r}, but they have the seeds {earlier_seeds or 'of one run'}, not "
-            f"{list(seeds)}. Repeat the command of those runs, or begin anew with --overwrite"
+            f"--resume continues the runs in {directory.path.name!r}, but they have the seeds {earlier_seeds or 'of one run'}, not "
+            f"{list(seeds)}. Repeat the command of those runs, or restart with --overwrite"
         )
     method = None if earlier is None or earlier.average is None else earlier.average.method
     if method != average:
         raise ConfigurationError(
-            f"--resume goes on with the runs in {directory.path.name!r}, but they ended with {_option(method)}, not with "
-            f"{_option(average)}. Repeat the command of those runs, or begin anew with --overwrite"
+            f"--resume continues the runs in {directory.path.name!r}, but they ended with {_option(method)}, not with "
+            f"{_option(average)}. Repeat the command of those runs, or restart with --overwrite"
         )
     log(f"The runs in {directory.path.name!r} are complete: there is nothing to resume")
     return report
@@ -214,10 +213,10 @@ def _compared_metric(options: TrainingOptions, task: Task) -> str:
 def _average(
     method: str, runs: _Runs, inputs: "RunInput", options: TrainingOptions, log: Log
 ) -> tuple[Report | None, Average]:
-    """Stage the average of the runs with all that is said of it, unless validation says that the best run is better.
+    """Stage the average of the runs, unless the best run is better on validation.
 
     Returns:
-        Its report, None if it is not staged; and what is said of it in any case.
+        Its report, None if it is not staged; and the facts about the average in any case.
     """
     from hfbertcls.training import averaging
 
@@ -242,7 +241,7 @@ def _average(
     average_models([ModelSource(str(runs.place(seed))) for seed in members]).save_pretrained(directory.staging)
     directory.stage(runs.place(runs.best), [*TOKENIZER_FILES, "training_args.json"])
     if best_run.training is None:
-        raise ValueError("a run that has trained has the facts of its training")
+        raise ValueError("a trained run has the facts of its training")
     facts = averaging.facts_of_average(best_run.training)
     report = finish(inputs, directory, options, device, lambda: facts, log)
     compared = compare_average(method, members, metric, scored, report.evaluation["validation"].metrics[metric].value)
@@ -259,7 +258,7 @@ def _average(
 
 
 def _with_seeds(report: Report, runs: _Runs, average: Average | None, title: str | None) -> Report:
-    """The report of what is shipped, with what all runs have scored."""
+    """The report of the written model, with the metrics of all runs."""
     seeds = Seeds(
         chosen=None if average is not None and average.shipped else runs.best,
         metric=runs.metric,
@@ -275,6 +274,6 @@ def _with_seeds(report: Report, runs: _Runs, average: Average | None, title: str
 
 
 def _forget_checkpoints(place: Path) -> None:
-    """Remove what only resuming needs: the run is complete, and `run.json` still says which one it is."""
+    """Remove the files that only a resume needs; `run.json` stays and identifies the complete run."""
     for checkpoint in (place / "checkpoints").glob("checkpoint-*"):
         remove_checkpoint(checkpoint)

@@ -1,4 +1,4 @@
-"""The story of the README as one function: from labelled text to a complete model repository."""
+"""The workflow of the README as one function: from labelled text to a complete model repository."""
 
 import time
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def train_and_evaluate(
         log: called with each line of progress, for a person.
 
     Raises:
-        DatasetError, ModelError, ConfigurationError, OutputDirectoryError: before training, with the way out.
+        DatasetError, ModelError, ConfigurationError, OutputDirectoryError: before training, with the fix.
     """
     began = time.perf_counter()
     options = options or TrainingOptions()
@@ -86,7 +86,7 @@ def train_prepared(
     """The part of `train_and_evaluate` that begins with the directory: data and tokenizer are those of `prepare`.
 
     Args:
-        inputs: what `prepare` made; runs that differ in their seeds share it.
+        inputs: the result of `prepare`, common to runs of different seeds.
         directory: where to write, checked.
         arguments: of its trainer.
         options: of the run.
@@ -121,10 +121,10 @@ def train_prepared(
 
 
 def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, log: Log = silent) -> "RunInput":
-    """Examine the rows, refuse what no run should begin with, and tokenise them.
+    """Examine the rows, raise the errors of the doctor, and tokenize them.
 
     Raises:
-        DatasetError, ModelError, ConfigurationError: with the way out.
+        DatasetError, ModelError, ConfigurationError: with the fix.
     """
     from hfbertcls.workflows.reporting import RunInput
 
@@ -148,7 +148,7 @@ def finish(
     training: Callable[[], TrainingFacts],
     log: Log = silent,
 ) -> Report:
-    """Calibrate the staged weights, score them, and write beside them what the report, which is returned, speaks of.
+    """Calibrate the staged weights, score them, write predictions and plots, and return the report.
 
     Args:
         inputs: what the run began with.
@@ -180,7 +180,7 @@ def finish(
 
 
 def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosis:
-    """Say in brief what the doctor finds, and refuse what no run should begin with."""
+    """Log the findings of the doctor, and raise an error if one of them stops training."""
     diagnosis = examine(data, refused=(), allow_leakage=options.allow_leakage, most_rows=MOST_ROWS)
     for finding in diagnosis.findings:
         if finding.severity != "error" and finding.code not in ALREADY_SAID:
@@ -196,7 +196,7 @@ def _make_trainer(
     options: TrainingOptions,
     log: Log,
 ) -> "tuple[TextClassificationTrainer, tuple[str, ...]]":
-    """The trainer, and what was done to make its model."""
+    """The trainer, and the notes on how its model was made."""
     from hfbertcls.training.callbacks.backup import BackupCallback
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
@@ -241,7 +241,7 @@ def _priors(inputs: "RunInput") -> "npt.NDArray[np.float64] | None":
 
 
 def _built(trainer_class: Any, **arguments: Any) -> Any:
-    """Make the trainer; trackers and accelerators that are not there are noticed here."""
+    """Make the trainer; a missing tracker or accelerator is an error here."""
     try:
         return trainer_class(**arguments)
     except (ImportError, ValueError, RuntimeError) as err:
@@ -265,14 +265,14 @@ def _identity(inputs: "RunInput", trainer: "TextClassificationTrainer", options:
 
 
 def _chosen(inputs: "RunInput") -> dict[str, Any]:
-    """What the run has where options were left open, beside what the arguments of the trainer tell."""
+    """The values of the options that were left open and are no training arguments."""
     return {"max_length": inputs.tokenized["train"].max_length}
 
 
 def _facts(
     inputs: "RunInput", trainer: "TextClassificationTrainer", options: TrainingOptions, wall_seconds: float
 ) -> TrainingFacts:
-    """The `training` of the report: what the trainer knows, and what the run was asked for."""
+    """The `training` of the report: the facts of the trainer, and the options of the run."""
     facts = trainer.facts(wall_seconds)
     run = {**_chosen(inputs), **facts.arguments, **facts.hyperparameters}
     rows = {**facts.hyperparameters, **options.rows(run)}
@@ -282,7 +282,7 @@ def _facts(
 
 
 def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log) -> Path | None:
-    """Find the checkpoint to resume from, and make sure that it belongs to this run.
+    """Find the checkpoint to resume from, and check that it belongs to this run.
 
     Raises:
         ConfigurationError: if the run in the directory is another one.
@@ -296,8 +296,8 @@ def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log
         differences = earlier.differences(identity)
         if differences:
             raise ConfigurationError(
-                f"--resume goes on with the run in {directory.path.name!r}, but this is another one. What differs: "
-                f"{', '.join(differences)}. Repeat the command of that run, or begin anew with --overwrite"
+                f"--resume continues the run in {directory.path.name!r}, but this is another one. What differs: "
+                f"{', '.join(differences)}. Repeat the command of that run, or restart with --overwrite"
             )
     if directory.holds_a_model:
         return None
@@ -310,7 +310,7 @@ def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log
 
 
 def _space(trainer: "TextClassificationTrainer") -> tuple[int, int]:
-    """Bytes that a run needs at least, and at most at a time: checkpoints with AdamW's two states, then the model."""
+    """Least and largest disk space of a run in bytes: checkpoints with AdamW's two states, then the model."""
     args: Any = trainer.args
     weights = sum(4 * parameter.numel() for parameter in cast(Any, trainer.model).parameters())
     if args.save_strategy == "no":

@@ -1,4 +1,4 @@
-"""`verify()`: a model repository, in a directory or on the Hub, derived again from its own files."""
+"""`verify()`: recompute a model repository, in a directory or on the Hub, from its own files."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def verify(
     predictions: bool = True,
     log: Log = silent,
 ) -> Verification:
-    """Derive report and card of a model repository again, and compare all hashes.
+    """Recompute the report and the card of a model repository, and compare all hashes.
 
     It proves that the files belong together, not who made them.
 
@@ -29,18 +29,18 @@ def verify(
     ```
 
     Args:
-        model: a directory that hfbertcls wrote, or the id of a repository on the Hub, of which only the files are fetched
-            that its report states.
-        data: what the model was trained on, to run the model again and compare the logits too; None runs nothing.
+        model: a directory that hfbertcls wrote, or the id of a repository on the Hub. Only the files that its report
+            states are fetched.
+        data: the training data, to run the model again and compare the logits too; None runs nothing.
         revision: a branch, tag or commit of a repository.
-        predictions: False does not count it as missing if the files of predictions are not there.
+        predictions: False accepts missing prediction files.
         log: called with each line of progress, for a person.
 
     Returns:
-        what was checked and what came of it: `holds`, `differences`, `missing`, `verdict`.
+        the result: `holds`, `differences`, `missing`, `verdict`.
 
     Raises:
-        ConfigurationError: if a directory is named with a revision, or data without the predictions.
+        ConfigurationError: if a directory has a revision, or `data` comes with `predictions=False`.
         ModelError: if it has no report or no card of hfbertcls, or its report is damaged.
         SharingError: if it cannot be fetched.
         DatasetError: if the data cannot be read.

@@ -1,4 +1,4 @@
-"""A Space for a model: made if it is not there, its settings and files as they should be, in one commit."""
+"""A Space for a model: created if it does not exist, with its settings, and with its files in one commit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ FREE_HARDWARE = SpaceHardware.ZERO_A10G.value
 
 @dataclass(frozen=True)
 class DeployedSpace:
-    """What came of a deployment; `oid` is None if no file had to be changed, `stage` if it was not waited for."""
+    """The result of a deployment; `oid` is None if no file changed, `stage` is None without waiting."""
 
     space_id: str
     url: str
@@ -48,9 +48,8 @@ def deploy_space(
 ) -> DeployedSpace:
     """Make or update the Space of a model.
 
-    Everything that could be refused is asked for first. Files that people edited in the Space are not overwritten
-    unless the request says so. Faults that pass are retried, and nothing is committed twice. No secret is ever part of
-    what is said, raised or committed.
+    Everything is checked first. Files that were edited in the Space are not overwritten without `overwrite`. Transient
+    errors are retried, and nothing is committed twice. No secret is part of a message, an error or a commit.
 
     Args:
         files: content by path; all of them are sent, and nothing else but a manifest.
@@ -61,7 +60,7 @@ def deploy_space(
 
     Raises:
         ConfigurationError: for what can be corrected here.
-        SharingError: if something must not be sent or overwritten, the Hub refused or failed, or the Space does not run.
+        SharingError: if a file must not be sent or overwritten, the deployment failed, or the Space does not run.
     """
     api = api or HfApi()
     _refuse_secrets(files)
@@ -71,7 +70,7 @@ def deploy_space(
     repeat = f"Repeat: {command_of(request)}"
     try:
         if destination.exists:
-            # Refused before anything is changed.
+            # Errors come before any change.
             tried(lambda: space_operations(ours, request, space_id, lambda _: None, api), log)
         explain_token(request, destination, log, api)
         if not destination.exists:
@@ -121,7 +120,7 @@ def _create(request: SpaceRequest, destination: SpaceDestination, log: Log, api:
 
 
 def _settle(request: SpaceRequest, there: SpaceDestination, log: Log, api: HfApi) -> None:
-    """Variable, secret and hardware, each only if it is not yet as it should be."""
+    """Set variable, secret and hardware where they differ."""
     space_id = there.space_id
     variables = asked(lambda: api.get_space_variables(space_id), f"the variables of {space_id} cannot be listed")
     before = variables[MODEL_VARIABLE].value if MODEL_VARIABLE in variables else None

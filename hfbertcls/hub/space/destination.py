@@ -1,4 +1,4 @@
-"""The Space in which a model is to be shown: what is wished, and whether it can be done."""
+"""The request for a Space, and the check whether it can be fulfilled."""
 
 from dataclasses import dataclass
 
@@ -18,13 +18,12 @@ class SpaceRequest:
     """Which Space is to show which model, and how.
 
     Args:
-        space_id: `user/name`, or `name` for a Space of one's own.
+        space_id: `user/name`, or `name` in the namespace of the account.
         model_id: of the model on the Hub.
-        public: whether anyone may see a Space that is made; None makes it private exactly if the model is. One that
-            exists keeps its visibility.
+        public: whether a new Space is public; None follows the visibility of the model. An existing Space keeps its
+            visibility.
         hardware: as the Hub calls it, for instance `zero-a10g`; None leaves it to the Hub.
-        with_token: store the token with which one is logged in as a secret of the Space, so that it can read a private
-            model.
+        with_token: store the token of the login as a secret of the Space, so that it can read a private model.
         overwrite: replace files, and a token, that somebody else put into the Space.
         wait: until the Space runs.
     """
@@ -40,7 +39,7 @@ class SpaceRequest:
 
 @dataclass(frozen=True)
 class SpaceDestination:
-    """A Space that was looked at before anything is changed.
+    """The state of a Space before any change.
 
     Args:
         space_id: with its namespace.
@@ -58,7 +57,7 @@ class SpaceDestination:
 
 
 def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestination:
-    """Find out whether a Space could be made or changed, without changing anything on the Hub.
+    """Check whether a Space can be created or changed, without changing anything on the Hub.
 
     Raises:
         ConfigurationError: for names and hardware that the Hub does not know, and options that do not fit the Space.
@@ -80,7 +79,7 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
         model = asked(lambda: api.model_info(request.model_id), f"the model {request.model_id} cannot be looked at")
     except NotThereError as err:
         raise SharingError(
-            f"there is no model {request.model_id} on the Hub, or {account.name} may not see it. Share it first: "
+            f"there is no model {request.model_id} on the Hub, or {account.name} may not see it. Push it first: "
             f"{command('push', 'DIR', request.model_id)}"
         ) from err
     needs_token = bool(model.private or model.gated)
@@ -100,10 +99,10 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
 
 
 def require_hardware(name: str | None) -> None:
-    """Refuse hardware that the Hub does not know.
+    """Check the name of the hardware.
 
     Raises:
-        ConfigurationError: with those that it knows.
+        ConfigurationError: with the names that the Hub has.
     """
     names = [hardware.value for hardware in SpaceHardware]
     if name is not None and name not in names:
@@ -127,7 +126,7 @@ def hardware_of(space_id: str, api: HfApi) -> str | None:
 
 
 def _require_visibility(request: SpaceRequest, there: SpaceDestination, *, model_is_private: bool) -> None:
-    """Refuse a wish that an existing Space does not fulfil, and a private model shown to everybody by accident."""
+    """Check the visibility of an existing Space, and that no private model is shown in public by accident."""
     if request.public is not None and request.public == there.private:
         is_now, flag = ("private", "--public") if there.private else ("public", "--private")
         raise ConfigurationError(

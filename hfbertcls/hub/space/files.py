@@ -1,4 +1,4 @@
-"""The files of a Space: what differs is committed once, and what people wrote is not lost."""
+"""The files of a Space: changes are committed once, and edits of people are kept."""
 
 import hashlib
 import uuid
@@ -53,7 +53,7 @@ def space_operations(
     """The head, and what has to change in it.
 
     Raises:
-        SharingError: with the difference, if that would replace what people wrote.
+        SharingError: with the difference, if a change would overwrite an edit.
     """
     head = str(api.space_info(space_id).sha)
     tree = api.list_repo_tree(space_id, revision=head, recursive=True, **_SPACE)
@@ -87,7 +87,7 @@ def _holds(remote: Any, data: bytes) -> bool:
 
 
 def _verify(ours: Mapping[str, bytes], operations: list[Any], space_id: str, oid: str, api: HfApi) -> None:
-    """Compare what the commit holds with what was to be sent."""
+    """Compare the files of the commit with those that were sent."""
     names = [operation.path_in_repo for operation in operations if isinstance(operation, CommitOperationAdd)]
     entries = {entry.path: entry for entry in api.get_paths_info(space_id, names, revision=oid, **_SPACE)}
     wrong = [name for name in names if not _holds(entries.get(name), ours[name])]

@@ -1,4 +1,4 @@
-"""The model's card leads to its Space: on the Hub, and in the directory that the model came from."""
+"""The link from the card of a model to its Space."""
 
 import tempfile
 import uuid
@@ -20,12 +20,12 @@ _STATED_IN = ("report.json", "README.md")
 
 
 def download_statements(model_id: str, directory: Path, log: Log, api: HfApi) -> str:
-    """Fetch a model's report and card, as far as it has them, from one commit.
+    """Fetch the report and the card of a model, if it has them, from one commit.
 
     Args:
         model_id: on the Hub.
         directory: where to put them.
-        log: gets a line for each fault that may pass.
+        log: gets a line for each retry.
         api: of huggingface_hub.
 
     Returns:
@@ -52,9 +52,9 @@ def _fetch(model_id: str, name: str, revision: str, directory: Path, log: Log, a
 
 
 def link_card(model_id: str, space_id: str, log: Log, api: HfApi | None = None) -> None:
-    """Write into the card of a model on the Hub where its Space is; one commit, or none if it says so already.
+    """Link to the Space from the card of a model on the Hub: one commit, or none if the link is there.
 
-    A card that hfbertcls did not write, and one of somebody else, is left as it is, and that is said.
+    A card that hfbertcls did not write, or of another owner, stays unchanged, with a note in the log.
 
     Args:
         model_id: of the model.
@@ -63,7 +63,7 @@ def link_card(model_id: str, space_id: str, log: Log, api: HfApi | None = None) 
         api: of huggingface_hub; None makes one for the configured endpoint and token.
 
     Raises:
-        SharingError: if the Hub refused or failed.
+        SharingError: if the request failed.
     """
     api = api or HfApi()
     link = f"{api.endpoint}/spaces/{space_id}"

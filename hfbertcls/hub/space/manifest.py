@@ -1,4 +1,4 @@
-"""Which files of a Space are ours: a manifest with their hashes, by which what people edited is recognised and kept."""
+"""The manifest of a Space: hashes of our files, by which edits of people are recognized and kept."""
 
 import difflib
 import hashlib
@@ -23,7 +23,7 @@ class Changes:
     Args:
         write: paths that are there with another content, or not at all.
         delete: paths of files that we wrote and that no longer belong to the Space.
-        edited: those of both that somebody else wrote or changed.
+        edited: files of both lists that somebody else wrote or changed.
     """
 
     write: tuple[str, ...]
@@ -54,11 +54,11 @@ def read_manifest(data: bytes | None) -> dict[str, str] | None:
 
 
 def changes(ours: Mapping[str, bytes], there: Mapping[str, bytes], *, is_fresh: bool) -> Changes:
-    """Compare what a Space should hold with what it holds.
+    """Compare the files of a Space with ours.
 
     Args:
         ours: content by path, with the manifest.
-        there: what the Space holds of these paths, and of those that its manifest records.
+        there: content by path in the Space, for these paths and those of its manifest.
         is_fresh: whether the Space holds nothing but what the Hub itself put there when it was made.
     """
     recorded = read_manifest(there.get(MANIFEST))

@@ -1,4 +1,4 @@
-"""The files of a Space that shows a model: a function of what is known of the model alone."""
+"""The files of a Space that shows a model: a function of the facts about the model alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from hfbertcls.resources import resource_dir
 
 
 VERSIONS = {"gradio": "6.31.0", "transformers": "5.23.0", "torch": "2.13.0"}
-"""What the app was tested with; those of constraints.txt."""
+"""The versions that the app was tested with, as in constraints.txt."""
 
 ZERO_GPU = "zero-a10g"
 ZERO_GPU_TORCH = "2.11.0"
 """The latest torch that ZeroGPU hardware offers (the Hub's documentation, August 2026)."""
 
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-_TITLE, _DESCRIPTION = 80, 60  # characters; the Hub refuses a longer short_description
+_TITLE, _DESCRIPTION = 80, 60  # characters; the limit of the Hub for short_description
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class SpaceFacts:
 
     Args:
         title: of the model.
-        model_id: on the Hub; None for a model that is not there, which the variable MODEL_ID must name.
+        model_id: on the Hub; None for a local model, which the variable MODEL_ID must name.
         summary: what the model does, in a few words.
         license: of the model, as the Hub calls it.
         datasets: public data sets on the Hub.
-        examples: texts to try, given by the author or made for the purpose.
+        examples: texts to try, of the author or made up.
         hardware: that the Space is to run on, as the Hub calls it; None leaves it to the Hub.
     """
 
@@ -65,7 +65,7 @@ class SpaceFacts:
             model_id: on the Hub.
             report: None for a model without one.
             card: README.md of the model; the texts of its `widget:` become the examples.
-            is_public: whether the data set may be named.
+            is_public: whether the data set is public and may be named.
             hardware: that the Space is to run on.
 
         Raises:
@@ -92,7 +92,7 @@ class SpaceFacts:
 
 
 def is_public_dataset(name: str) -> bool:
-    """Whether anybody may see a data set on the Hub; not, if the Hub cannot be asked."""
+    """Whether a data set on the Hub is public; False if the Hub cannot be reached."""
     try:
         asked(lambda: HfApi(token=False).dataset_info(name), f"the data set {name} cannot be looked at")
     except SharingError:
@@ -148,7 +148,7 @@ def render_space(facts: SpaceFacts) -> dict[str, bytes]:
 
 
 def _quoted(text: str) -> str:
-    """A text as YAML that every reader takes for this text."""
+    """A text, quoted for YAML."""
     dumped = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10_000)
     return str(dumped).strip()
 

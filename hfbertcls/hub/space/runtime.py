@@ -1,4 +1,4 @@
-"""Waiting until a Space runs, and telling why it does not."""
+"""Waiting until a Space runs, and the reason if it does not."""
 
 import re
 import time
@@ -31,15 +31,15 @@ _MEANINGS = {
 _LOG_OF = {"BUILD_ERROR": "build", "CONFIG_ERROR": "build", "RUNTIME_ERROR": "run"}
 _LOG_LINES = 12
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 20.0  # seconds; each pause is half as long again as the one before
-_GRACE = 60.0  # seconds after which a stage counts even if nothing says that it is that of the new commit
+_GRACE = 60.0  # seconds after which a stage counts without proof that it is that of the new commit
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def wait_for_stage(api: HfApi, space_id: str, oid: str | None, log: Log, timeout: float) -> str:
     """Wait until the Space has a stage that stays, with the files of a commit.
 
-    Just after a push the Hub may still tell the stage of what was there before. A stage counts if the Hub says that it is
-    that of the commit, if it was seen to come after a build or start, or if it has stayed for a minute.
+    Just after a push the Hub may still report the stage of the earlier commit. A stage counts if the Hub attributes it to
+    the new commit, if it follows a build or start, or if it has stayed for a minute.
 
     Args:
         api: of huggingface_hub.
@@ -80,7 +80,7 @@ def wait_for_stage(api: HfApi, space_id: str, oid: str | None, log: Log, timeout
 
 
 def _counts(raw: dict[str, Any], stage: str, oid: str | None, has_moved: bool) -> bool:
-    """Whether a stage is that of the commit; a version that runs is believed to be another if the Hub says so."""
+    """Whether a stage is that of the commit, according to the Hub."""
     if oid is None:
         return True
     if raw.get("sha") is None or stage in _FAILED:

@@ -1,4 +1,4 @@
-"""The token with which a Space reads a private model: said what it means, stored once, repeated nowhere."""
+"""The token with which a Space reads a private model: explained, stored once, repeated nowhere."""
 
 import hashlib
 
@@ -16,7 +16,7 @@ _NOTE = "stored by hfbertcls, fingerprint "
 
 
 def explain_token(request: SpaceRequest, there: SpaceDestination, log: Log, api: HfApi) -> None:
-    """Say what becomes of the token before it is stored."""
+    """Log what the token is used for before it is stored."""
     if not there.needs_token:
         if request.with_token:
             log(f"note: {request.model_id} can be read by anyone; the Space needs no token, so none is stored")
@@ -47,20 +47,20 @@ def stores_token(request: SpaceRequest, there: SpaceDestination, api: HfApi) -> 
 def _note_of(api: HfApi) -> str:
     """The description of the secret, by which a later deployment sees whether it would store the same.
 
-    The Hub never gives back the value. 32 bits of the hash of a random token tell nothing about it.
+    The Hub never gives back the value. 32 bits of the hash do not reveal a random token.
     """
     return _NOTE + hashlib.sha256((token_of(api) or "").encode()).hexdigest()[:8]
 
 
 def store_token(space_id: str, api: HfApi) -> None:
-    """Store the token; whatever goes wrong, no message repeats what was sent."""
+    """Store the token; no error message repeats it."""
     failure = None
     try:
         tried(
             lambda: api.add_space_secret(space_id, TOKEN_SECRET, token_of(api) or "", description=_note_of(api)),
             lambda _: None,
         )
-    except Exception as err:  # noqa: BLE001  (raised below, where the error that knows the request is no longer its context)
+    except Exception as err:  # noqa: BLE001  (raised below, without the error that holds the request)
         failure = reason_of(err, quoted=False)
     if failure is not None:
         raise SharingError(

@@ -1,1 +1,1 @@
-"""Callbacks: what happens beside the optimisation steps."""
+"""Callbacks of the training loop."""

@@ -6,14 +6,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class Backup(Protocol):
-    """Takes what there is when it is told, and returns at once."""
+    """Receives the checkpoints after each save, and returns at once."""
 
     def offer(self, name: str) -> None:
         """Take the checkpoints as they are now."""
 
 
 class BackupCallback(TrainerCallback):
-    """Tell a backup after each save.
+    """Notify a backup after each save.
 
     Args:
         backup: such as `CheckpointBranch`.

@@ -1,4 +1,4 @@
-"""What a person sees while the model trains: a bar in a terminal or a notebook, one line for each evaluation everywhere."""
+"""Progress of training: a bar in a terminal or a notebook, and a line for each evaluation everywhere."""
 
 import time
 from typing import Any
@@ -9,11 +9,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from hfbertcls.progress import FIRST_SECONDS, SECONDS_BETWEEN, has_bar, stream, time_left, writer
 
 
-_STEPS_TO_KNOW = 1  # (the first step prepares what the others find ready, so it is not counted)
+_STEPS_TO_KNOW = 1  # (the first step has extra work, so it is not counted)
 
 
 class ConsoleCallback(TrainerCallback):
-    """Report progress by the `Log` that is in force; outside of every `progress.shown`, on standard error."""
+    """Report progress to the active `Log`; outside of every `progress.shown`, to standard error."""
 
     def __init__(self) -> None:
         self.bar_: Any = None
@@ -36,7 +36,7 @@ class ConsoleCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Move the bar; without one, tell now and then how long training will still take."""
+        """Move the bar; without one, log the remaining time now and then."""
         if self.bar_ is not None:
             self.bar_.update(state.global_step - self.bar_.n)
             return
@@ -68,17 +68,17 @@ class ConsoleCallback(TrainerCallback):
         metrics: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """One line: where training is, and how well it does on validation."""
+        """One line: the step, and the metrics on validation."""
         if not state.is_world_process_zero or metrics is None:
             return
         shown = ("accuracy", "f1_macro", "loss", str(args.metric_for_best_model).removeprefix("eval_"))
-        figures = ", ".join(
+        shown_metrics = ", ".join(
             f"{name} {metrics[f'eval_{name}']:.4f}" for name in dict.fromkeys(shown) if f"eval_{name}" in metrics
         )
         loss = f"training loss {self.loss_:.4f}; " if self.loss_ is not None else ""
         _tell(
             f"  step {state.global_step:,} of {state.max_steps:,} (epoch {state.epoch or 0:.2f}): {loss}"
-            f"validation {figures}"
+            f"validation {shown_metrics}"
         )
 
     def on_train_end(
@@ -91,7 +91,7 @@ class ConsoleCallback(TrainerCallback):
 
 
 def _tell(line: str) -> None:
-    """Tell a line, above the bars that are open."""
+    """Log a line above the open bars."""
     if (write := writer()) is not None:
         with tqdm.external_write_mode(file=stream()):
             write(line)

@@ -1,4 +1,4 @@
-"""Early stopping that does not quit while the model improves."""
+"""Early stopping that counts small, steady gains."""
 
 from math import isfinite
 from typing import Any
@@ -12,9 +12,8 @@ from hfbertcls.errors import ConfigurationError, TrainingError
 class MetricEarlyStoppingCallback(TrainerCallback, ExportableState):
     """Stop when the selection metric has not improved for `patience` evaluations.
 
-    An evaluation improves if it is better by more than `threshold` than the last *accepted* best, so that small gains
-    add up until they count (transformers compares with the running best, which creeps up with every gain). NaN is no
-    improvement. The state survives a resume.
+    An evaluation improves if it is better by more than `threshold` than the last *accepted* best, so small gains add up.
+    transformers compares with the running best, which rises with every gain. NaN is no improvement. The state survives a resume.
 
     ```python
     >>> callback = MetricEarlyStoppingCallback(patience=2, threshold=0.001)
@@ -27,7 +26,7 @@ class MetricEarlyStoppingCallback(TrainerCallback, ExportableState):
     Args:
         patience (`int`): evaluations without improvement after which training stops.
         threshold (`float`): in units of the metric; not relative.
-        min_steps (`int`): never stop before this optimisation step.
+        min_steps (`int`): never stop before this optimization step.
 
     Raises:
         ConfigurationError: if `patience` is below 1 or `threshold` or `min_steps` below 0.

@@ -1,4 +1,4 @@
-"""Stopping on request: the step under way is finished and saved, so that nothing is lost."""
+"""Stopping on request: the current step is finished and saved, so that nothing is lost."""
 
 import contextlib
 import signal
@@ -14,13 +14,13 @@ from hfbertcls.progress import Log
 
 
 class InterruptionCallback(TrainerCallback):
-    """Save a checkpoint and end the run after the step in which the process was asked to stop.
+    """Save a checkpoint and end the run after the step in which a signal arrived.
 
     Use it within `listening()`, which turns Ctrl-C (SIGINT) and SIGTERM into such a request. A second Ctrl-C stops at
     once, without saving.
 
     Args:
-        log: gets a line for the person who asked.
+        log: gets a line about the stop.
     """
 
     def __init__(self, log: Log) -> None:
@@ -59,7 +59,7 @@ class InterruptionCallback(TrainerCallback):
         """The checkpoint is there: end the run, unless this was its last step anyway.
 
         Raises:
-            TrainingInterruptedError: telling how to go on.
+            TrainingInterruptedError: with the command to resume.
         """
         if self.requested_ and not control.should_training_stop:
             raise TrainingInterruptedError(

@@ -16,8 +16,8 @@ FILE_NAME = "metrics.jsonl"
 class MetricLoggingCallback(TrainerCallback):
     """Write one JSON line for each logging or evaluation event: step, epoch, seconds, split, values.
 
-    Lines are flushed as they are written. After a resume the lines of steps that are done again are removed first, so
-    that each event stands there once. `seconds` counts the time spent in training, over all its parts.
+    Lines are flushed as they are written. After a resume, the lines of repeated steps are removed first, so each
+    event stands there once. `seconds` counts the training time over all parts of the run.
 
     ```python
     >>> trainer = Trainer(model, args, callbacks=[MetricLoggingCallback()])  # doctest: +SKIP
@@ -64,7 +64,7 @@ class MetricLoggingCallback(TrainerCallback):
     ) -> None:
         """Append the event."""
         if self.path_ is None or not logs or not state.is_world_process_zero or "train_runtime" in logs:
-            return  # (the summary at the end of `train` is no event: a run that goes on after it would have two)
+            return  # (the summary at the end of `train` is no event: a resumed run would have two)
         is_evaluation = any(name.startswith("eval_") for name in logs)
         values = {name.removeprefix("eval_"): value for name, value in logs.items() if name != "epoch"}
         event = {
@@ -79,7 +79,7 @@ class MetricLoggingCallback(TrainerCallback):
 
 
 def _number(value: Any) -> float | int | str | None:
-    """A value as JSON can hold it; NaN and infinity as text, so that they are neither lost nor invalid."""
+    """A value for JSON; NaN and infinity become text."""
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, int | float | str) else float(value)

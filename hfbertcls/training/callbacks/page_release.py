@@ -1,4 +1,4 @@
-"""Rows that lie on the disk do not stay in memory after a batch was made of them."""
+"""Release the memory pages of rows on the disk after each batch."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hfbertcls.data.on_disk import release
 
 
 class PageReleaseCallback(TrainerCallback):
-    """Lets go, after each step, of the pages that were read of a training set on the disk (some 30 microseconds)."""
+    """Release the pages of a training set on the disk after each step, in about 30 microseconds."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -1,4 +1,4 @@
-"""How fast training goes, and how much of it is arithmetic on padding."""
+"""The speed of training, and the proportion of arithmetic on padding."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from transformers.trainer_callback import ExportableState
 
 
 class ThroughputCallback(TrainerCallback, ExportableState):
-    """Sum the wall time of the optimisation steps; the trainer adds the rows and tokens that it sees.
+    """Sum the wall time of the optimization steps; the trainer adds the rows and tokens that it sees.
 
-    The sums go on after a resume, over all parts of a run.
+    The sums continue after a resume.
 
     Attributes:
         seconds_: wall time of the steps: forward, backward and update, without evaluation and saving.
@@ -46,7 +46,7 @@ class ThroughputCallback(TrainerCallback, ExportableState):
 
         Args:
             inputs: the batch.
-            computed: how many positions the model computes for so many real tokens; None if it computes all padding.
+            computed: returns the number of computed positions for a number of real tokens; None if padding is computed.
         """
         rows, length = inputs["input_ids"].shape
         mask = inputs.get("attention_mask")

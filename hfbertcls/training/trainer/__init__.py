@@ -1,1 +1,1 @@
-"""What the trainer is composed of, one behaviour a file."""
+"""The parts of the trainer, one behaviour per file."""

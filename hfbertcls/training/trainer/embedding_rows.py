@@ -1,4 +1,4 @@
-"""The gradient of the embedding table, of which a batch changes a few hundred rows out of tens of thousands."""
+"""A row-wise gradient of the embedding table: a batch changes a few hundred of tens of thousands of rows."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 
 
 class RowGradientEmbedding(nn.Embedding):
-    """`nn.Embedding` whose dense gradient lies in memory that is used again, with only the rows of the last step cleared.
+    """`nn.Embedding` that reuses the memory of its dense gradient, and clears only the rows of the last step.
 
     PyTorch clears, measures and scales a gradient as large as the table for each step, which costs more than the matrix
     products of a small batch. The gradient is the same, to the order in which equal tokens are summed.
 
-    Call `recycle` between an optimiser's step and the dropping of the gradients. Whatever else changes the gradient of the
-    table must leave rows alone that no token of the batch has.
+    Call `recycle` after the step of the optimizer, before the gradients are dropped. Other code must not change the rows
+    of the gradient that no token of the batch has.
     """
 
     def __init__(self, embedding: nn.Embedding) -> None:
@@ -57,7 +57,7 @@ class RowGradientEmbedding(nn.Embedding):
         if self.weight.grad is not None:
             self.weight.grad.index_add_(0, rows, sums.to(self.weight.grad.dtype))
             return None
-        # The memory is handed over, not shared: autograd then takes it as the gradient, without a copy.
+        # The memory is handed over: autograd then takes it as the gradient, without a copy.
         gradient, self._cleared = self._cleared, None
         if gradient is None:
             gradient = torch.zeros_like(self.weight)
@@ -92,7 +92,7 @@ class _Recycling(TrainerCallback):
 class RowGradientTrainer(Trainer):
     """`Trainer` that spends no time on the rows of the embedding table that are not in a batch, on one CPU process.
 
-    The optimiser alone still goes over all rows: AdamW moves and decays them without a gradient, too.
+    The optimizer still goes over all rows: AdamW moves and decays them without a gradient, too.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,7 +100,7 @@ class RowGradientTrainer(Trainer):
         self._embedding: RowGradientEmbedding | None = None
         model: Any = self.model
         table: Any = model.get_input_embeddings() if isinstance(model, PreTrainedModel) else None
-        # A subclass, or one of PyTorch's further ways with gradients and norms, stays as it is.
+        # A subclass, or an embedding with PyTorch's further options for gradients and norms, stays unchanged.
         plain = type(table) is nn.Embedding and not (table.sparse or table.scale_grad_by_freq or table.max_norm)
         if plain and self.args.device.type == "cpu" and self.args.world_size == 1 and not self.args.torch_compile:
             self._embedding = RowGradientEmbedding(table)

@@ -25,10 +25,10 @@ def task_metrics(
 
     Args:
         prediction (`EvalPrediction`): logits of shape `(n, num_outputs)`, and `label_ids` as the loss takes them.
-        task (`Task`, *optional*): of the model; None takes ids in `label_ids` for a single label each.
-        more (`Callable[[EvalPrediction], dict[str, float]]`, *optional*): further metrics; of the same name, they win.
-        is_fitted: whether the decision of the task is used as it is; else it is fitted to these rows, as the report fits it to
-            the validation split.
+        task (`Task`, *optional*): of the model; None expects single-label ids in `label_ids`.
+        more (`Callable[[EvalPrediction], dict[str, float]]`, *optional*): further metrics; with the same name, they win.
+        is_fitted: whether to use the decision of the task as it is; else it is fitted to these rows, as the report fits it
+            to the validation split.
     """
     raw = prediction.predictions
     logits = np.asarray(raw[0] if isinstance(raw, tuple) else raw, dtype=np.float32)
@@ -42,12 +42,12 @@ def task_metrics(
 
 
 def is_ours(metrics: Any) -> bool:
-    """Whether metrics are those of this package, with or without further ones."""
+    """Whether metrics include those of this package."""
     return (metrics.func if isinstance(metrics, partial) else metrics) is task_metrics
 
 
 class MeasuringTrainer(Trainer):
-    """`Trainer` whose decision thresholds are those of the validation rows, and whose metrics stand at the step of the weights."""
+    """`Trainer` with the decision thresholds of the validation rows, and metrics logged at the step of the weights."""
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -66,7 +66,7 @@ class MeasuringTrainer(Trainer):
     ) -> PredictionOutput:
         """As the parent; the thresholds of a multi-label task are those that `eval_dataset` chooses.
 
-        It is scored for that; without it they are 0.5. The rows that are measured choose nothing.
+        It is scored for that; without it they are 0.5. The measured rows are never used for model selection.
         """
         with self._thresholds_of_validation():
             return super().predict(test_dataset, ignore_keys, metric_key_prefix)

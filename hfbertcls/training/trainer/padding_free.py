@@ -14,10 +14,10 @@ logger = logging.get_logger(__name__)
 
 
 class PaddingFreeTrainer(Trainer):
-    """`Trainer` that leaves out padding where that gives the same results, and groups texts by length where it does not.
+    """`Trainer` without padding where that gives the same results, and with length grouping elsewhere.
 
     Attributes:
-        padding_: which way is taken, and why, for a person.
+        padding_: the chosen method and the reason, for the log.
     """
 
     padding_: str = ""
@@ -27,7 +27,7 @@ class PaddingFreeTrainer(Trainer):
         self._choose_way(self.model)
 
     def call_model_init(self, trial: Any = None) -> nn.Module:
-        """As the parent; models that are made later run the same way."""
+        """As the parent; models that are made later run in the same way."""
         model: nn.Module = super().call_model_init(trial)
         self._choose_way(model)
         return model

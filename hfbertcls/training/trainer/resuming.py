@@ -1,4 +1,4 @@
-"""Training that a kill cannot spoil: checkpoints that appear whole, and a run that goes on to the same bits."""
+"""Training that survives a kill: whole checkpoints, and resumed runs that end with the same bits."""
 
 import errno
 import json
@@ -26,12 +26,12 @@ from hfbertcls.training.checkpoints import (
 
 
 class ResumableTrainer(Trainer):
-    """`Trainer` whose checkpoints are whole or not there.
+    """`Trainer` with atomic checkpoints.
 
-    A checkpoint is put together in `.partial` and gets its name when it is complete. `resume_from_checkpoint=True` goes
-    on from the latest complete one, ends with the weights of a run that was never stopped (bit for bit on a CPU), and
-    logs what that run would have logged. A checkpoint in which the run had already ended, by its schedule or by early
-    stopping, is loaded and not trained on (the parent takes one more step; seen in 5.23).
+    A checkpoint is written to `.partial`, and gets its name when it is complete. `resume_from_checkpoint=True` resumes
+    from the latest complete one. The resumed run has the same log and ends with the same weights as a run without a
+    stop (bit for bit on a CPU). The last checkpoint of a finished run is loaded and not trained on; the parent takes
+    one more step (seen in 5.23).
     """
 
     _saving_to: Path | None = None
@@ -42,7 +42,7 @@ class ResumableTrainer(Trainer):
         self.add_callback(_Continuation)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As the parent; True goes on from the latest complete checkpoint in the output directory."""
+        """As the parent; True resumes from the latest complete checkpoint in the output directory."""
         self._restored_loss = None
         resume: str | bool | None = resume_from_checkpoint
         if resume is True:
@@ -69,7 +69,7 @@ class ResumableTrainer(Trainer):
         return str(self._saving_to) if self._saving_to is not None else str(super()._get_output_dir(trial))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As the parent, but aside first; and with no local path in the state (the best step tells the folder).
+        """As the parent, but under a temporary name first, and with no local path in the state.
 
         Raises:
             TrainingError: if it cannot be written; the checkpoints before it are untouched.
@@ -109,7 +109,7 @@ class ResumableTrainer(Trainer):
 
 
 class _Continuation(TrainerCallback):
-    """After a resume: tell where the best checkpoint is, and whether the run had already ended."""
+    """After a resume: restore the path of the best checkpoint, and whether the run had already ended."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -1,4 +1,4 @@
-"""The order of the rows: at random as the stock trainer has it, or in batches of texts of like length."""
+"""The order of the rows: random as in the stock trainer, or in batches of texts of similar length."""
 
 from collections.abc import Iterator, Sequence
 

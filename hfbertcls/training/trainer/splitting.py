@@ -1,4 +1,4 @@
-"""Batches that do not fit into memory are computed in parts, with the same update as their result."""
+"""Batches that do not fit into memory are computed in parts, with the same update."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ Batch = Mapping[str, Any]
 
 
 class PartSizeCallback(TrainerCallback, ExportableState):
-    """Keeps how many rows fit into memory at a time, also over a resume.
+    """The number of rows that fit into memory at a time, kept over a resume.
 
     Attributes:
         rows_: of a part in training; None while whole batches fit.
@@ -37,12 +37,11 @@ class PartSizeCallback(TrainerCallback, ExportableState):
 
 
 class SplittingTrainer(Trainer):
-    """`Trainer` that halves a batch when memory runs out, and goes on.
+    """`Trainer` that halves a batch when memory runs out, and continues.
 
-    The parts' gradients are summed with the weights of their rows, as with gradient accumulation, so the update is that
-    of the whole batch (dropout draws other numbers from there on). What was computed of the update is thrown
-    away and computed again from the same random state: a run whose first batch does not fit is, to the bit, the run
-    that was started with the smaller batch and the larger accumulation.
+    The gradients of the parts are weighted by their rows, as with gradient accumulation, so the update is that of the
+    whole batch (dropout draws other numbers from there on). The update is computed again from the same random state.
+    A run whose first batch does not fit is identical, to the bit, to a run with a smaller batch and larger accumulation.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,7 +63,7 @@ class SplittingTrainer(Trainer):
         """As the parent, in parts where memory is short.
 
         Raises:
-            TrainingError: if not even one row fits, with what to try.
+            TrainingError: if not even one row fits, with remedies.
         """
         if "input_ids" not in inputs or num_items_in_batch is None:
             return super().training_step(model, inputs, num_items_in_batch)
@@ -94,7 +93,7 @@ class SplittingTrainer(Trainer):
         return torch.stack(losses).sum()
 
     def _repeat_update(self, model: nn.Module, num_items: torch.Tensor | int, reason: str) -> torch.Tensor:
-        """Halve the parts until everything of this update that has been seen so far fits."""
+        """Halve the parts until all batches of this update so far fit."""
         if self.args.world_size > 1:
             raise TrainingError(
                 f"memory ran out on one of {self.args.world_size} devices ({shorten(reason)}). {_ADVICE}"
@@ -122,7 +121,7 @@ class SplittingTrainer(Trainer):
         )
 
     def _try_longest(self, model: nn.Module, rows: int) -> None:
-        """Compute the longest rows of the training set once, with room for the optimiser, and forget the result."""
+        """Compute the longest rows of the training set once, with room for the optimizer, and forget the result."""
         dataset: Any = self.train_dataset
         lengths = np.asarray(dataset[self.args.length_column_name])
         longest = [dataset[int(position)] for position in np.argsort(-lengths, kind="stable")[:rows]]
