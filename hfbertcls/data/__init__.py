@@ -1,1 +1,1 @@
-"""Text in: reading, checking, splitting and tokenising labelled text."""
+"""Text in: reading, checking, splitting and tokenizing labelled text."""

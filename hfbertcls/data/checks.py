@@ -88,8 +88,12 @@ def similar_labels(labels: Sequence[str]) -> list[list[str]]:
 
 def unseen_labels(dataset: TextDataset, labels: Sequence[str], name: str) -> list[str]:
     """Labels that a split has and the train split has not."""
-    known = dataset.splits["train"].label_counts(labels)
-    return [label for label, count in dataset.splits[name].label_counts(labels).items() if count and not known[label]]
+    train_counts = dataset.splits["train"].label_counts(labels)
+    return [
+        label
+        for label, count in dataset.splits[name].label_counts(labels).items()
+        if count and not train_counts[label]
+    ]
 
 
 def _similar_labels(labels: Sequence[str], dataset: TextDataset) -> DatasetError:

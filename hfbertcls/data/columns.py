@@ -1,4 +1,4 @@
-"""Which columns hold the text, its pair and the label: those that were named, else the obvious ones."""
+"""The columns of the text, its pair and the label: the named ones, else the obvious ones."""
 
 from dataclasses import dataclass
 
@@ -31,11 +31,11 @@ class Columns:
     label: str
     text_pair: str | None = None
     label_separator: str | None = None
-    """What stands between the labels of a row; None where a cell holds one label, or a list."""
+    """The separator between the labels of a cell; None where a cell holds one label, or a list."""
     names: tuple[str, ...] = ()
     """All labels, if the user named them."""
     is_one_label: bool = False
-    """Whether the user said that each cell is the name of one label, whatever it looks like."""
+    """Whether each cell is read as the name of one label, whatever it looks like (`--task single_label`)."""
 
 
 def choose_columns(
@@ -46,10 +46,10 @@ def choose_columns(
     Args:
         raw: the table.
         text, text_pair, label: the named ones.
-        label_separator: what stands between the labels of a row; then `labels` is an obvious name, too.
+        label_separator: between the labels of a cell; then `labels` is an obvious name, too.
 
     Raises:
-        ConfigurationError: if a named column is not there; the message lists those that are.
+        ConfigurationError: if a named column does not exist; the message lists the columns.
         DatasetError: if no column is obvious; the message proposes the options to pass.
     """
     names = raw.table.column_names
@@ -82,12 +82,12 @@ def choose_columns(
 _MOST_COLUMNS_LOOKED_AT = 1_000
 
 
-def _obvious(names: list[str], wanted: tuple[str, ...]) -> str | None:
-    """The column with a wanted name; capitals and blanks around it do not matter if that leaves one column."""
-    for want in wanted:
-        if want in names:
-            return want
-        alike = [name for name in names if name.strip().casefold() == want]
+def _obvious(names: list[str], candidates: tuple[str, ...]) -> str | None:
+    """The column with one of the candidate names; capitals and blanks do not matter if that leaves one column."""
+    for candidate in candidates:
+        if candidate in names:
+            return candidate
+        alike = [name for name in names if name.strip().casefold() == candidate]
         if len(alike) == 1:
             return alike[0]
     return None
@@ -132,8 +132,8 @@ def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:
     table = raw.table
     missing = [
         f"a {kind} column ({names})"
-        for kind, found, names in (("text", text, "'text'"), ("label", label, "'label'"))
-        if found is None
+        for kind, column, names in (("text", text, "'text'"), ("label", label, "'label'"))
+        if column is None
     ]
     if raw.has_header and _first_line_looks_like_data(table):
         return (
@@ -145,11 +145,11 @@ def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:
     if text is None:
         advice.append(f"--text-column {_quoted(longest)}" if longest else "--text-column NAME")
     if label is None:
-        several = indicator_columns(table.select(table.column_names[:_MOST_COLUMNS_LOOKED_AT]), other_than=longest)
+        indicators = indicator_columns(table.select(table.column_names[:_MOST_COLUMNS_LOOKED_AT]), other_than=longest)
         fewest = _fewest_values_column(table, other_than=longest)
-        found = " ".join(map(_quoted, several)) or (_quoted(fewest) if fewest else "NAME")
-        advice.append(f"--label-column {found}")
-        if several:
+        proposed = " ".join(map(_quoted, indicators)) or (_quoted(fewest) if fewest else "NAME")
+        advice.append(f"--label-column {proposed}")
+        if indicators:
             advice.append("(one column of 0 and 1 for each label)")
     return (
         f"{raw.name} has the columns {listing(table.column_names)}, but {' and '.join(missing)} {'were' if len(missing) > 1 else 'was'} expected. "

@@ -1,4 +1,4 @@
-"""What the data room hands on: a data set of labelled text with its labels, its origin, and what was left out."""
+"""Labelled text as a data set: splits, labels, origin, and the rows that were left out."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ SPLIT_STEMS = {
     "test": "test",
     "testing": "test",
 }
-"""The split that a file, folder or part of a data set is by its name."""
+"""The split that a file, a folder or a part of a data set belongs to, by its name."""
 
 
 def _is_integer(name: str) -> bool:
@@ -59,15 +59,15 @@ class TextSplit:
     sha256: str | None = None
     """Of the source file's bytes, or of the canonical Parquet form of a split that came from the Hub."""
     first_dropped: Mapping[str, str] = field(default_factory=dict)
-    """Where the first row stands that was left out, by reason: `"reviews.csv, line 12"`."""
+    """The place of the first row that was left out, by reason: `"reviews.csv, line 12"`."""
     rows_sha256: str | None = None
-    """Of rows, texts and labels of the split as it was read, whatever it was read from."""
+    """Of the rows, texts and labels as they were read, independent of the file format."""
     place_of: Callable[[int], str] | None = field(default=None, compare=False, repr=False)
-    """Where a row of the source stands, in words; None where only its number is known."""
+    """Describes the place of a row in the source; None where a row has only its number."""
     codes: dict[tuple[str, ...], npt.NDArray[np.int64]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
-    """What `duplicates.row_codes` has computed of these rows, by columns: texts are hashed once, whoever asks."""
+    """The cache of `duplicates.row_codes`, by columns: texts are hashed once."""
 
     def __repr__(self) -> str:
         left_out = sum(self.dropped.values())
@@ -128,7 +128,7 @@ class TextSplit:
     def take(
         self, name: str, positions: npt.NDArray[np.int64], dropped: Mapping[str, int] | None = None
     ) -> "TextSplit":
-        """A split of the rows at the given positions of this one; `dropped` are the left-out rows counted as its own."""
+        """A split of the rows at `positions`; `dropped` counts the left-out rows that belong to it."""
         own = dropped or {}
         places = self.first_dropped if own else {}
         rows_read = len(positions) + sum(own.values())
@@ -139,7 +139,7 @@ class TextSplit:
 
 
 def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
-    """The rows at the positions; those in ascending order are taken in parts, so that a large table stays on the disk."""
+    """The rows at the positions. Ascending ones are taken in parts, so that a large table stays on the disk."""
     if (np.diff(positions) <= 0).any():
         return table.take(pa.array(positions))
     written = TableWriter(table.schema)
@@ -153,7 +153,7 @@ def _taken(table: pa.Table, positions: npt.NDArray[np.int64]) -> pa.Table:
 
 @dataclass(frozen=True)
 class TextDataset:
-    """Labelled text, ready to be tokenised: what was read, from where, and what was left out.
+    """Labelled text, ready to be tokenized: what was read, from where, and what was left out.
 
     ```python
     >>> data = load_text_dataset("reviews.csv")
@@ -173,30 +173,30 @@ class TextDataset:
     """Whether the order of the labels was declared, by the data set or by the user, and not derived from the rows."""
     text_pair_column: str | None = None
     label_separator: str | None = None
-    """What stands between the labels of a row in the source, where a cell names several."""
+    """The separator between the labels of a cell, where a cell names more than one."""
     quoting: Quoting = "auto"
-    """What the user said of the quotation marks of delimited files."""
+    """How quotation marks in delimited files are read."""
     header: bool = True
     """Whether the first line of delimited files names the columns."""
     label_columns: tuple[str, ...] = ()
-    """The columns of 0 and 1 of which each is a label; empty where one column holds the labels."""
+    """The indicator columns, 0 or 1 for each label; empty where one column holds the labels."""
     config: str | None = None
     revision: str | None = None
-    split_method: str = "as given"
+    split_method: str = "as in the source"
     """How the splits came about, in words for the log and the card."""
     split_seed: int | None = None
-    """The seed by which splits were cut from train; None if none were."""
+    """The seed of the splits that were held out of train; None if there are none."""
     split_by: str | None = None
-    """The column whose values stayed in one split when splits were cut."""
+    """The column whose values stay in one split when rows are held out."""
     notes: tuple[str, ...] = ()
-    """Facts about the reading that the user must hear: a guessed encoding, an unusual separator, ..."""
+    """Facts about reading that the user should know: a guessed encoding, an unusual separator, ..."""
     is_from_hub: bool = False
     slice_column: str | None = None
-    """The column by whose values figures are told apart."""
+    """The column whose values are the slices of the metrics."""
     whole: "TextDataset | None" = field(default=None, compare=False, repr=False)
-    """The data set as it was read, if splits were cut from it."""
+    """The data set as it was read, if splits were held out of it."""
     cut_splits: Mapping[str, TextSplit] | None = field(default=None, compare=False, repr=False)
-    """The splits that were cut; other `splits` have nothing to do with `whole`."""
+    """The splits made from `whole`; other `splits` are unrelated to it."""
     is_one_table: bool = False
     """Whether the source has no splits of its own."""
 

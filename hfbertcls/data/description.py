@@ -1,4 +1,4 @@
-"""What was read, in lines for a person."""
+"""The log of what was read."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from hfbertcls.progress import Log
 
 
 def describe_dataset(data: TextDataset, log: Log) -> None:
-    """Say what was read, what was left out, and which labels there are."""
+    """Log what was read, what was left out, and the labels."""
     columns = " + ".join(filter(None, (data.text_column, data.text_pair_column)))
     log(f"Data: {data.source} (text: {columns}, label: {data.label_column}; splits {data.split_method})")
     for note in data.notes:
@@ -36,7 +36,7 @@ def describe_dataset(data: TextDataset, log: Log) -> None:
 
 
 def describe_tokens(tokenized: Mapping[str, TokenizedSplit], log: Log) -> None:
-    """Say how long the texts are, and how many are cut."""
+    """Log how long the texts are, and how many are cut."""
     for name, split in tokenized.items():
         cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
         unknown = f"; {split.unknown_share:.1%} of the words are unknown to the model" if split.unknown_tokens else ""

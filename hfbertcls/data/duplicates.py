@@ -1,4 +1,4 @@
-"""Equal texts: within a split, across splits (which makes figures too good), and with different labels."""
+"""Duplicates: within a split, across splits (which inflates metrics), and with different labels."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -16,9 +16,9 @@ from hfbertcls.tasks.cells import holds_lists
 
 @dataclass(frozen=True)
 class Duplicates:
-    """How often texts are repeated; capitals, blanks and Unicode forms make no difference between two texts.
+    """How many duplicates there are; capitals, blanks and Unicode forms make no difference.
 
-    Without a split in which it happens, a mapping has no entry for it.
+    A mapping has no entry for a split without any.
     """
 
     overlap: Mapping[str, int] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Duplicates:
     """Texts that have different labels in different rows, by split."""
 
     def sentences(self, sizes: Mapping[str, int]) -> Iterator[str]:
-        """What was found, in words; `sizes` are the rows of each split."""
+        """The sentences of the log; `sizes` are the rows of each split."""
         for pair, count in self.overlap.items():
             first, second = pair.split("/")
             if first == "train":
@@ -49,7 +49,7 @@ def _texts(count: int) -> str:
 
 
 def find_duplicates(data: TextDataset) -> Duplicates:
-    """Count equal texts (pairs of texts, for data sets of pairs) and what their labels say."""
+    """Count duplicates, and those whose labels conflict; for data sets of pairs, duplicate pairs."""
     codes = text_codes(data)
     order = [name for name in ("train", "validation", "test") if name in data.splits]
     overlap, repeated, conflicting = {}, {}, {}
@@ -58,7 +58,7 @@ def find_duplicates(data: TextDataset) -> Duplicates:
             overlap[f"{first}/{second}"] = int(np.isin(codes[second], codes[first]).sum())
         repeated[second] = len(codes[second]) - len(np.unique(codes[second]))
         if repeated[second]:
-            # Of each text and label one row: a text that then still stands twice has two labels.
+            # One row for each text and label: a text that still occurs twice has two labels.
             with_label = codes[second] ^ row_codes(data.splits[second], ["label"])
             once = codes[second][np.unique(with_label, return_index=True)[1]]
             conflicting[second] = int((np.unique(once, return_counts=True)[1] > 1).sum())
@@ -82,7 +82,7 @@ def first_equal(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def text_codes(data: TextDataset) -> dict[str, npt.NDArray[np.int64]]:
-    """A number for each row of each split, the same for equal texts (pairs of texts, for data sets of pairs).
+    """A number for each row of each split, the same for duplicates (of pairs, for data sets of pairs).
 
     The numbers are 64 bits of a hash: among a million different texts two have the same with a probability of 3e-8.
     """
@@ -98,9 +98,9 @@ def folded(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 def row_codes(split: TextSplit, columns: list[str]) -> npt.NDArray[np.int64]:
     """A number for each row, equal for rows that are equal in all columns, of shape `(rows,)`; computed once a split."""
-    known = split.codes.get(tuple(columns))
-    if known is not None:
-        return known
+    cached = split.codes.get(tuple(columns))
+    if cached is not None:
+        return cached
     codes = np.empty(len(split), dtype=np.int64)
     begin = 0
     for part in in_parts(split.table.select(columns)):
@@ -112,7 +112,7 @@ def row_codes(split: TextSplit, columns: list[str]) -> npt.NDArray[np.int64]:
 
 
 def _code(values: tuple[bytes, ...]) -> int:
-    # (0xff is in no text, so it parts them)
+    # (UTF-8 has no byte 0xff, so it separates the values)
     return int.from_bytes(hashlib.blake2b(b"\xff".join(values), digest_size=8).digest(), "little", signed=True)
 
 

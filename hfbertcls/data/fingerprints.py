@@ -1,4 +1,4 @@
-"""Which texts a model was trained on, without the texts: salted hashes in the directory of its run."""
+"""Salted hashes of the training texts, kept in the directory of the run."""
 
 import hashlib
 import os
@@ -22,8 +22,8 @@ def write_fingerprints(path: Path, train: TextSplit) -> None:
     Capitals, blanks and Unicode forms make no difference between two texts.
 
     Args:
-        path: of the file, whose folder is there.
-        train: the rows that a model is trained on.
+        path: of the file; its folder must exist.
+        train: the training rows.
     """
     salt = os.urandom(_SALT_BYTES)
     partial = path.with_name(f"{path.name}.partial")
@@ -45,12 +45,12 @@ def known_texts(path: Path, rows: TextSplit) -> int | None:
         return None
     if len(data) < _SALT_BYTES or len(data) % 8:
         return None
-    known = np.frombuffer(data, dtype=np.int64, offset=_SALT_BYTES)
-    return int(np.isin(_salted(rows, data[:_SALT_BYTES]), known).sum())
+    fingerprints = np.frombuffer(data, dtype=np.int64, offset=_SALT_BYTES)
+    return int(np.isin(_salted(rows, data[:_SALT_BYTES]), fingerprints).sum())
 
 
 def _salted(split: TextSplit, salt: bytes) -> npt.NDArray[np.int64]:
-    """A number of 64 bits for each text (pair of texts), of shape `(rows,)`, that says nothing without the salt."""
+    """A number of 64 bits for each text (pair of texts), of shape `(rows,)`, meaningless without the salt."""
     columns = [name for name in ("text", "text_pair") if name in split.table.column_names]
     codes = row_codes(split, columns)
     hashed = (hashlib.blake2b(code.tobytes(), digest_size=8, key=salt).digest() for code in codes)

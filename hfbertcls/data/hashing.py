@@ -1,4 +1,4 @@
-"""Hashes of data: of a table as it came, and of the rows that are used of it."""
+"""Hashes of data: of a table as it was read, and of the rows that are used."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ def parquet_sha256(table: pa.Table) -> str:
 
 
 def rows_sha256(table: pa.Table) -> str:
-    """Hash of rows, texts and labels, whatever they were read from."""
+    """Hash of rows, texts and labels, independent of the file format."""
     digest = hashlib.sha256()
     names = [name for name in ("row", "text", "text_pair", "label") if name in table.column_names]
     for part in in_parts(table.select(names)):

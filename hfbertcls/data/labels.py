@@ -1,4 +1,4 @@
-"""The label column of a table: what its values say, as names of labels, lists of names, or numbers."""
+"""The label column of a table, as names of labels, lists of names, or numbers."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
     """The label column of a table: strings, lists of strings, or decimal numbers (float64).
 
     Raises:
-        DatasetError: if it holds something else, or lists that cannot be used; naming the line.
+        DatasetError: if it holds something else, or lists that cannot be used; the message names the line.
     """
     column, separator = columns.label, columns.label_separator
     labels = _label(raw, column, columns)
@@ -29,7 +29,7 @@ def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
             f"the column {column!r} of {raw.name} holds {'lists' if pa.types.is_list(labels.type) else 'numbers'}, which "
             "--label-separator cannot separate. Leave it out"
         )
-    # (a blank cell says "none of the labels")
+    # (a blank cell means "none of the labels")
     names = [None if cell is None else cell.split(separator) for cell in labels.to_pylist()]
     return _label_sets([None if cells is None else filter(None, map(str.strip, cells)) for cells in names])
 
@@ -62,8 +62,8 @@ def _label(raw: RawTable, column: str, columns: Columns) -> pa.ChunkedArray:
 
 def _sets(raw: RawTable, column: str, lists: Sequence[list[Any] | None], declared: Sequence[str]) -> pa.ChunkedArray:
     """Lists of labels as lists of their names."""
-    for row, found in enumerate(lists):
-        for value in found or ():
+    for row, entries in enumerate(lists):
+        for value in entries or ():
             if value is None or value != value:  # (NaN)
                 raise DatasetError(
                     f"{raw.place(row)}: the list of labels in {column!r} holds a null. Remove it from the list"
@@ -77,8 +77,8 @@ def _sets(raw: RawTable, column: str, lists: Sequence[list[Any] | None], declare
                 raise DatasetError(
                     f"{raw.place(row)}: the list of labels in {column!r} holds a blank one. Name it, or remove it from the list"
                 )
-    named = _named(raw, column, lists, declared)
-    return _label_sets([None if found is None else map(_label_text, found) for found in named])
+    names = _named(raw, column, lists, declared)
+    return _label_sets([None if entries is None else map(_label_text, entries) for entries in names])
 
 
 def _named(
@@ -89,10 +89,10 @@ def _named(
     Raises:
         DatasetError: if there are such lists without names, or with another number of values than names.
     """
-    values = {value for found in lists for value in found or ()}
+    values = {value for entries in lists for value in entries or ()}
     if not values or not values <= {0, 1} or not {"0", "1"}.isdisjoint(declared):
         return lists
-    sizes = {len(found) for found in lists if found is not None}
+    sizes = {len(entries) for entries in lists if entries is not None}
     if not declared:
         if len(sizes) == 1 and min(sizes) > 1 and len(values) == 2:
             raise DatasetError(
@@ -100,19 +100,23 @@ def _named(
                 "row's labels were expected. Name all labels in the order of the lists with --labels"
             )
         return lists
-    for row, found in enumerate(lists):
-        if found is not None and len(found) != len(declared):
+    for row, entries in enumerate(lists):
+        if entries is not None and len(entries) != len(declared):
             raise DatasetError(
-                f"{raw.place(row)}: the list in {column!r} has {len(found)} values, but --labels names {len(declared)} labels "
+                f"{raw.place(row)}: the list in {column!r} has {len(entries)} values, but --labels names {len(declared)} labels "
                 f"({listing(declared, 4)}). Give each label a 0 or 1 in each list"
             )
-    return [None if found is None else list(itertools.compress(declared, found)) for found in lists]
+    return [None if entries is None else list(itertools.compress(declared, entries)) for entries in lists]
 
 
 def _label_sets(lists: Sequence[Iterable[str] | None]) -> pa.ChunkedArray:
     """Lists of labels; one that a row names twice is named once."""
     return pa.chunked_array(
-        [pa.array([None if found is None else list(dict.fromkeys(found)) for found in lists], pa.list_(pa.string()))]
+        [
+            pa.array(
+                [None if entries is None else list(dict.fromkeys(entries)) for entries in lists], pa.list_(pa.string())
+            )
+        ]
     )
 
 
@@ -140,14 +144,14 @@ def _class_names(raw: RawTable, column: str, names: Sequence[str]) -> pa.Chunked
 def _class_lists(raw: RawTable, column: str, names: Sequence[str]) -> list[list[str] | None]:
     """Declared labels for the numbers in lists."""
     lists: list[list[int] | None] = raw.table.column(column).to_pylist()
-    for row, found in enumerate(lists):
-        for number in found or ():
+    for row, entries in enumerate(lists):
+        for number in entries or ():
             if number not in range(len(names)):
                 raise DatasetError(
                     f"{raw.place(row)}: the label {number} in {column!r} is none of the {len(names)} declared ones "
                     f"({listing(names, 4)}), which are numbered from 0. Correct it"
                 )
-    return [None if found is None else [names[number] for number in found] for found in lists]
+    return [None if entries is None else [names[number] for number in entries] for entries in lists]
 
 
 def _numbers(raw: RawTable, column: str) -> pa.ChunkedArray:

@@ -60,25 +60,25 @@ def load_text_dataset(
             (`user/name[:config][@revision]`). Data in memory: a DataFrame of pandas or polars, a `datasets.Dataset` or
             `DatasetDict`, a list of dicts, `(texts, labels)`, a mapping of splits to any of these. Or what `open_source` made.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
-            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Several label columns hold 0 or 1 for a
-            label each: multi-label, or single-label if every row has exactly one 1 (this is noted).
-        label_separator (`str`, *optional*): what stands between the labels of a row where a cell names several, such as
-            `";"`; a blank cell then says "none of the labels".
-        task (*optional*): overrides what the labels look like.
-        labels (`Sequence[str]`, *optional*): all label names, in the order that their ids shall have.
-        split_by (`str`, *optional*): a column; rows with the same value stay in one split when splits are cut.
-        slice_by (`str`, *optional*): a column by whose values (at most 50) figures are told apart.
+            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Of a list of label columns, each holds
+            0 or 1 for one label: multi-label, or single-label if every row has exactly one 1 (a note says which).
+        label_separator (`str`, *optional*): the separator between the labels of a cell, such as `";"`; a blank cell
+            then means "none of the labels".
+        task (*optional*): overrides the task that the labels suggest.
+        labels (`Sequence[str]`, *optional*): all label names, in the order of their ids.
+        split_by (`str`, *optional*): a column; rows with the same value stay in one split when rows are held out.
+        slice_by (`str`, *optional*): a column whose values (at most 50) are the slices of the metrics.
         quoting (`str`): of csv and tsv files: `standard` takes quotation marks for the ends of a field, `none` for letters of the
             text; `auto` is `standard`, except for tab-separated files whose quotation marks enclose no field (this is noted).
         header (`bool`): whether the first line of csv and tsv names the columns; without, they are called `column_1`, `column_2` and
             so on, and a txt file is read as lines of fields that are separated by tabs.
-        make_splits (`bool`): cut the splits that are missing from train. Otherwise what is there stays as it is, and
-            a single file is the `test` split.
-        seed (`int`): of the cutting.
+        make_splits (`bool`): hold missing splits out of train. Otherwise the splits stay as they are, and a single file is the
+            `test` split.
+        seed (`int`): of the held-out splits.
 
     Raises:
-        DatasetError: naming file, line or column, if the data cannot be used as they are.
-        ConfigurationError: if an argument names something that is not there.
+        DatasetError: if the data cannot be used as they are; the message names the file, line or column.
+        ConfigurationError: if an argument names something that does not exist.
     """
     source = open_source(dataset, Layout(quoting, header))
     tables = {name or ("train" if make_splits else "test"): raw for name, raw in source.tables.items()}
@@ -92,8 +92,8 @@ def load_text_dataset(
     else:
         label_column = next(iter(label_columns), None)
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
-    if not header and text_column is None and label_column is None and (named := columns_without_header(first)):
-        text_column, label_column = named
+    if not header and text_column is None and label_column is None and (unnamed_columns := columns_without_header(first)):
+        text_column, label_column = unnamed_columns
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
     columns = replace(columns, names=tuple(labels or ()), is_one_label=task == SingleLabel.name)
     by = {"--split-by": split_by, "--slice-by": slice_by}
@@ -113,10 +113,12 @@ def load_text_dataset(
     if slice_by is not None:
         _check_slices(splits, slice_by, source)
     declared = tuple(labels) if labels else first.class_names.get(columns.label)
-    found = None if kind is None else kind.from_labels(_labels(splits, declared, source) if kind.has_labels else ())
+    resolved_task = (
+        None if kind is None else kind.from_labels(_labels(splits, declared, source) if kind.has_labels else ())
+    )
     data = TextDataset(
         splits=splits,
-        task=found,
+        task=resolved_task,
         labels_are_declared=declared is not None,
         source=source.name,
         text_column=columns.text,
@@ -156,8 +158,8 @@ def data_to_measure(dataset: Data, split: str | None = None) -> TextDataset:
     """Data as they stand in their source, whichever way they come in: what `load_text_dataset` takes, or its result.
 
     Args:
-        dataset: the data. Splits that were cut for training are put together again.
-        split: that is asked for; if it is one that was cut, the cut stays.
+        dataset: the data. Splits that were held out for training are joined again.
+        split: the requested one; if it was held out of train, the splits stay.
     """
     if not isinstance(dataset, TextDataset):
         return load_text_dataset(dataset, make_splits=False)
@@ -172,7 +174,7 @@ def _with_cut_splits(data: TextDataset, seed: int, split_by: str | None) -> Text
     whole = data
     if data.is_one_table:
         whole = replace(data, splits={"test": replace(data.splits["train"], name="test")})
-    if method != "as given":
+    if method != "as in the source":
         data = replace(data, split_seed=seed, split_by=split_by)
     return replace(data, splits=splits, split_method=method, whole=whole, cut_splits=splits)
 
@@ -182,7 +184,7 @@ def _hashed(split: TextSplit) -> TextSplit:
 
 
 def _unused_separator(tables: Mapping[str, RawTable], columns: Columns) -> tuple[str, ...]:
-    """Say so if no cell holds what is to separate labels."""
+    """A note if no cell holds the separator of the labels."""
     mark = columns.label_separator
     if mark is None or any(
         pc.any(pc.match_substring(raw.table.column(columns.label).cast(pa.string()), mark)).as_py()
@@ -220,9 +222,9 @@ def _without_unlabelled(splits: dict[str, TextSplit]) -> tuple[dict[str, TextSpl
 
 def _labels(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
     """The labels in the order of their ids."""
-    found = {label for split in splits.values() for label in _distinct_labels(split)}
+    present = {label for split in splits.values() for label in _distinct_labels(split)}
     if declared is not None:
-        unknown = sorted(found - set(declared))
+        unknown = sorted(present - set(declared))
         if unknown:
             raise DatasetError(
                 f"{source.name} has labels that were not declared: {listing(unknown)}. "
@@ -232,18 +234,18 @@ def _labels(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
             raise ConfigurationError(f"a label is declared twice in {listing(declared)}. Correct --labels or the data")
         return declared
     rows = sum(len(split) for split in splits.values())
-    if len(found) > MOST_LABELS:
+    if len(present) > MOST_LABELS:
         raise DatasetError(
-            f"{source.name} has {len(found):,} different labels, more than the {MOST_LABELS:,} that can be reported on. "
+            f"{source.name} has {len(present):,} different labels, more than the {MOST_LABELS:,} that can be reported on. "
             "Check --label-column, or join rare labels to one"
         )
-    if len(found) > max(20, rows // 2):
+    if len(present) > max(20, rows // 2):
         raise DatasetError(
-            f"the label column has {len(found):,} different values in {rows:,} rows (such as "
-            f"{shorten(min(found))}), so it looks like texts or numbers of rows and not like labels. "
+            f"the label column has {len(present):,} different values in {rows:,} rows (such as "
+            f"{shorten(min(present))}), so it looks like texts or numbers of rows and not like labels. "
             "Name another one with --label-column"
         )
-    return order_labels(found)
+    return order_labels(present)
 
 
 def _distinct_labels(split: TextSplit) -> set[str]:

@@ -1,4 +1,4 @@
-"""Tables that are larger than memory should hold: written to a nameless file, and read from there as if they were in memory."""
+"""Large tables: written to an unnamed file, and read from there as if they were in memory."""
 
 import contextlib
 import mmap
@@ -13,14 +13,14 @@ from hfbertcls.errors import DatasetError
 
 
 LARGEST_IN_MEMORY = 1 << 23
-"""Bytes from which on a table is kept on the disk."""
+"""Tables of more bytes are kept on the disk."""
 ROWS_PER_PART = 8_192
 _BYTES_BETWEEN_RELEASES = 1 << 24
 _mapped: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 
 
 class TableWriter:
-    """Collects rows into a table, which from 8 MB on lies in a file of the temporary directory (`TMPDIR`).
+    """Collects rows into a table; above 8 MB it lies in a file of the temporary directory (`TMPDIR`).
 
     The file has no name and is gone with the table, or with the process, however it ends.
 
@@ -86,7 +86,7 @@ class TableWriter:
 
 
 def in_parts(table: pa.Table, rows: int | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows in order, 8,192 at a time (or `rows`); what lies on the disk does not stay in memory after it was read."""
+    """The rows in order, 8,192 at a time (or `rows`); what lies on the disk leaves memory after it was read."""
     seen = 0
     for batch in table.to_batches(max_chunksize=rows or ROWS_PER_PART):
         yield batch

@@ -26,8 +26,8 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
     Raises:
         DatasetError: if a column has another type than text or label, or is not in the table.
     """
-    wanted = [columns.text, *([columns.text_pair] if columns.text_pair else []), columns.label, *extra_columns]
-    missing = [column for column in wanted if column not in raw.table.column_names]
+    required = [columns.text, *([columns.text_pair] if columns.text_pair else []), columns.label, *extra_columns]
+    missing = [column for column in required if column not in raw.table.column_names]
     if missing:
         raise DatasetError(
             f"the {name} split ({raw.name}) has no column {listing(missing)}, which another split has. "
@@ -98,13 +98,13 @@ _INVISIBLE = "".join(map(chr, [*range(33), *range(0x7F, 0xA1), 0xAD, 0x34F, 0x61
 
 
 def not_blank(values: pa.Array) -> pa.Array:
-    """Whether each text shows anything at all; false where there is none."""
+    """Whether each text has a visible character; false where there is no text."""
     return pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim(values, _INVISIBLE)), 0), False)
 
 
 def _has_label(values: pa.Array) -> pa.Array:
     if holds_lists(values):
-        return pc.is_valid(values)  # an empty list says "none of the labels", which is an answer
+        return pc.is_valid(values)  # an empty list means "none of the labels", which is an answer
     if pa.types.is_floating(values.type):
         return pc.invert(pc.is_nan(pc.fill_null(values, float("nan"))))
     return not_blank(values)

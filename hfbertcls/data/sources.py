@@ -41,7 +41,7 @@ class Source:
 
 
 Data = Any
-"""What data may be given as: see `open_source`."""
+"""What `open_source` takes."""
 
 
 def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
@@ -52,7 +52,7 @@ def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
             (`user/name`, `user/name:config`, either with `@revision`). Or data in memory: a DataFrame of pandas or polars, a
             `datasets.Dataset` or `DatasetDict`, an Arrow table, a list of dicts, `(texts, labels)`, a dict of columns, or a
             mapping of splits to any of these. Or a `Source`, which is returned.
-        layout (`Layout`): what the user says of delimited files.
+        layout (`Layout`): how delimited files are to be read.
 
     Raises:
         DatasetError: if there is no such thing, or it cannot be read.
@@ -91,7 +91,7 @@ def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
 
 
 def source_name(dataset: Data) -> str:
-    """The name of what was given, for reports and messages: of a path the base name, a Hub id as it is."""
+    """The name of a data set in reports and messages: the base name of a path, or the Hub id."""
     if isinstance(dataset, Source):
         return dataset.name
     if not isinstance(dataset, str | os.PathLike):
@@ -135,17 +135,17 @@ def _open_folder(folder: Path, layout: Layout) -> Source:
 
 def _label_folders(folder: Path) -> dict[str | None, RawTable]:
     """The splits of a folder with a folder for each label; without splits one under the name `None`; empty if it is none."""
-    found: dict[str, list[Path]] = {}
+    folders: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and (split := _split_of(path)) is not None and has_label_folders(path):
-            found.setdefault(split, []).append(path)
-    for split, paths in found.items():
+            folders.setdefault(split, []).append(path)
+    for split, paths in folders.items():
         if len(paths) > 1:
             raise DatasetError(
                 f"several folders could be the {split} split: {listing(path.name for path in paths)}. Keep one of them"
             )
-    if found:
-        return {split: read_label_folders(paths[0]) for split, paths in found.items()}
+    if folders:
+        return {split: read_label_folders(paths[0]) for split, paths in folders.items()}
     return {None: read_label_folders(folder)} if has_label_folders(folder) else {}
 
 
@@ -188,9 +188,9 @@ def _read_shards(split: str, paths: list[Path], layout: Layout) -> RawTable:
 
 
 def _require_all_shards(split: str, paths: list[Path]) -> None:
-    """Refuse files of which one would be read twice, or not at all."""
-    found = [_SHARD.search(path.name.split(".")[0]) for path in paths]
-    numbers = [(int(match[1]), int(match[2])) for match in found if match]
+    """Refuse shards that are missing, or there twice."""
+    folders = [_SHARD.search(path.name.split(".")[0]) for path in paths]
+    numbers = [(int(match[1]), int(match[2])) for match in folders if match]
     if not numbers and len(paths) == 1:
         return
     if len(numbers) < len(paths) or len(set(numbers)) < len(numbers) or len({total for _, total in numbers}) > 1:
@@ -229,9 +229,9 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
         resolved = _resolve_revision(dataset_id, revision)
         splits = datasets.load_dataset(dataset_id, config, revision=resolved)
     except Exception as err:  # (the client's transport is httpx or httpx2, by its version)
-        told = unreachable_hub(err, f"the data set {dataset_id!r}")
-        if told is not None:
-            raise DatasetError(f"{told}. It is not a file or folder here either") from err
+        problem = unreachable_hub(err, f"the data set {dataset_id!r}")
+        if problem is not None:
+            raise DatasetError(f"{problem}. It is not a file or folder here either") from err
         if isinstance(err, RuntimeError) and "scripts are no longer supported" in str(
             err
         ):  # (datasets 5 has no class for it)
@@ -252,7 +252,7 @@ def _open_hub(dataset_id: str, config: str | None, revision: str | None) -> Sour
 
 
 def _resolve_revision(dataset_id: str, revision: str | None) -> str | None:
-    """The commit that a revision names now, so that what is read is what is reported; as given when offline."""
+    """The commit that a revision names now, so that what is read is what is reported; unchanged when offline."""
     from huggingface_hub import HfApi, constants  # noqa: PLC0415
 
     if constants.HF_HUB_OFFLINE:

@@ -14,20 +14,19 @@ from hfbertcls.errors import ConfigurationError, DatasetError
 from hfbertcls.tasks.cells import holds_lists
 
 
-VALIDATION_SHARE = 0.1
-TEST_SHARE = 0.1
+VALIDATION_FRACTION = 0.1
+TEST_FRACTION = 0.1
 
 
 def complete_splits(
     splits: Mapping[str, TextSplit], seed: int, split_by: str | None = None
 ) -> tuple[dict[str, TextSplit], str]:
-    """Cut what is missing from the train split; never touch a split that was given.
+    """Hold missing splits out of train by a seeded, stratified split; splits of the source stay as they are.
 
-    Rows are cut so that every part has its fraction of each label (of several labels a row, of the rarest of them), numbers at
-    random.
+    Strata are the labels. A row with more than one label counts for the rarest of them, and numbers are one stratum.
 
-    Train alone gives 80 % train, 10 % validation and 10 % test. Train and test give 10 % of train as validation, so
-    that the test split chooses nothing. Train and validation stay as they are (no test figures then).
+    Train alone becomes 80 % train, 10 % validation and 10 % test. Of train and test, 10 % of train become validation, so
+    that the test split is never used for model selection. Train and validation stay as they are, without test metrics.
 
     Args:
         splits (`Mapping[str, TextSplit]`): with a `train` split.
@@ -35,22 +34,22 @@ def complete_splits(
         split_by (`str`, *optional*): a column; rows with the same value there stay in the same split.
 
     Returns:
-        The splits, and how they came about in words.
+        The splits, and a description of how they were made.
 
     Raises:
-        DatasetError: if the train split is too small to be cut.
-        ConfigurationError: if `split_by` is given, but nothing is to be cut.
+        DatasetError: if the train split is too small.
+        ConfigurationError: if `split_by` is set, but no split is missing.
     """
     if "validation" in splits:
         if split_by:
             raise ConfigurationError(
                 f"--split-by {split_by} has nothing to do: the data set has its own train and validation splits"
             )
-        return dict(splits), "as given"
+        return dict(splits), "as in the source"
     train = splits["train"]
-    shares = [VALIDATION_SHARE] if "test" in splits else [TEST_SHARE, VALIDATION_SHARE]
-    cut = _cut_groups(train, shares, seed, split_by) if split_by else _cut_stratified(train, shares, seed)
-    parts = dict(zip(["validation"] if len(shares) == 1 else ["test", "validation"], cut[1:], strict=True))
+    fractions = [VALIDATION_FRACTION] if "test" in splits else [TEST_FRACTION, VALIDATION_FRACTION]
+    cut = _cut_groups(train, fractions, seed, split_by) if split_by else _cut_stratified(train, fractions, seed)
+    parts = dict(zip(["validation"] if len(fractions) == 1 else ["test", "validation"], cut[1:], strict=True))
     result = {"train": train.take("train", cut[0], train.dropped)}
     result["validation"] = train.take("validation", parts["validation"])
     result["test"] = splits["test"] if "test" in splits else train.take("test", parts["test"])
@@ -60,18 +59,18 @@ def complete_splits(
         labels = train.label_cells
         how = "by the rarest label of each row" if holds_lists(labels) else "stratified by label"
         how = "at random" if pa.types.is_floating(labels.type) else how
-        how += ", equal texts together"
-    made = "validation cut" if "test" in splits else "validation and test cut"
-    return result, f"{made} from train ({how}, seed {seed})"
+        how += ", duplicates together"
+    names = "validation" if "test" in splits else "validation and test"
+    return result, f"{names} held out of train ({how}, seed {seed})"
 
 
-def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[npt.NDArray[np.int64]]:
-    """Deal each label's rows, shuffled, to the parts; the rest stays in train, so a label of one row does too.
+def _cut_stratified(split: TextSplit, fractions: list[float], seed: int) -> list[npt.NDArray[np.int64]]:
+    """Deal the shuffled rows of each label to the parts; the rest stays in train, so a label with one row does too.
 
-    A row whose text stands in an earlier row goes where that one went, so no text is in two parts.
+    Duplicates go to the same part.
 
     Returns:
-        Sorted positions: of train, then one array for each share.
+        Sorted positions: of train, then one array for each fraction.
     """
     generator = np.random.default_rng(seed)
     codes, names = _strata(split)
@@ -79,13 +78,15 @@ def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[np
     distinct = np.flatnonzero(first == np.arange(len(split)))
     counts_by_code = np.bincount(codes[distinct], minlength=len(names))
     rows_by_code = np.split(distinct[np.argsort(codes[distinct], kind="stable")], np.cumsum(counts_by_code)[:-1])
-    parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(shares) + 1)]
-    owed = np.zeros(len(shares))  # fractions carried from label to label keep the shares right over many small labels
+    parts: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(len(fractions) + 1)]
+    owed = np.zeros(
+        len(fractions)
+    )  # fractions carried from label to label keep the fractions right over many small labels
     for code in sorted(range(len(names)), key=names.__getitem__):
         rows = generator.permutation(rows_by_code[code])
-        for index, share in enumerate(shares):
-            owed[index] += share * len(rows)
-        counts = [min(round(value), len(rows) // (len(shares) + 1)) for value in owed]
+        for index, fraction in enumerate(fractions):
+            owed[index] += fraction * len(rows)
+        counts = [min(round(value), len(rows) // (len(fractions) + 1)) for value in owed]
         owed -= counts
         for index, count in enumerate(counts, start=1):
             parts[index].append(rows[:count])
@@ -94,23 +95,23 @@ def _cut_stratified(split: TextSplit, shares: list[float], seed: int) -> list[np
     cut = [np.flatnonzero(np.isin(first, np.concatenate(part))) for part in parts]
     if any(len(part) == 0 for part in cut):
         raise DatasetError(
-            f"the train split has too few usable rows to cut validation and test rows from it: {len(split):,}, with "
-            f"{len(names):,} different labels (each part takes at most one of {len(shares) + 1} different texts of a "
+            f"the train split has too few usable rows to hold out validation and test rows: {len(split):,}, with "
+            f"{len(names):,} different labels (each part takes at most one of {len(fractions) + 1} different texts of a "
             "label). "
-            "Add rows, or give validation and test files of your own"
+            "Add rows, or add validation and test files of your own"
         )
     return cut
 
 
 def rarest_labels(split: TextSplit) -> list[str]:
-    """Of each row the one of its labels that fewest rows have (of equally rare ones, the first by name); `""` where it has none."""
+    """The rarest label of each row (the first by name among equally rare ones); `""` where a row has none."""
     lists = split.labels
     counts = Counter(name for names in lists for name in set(names))
     return [min(names, key=lambda name: (counts[name], name), default="") for names in lists]
 
 
 def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The number of each row's label (of several, of the rarest) and the labels by number; numbers are one stratum."""
+    """The number of each row's label (of the rarest, in multi-label data) and the labels by number; numbers are one stratum."""
     labels = split.table.column("label")
     if pa.types.is_floating(labels.type):
         return np.zeros(len(split), dtype=np.int64), [""]
@@ -120,28 +121,28 @@ def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
     return np.asarray(pc.index_in(labels, names)).astype(np.int64), names.to_pylist()
 
 
-def _cut_groups(split: TextSplit, shares: list[float], seed: int, column: str) -> list[npt.NDArray[np.int64]]:
+def _cut_groups(split: TextSplit, fractions: list[float], seed: int, column: str) -> list[npt.NDArray[np.int64]]:
     """Like `_cut_stratified`, but rows with the same value of `column` stay together, and rare labels fall anywhere."""
     from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415  (takes a second)
 
     groups = np.asarray(
         pc.dictionary_encode(split.table.column(column).combine_chunks(), null_encoding="encode").indices
     )
-    folds = round(1 / shares[0])
+    folds = round(1 / fractions[0])
     if len(np.unique(groups)) < folds:
         raise DatasetError(
             f"the column {column!r} has only {len(np.unique(groups))} different values, but --split-by needs at least "
-            f"{folds}. Choose a column with more values, or give splits of your own"
+            f"{folds}. Choose a column with more values, or add splits of your own"
         )
     codes, _ = _strata(split)
     counts = np.bincount(codes)
     codes[counts[codes] < folds] = counts.argmax()  # StratifiedGroupKFold balances no label of fewer rows than folds
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    held_out = [np.sort(part).astype(np.int64) for _, part in splitter.split(codes, codes, groups)][: len(shares)]
+    held_out = [np.sort(part).astype(np.int64) for _, part in splitter.split(codes, codes, groups)][: len(fractions)]
     rest = np.setdiff1d(np.arange(len(split), dtype=np.int64), np.concatenate(held_out))
     if len(rest) < len(split) / 2:
         raise DatasetError(
             f"only {len(rest):,} of {len(split):,} rows would be left to train on: some value of {column!r} has so many "
-            "rows that it fills a held-out split. Choose another column, or give splits of your own"
+            "rows that it fills a held-out split. Choose another column, or add splits of your own"
         )
     return [rest, *held_out]

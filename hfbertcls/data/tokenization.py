@@ -1,4 +1,4 @@
-"""From texts to token ids, with a count of the texts that had to be cut."""
+"""From texts to token ids, with a count of the truncated texts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ class TokenizedSplit:
     """A split as token ids.
 
     `dataset` has the columns that the tokenizer makes (`input_ids`, ...), `length` and, if the split was encoded with
-    a task, `labels` as its loss wants them. `num_tokens`, of shape `(rows,)`, counts the tokens of each text before it was cut.
+    a task, `labels` in the form of its loss. `num_tokens`, of shape `(rows,)`, counts the tokens of each text before truncation.
     """
 
     dataset: "datasets.Dataset"
     task: Task | None
-    """In whose form the labels are; None if it was encoded without labels."""
+    """The task that encoded the labels; None without labels."""
     num_tokens: npt.NDArray[np.int64]
     max_length: int
     unknown_tokens: int
     special_tokens: int = 0
-    """How many tokens of each row are no part of its text ([CLS], [SEP])."""
+    """Special tokens of each row, such as [CLS] and [SEP]."""
 
     @property
     def truncated_rows(self) -> int:
@@ -54,7 +54,7 @@ class TokenizedSplit:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """The tokens of each text after it was cut, of shape `(rows,)`."""
+        """The tokens of each text after truncation, of shape `(rows,)`."""
         return np.minimum(self.num_tokens, self.max_length)
 
     @property
@@ -67,12 +67,12 @@ class TokenizedSplit:
     def labelled_task(self) -> Task:
         """The task with which the split was encoded."""
         if self.task is None:
-            raise ValueError("the split was tokenised without a task, so it has no labels")
+            raise ValueError("the split was tokenized without a task, so it has no labels")
         return self.task
 
     @property
     def gold(self) -> Answers:
-        """The gold answers, in the form of the task; the split must have been encoded with one."""
+        """The gold answers, in the form of the task."""
         return gold_of(self.dataset, self.labelled_task)
 
     def sorted_by_length(self) -> "datasets.Dataset":
@@ -81,7 +81,7 @@ class TokenizedSplit:
 
 
 def gold_of(dataset: "datasets.Dataset", task: Task) -> Answers:
-    """The column `labels` of a tokenised data set as answers of a task."""
+    """The column `labels` of a tokenized data set as answers of a task."""
     labels = dataset.with_format("arrow")["labels"]
     return task.from_loss_labels(labels if isinstance(labels, pa.ChunkedArray | pa.Array) else labels[:])
 
@@ -89,7 +89,7 @@ def gold_of(dataset: "datasets.Dataset", task: Task) -> Answers:
 def tokenize_split(
     split: TextSplit, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task | None = None
 ) -> TokenizedSplit:
-    """Tokenise the texts of a split, in order, without padding.
+    """Tokenize the texts of a split, in order, without padding.
 
     Args:
         split (`TextSplit`): of one text a row.
@@ -130,8 +130,8 @@ def _tokenize(
     max_length: int,
     task: Task | None = None,
 ) -> TokenizedSplit:
-    """Tokenise so many texts, of which some come with their labels."""
-    with work("Tokenising", rows) as advance:
+    """Tokenize batches of texts, each with or without labels."""
+    with work("Tokenizing", rows) as advance:
         return _tokenized(batches, tokenizer, max_length, task, advance)
 
 
@@ -179,7 +179,7 @@ def _dataset(table: pa.Table) -> "datasets.Dataset":
 def _encode(
     texts: list[str], tokenizer: "PreTrainedTokenizerBase", max_length: int
 ) -> tuple[dict[str, list[list[int]]], npt.NDArray[np.int64]]:
-    """Encode whole texts to learn their lengths, then once more those that must be cut."""
+    """Encode whole texts to count their tokens, then those that must be truncated once more."""
     whole: Any = tokenizer(texts, truncation=False, padding=False, verbose=False)
     columns: dict[str, list[list[int]]] = {name: list(rows) for name, rows in whole.items()}
     num_tokens = np.array([len(ids) for ids in columns["input_ids"]], dtype=np.int64)

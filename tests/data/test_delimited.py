@@ -53,9 +53,9 @@ def test_bytes_of_no_one_encoding_are_refused(data, message):
 
 @pytest.mark.parametrize(("separator", "word"), [("\t", "tabs"), (";", "semicolons"), ("|", "vertical bars")])
 def test_another_separator_than_promised_is_used_and_noted(separator, word):
-    found = read(f"text{separator}label\na, b{separator}x\n")
-    assert found.table.to_pylist() == [{"text": "a, b", "label": "x"}]
-    assert found.notes == (f"x.csv: columns are separated by {word}",)
+    result = read(f"text{separator}label\na, b{separator}x\n")
+    assert result.table.to_pylist() == [{"text": "a, b", "label": "x"}]
+    assert result.notes == (f"x.csv: columns are separated by {word}",)
 
 
 def test_the_promised_separator_is_not_noted():
@@ -67,19 +67,19 @@ def test_separators_within_quoted_column_names_do_not_count():
 
 
 def test_separator_is_found_with_old_mac_line_ends():
-    found = read("text;label\ra, b, c;x\rd;y\r")
-    assert found.table.column("label").to_pylist() == ["x", "y"]
+    result = read("text;label\ra, b, c;x\rd;y\r")
+    assert result.table.column("label").to_pylist() == ["x", "y"]
 
 
 def test_quoted_newlines_and_doubled_quotes_are_kept_and_lines_are_counted():
-    found = read('text,label\n"one\n""two""",x\nthree,y\n')
-    assert found.table.column("text").to_pylist() == ['one\n"two"', "three"]
-    assert list(found.lines) == [2, 4]
+    result = read('text,label\n"one\n""two""",x\nthree,y\n')
+    assert result.table.column("text").to_pylist() == ['one\n"two"', "three"]
+    assert list(result.lines) == [2, 4]
 
 
 def test_blank_lines_are_no_rows():
-    found = read("text,label\n\na,x\n\nb,y\n\n")
-    assert list(found.lines) == [3, 5]
+    result = read("text,label\n\na,x\n\nb,y\n\n")
+    assert list(result.lines) == [3, 5]
 
 
 def test_a_cell_may_be_longer_than_the_limit_of_csv():
@@ -109,9 +109,9 @@ def test_broken_files_are_refused_with_the_line_and_the_remedy(text, message):
 
 
 def test_a_quoted_name_with_a_line_break_does_not_hide_the_separator():
-    found = read('"te\nxt";label\n"a, b";x\n')
-    assert found.table.to_pylist() == [{"te\nxt": "a, b", "label": "x"}]
-    assert found.notes == ("x.csv: columns are separated by semicolons",)
+    result = read('"te\nxt";label\n"a, b";x\n')
+    assert result.table.to_pylist() == [{"te\nxt": "a, b", "label": "x"}]
+    assert result.notes == ("x.csv: columns are separated by semicolons",)
 
 
 def test_blank_lines_may_stand_before_the_header():

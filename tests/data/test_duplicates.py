@@ -1,4 +1,4 @@
-"""Equal texts are counted, and never cut into two splits."""
+"""Duplicates are counted, and never end up in two splits."""
 
 from pathlib import Path
 
@@ -22,15 +22,15 @@ def test_repeats_conflicts_and_overlaps_are_counted(tmp_path):
         validation=["five,a", "two,a", "six,b"],
         test=["one,b", "one,a", "seven,b", "four,a", "five,b"],
     )
-    found = find_duplicates(data)
-    assert found == Duplicates(
+    duplicates = find_duplicates(data)
+    assert duplicates == Duplicates(
         overlap={"train/validation": 1, "train/test": 3, "validation/test": 1},
         duplicate_rows={"train": 2, "test": 1},
         conflicting_texts={"train": 1, "test": 1},
     )
-    said = []
-    describe_dataset(data, said.append)
-    notes = [line.removeprefix("  note: ") for line in said if line.startswith("  note: ")]
+    lines = []
+    describe_dataset(data, lines.append)
+    notes = [line.removeprefix("  note: ") for line in lines if line.startswith("  note: ")]
     assert notes == [
         "1 of the 3 validation texts is in train too: up to 33.3 points of the validation accuracy may be memory",
         "3 of the 5 test texts are in train too: up to 60.0 points of the test accuracy may be memory",
@@ -45,10 +45,10 @@ def test_pairs_are_equal_if_both_texts_are(tmp_path):
     rows = ["one,two,a", "one,three,a", "one,two,b", "two,one,a"] * 2
     for name in ("train", "validation"):
         (tmp_path / f"{name}.csv").write_text("text,text_pair,label\n" + "\n".join(rows))
-    found = find_duplicates(load_text_dataset(str(tmp_path)))
-    assert found.conflicting_texts == {"train": 1, "validation": 1}
-    assert found.duplicate_rows == {"train": 5, "validation": 5}
-    assert found.overlap == {"train/validation": 8}
+    duplicates = find_duplicates(load_text_dataset(str(tmp_path)))
+    assert duplicates.conflicting_texts == {"train": 1, "validation": 1}
+    assert duplicates.duplicate_rows == {"train": 5, "validation": 5}
+    assert duplicates.overlap == {"train/validation": 8}
 
 
 def test_lists_of_labels_conflict_if_they_differ(tmp_path):
@@ -91,9 +91,9 @@ def test_the_leaking_files_are_told(tmp_path):
     messy = Path(__file__).parent / "messy"
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_bytes((messy / f"17_leak_{name}.csv").read_bytes())
-    said = []
-    describe_dataset(load_text_dataset(str(tmp_path)), said.append)
+    lines = []
+    describe_dataset(load_text_dataset(str(tmp_path)), lines.append)
     assert (
         "  note: 12 of the 20 test texts are in train too: up to 60.0 points of the test accuracy may be memory"
-        in said
+        in lines
     )

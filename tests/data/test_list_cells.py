@@ -39,19 +39,19 @@ def written(tmp_path, cells, name="x.csv", column="labels"):
 
 
 def test_lists_that_pandas_wrote_as_text_are_those_of_the_json_lines():
-    wanted = loaded(TRIALS / "names.jsonl")
-    found = loaded(TRIALS / "liststr.csv")
-    assert (found.task.name, found.task.labels) == ("multi_label", tuple(sorted(NAMES)))
-    assert found.splits["test"].labels == wanted.splits["test"].labels
-    assert found.label_column == "labels"
+    expected = loaded(TRIALS / "names.jsonl")
+    actual = loaded(TRIALS / "liststr.csv")
+    assert (actual.task.name, actual.task.labels) == ("multi_label", tuple(sorted(NAMES)))
+    assert actual.splits["test"].labels == expected.splits["test"].labels
+    assert actual.label_column == "labels"
 
 
 @pytest.mark.parametrize("name", ["vec.jsonl", "vec_str.csv"])
 def test_vectors_have_the_names_that_labels_gives_them(name):
-    wanted = loaded(TRIALS / "names.jsonl").splits["test"].labels
-    found = loaded(TRIALS / name, labels=NAMES)
-    assert (found.task.name, found.task.labels) == ("multi_label", tuple(NAMES))
-    assert [set(labels) for labels in found.splits["test"].labels] == [set(labels) for labels in wanted]
+    expected = loaded(TRIALS / "names.jsonl").splits["test"].labels
+    actual = loaded(TRIALS / name, labels=NAMES)
+    assert (actual.task.name, actual.task.labels) == ("multi_label", tuple(NAMES))
+    assert [set(labels) for labels in actual.splits["test"].labels] == [set(labels) for labels in expected]
     with pytest.raises(
         DatasetError, match=r"one 0 or 1 for each of 3 labels.*in the order of the lists with --labels"
     ):
@@ -64,10 +64,10 @@ def test_vectors_have_the_names_that_labels_gives_them(name):
 @pytest.mark.parametrize("column", ["label", "labels"])
 def test_cells_with_lists_in_any_file_are_lists_of_labels(tmp_path, name, column):
     cells = ['["a", "b"]', "['b']", "[]", " ('a', 'b') ", "{'b', 'a'}", "[1, True]", "['it\\'s']"]
-    found = loaded(written(tmp_path, cells, name, column))
-    wanted = [["a", "b"], ["b"], [], ["a", "b"], ["a", "b"], ["1", "true"], ["it's"]]
-    assert found.splits["test"].labels == wanted
-    assert found.task.name == "multi_label"
+    actual = loaded(written(tmp_path, cells, name, column))
+    expected = [["a", "b"], ["b"], [], ["a", "b"], ["a", "b"], ["1", "true"], ["it's"]]
+    assert actual.splits["test"].labels == expected
+    assert actual.task.name == "multi_label"
 
 
 def test_a_blank_cell_among_lists_is_a_missing_label(tmp_path):

@@ -24,7 +24,7 @@ def test_a_file_without_splits_made_is_the_test_split(tmp_path):
     dataset = load_csv(tmp_path, "text,label\na,x\nb,y\n")
     assert list(dataset.splits) == ["test"]
     assert dataset.splits["test"].texts == ["a", "b"]
-    assert dataset.split_method == "as given"
+    assert dataset.split_method == "as in the source"
     assert dataset.source == "a.csv"
 
 

@@ -72,16 +72,16 @@ def train(model, data, out):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_has_the_rows_and_splits_of_the_file(form):
-    wanted, found = load_text_dataset(PLAIN), load_text_dataset(FORMS[form]())
-    for name, split in wanted.splits.items():
-        assert found.splits[name].texts == split.texts
-        assert found.splits[name].labels == split.labels
-        assert found.splits[name].rows.tolist() == split.rows.tolist()
-        assert found.splits[name].rows_sha256 == split.rows_sha256
-    assert (found.task, found.labels_are_declared, found.notes) == (
-        wanted.task,
-        wanted.labels_are_declared,
-        wanted.notes,
+    expected, actual = load_text_dataset(PLAIN), load_text_dataset(FORMS[form]())
+    for name, split in expected.splits.items():
+        assert actual.splits[name].texts == split.texts
+        assert actual.splits[name].labels == split.labels
+        assert actual.splits[name].rows.tolist() == split.rows.tolist()
+        assert actual.splits[name].rows_sha256 == split.rows_sha256
+    assert (actual.task, actual.labels_are_declared, actual.notes) == (
+        expected.task,
+        expected.labels_are_declared,
+        expected.notes,
     )
 
 
@@ -97,11 +97,11 @@ def test_the_hash_of_data_in_memory_does_not_depend_on_the_library():
 def test_splits_in_memory_are_those_of_files(form, tmp_path):
     FRAME[:150].to_csv(tmp_path / "train.csv", index=False)
     FRAME[150:].to_csv(tmp_path / "test.csv", index=False)
-    wanted, found = load_text_dataset(tmp_path), load_text_dataset(SPLIT_FORMS[form]())
-    assert {name: split.rows_sha256 for name, split in found.splits.items()} == {
-        name: split.rows_sha256 for name, split in wanted.splits.items()
+    expected, actual = load_text_dataset(tmp_path), load_text_dataset(SPLIT_FORMS[form]())
+    assert {name: split.rows_sha256 for name, split in actual.splits.items()} == {
+        name: split.rows_sha256 for name, split in expected.splits.items()
     }
-    assert found.notes == (("splits that are not used: 'more'",) if form == "records" else ())
+    assert actual.notes == (("splits that are not used: 'more'",) if form == "records" else ())
 
 
 def test_names_of_classes_missing_values_and_vectors_are_kept():
@@ -126,10 +126,10 @@ def test_lists_of_declared_classes_have_their_names(tmp_path):
     data = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "labels": [[2, 0], [], [1]]}, features=features)
     data.to_parquet(tmp_path / "x.parquet")
     datasets.DatasetDict(test=data).save_to_disk(tmp_path / "saved")
-    for given in (data, tmp_path / "x.parquet", tmp_path / "saved"):
-        found = load_text_dataset(given, make_splits=False)
-        assert found.splits["test"].labels == [["so", "no"], [], ["yes"]]
-        assert found.task.labels == ("no", "yes", "so")
+    for source in (data, tmp_path / "x.parquet", tmp_path / "saved"):
+        actual = load_text_dataset(source, make_splits=False)
+        assert actual.splits["test"].labels == [["so", "no"], [], ["yes"]]
+        assert actual.task.labels == ("no", "yes", "so")
     table = pa.table({"text": ["a"], "labels": [[5]]}, schema=data.with_format("arrow")[:].schema)
     with pytest.raises(DatasetError, match="row 0 .*the label 5 in 'labels' is none of the 3 declared ones"):
         read_labels(RawTable(table, "x", "", class_names={"labels": ("no", "yes", "so")}), Columns("text", "labels"))
@@ -162,8 +162,8 @@ def test_a_path_that_is_not_there_is_no_hub_id():
 
 @pytest.mark.parametrize("form", ["DataFrame", "Dataset", "texts and labels"])
 def test_the_report_of_a_run_is_that_of_the_file(form, trained, tiny_model_dir, tmp_path):
-    found = train(tiny_model_dir, FORMS[form](), tmp_path / "of-the-file")
-    assert comparable(found) == comparable(trained[1])
+    actual = train(tiny_model_dir, FORMS[form](), tmp_path / "of-the-file")
+    assert comparable(actual) == comparable(trained[1])
 
 
 def comparable(report):

@@ -18,7 +18,7 @@ REFUSED = {
     "12_continuous_labels.csv": r"\('label'\) look like numbers to be predicted.*regression is not supported.*--task",
     "13_label_space_case.csv": r"differ only in capitals, blanks.*'NEGATIVE' \(8 rows\).*Make them equal.*--labels",
     "14_one_class.csv": r"only the label 'positive' \(24 rows\).*at least two\. Check --label-column",
-    "18_one_row.csv": r"too few usable rows to cut.*: 1, with 1 different labels.*Add rows",
+    "18_one_row.csv": r"too few usable rows to hold out.*: 1, with 1 different labels.*Add rows",
     "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line",
     "20_header_only.csv": r"has a header \('text', 'label'\) but no row\. Expected one line for each text",
     "22_nul_bytes.csv": r"line 6: a NUL byte.*Save it again as UTF-8, or remove the byte",

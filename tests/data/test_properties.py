@@ -110,17 +110,17 @@ def test_rows_among_other_columns_in_any_format_are_read_back_or_counted(extra, 
         {name: {"text": text, "label": None if number in missing else label}.get(name, "x") for name in columns}
         for number, (text, label) in enumerate(rows)
     ]
-    wanted = [(record["text"], record["label"]) for record in records]
+    expected = [(record["text"], record["label"]) for record in records]
     data, name = serialise(records, columns, ending)
-    usable = [pair for pair in wanted if pair[1] is not None and is_visible(pair[0])]
+    usable = [pair for pair in expected if pair[1] is not None and is_visible(pair[0])]
     if not usable:
         assert refusal(data, name) is not None
         return
     split = load(data, name).splits["test"]
-    assert split.rows_read == len(wanted)
-    assert len(split) + sum(split.dropped.values()) == len(wanted)
+    assert split.rows_read == len(expected)
+    assert len(split) + sum(split.dropped.values()) == len(expected)
     read = list(zip(split.texts, split.labels, strict=True))
-    assert read == [wanted[position] for position in split.rows]
+    assert read == [expected[position] for position in split.rows]
     assert read == usable
 
 

@@ -64,11 +64,11 @@ def test_tab_separated_texts_are_read_as_they_were_written(tmp_path, write, endi
     else:
         data = pd.DataFrame({"text": SPEECH, "label": labels}).to_csv(sep="\t", index=False, quoting=write)
     path.write_bytes(gzip.compress(data.encode()) if ending.endswith(".gz") else data.encode())
-    found = loaded(path)
-    assert found.splits["test"].texts == SPEECH
-    assert found.splits["test"].labels == labels
+    data = loaded(path)
+    assert data.splits["test"].texts == SPEECH
+    assert data.splits["test"].labels == labels
     assert streamed(path) == SPEECH
-    assert len(found.notes) == (1 if write in ("by hand", csv.QUOTE_NONE) else 0)
+    assert len(data.notes) == (1 if write in ("by hand", csv.QUOTE_NONE) else 0)
 
 
 def test_paragraphs_and_doubled_quotation_marks_of_a_tsv_stay_quoted(tmp_path):
@@ -186,11 +186,11 @@ def test_rows_that_a_csv_writer_wrote_are_read_back(rows):
     for separator, name in (("\t", "a.tsv"), (",", "a.csv")):
         sink = io.StringIO(newline="")
         csv.writer(sink, delimiter=separator, lineterminator="\n").writerows([("text", "label"), *rows])
-        found, notes = rows_of(sink.getvalue(), name)
-        if isinstance(found, str):
-            assert "Pass --quoting" in found
+        outcome, notes = rows_of(sink.getvalue(), name)
+        if isinstance(outcome, str):
+            assert "Pass --quoting" in outcome
         elif not notes:
-            assert found == [] or found == [text for text, _ in rows]
+            assert outcome == [] or outcome == [text for text, _ in rows]
         else:  # (a text whose every line has a tab cannot be told from rows)
             assert any("\t" in text and "\n" in text for text, _ in rows)
 
@@ -201,13 +201,13 @@ def test_rows_that_a_csv_writer_wrote_are_read_back(rows):
 @example(rows=[('"a" b', "x"), ('"', "y")])
 def test_rows_that_were_written_by_hand_are_read_back(rows):
     rows = [(text.replace("\t", " ").replace("\n", " "), label) for text, label in rows]
-    found, notes = rows_of(by_hand(*zip(*rows, strict=True)), "a.tsv")
-    assert not isinstance(found, str)
-    if not found:
+    read_texts, notes = rows_of(by_hand(*zip(*rows, strict=True)), "a.tsv")
+    assert not isinstance(read_texts, str)
+    if not read_texts:
         return
-    assert len(found) == len(rows)
+    assert len(read_texts) == len(rows)
     for read, (text, _) in zip(
-        found, rows, strict=True
+        read_texts, rows, strict=True
     ):  # (without a note the bytes are those that a CSV writer makes)
         assert read == text or (not notes and read == next(csv.reader([text]))[0])
 

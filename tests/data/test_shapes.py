@@ -34,9 +34,9 @@ def written(tmp_path, text, name="x.csv"):
 
 def test_one_column_of_0_and_1_for_each_label_is_multi_label():
     data = loaded(TRIALS / "onehot.csv", label_column=NAMES)
-    wanted = loaded(TRIALS / "names.jsonl").splits["test"].labels
+    expected = loaded(TRIALS / "names.jsonl").splits["test"].labels
     assert (data.task.name, data.task.labels, data.label_columns) == ("multi_label", tuple(NAMES), tuple(NAMES))
-    assert [set(labels) for labels in data.splits["test"].labels] == [set(labels) for labels in wanted]
+    assert [set(labels) for labels in data.splits["test"].labels] == [set(labels) for labels in expected]
     assert data.notes == ("3 columns of 0 and 1 are read as multi-label",)
 
 
@@ -115,9 +115,9 @@ def test_a_file_without_a_header_says_so():
 
 
 def test_rows_of_a_file_without_a_header_are_those_of_the_file_with_one():
-    data, wanted = loaded(TRIALS / "nohdr.csv", header=False), loaded(TRIALS / "plain.csv")
-    assert data.splits["test"].texts == wanted.splits["test"].texts
-    assert data.splits["test"].labels == wanted.splits["test"].labels
+    data, expected = loaded(TRIALS / "nohdr.csv", header=False), loaded(TRIALS / "plain.csv")
+    assert data.splits["test"].texts == expected.splits["test"].texts
+    assert data.splits["test"].labels == expected.splits["test"].labels
     assert (data.text_column, data.label_column) == ("column_1", "column_2")
     named = loaded(
         TRIALS / "nohdr.csv",
@@ -125,9 +125,9 @@ def test_rows_of_a_file_without_a_header_are_those_of_the_file_with_one():
         text_column="column_2",
         label_column="column_1",
         task="single_label",
-        labels=[*wanted.splits["test"].texts],
+        labels=[*expected.splits["test"].texts],
     )
-    assert named.splits["test"].texts == wanted.splits["test"].labels
+    assert named.splits["test"].texts == expected.splits["test"].labels
 
 
 @pytest.mark.parametrize("ending", [".tsv", ".txt"])
@@ -183,11 +183,11 @@ def test_files_in_folders_are_named_and_what_is_no_text_is_noted(tmp_path):
 
 def test_a_spreadsheet_has_the_rows_of_the_csv(tmp_path):
     pytest.importorskip("openpyxl")
-    wanted = loaded(TRIALS / "plain.csv").splits["test"]
+    expected = loaded(TRIALS / "plain.csv").splits["test"]
     shutil.copy(TRIALS / "plain.xlsx", tmp_path / "train.xlsx")
     for path in (TRIALS / "plain.xlsx", tmp_path):
         split = next(iter(loaded(path).splits.values()))
-        assert (split.texts, split.labels) == (wanted.texts, wanted.labels)
+        assert (split.texts, split.labels) == (expected.texts, expected.labels)
 
 
 def test_cells_of_a_spreadsheet_are_what_a_csv_would_hold(tmp_path):

@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_cut_and_another_seed_another():
     again, _ = complete_splits({"train": split(LABELS)}, 7)
     other, _ = complete_splits({"train": split(LABELS)}, 8)
     assert rows_of(first) == rows_of(again) != rows_of(other)
-    assert how == "validation and test cut from train (stratified by label, equal texts together, seed 7)"
+    assert how == "validation and test held out of train (stratified by label, duplicates together, seed 7)"
 
 
 def test_cut_splits_are_disjoint_complete_and_in_order():
@@ -60,12 +60,12 @@ def test_a_given_test_split_is_kept_and_only_validation_cut():
     cut, how = complete_splits({"train": split(LABELS), "test": test}, 0)
     assert cut["test"] is test
     assert [len(cut["train"]), len(cut["validation"])] == [900, 100]
-    assert how.startswith("validation cut from train")
+    assert how.startswith("validation held out of train")
 
 
-def test_given_train_and_validation_stay_as_they_are():
-    given = {"train": split(["a", "b"]), "validation": split(["a"], "validation")}
-    assert complete_splits(given, 0) == (given, "as given")
+def test_train_and_validation_of_the_source_stay_as_they_are():
+    splits = {"train": split(["a", "b"]), "validation": split(["a"], "validation")}
+    assert complete_splits(splits, 0) == (splits, "as in the source")
 
 
 def test_split_by_keeps_groups_together():
@@ -74,7 +74,7 @@ def test_split_by_keeps_groups_together():
     seen = [set(part.table["user"].to_pylist()) for part in cut.values()]
     assert len(set.union(*seen)) == sum(map(len, seen))
     assert sum(map(len, cut.values())) == 1000
-    assert how == "validation and test cut from train (no 'user' in two splits, seed 0)"
+    assert how == "validation and test held out of train (no 'user' in two splits, seed 0)"
 
 
 def test_split_by_works_with_a_rare_label():
@@ -126,6 +126,6 @@ def test_split_by_works_where_every_label_is_rare():
 
 
 def test_split_by_without_anything_to_cut_is_refused():
-    given = {"train": split(["a", "b"]), "validation": split(["a"], "validation")}
+    splits = {"train": split(["a", "b"]), "validation": split(["a"], "validation")}
     with pytest.raises(ConfigurationError, match="--split-by user has nothing to do"):
-        complete_splits(given, 0, "user")
+        complete_splits(splits, 0, "user")

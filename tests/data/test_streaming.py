@@ -92,7 +92,7 @@ def test_a_missing_file_and_a_large_one_in_another_encoding_are_refused(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("header", "requested", "found"),
+    ("header", "requested", "column"),
     [
         ("text,b", None, "text"),
         ("b, Text", None, " Text"),
@@ -101,10 +101,10 @@ def test_a_missing_file_and_a_large_one_in_another_encoding_are_refused(tmp_path
         ("x", None, "x"),
     ],
 )
-def test_the_column_is_the_named_or_the_obvious_one(tmp_path, header, requested, found):
+def test_the_column_is_the_named_or_the_obvious_one(tmp_path, header, requested, column):
     path = tmp_path / "a.csv"
     path.write_text(f"{header}\n" + ",".join("1" for _ in header.split(",")) + "\n")
-    assert text_column_of(survey(path), requested) == found
+    assert text_column_of(survey(path), requested) == column
 
 
 def test_no_column_is_guessed(tmp_path):

@@ -38,12 +38,12 @@ def parquet_parts(source: BinaryIO, name: str, rows: int, columns: Sequence[str]
     """The rows of a Parquet file, `rows` at a time.
 
     Raises:
-        DatasetError: if it is damaged, or holds far more than its size lets expect.
+        DatasetError: if it is damaged, or holds far more than its size suggests.
     """
     size, held = source.seek(0, io.SEEK_END), 0
     try:
         metadata = pq.read_metadata(source)
-        _refuse_stated_bomb(metadata, size, name)
+        _refuse_declared_bomb(metadata, size, name)
         with pq.ParquetFile(
             source, metadata=metadata, read_dictionary=_doubtful_texts(source, metadata, size)
         ) as file:
@@ -58,11 +58,11 @@ def parquet_parts(source: BinaryIO, name: str, rows: int, columns: Sequence[str]
         raise _unreadable(err, name) from err
 
 
-def _refuse_stated_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None:
-    """Refuse a file by what it states itself: unpacked bytes, and values (of which each takes a byte at least).
+def _refuse_declared_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None:
+    """Refuse a file whose own metadata declare too many bytes or values.
 
     Raises:
-        DatasetError: saying so.
+        DatasetError: if they do.
     """
     refuse_many_columns(metadata.num_columns, name)
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
@@ -72,15 +72,15 @@ def _refuse_stated_bomb(metadata: pq.FileMetaData, size: int, name: str) -> None
 
 
 def refuse_parquet_bomb(source: BinaryIO, name: str) -> None:
-    """Refuse a Parquet file that holds far more than its size lets expect; its rows may share long texts that are stored once.
+    """Refuse a Parquet file that holds far more than its size suggests, such as a long text stored once for many rows.
 
     Raises:
-        DatasetError: saying so, or that the file is damaged.
+        DatasetError: if it does, or is damaged.
     """
     size = source.seek(0, io.SEEK_END)
     try:
         metadata = pq.read_metadata(source)
-        _refuse_stated_bomb(metadata, size, name)
+        _refuse_declared_bomb(metadata, size, name)
         columns = _doubtful_texts(source, metadata, size)
     except (pa.ArrowException, OSError) as err:
         raise _unreadable(err, name) from err
@@ -94,10 +94,9 @@ def _unreadable(err: Exception, name: str) -> DatasetError:
 
 
 def _doubtful_texts(source: BinaryIO, metadata: pq.FileMetaData, size: int) -> list[str]:
-    """Columns of texts that might hold far more than their bytes, because rows share a long text that is stored once.
+    """Columns of texts that might hold far more than their bytes, because a long text is stored once for many rows.
 
-    They are read with each text kept once, until it is known how many bytes that makes; it takes more memory than reading
-    ordinary columns.
+    They are read with each text kept once, until its total bytes are counted; that takes more memory.
     """
     doubtful: dict[str, None] = {}
     for index in range(metadata.num_columns):

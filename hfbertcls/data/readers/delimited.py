@@ -1,4 +1,4 @@
-"""CSV and TSV files as people have them: every row is read or the file is refused with the line to look at."""
+"""CSV and TSV files: every row is read, or an error names the line to look at."""
 
 import csv
 import io
@@ -42,11 +42,11 @@ def read_delimited(
         opened: the file.
         name (`str`): its base name, for messages.
         separator (`str`): the separator that its ending promises; another one is used (and noted) if only that fits.
-        layout (`Layout`): what the user says of the file.
+        layout (`Layout`): how the file is to be read.
         others (`bool`): whether another separator may be used.
 
     Raises:
-        DatasetError: naming the line, for an empty file, bad encodings, an unclosed quote, a row with too few or too
+        DatasetError: with the line, for an empty file, bad encodings, an unclosed quote, a row with too few or too
             many fields, and column names that occur twice.
     """
     encoding, notes = find_encoding(opened, name)
@@ -61,7 +61,7 @@ def read_delimited(
 
 @dataclass(frozen=True)
 class Form:
-    """What had to be found out to cut a delimited file into fields."""
+    """How a delimited file is divided into fields, as detected."""
 
     separator: str
     is_quoted: bool
@@ -73,10 +73,10 @@ COMMAS = Form(",", is_quoted=True)
 
 
 def find_form(opened: Opened, name: str, encoding: str, promised: str, layout: Layout, *, others: bool = True) -> Form:
-    """Find out how a file is to be cut into fields, and what is to be noted of that.
+    """Detect how a file is divided into fields, and the notes about it.
 
     Raises:
-        DatasetError: if there is nothing but blanks, or it cannot be told what its quotation marks mean.
+        DatasetError: if there is nothing but blanks, or quotation marks are ambiguous.
     """
     separator = separator_of(opened, name, encoding, promised, _SEPARATORS if others else (promised,))
     notes = () if separator == promised else (f"{name}: columns are separated by {_SEPARATOR_NAMES[separator]}",)
@@ -137,7 +137,7 @@ def header_and_rows(
     """The names of the columns, and the rows with the line on which each begins.
 
     Raises:
-        DatasetError: if two columns have the same name; and by and by, as `delimited_records`.
+        DatasetError: if two columns have the same name; while reading, as `delimited_records`.
     """
     records = delimited_records(lines, name, form)
     first = next(records)

@@ -20,22 +20,22 @@ _MARKS = (
 
 
 def find_encoding(opened: Opened, name: str, guessed_up_to: int | None = None) -> tuple[str, tuple[str, ...]]:
-    """Read a text file once, in blocks, to find its encoding; `decode` says which there are.
+    """Read a text file once, in blocks, to find its encoding; see `decode` for the choice.
 
     Args:
         opened: the file.
         name: its base name, for messages.
-        guessed_up_to: bytes; what is not UTF-8 is looked at whole to tell what else it may be, unless it is larger.
+        guessed_up_to: bytes; a larger file that is not UTF-8 is refused, a smaller one is read whole to detect its encoding.
 
     Returns:
-        A name for Python's codecs, and what is to be said of it.
+        A name for Python's codecs, and notes about it.
 
     Raises:
         DatasetError: as `decode`.
     """
     with opened() as stream:
         beginning = stream.read(4)
-    marked = next((found for found in _MARKS if beginning.startswith(found[0])), None)
+    marked = next((mark for mark in _MARKS if beginning.startswith(mark[0])), None)
     encoding = marked[1] if marked else "utf-8"
     notes: tuple[str, ...] = (f"{name}: read as {marked[2]}",) if marked else ()
     try:
@@ -56,7 +56,7 @@ def find_encoding(opened: Opened, name: str, guessed_up_to: int | None = None) -
 
 
 def decode(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
-    """Decode the bytes of a text file: UTF-8 or UTF-16 with a byte order mark, UTF-8, else Windows-1252 (and say so).
+    """Decode the bytes of a text file: UTF-8 or UTF-16 with a byte order mark, UTF-8, else Windows-1252 (with a note).
 
     Raises:
         DatasetError: for NUL bytes, for encodings mixed in one file, and for what is neither of those encodings.
@@ -101,7 +101,7 @@ def _refuse_nul(data: bytes, name: str) -> None:
 
 
 def _why_not_windows_1252(data: bytes) -> str | None:
-    """Say why bytes that are not UTF-8 should not be taken for Windows-1252 either; None if they may be."""
+    """Why bytes that are not UTF-8 are not Windows-1252 either; None if they may be."""
     runs = _NON_ASCII_RUN.findall(data)
     if any(_is_utf8(run) for run in runs):
         return "other lines are: two encodings are mixed in one file"

@@ -16,7 +16,7 @@ def most_bytes(stored: int) -> int:
 
 
 def refuse_bomb(unpacked: int, stored: int, name: str) -> None:
-    """Refuse a file that holds far more than its size lets expect.
+    """Refuse a file that holds far more than its size suggests.
 
     Args:
         unpacked: bytes that it holds, at least.
@@ -24,7 +24,7 @@ def refuse_bomb(unpacked: int, stored: int, name: str) -> None:
         name: of the file, for the message.
 
     Raises:
-        DatasetError: saying so.
+        DatasetError: if it does.
     """
     if unpacked > most_bytes(stored):
         raise DatasetError(

@@ -1,4 +1,4 @@
-"""One column of 0 and 1 a label: several columns of a table as one column of label names."""
+"""Indicator columns (0 or 1 for each label) as one column of label names."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,19 +35,19 @@ def with_joined_labels(
         lists: whether the labels are lists even if every row has exactly one; None lets the rows decide.
 
     Returns:
-        The tables, and what is to be noted.
+        The tables, and a note.
 
     Raises:
-        ConfigurationError: if a column is not there.
-        DatasetError: if a cell is neither 0 nor 1; naming the row.
+        ConfigurationError: if a column does not exist.
+        DatasetError: if a cell is neither 0 nor 1; the message names the row.
     """
-    given = {key: _values(raw, columns) for key, raw in tables.items()}
-    one_each = all((values.sum(axis=1) == 1)[(values != _BLANK).all(axis=1)].all() for values in given.values())
+    values_of = {key: _values(raw, columns) for key, raw in tables.items()}
+    one_each = all((values.sum(axis=1) == 1)[(values != _BLANK).all(axis=1)].all() for values in values_of.values())
     lists = not one_each if lists is None else lists
     joined = {}
     for key, raw in tables.items():
         cells: Iterable[list[str] | None] = (
-            None if row[0] == _BLANK else list(itertools.compress(columns, row)) for row in given[key].tolist()
+            None if row[0] == _BLANK else list(itertools.compress(columns, row)) for row in values_of[key].tolist()
         )
         if lists:
             column = pa.array(list(cells), pa.list_(pa.string()))
@@ -69,14 +69,14 @@ def _values(raw: RawTable, columns: Sequence[str]) -> npt.NDArray[np.int8]:
                 f"Its columns are {listing(names)}"
             )
         cells = raw.table.column(column)
-        known = _known(cells)
+        codes = _code_of(cells)
         for cell in pc.unique(cells).to_pylist():
-            if cell not in known:
+            if cell not in codes:
                 raise DatasetError(
                     f"{raw.place(pc.index(cells, pa.scalar(cell, cells.type)).as_py())}: {column!r} holds {shorten(str(cell), 40)}, but "
                     "several columns were named as labels, and each of them must hold 0 or 1. Correct --label-column or the row"
                 )
-        values[:, index] = [known[cell] for cell in cells.to_pylist()]
+        values[:, index] = [codes[cell] for cell in cells.to_pylist()]
     partly = np.flatnonzero((values == _BLANK).any(axis=1) & (values != _BLANK).any(axis=1))
     if len(partly):
         column = columns[int((values[partly[0]] == _BLANK).argmax())]
@@ -87,24 +87,24 @@ def _values(raw: RawTable, columns: Sequence[str]) -> npt.NDArray[np.int8]:
     return values
 
 
-def _known(cells: pa.ChunkedArray) -> dict[object, int]:
-    """What each distinct cell says, for those that say something."""
-    found: dict[object, int] = {}
+def _code_of(cells: pa.ChunkedArray) -> dict[object, int]:
+    """The code of each distinct cell that has one."""
+    codes: dict[object, int] = {}
     for cell in pc.unique(cells).to_pylist() if not pa.types.is_nested(cells.type) else []:
         text = "" if cell is None or cell != cell else str(cell).strip().lower()
         if text in _VALUES:
-            found[cell] = _VALUES[text]
-    return found
+            codes[cell] = _VALUES[text]
+    return codes
 
 
 def indicator_columns(table: pa.Table, other_than: str | None) -> list[str]:
-    """The columns that hold 0 and 1 and nothing else, if there are several."""
-    found = []
+    """The columns that hold nothing but 0 and 1, if there are at least two."""
+    indicators = []
     for column in table.column_names:
         cells = table.column(column)
         if column != other_than and not pa.types.is_nested(cells.type) and not pa.types.is_null(cells.type):
             distinct = pc.unique(cells.slice(0, 1_000)).to_pylist()
-            known = _known(cells) if len(distinct) <= len(_VALUES) else {}
-            if len(known) == len(pc.unique(cells)) and {0, 1} >= set(known.values()) != {0}:
-                found.append(column)
-    return found if len(found) > 1 else []
+            codes = _code_of(cells) if len(distinct) <= len(_VALUES) else {}
+            if len(codes) == len(pc.unique(cells)) and {0, 1} >= set(codes.values()) != {0}:
+                indicators.append(column)
+    return indicators if len(indicators) > 1 else []

@@ -1,4 +1,4 @@
-"""What a person may know better about a delimited file than the file shows."""
+"""How delimited files are to be read, where the file does not show it."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -33,4 +33,4 @@ def column_names(count: int) -> list[str]:
 
 
 AS_SEEN = Layout()
-"""Nothing is said: all is found out from the file."""
+"""The defaults: everything is detected from the file."""

@@ -16,7 +16,7 @@ from hfbertcls.errors import DatasetError, shorten
 
 _BRACKETS = r"^\s*(\[[\s\S]*\]|\([\s\S]*\)|\{[\s\S]*\})\s*$"
 _LONGEST_CELL = 100_000
-_WANTED = 'Write each cell as a list such as ["delivery", "quality"]'
+_EXPECTED = 'Write each cell as a list such as ["delivery", "quality"]'
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -42,15 +42,15 @@ def holds_lists(values: pa.ChunkedArray) -> bool:
 def holds_vectors(values: pa.ChunkedArray) -> bool:
     """Whether a column holds lists of nothing but 0 and 1, written as text or not."""
     if is_list(values.type):
-        found = pc.unique(pc.list_flatten(values)).to_pylist()
+        entries = pc.unique(pc.list_flatten(values)).to_pylist()
     elif is_string(values.type):
         lists = [read_list(cell) for cell in _distinct(values)]
         if None in lists:
             return False
-        found = [value for labels in lists for value in labels or ()]
+        entries = [value for labels in lists for value in labels or ()]
     else:
         return False
-    return bool(found) and all(isinstance(value, int | float) and value in (0, 1) for value in found)
+    return bool(entries) and all(isinstance(value, int | float) and value in (0, 1) for value in entries)
 
 
 def lists_of(raw: RawTable, column: str) -> list[list[Any] | None] | None:
@@ -62,23 +62,23 @@ def lists_of(raw: RawTable, column: str) -> list[list[Any] | None] | None:
     values = raw.table.column(column)
     if not pc.any(pc.match_substring_regex(values, _BRACKETS)).as_py():
         return None
-    found = {cell: read_list(cell) for cell in _distinct(values)}
-    lists = [cell for cell, labels in found.items() if labels is not None]
-    others = [cell for cell, labels in found.items() if labels is None]
+    list_of = {cell: read_list(cell) for cell in _distinct(values)}
+    lists = [cell for cell, labels in list_of.items() if labels is not None]
+    others = [cell for cell, labels in list_of.items() if labels is None]
     if not lists:
         if all(cell.startswith("[") and cell.endswith("]") for cell in others) and any("," in cell for cell in others):
             raise DatasetError(
                 f"{raw.place(_row_of(values, others[0]))}: the cell {shorten(others[0])} in {column!r} looks like a list of labels, but "
-                f"cannot be read as one. {_WANTED}"
+                f"cannot be read as one. {_EXPECTED}"
             )
         return None
     if others:
         raise DatasetError(
             f"{raw.place(_row_of(values, others[0]))}: the cell {shorten(others[0])} in {column!r} is not a list of labels, but "
-            f"{shorten(lists[0])} is ({raw.place(_row_of(values, lists[0]))}). {_WANTED}; if these are names of labels, pass "
+            f"{shorten(lists[0])} is ({raw.place(_row_of(values, lists[0]))}). {_EXPECTED}; if these are names of labels, pass "
             "--task single_label"
         )
-    return [None if cell is None else found.get(cell.strip()) for cell in values.to_pylist()]
+    return [None if cell is None else list_of.get(cell.strip()) for cell in values.to_pylist()]
 
 
 def read_list(cell: str) -> list[Any] | None:

@@ -26,7 +26,7 @@ def name_of(data: Any) -> str:
 
 
 def tables_in_memory(data: Any) -> tuple[dict[str | None, RawTable], tuple[str, ...]]:
-    """The tables of data in memory, by split (one table alone under the name `None`), and what is to be noted.
+    """The tables of data in memory, by split (one table alone under the name `None`), and notes.
 
     Raises:
         DatasetError: if they are of a kind that cannot be read.
@@ -95,19 +95,19 @@ def _arrow(data: Any, name: str) -> pa.Table:
 
 def _columns(columns: Mapping[str, Any], name: str) -> pa.Table:
     values: dict[str, Sequence[Any]] = {}
-    for column, found in columns.items():
-        if isinstance(found, str) or not (hasattr(found, "tolist") or isinstance(found, Sequence)):
+    for column, cells in columns.items():
+        if isinstance(cells, str) or not (hasattr(cells, "tolist") or isinstance(cells, Sequence)):
             raise DatasetError(
-                f"the column {column!r} of the {name} is of the type {type(found).__name__}. {_EXPECTED}"
+                f"the column {column!r} of the {name} is of the type {type(cells).__name__}. {_EXPECTED}"
             )
-        values[column] = found.tolist() if hasattr(found, "tolist") else list(found)
-    lengths = {column: len(found) for column, found in values.items()}
+        values[column] = cells.tolist() if hasattr(cells, "tolist") else list(cells)
+    lengths = {column: len(cells) for column, cells in values.items()}
     if len(set(lengths.values())) > 1:
-        stated = ", ".join(f"{column!r} has {count:,}" for column, count in lengths.items())
+        row_counts = ", ".join(f"{column!r} has {count:,}" for column, count in lengths.items())
         raise DatasetError(
-            f"the columns of the {name} differ in length: {stated}. Give each row a value in each of them"
+            f"the columns of the {name} differ in length: {row_counts}. Give each row a value in each of them"
         )
-    return pa.table({column: pa.array(found, from_pandas=True) for column, found in values.items()})
+    return pa.table({column: pa.array(cells, from_pandas=True) for column, cells in values.items()})
 
 
 def _canonical(table: pa.Table) -> pa.Table:

@@ -18,20 +18,20 @@ _EITHER = "Pass --quoting none if quotation marks are letters of the texts, --qu
 def find_quoting(
     opened: Opened, name: str, encoding: str, separator: str, layout: Layout
 ) -> tuple[bool, tuple[str, ...]]:
-    """Tell whether quotation marks enclose fields, from the whole file.
+    """Detect from the whole file whether quotation marks enclose fields.
 
     Args:
         opened: the file.
         name: its base name, for messages.
         encoding: a name for Python's codecs.
         separator: of its fields.
-        layout: what the user says.
+        layout: as the user set it.
 
     Returns:
-        Whether they do, and what is to be noted of it.
+        Whether they do, and notes.
 
     Raises:
-        DatasetError: if both readings are possible, or neither is; naming the line.
+        DatasetError: if both readings are possible, or neither is; the message names the line.
     """
     if layout.quoting != "auto":
         return layout.quoting == "standard", ()
@@ -108,16 +108,16 @@ def _swallowing_fields(lines: Iterable[str], separator: str) -> tuple[int, list[
             yield line
 
     reader = csv.reader(watched(), delimiter=separator, strict=True)
-    width, found = 0, []
-    with contextlib.suppress(csv.Error):  # (whoever reads the rows refuses it)
+    width, swallowed = 0, []
+    with contextlib.suppress(csv.Error):  # (reading the rows raises it)
         for fields in reader:
             if len(pieces) > 1:
                 fits = [piece.count(separator) + 1 == width for piece in pieces if piece.strip("\r\n")]
                 if width > 1 and _look_like_rows(fits):
-                    found.append((reader.line_num - len(pieces) + 1, reader.line_num))
+                    swallowed.append((reader.line_num - len(pieces) + 1, reader.line_num))
             width = width or len(fields)
             pieces.clear()
-    return width, found
+    return width, swallowed
 
 
 def _look_like_rows(fits: Sequence[bool]) -> bool:
@@ -215,21 +215,21 @@ def _are_rows(opened: Opened, encoding: str, separator: str, width: int, swallow
     inside = set().union(*(range(first, last + 1) for first, last in swallowed))
     values: list[set[str]] = [set() for _ in range(width)]
     for _, cells in _cells(opened, encoding, separator, width, lambda number: number in inside):
-        for known, cell in zip(values, cells, strict=True):
-            known.add(cell)
-    unknown = [set(found) for found in values]
+        for seen, cell in zip(values, cells, strict=True):
+            seen.add(cell)
+    unknown = [set(cells) for cells in values]
     for _, cells in _cells(opened, encoding, separator, width, lambda number: number not in inside):
         for left, cell in zip(unknown, cells, strict=True):
             left.discard(cell)
-    return any(found and not left and "" not in found for found, left in zip(values, unknown, strict=True))
+    return any(cells and not left and "" not in cells for cells, left in zip(values, unknown, strict=True))
 
 
 def _cells(
-    opened: Opened, encoding: str, separator: str, width: int, wanted: Callable[[int], bool]
+    opened: Opened, encoding: str, separator: str, width: int, is_read: Callable[[int], bool]
 ) -> Iterator[tuple[int, list[str]]]:
-    """The fields of the wanted lines without quoting, where there are as many as in the header."""
+    """The fields, without quoting, of the lines that `is_read` selects and that have as many as the header."""
     with opened() as stream, io.TextIOWrapper(stream, encoding, newline="") as lines:
         for number, line in enumerate(lines, start=1):
             cells = line.rstrip("\r\n").split(separator)
-            if wanted(number) and len(cells) == width:
+            if is_read(number) and len(cells) == width:
                 yield number, cells

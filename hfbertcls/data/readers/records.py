@@ -48,10 +48,10 @@ def read_json(data: bytes, name: str) -> RawTable:
     text, notes = decode(data, name)
     if not text.lstrip().startswith("["):
         _refuse_one_object(text, name)
-        found = list(json_lines(text.split("\n"), name))
-        numbers = [number for number, _ in found]
+        numbered = list(json_lines(text.split("\n"), name))
+        numbers = [number for number, _ in numbered]
         return RawTable(
-            table_of_records([record for _, record in found], name, numbers), name, "", numbers, notes=notes
+            table_of_records([record for _, record in numbered], name, numbers), name, "", numbers, notes=notes
         )
     try:
         records = parse_json(text)
@@ -141,8 +141,8 @@ _PLAIN = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_
 def _schema_of_plain_values(kinds: Mapping[str, set[type]]) -> pa.Schema | None:
     """The types that `_column` would choose; None if a value is a list or an object, or values of a key differ in kind."""
     types = {}
-    for key, found in kinds.items():
-        values = found - {type(None)}
+    for key, types_of_key in kinds.items():
+        values = types_of_key - {type(None)}
         if values == {int, float}:
             types[key] = pa.string()
         elif len(values) > 1 or not values <= _PLAIN.keys() or _has_half_letters(key):

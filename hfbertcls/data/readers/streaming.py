@@ -34,7 +34,7 @@ from hfbertcls.errors import DatasetError, listing, shorten
 ROWS_PER_CHUNK = 4_096
 _LETTERS_PER_CHUNK = 8_000_000
 _GUESSED_UP_TO = 1 << 28
-"""Bytes up to which a file that is not UTF-8 is read whole to tell what else it may be."""
+"""Bytes up to which a file that is not UTF-8 is read whole to detect its encoding."""
 _PROMISED = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -51,8 +51,8 @@ class TextFile:
         sha256: of the file's bytes.
         encoding: of a text file.
         form: of a delimited file.
-        notes: what had to be guessed.
-        layout: what the user says of a delimited file.
+        notes: on what was detected.
+        layout: how a delimited file is to be read.
     """
 
     path: Path
@@ -89,14 +89,14 @@ class Chunk:
 
 
 def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
-    """Read a file once from end to end, and learn what must be known to read it in parts.
+    """Read a file once from end to end, to be able to read it in parts.
 
     Args:
         path: where it is.
-        layout: what the user says of a delimited file.
+        layout: how a delimited file is to be read.
 
     Raises:
-        DatasetError: if it cannot be read, or any row of it cannot; naming the line.
+        DatasetError: if it cannot be read, or any row of it cannot; the message names the line.
     """
     suffix = suffix_of(path)
     if suffix == ".txt" and layout.header:
@@ -134,7 +134,7 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
         return replace(file, columns=tuple(columns), rows=rows)
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
         raise DatasetError(f"{path.name} is not a complete gzip file ({err}). Fetch or compress it again") from err
-    except UnicodeDecodeError as err:  # (its encoding was found by reading all of it)
+    except UnicodeDecodeError as err:  # (`find_encoding` read all of it)
         raise DatasetError(
             f"{path.name} changed while it was read. Repeat the command when nothing writes to it"
         ) from err
@@ -146,12 +146,12 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
     """Read a file in parts, the same ones each time.
 
     Args:
-        file: what `survey` found.
+        file: the result of `survey`.
         text_column: with the texts.
         kept: columns to pass on.
 
     Raises:
-        DatasetError: if what was read is not, to the bit, the file that `survey` read; after the last chunk at the latest.
+        DatasetError: if the file changed since `survey`; after the last chunk at the latest.
     """
     changed = (
         f"{file.path.name} changed while it was read, so nothing is written: the answers would be of two versions. Repeat the "
@@ -196,8 +196,8 @@ class _Hashed(io.RawIOBase):
 
 def _chunks_of_columns(file: TextFile, stored: io.FileIO, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
     number = first_row = 0
-    wanted = list(dict.fromkeys([text_column, *kept]))
-    for table in parquet_parts(stored, file.path.name, ROWS_PER_CHUNK, wanted):
+    columns = list(dict.fromkeys([text_column, *kept]))
+    for table in parquet_parts(stored, file.path.name, ROWS_PER_CHUNK, columns):
         yield Chunk(number, first_row, table.column(text_column).to_pylist(), table.select(kept))
         number, first_row = number + 1, first_row + len(table)
 
@@ -267,10 +267,10 @@ def text_column_of(file: TextFile, requested: str | None) -> str:
                 f"{listing(file.columns)}"
             )
         return requested
-    for wanted in ("text", "sentence"):
-        alike = [name for name in file.columns if name.strip().casefold() == wanted]
-        if wanted in alike or len(alike) == 1:
-            return wanted if wanted in alike else alike[0]
+    for candidate in ("text", "sentence"):
+        alike = [name for name in file.columns if name.strip().casefold() == candidate]
+        if candidate in alike or len(alike) == 1:
+            return candidate if candidate in alike else alike[0]
     if file.suffix in _PROMISED and file.layout.header and any(map(looks_like_a_text, file.columns)):
         raise DatasetError(
             f"the first line of {file.path.name} ({listing(file.columns, 3)}) looks like a text, not like a header. Pass --no-header "

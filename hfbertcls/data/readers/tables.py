@@ -31,7 +31,7 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
 
     Args:
         path: where it is.
-        layout: what the user says of a delimited file.
+        layout: how a delimited file is to be read.
 
     Raises:
         DatasetError: if the file cannot be read, or its content is not what its ending promises.
@@ -62,7 +62,7 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
 
 
 def open_stored(path: Path) -> BinaryIO:
-    """The bytes of a file, unpacked if its ending says that it is gzipped.
+    """The bytes of a file, unpacked if it ends in .gz.
 
     Raises:
         DatasetError: if it is no file; while it is read, if it unpacks to far more than any text does.
@@ -147,7 +147,7 @@ def refuse_wrong_content(data: bytes, name: str, suffix: str) -> None:
     """Refuse a file whose first bytes are those of another format.
 
     Raises:
-        DatasetError: naming the format, and what to do.
+        DatasetError: if they are; the message names the format.
     """
     for magic, fitting, kind, ending in _MAGIC:
         if data.startswith(magic) and suffix not in fitting:
