@@ -24,8 +24,8 @@ _TRY_MORE_ROWS = (
 def compare_with_baselines(predictions: Predictions, fitted_on: Mapping[str, FittedOn]) -> dict[str, Baseline] | None:
     """The `baselines` of a split, from the predictions file alone; None where it holds no baseline.
 
-    `difference` is the model less the baseline on the same rows, with the ends of its 95 % interval: Bonett and Price's
-    interval for a proportion of rows such as accuracy, BCa for any other metric.
+    `difference` is the model less the baseline on the same rows, with the ends of its 95 % interval: Bonett and
+    Price's interval for a proportion of rows such as accuracy, BCa for any other metric.
 
     Args:
         predictions: of the model and of each baseline.

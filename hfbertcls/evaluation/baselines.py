@@ -19,11 +19,11 @@ _MAX_ANSWERS = 3_000_000
 class TfidfBaseline:
     """Logistic regression on TF-IDF weights of words and word pairs, by scikit-learn, fitted on the training rows.
 
-    Scripts that put no blanks between words, and texts without words, are counted by character n-grams of length one to
-    three instead. At most 100,000 training rows are used, drawn with a seed.
+    Scripts that put no blanks between words, and texts without words, are counted by character n-grams of length one
+    to three instead. At most 100,000 training rows are used, drawn with a seed.
 
-    In a multi-label task each label has its own regression and its own decision threshold. The thresholds are fitted on
-    a fifth of the rows, which is held out from the regressions. Rows x labels is at most 3,000,000.
+    In a multi-label task each label has its own regression and its own decision threshold. The thresholds are fitted
+    on a fifth of the rows, which is held out from the regressions. Rows x labels is at most 3,000,000.
 
     Args:
         task: of the answers.

@@ -179,8 +179,9 @@ def _differences(
 ) -> tuple[dict[str, Difference], tuple[Floats, Floats]]:
     """Metrics of both with the interval of their difference; and the bounds of that of each label's F1.
 
-    The interval is Bonett and Price's for accuracy, BCa for the other metrics that follow from counts, and a percentile
-    interval for log loss and each label. The calibration error and the ranking metrics have a difference without an interval.
+    The interval is Bonett and Price's for accuracy, BCa for the other metrics that follow from counts, and a
+    percentile interval for log loss and each label. The calibration error and the ranking metrics have a difference
+    without an interval.
     """
     task = a.task
     rows_a, rows_b = task.count(gold, a.predicted, b.predicted)

@@ -20,8 +20,8 @@ def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 
     """Every metric of a task with its interval, by the method that `Task.interval_methods` names.
 
     Accuracy has Wilson's interval, log loss that of Hall for a skewed mean, the calibration error one by inverting a
-    test. The other metrics have bootstrap intervals over 2,000 resamples of the rows, seeded: percentiles for ROC-AUC and
-    average precision, BCa for those that follow from the answers.
+    test. The other metrics have bootstrap intervals over 2,000 resamples of the rows, seeded: percentiles for ROC-AUC
+    and average precision, BCa for those that follow from the answers.
 
     Args:
         task: of the answers.
@@ -56,8 +56,8 @@ def answer_intervals(
 ) -> Bounds:
     """The intervals of all metrics that follow from the answers: Wilson's of accuracy, BCa of the others.
 
-    Where every resample has the same perfect or worst value, the bootstrap has no spread. The interval is then that of a
-    proportion of as many rows.
+    Where every resample has the same perfect or worst value, the bootstrap has no spread. The interval is then that of
+    a proportion of as many rows.
 
     Args:
         task: of the answers.
@@ -95,8 +95,8 @@ def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
 def paired_proportion_interval(only_first: int, only_second: int, rows: int) -> tuple[float, float]:
     """Ends of the 95 % interval of the difference of two proportions of the same rows, second less first.
 
-    A row is added to each kind of disagreement (Bonett and Price, J. Educ. Behav. Stat. 37, 2012), so that rows without
-    any do not prove that there is no difference.
+    A row is added to each kind of disagreement (Bonett and Price, J. Educ. Behav. Stat. 37, 2012), so that rows
+    without any do not prove that there is no difference.
 
     Args:
         only_first: rows that count for the first proportion alone.

@@ -31,8 +31,8 @@ _Version = Annotated[
 class Report(Section):
     """`report.json` as a value: one field for each of its keys, one type for each of its sections.
 
-    Each split is an attribute (`report.test`), and each metric is an attribute of its split. `training` is None where a
-    model was evaluated and not trained.
+    Each split is an attribute (`report.test`), and each metric is an attribute of its split. `training` is None where
+    a model was evaluated and not trained.
 
     ```python
     >>> report = Report.from_json(Path("my-model/report.json").read_text())

@@ -61,9 +61,9 @@ def slice_metrics(task: Task, gold: Answers, predicted: Answers, names: Sequence
         members: the slice of each row, of shape `(n,)`.
 
     Returns:
-        Each slice with its metrics (None under 30 rows; no macro F1 where a slice lacks a label), the name of that with
-        the lowest accuracy, and the p-value of the chi-square test that all have the same accuracy. The last two are
-        None where there are not two slices with metrics, or all have the same accuracy.
+        Each slice with its metrics (None under 30 rows; no macro F1 where a slice lacks a label), the name of that
+        with the lowest accuracy, and the p-value of the chi-square test that all have the same accuracy. The last two
+        are None where there are not two slices with metrics, or all have the same accuracy.
     """
     entries = []
     for index, name in enumerate(names):

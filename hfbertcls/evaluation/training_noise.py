@@ -8,7 +8,7 @@ from hfbertcls.evaluation.report import Report
 
 
 def same_recipe(a: Report, b: Report) -> bool:
-    """Whether two reports differ in the seed alone: the same base, labels, training and validation rows, and settings."""
+    """Whether two reports differ in the seed alone: same base, labels, training and validation rows, and settings."""
     seeds = [None if report.training is None else report.training.seed for report in (a, b)]
     return None not in seeds and seeds[0] != seeds[1] and _recipe(a) == _recipe(b)
 
@@ -30,7 +30,7 @@ def _recipe(report: Report) -> Any:
 def sentence_on_training(
     a: Report | None, b: Report | None, difference: float | None, metric: str = "accuracy"
 ) -> str | None:
-    """A sentence on whether a difference in a metric exceeds the noise of the seed; None where the reports do not show it.
+    """Whether a difference in a metric exceeds the noise of the seed, in a sentence; None where no report shows it.
 
     The noise is the standard deviation over the seeds of each report that has them (`--seeds`), with Student's t and
     Welch's degrees of freedom. Where only one report has them, the other is assumed to vary as much.

@@ -17,7 +17,7 @@ _COST_OF_A_BUCKET = 50_000
 
 
 def rounded_up(count: int) -> int:
-    """The next size for which products are computed: a multiple of 8, or of a 16th to a 32nd of the size if that is more.
+    """The next size for which products are computed: a multiple of 8, or of 1/16 to 1/32 of the size if that is more.
 
     oneDNN generates machine code for each new size of a product, which takes memory and ten times the time of a small
     product. It keeps about a thousand. Few sizes are worth 3 % of padding.
@@ -102,9 +102,9 @@ def bucketed_attention(
 ) -> torch.Tensor:
     """Attention on a CPU: plain matrix products for each bucket, with a backward pass of its own.
 
-    Scores and weights have the format of `query`: bf16 under autocast, as in transformers' eager attention. The softmax
-    is computed in fp32. Dropout on the weights is exact, with the numbers of `drop`. PyTorch's fused kernels for the CPU
-    have no dropout, and its fallback computes in fp32, many times slower.
+    Scores and weights have the format of `query`: bf16 under autocast, as in transformers' eager attention. The
+    softmax is computed in fp32. Dropout on the weights is exact, with the numbers of `drop`. PyTorch's fused kernels
+    for the CPU have no dropout, and its fallback computes in fp32, many times slower.
 
     Args:
         query, key, value: of shape `(tokens, heads, size)`.
@@ -155,8 +155,8 @@ class _Attention(torch.autograd.Function):
         buckets = buckets_of(lengths, heads)
         for_query, for_key, for_value = (query.new_zeros(query.shape) for _ in range(3))
         factor = 1 / (1 - dropout)
-        # The gradient of a softmax needs the weights times their gradients, summed over each row of weights. The output
-        # times its gradient has the same sum and is much smaller (Dao et al., FlashAttention, 2022, section B.2).
+        # The gradient of a softmax needs the weights times their gradients, summed over each row of weights. The
+        # output times its gradient has the same sum and is much smaller (Dao et al., FlashAttention, 2022, section B.2).
         sums = (gradient * output).sum(-1, keepdim=True)
         for bucket, weight, dropped in zip(buckets, saved[: len(buckets)], saved[len(buckets) :], strict=True):
             own = _Layout(bucket, heads)

@@ -1,4 +1,4 @@
-"""Batched scoring: sorted by length, batches of a fixed token budget, padding-free, answers in the order of the input."""
+"""Batched scoring: sorted by length, with a token budget, padding-free, answers in the order of the input."""
 
 import copy
 from collections.abc import Callable, Iterator

@@ -16,8 +16,8 @@ _ROUNDS = 4
 def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
     """Floating-point operations of matrix products that a forward and a backward pass over real tokens need.
 
-    6 for each token and weight of the encoder's linear layers, and 12 for each pair of tokens of a text and hidden unit
-    of a layer (Chowdhery et al., PaLM, 2022, appendix B). Embeddings, norms and the head are small and left out.
+    6 for each token and weight of the encoder's linear layers, and 12 for each pair of tokens of a text and hidden
+    unit of a layer (Chowdhery et al., PaLM, 2022, appendix B). Embeddings, norms and the head are small and left out.
 
     Args:
         model: a classifier of transformers.

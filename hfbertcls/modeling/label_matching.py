@@ -25,8 +25,8 @@ class HeadMatch:
     def of(cls, earlier: Sequence[str], labels: Sequence[str]) -> "HeadMatch":
         """Match by name, exactly or else without case; generic names (`LABEL_0`, ...) by position.
 
-        Names that differ only in case must match exactly; otherwise the label is newly initialized. Positions count only
-        if there are as many labels as rows.
+        Names that differ only in case must match exactly; otherwise the label is newly initialized. Positions count
+        only if there are as many labels as rows.
         """
         times, folded = Counter(earlier), Counter(name.casefold() for name in earlier)
         folded_labels = Counter(name.casefold() for name in labels)

@@ -243,9 +243,9 @@ def load_for_training(
 ) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for a task.
 
-    The random generators are seeded before the head is made, so the same seed gives the same head. If the base is already
-    a classifier, the rows of its head are matched with the labels by name (`HeadMatch`). Matched rows are kept with their
-    temperature; the others are newly initialized.
+    The random generators are seeded before the head is made, so the same seed gives the same head. If the base is
+    already a classifier, the rows of its head are matched with the labels by name (`HeadMatch`). Matched rows are kept
+    with their temperature; the others are newly initialized.
 
     Args:
         source: the encoder.
@@ -323,7 +323,7 @@ def _with_rows_of(
     with torch.no_grad():
         for name, value in output_layer(fresh).named_parameters():
             if kept and priors is None:
-                # The mean of scores is never above the highest: an untrained label takes no text from the trained ones.
+                # The mean of scores is never above the highest, so an untrained label is never predicted first.
                 value[:] = stored[name].mean(dim=0)
             for label, row in kept:
                 value[label] = stored[name][row]

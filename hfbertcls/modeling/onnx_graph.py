@@ -96,9 +96,10 @@ def to_int8(program: Any) -> Any:
     """The graph with 8-bit weights, one scale for each output; activations are rounded as they come.
 
     The second feed-forward matrix of each layer keeps its fp32 weights, because its inputs have outliers. On SST-2's
-    validation split (MiniLM, 872 rows) this graph changed 10 predictions, in batches and one by one; with that matrix in
-    8 bits it changed 8 to 17, and with one scale for a whole matrix 46 to 50. The weights use 7 of the 8 bits: processors
-    without 8-bit dot products (before AVX-512 VNNI) would overflow, and all 8 bits changed no fewer (13 to 16).
+    validation split (MiniLM, 872 rows) this graph changed 10 predictions, in batches and one by one; with that matrix
+    in 8 bits it changed 8 to 17, and with one scale for a whole matrix 46 to 50. The weights use 7 of the 8 bits:
+    processors without 8-bit dot products (before AVX-512 VNNI) would overflow, and all 8 bits changed no fewer (13 to
+    16).
     """
     from transformers.exporters.configs import ExportFormat  # noqa: PLC0415
     from transformers.exporters.quantizers.quantizer_onnxruntime import (  # noqa: PLC0415

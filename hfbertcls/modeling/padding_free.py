@@ -1,8 +1,8 @@
 """Running a classifier without arithmetic on padding: the texts of a batch are laid end to end.
 
 Embeddings, projections and feed-forward layers see real tokens only; attention stays within each text; the head reads
-each text's first token. The model keeps its class, its weights and its signature, and still takes padded batches; a hook
-removes the padding. So any trainer, pipeline or script runs faster without changes, with the same results.
+each text's first token. The model keeps its class, its weights and its signature, and still takes padded batches; a
+hook removes the padding. So any trainer, pipeline or script runs faster without changes, with the same results.
 """
 
 import contextlib
@@ -228,8 +228,8 @@ def padding_free_attention(
     """Attention within each text; transformers' `sdpa` where the batch is padded.
 
     On a CPU it is `bucketed_attention`, or PyTorch's fused kernel for long texts of similar length without dropout. On
-    CUDA it is PyTorch's `varlen_attn`, for bf16 or fp16 without dropout on the weights. Elsewhere the attention alone is
-    padded, with PyTorch's `scaled_dot_product_attention`, dropout included.
+    CUDA it is PyTorch's `varlen_attn`, for bf16 or fp16 without dropout on the weights. Elsewhere the attention alone
+    is padded, with PyTorch's `scaled_dot_product_attention`, dropout included.
 
     Args:
         module: the attention layer.
@@ -269,7 +269,7 @@ def padding_free_attention(
 
 
 def _takes_plain_products(dropout: float, longest: int, boundaries: torch.Tensor) -> bool:
-    """Whether to use `bucketed_attention` on a CPU: always with dropout, which the fused kernel lacks, else where faster."""
+    """Whether `bucketed_attention` is used on a CPU: with dropout, which the fused kernel lacks, or if it is faster."""
     if dropout > 0 or longest <= _SHORT:
         return True
     padded = longest * (len(boundaries) - 1)

@@ -131,8 +131,8 @@ class Predictions:
             task: of the model that made it.
 
         Raises:
-            DatasetError: if a column is missing or has another type, a value is missing, a row occurs twice, a logit is not
-                finite, or a label is not in the task.
+            DatasetError: if a column is missing or has another type, a value is missing, a row occurs twice, a logit
+                is not finite, or a label is not in the task.
         """
         table = pq.read_table(io.BytesIO(data))
         baseline_columns = [name for name in table.column_names if name.startswith(_BASELINE)]

@@ -1,1 +1,1 @@
-"""The artefact: a complete model repository on disk, its card and plots, and the proof that they belong together."""
+"""The model repository on disk: its card, its plots and its verification."""

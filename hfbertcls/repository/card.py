@@ -18,12 +18,12 @@ from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
 
 RENDERER = "1"
 CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "contact", "citation", "widget")
-"""What a person may state."""
+"""Facts that the author may state."""
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
 _SCARCE_ROWS = 10
 _STATED_ELSEWHERE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
-"""Findings of the doctor that the card states in a sentence or a table of its own."""
+"""Findings of the doctor that have their own sentence or table on the card."""
 _MARKDOWN = str.maketrans(
     {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
@@ -36,7 +36,7 @@ def render_model_card(report: Report) -> str:
         report (`Report`): the only source of what the card states.
 
     Raises:
-        jinja2.UndefinedError: if the template names something that the report has not.
+        jinja2.UndefinedError: if the template names something that the report lacks.
     """
     body = (
         _environment()
@@ -73,7 +73,7 @@ def _environment() -> Environment:
 
 @dataclass(frozen=True)
 class Fence:
-    """The generated part of a card: between two comments, with the hashes of the report and of itself."""
+    """The generated part of a card, between two comments with the hashes of the report and of the part."""
 
     body: str
     report_sha256: str
@@ -88,7 +88,7 @@ class Fence:
 
     @classmethod
     def find(cls, text: str) -> "Fence | None":
-        """The generated part of a card's body, with what stands before and after it."""
+        """The generated part of a card's body, with the text before and after it."""
         match = _FENCE.search(text)
         if match is None:
             return None
@@ -118,12 +118,12 @@ def sha256_of_text(text: str) -> str:
 
 
 def join_card(rendered: str, existing: str, text_of: str | None = None) -> tuple[str, list[str]]:
-    """The rendered card with everything that people wrote into the existing one; and notes on what differs.
+    """The rendered card with the text that people wrote into the existing one, and notes on differences.
 
     Args:
         rendered: by `render_model_card`.
-        existing: a card that stands there already, generated or not.
-        text_of: a card whose text outside of the generated part is taken instead.
+        existing: the card that is there already, generated or not.
+        text_of: a card whose text outside the generated part is used instead.
     """
     ours, body = split_card(rendered)
     theirs, _ = split_card(existing)
@@ -136,17 +136,17 @@ def join_card(rendered: str, existing: str, text_of: str | None = None) -> tuple
 
 
 def written_by_people(card: str) -> tuple[str, str]:
-    """What stands above and below the generated part; all of a card without one stands below.
+    """The text above and below the generated part; all of a card without such a part counts as below.
 
     Raises:
-        ConfigurationError: if the marks around the generated part were damaged, so that the two cannot be told apart.
+        ConfigurationError: if the marks around the generated part are damaged.
     """
     _, body = split_card(card)
     fence = Fence.find(body)
     if fence is None and ("hfbertcls:begin" in body or "hfbertcls:end" in body):
         raise ConfigurationError(
             "the marks around the generated part of README.md (hfbertcls:begin and hfbertcls:end) were changed, so it cannot "
-            "be told from what people wrote. Delete everything from the first mark to the last, and try again"
+            "be distinguished from text of the author. Delete everything from the first mark to the last, and try again"
         )
     if fence is None:
         return "", f"\n{body.lstrip()}" if body.strip() else ""
@@ -157,7 +157,7 @@ def escape(text: object) -> str:
     """Text that stands literally in a Markdown paragraph or table cell, whatever it contains.
 
     Raises:
-        ValueError: if there is none: a gap in the report is no word on the card.
+        ValueError: if the text is None: the report lacks a value.
     """
     if text is None:
         raise ValueError("the report lacks something that the card states")
@@ -166,7 +166,7 @@ def escape(text: object) -> str:
 
 
 def format_number(value: float | None, places: int = 3) -> str:
-    """A metric with a fixed number of decimals; a dash where it is not defined."""
+    """A metric with a fixed number of decimals; a dash where it is undefined."""
     return "-" if value is None else f"{float(value):.{places}f}"
 
 
@@ -176,7 +176,7 @@ def _code(text: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    """With a capital at the beginning."""
+    """With a capital first letter."""
     return f"{text[:1].upper()}{text[1:]}"
 
 
@@ -189,7 +189,7 @@ def _percent(fraction: float) -> str:
 
 
 def _limits(report: Report) -> list[str]:
-    """Sentences that follow from the metrics, each bound to the metric that calls for it."""
+    """Limitations that follow from the metrics and the data."""
     split, metrics = report.shown_split, report.shown
     limits = []
     if split != "test":
@@ -211,19 +211,19 @@ def _limits(report: Report) -> list[str]:
         )
     limits += [f"{escape(finding.fact)}." for finding in _findings(report) if finding.severity != "info"]
     max_length = report.task.max_length
-    cut = [
+    truncated = [
         f"{facts.truncated_rows:,} of {facts.rows:,} in {name} ({_percent(facts.truncated_rows / facts.rows)})"
         for name, facts in report.data.splits.items()
-        if facts.truncated_rows  # (None where only token ids are known)
+        if facts.truncated_rows  # (None where there are only token ids)
     ]
-    if cut:
+    if truncated:
         end = "last" if report.task.truncation_side == "left" else "first"
-        limits.append(f"Only the {end} {max_length:,} tokens of a text are read; longer are {', '.join(cut)}.")
+        limits.append(f"Only the {end} {max_length:,} tokens of a text are read; longer are {', '.join(truncated)}.")
     longest = report.data.splits[split].longest_tokens
     if longest is not None and longest < max_length:
         limits.append(
-            f"The longest text of the {split} split has {longest:,} tokens: the metrics say nothing of longer ones, of which up to "
-            f"{max_length:,} are read."
+            f"The longest text of the {split} split has {longest:,} tokens. The metrics do not cover longer texts, of which "
+            f"up to {max_length:,} tokens are read."
         )
     few = {name: row.support for name, row in metrics.per_label.items() if row.support < _FEW_ROWS}
     if few:
@@ -268,7 +268,7 @@ def difference_of(slices: Slices) -> str:
 
 
 def _findings(report: Report) -> list[FindingFacts]:
-    """What the doctor found in the data, and the card does not state elsewhere."""
+    """Findings of the doctor that the card does not state elsewhere."""
     return [finding for finding in report.data.doctor.findings if finding.code not in _STATED_ELSEWHERE]
 
 

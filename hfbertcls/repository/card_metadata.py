@@ -1,4 +1,4 @@
-"""The front matter of a card: which keys are ours, what the Hub accepts, and how ours and people's are joined."""
+"""The front matter of a card: the generated keys, what the Hub accepts, and merging with the author's keys."""
 
 import re
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ OWNED_KEYS = (
     "model-index",
     "pipeline_tag",
 )
-"""Keys that are written anew at every push. Of `tags`, `hfbertcls` is ours; every other key belongs to people."""
+"""Keys that every push generates again, beside the tag `hfbertcls`. Every other key belongs to the author."""
 
 TAG = "hfbertcls"
 _BLOCK = re.compile(r"\A\s*---[ \t]*\r?\n(?P<yaml>.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _HUB_METRICS = {"accuracy": "accuracy", "f1_macro": "f1", "mcc": "matthews_correlation"}
-"""What the Hub calls those of our metrics that it knows."""
+"""The Hub's names of our metrics."""
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code")
 
 # The identifiers of the Hub's list (its documentation, "Licenses").
@@ -117,11 +117,11 @@ LICENSES = frozenset(
 
 
 class TextClassificationCardData(ModelCardData):
-    """`ModelCardData` of a text classifier, filled from a report: only what is known, never a placeholder."""
+    """`ModelCardData` of a text classifier, filled from a report without placeholders."""
 
     @classmethod
     def from_report(cls, report: Report) -> "TextClassificationCardData":
-        """Take from a report what the front matter may state."""
+        """The front matter of a report."""
         card, values = report.card, dict[str, Any]()
         if card.language:
             values["language"] = card.language if isinstance(card.language, str) else list(card.language)
@@ -151,7 +151,7 @@ class TextClassificationCardData(ModelCardData):
 
 
 def _eval_results(report: Report) -> list[EvalResult]:
-    """Of the test split alone: metrics of a split that chose the checkpoint are no result."""
+    """Of the test split alone: a split that was used for model selection gives no result."""
     test = report.evaluation.get("test")
     if test is None:
         return []
@@ -174,18 +174,18 @@ def _eval_results(report: Report) -> list[EvalResult]:
 
 
 def dump(values: Mapping[str, Any]) -> str:
-    """YAML that every reader takes the same way: quoted where needed, in a fixed order, no objects of Python."""
+    """Portable YAML: quoted where needed, in a fixed order, without Python objects."""
     return str(yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True, default_flow_style=False))
 
 
 def split_card(text: str) -> tuple[str, str]:
-    """The front matter (without its lines of dashes; empty if there is none) and the body of a card."""
+    """The front matter without its lines of dashes, empty if there is none, and the body of a card."""
     match = _BLOCK.match(text)
     return (match["yaml"], text[match.end() :]) if match else ("", text)
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Reads YAML without aliases: a few lines of them can stand for more values than any memory holds."""
+    """Reads YAML without aliases, which can expand to more values than fit into memory."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """As the parent, for what is no alias."""
@@ -194,7 +194,7 @@ class PlainLoader(yaml.SafeLoader):
 
 
 def refuse_alias(loader: Any) -> None:
-    """Refuse an alias (`*name`) where a value is read next.
+    """Raise an error if the next event is an alias (`*name`).
 
     Raises:
         yaml.YAMLError: naming its place.
@@ -222,16 +222,16 @@ def parse_front_matter(text: str) -> dict[str, Any]:
 
 
 def join_front_matter(ours: str, theirs: str) -> tuple[str, list[str]]:
-    """Our keys as they are now, all other keys as people left them; and notes on what differs.
+    """The generated keys and the author's other keys, and notes on differences.
 
     Args:
         ours: front matter that was rendered.
-        theirs: front matter that stands in the card already.
+        theirs: front matter of the existing card.
     """
     rendered, existing = parse_front_matter(ours), parse_front_matter(theirs)
     people = {key: value for key, value in existing.items() if key not in OWNED_KEYS and key != "tags"}
     notes = [
-        f"the card says {key}: {value} where this run says {rendered[key]}; what the card says is kept"
+        f"the card has {key}: {value}, this run has {rendered[key]}; the value of the card is kept"
         for key, value in people.items()
         if key in rendered and rendered[key] != value
     ]
@@ -242,7 +242,7 @@ def join_front_matter(ours: str, theirs: str) -> tuple[str, list[str]]:
 
 
 def check_metadata(values: Mapping[str, Any]) -> None:
-    """Refuse what the Hub would refuse, before anything is trained or sent.
+    """Check values that the Hub would reject, before anything is trained or sent.
 
     Raises:
         ConfigurationError: naming the key.

@@ -100,7 +100,7 @@ def data_facts(data: TextDataset, splits: Mapping[str, SplitFacts], doctor: Doct
 
 
 def with_fitted_decision(task: Task, staging: Path, model: "PreTrainedModel", gold: Answers, logits: Logits) -> Task:
-    """The task with its decision fitted on the validation split, which the configuration of the model states then.
+    """The task with its decision fitted on the validation split; also written into the model's configuration.
 
     Args:
         task: of the model.
@@ -117,14 +117,14 @@ def with_fitted_decision(task: Task, staging: Path, model: "PreTrainedModel", go
 
 
 def usage_of(classifier: Callable[[str], Any], card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a pipeline of the model answers to the text that the card shows."""
+    """The output of a pipeline for the text that the card shows."""
     return [{"label": one["label"], "score": round(one["score"], 4)} for one in classifier(_usage_text(card))]
 
 
 def card_facts(
     inputs: Mapping[str, Any], name: str, answers: Iterable[Mapping[str, Any]], examples: Sequence[Example] = ()
 ) -> CardFacts:
-    """Facts that a person knows, and the call that the card shows, with what the model answers (`usage_of`)."""
+    """Facts from the author, and the call that the card shows with its output (`usage_of`)."""
     facts = CardFacts.from_dict({"title": name, **inputs})
     return replace(
         facts,
@@ -164,7 +164,7 @@ def write_plots(directory: Path, report: Report, predictions: Predictions, more:
 
 
 def write_report(staging: Path, report: Report) -> Report:
-    """Write the report of a staged repository, which states every file of it, and the card that is rendered from it."""
+    """Write the report of a staged repository, with the hashes of its files, and the card."""
     further = [name for name in files_below(staging) if name != WEIGHTS and not name.startswith("predictions/")]
     report = with_hashes(report, hashes_of(staging, further))
     (staging / REPORT).write_text(report.to_json(), encoding="utf-8")
@@ -173,7 +173,7 @@ def write_report(staging: Path, report: Report) -> Report:
 
 
 def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
-    """What of a directory is the model repository: the files that its report states, whatever else lies there.
+    """The files of a directory that belong to the model repository: those that its report states.
 
     Args:
         directory: that a run wrote.
@@ -208,7 +208,7 @@ def repository_files(directory: Path, *, predictions: bool = True) -> list[str]:
 
 
 def address(directory: Path, **facts: Any) -> None:
-    """Write into report and card where the model and its Space are found; what people wrote into the card stays.
+    """Write the ids of the model and its Space into report and card; the author's text in the card is kept.
 
     Args:
         directory: a model repository that hfbertcls wrote.
@@ -221,13 +221,13 @@ def address(directory: Path, **facts: Any) -> None:
 def rewrite_report(
     directory: Path, report: Report, *, added: Iterable[str] = (), removed: Iterable[str] = ()
 ) -> Report:
-    """Put another report into a finished directory, with its card; what people wrote into the card stays.
+    """Replace the report of a finished directory and its card; the author's text in the card is kept.
 
     Args:
         directory: a model repository that hfbertcls wrote.
-        report: what it is to state.
-        added: files that were written since the last report was.
-        removed: files that it is not to state any more.
+        report: the new report.
+        added: files that were written since the last report.
+        removed: files that the new report does not state.
     """
     gone = set(removed)
     kept = {name: digest for name, digest in stated_files(report).items() if name not in gone}

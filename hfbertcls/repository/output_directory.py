@@ -1,4 +1,4 @@
-"""The directory of a run: one run at a time, and a model repository that is complete or not there at all."""
+"""The directory of a run: one run at a time, and a model repository that is complete or absent."""
 
 import contextlib
 import errno
@@ -59,7 +59,7 @@ class OutputDirectory:
 
     @property
     def seeds(self) -> Path:
-        """Complete runs from several seeds, of which one is shared; no part of the model repository."""
+        """Complete runs of each seed, of which one is published; no part of the model repository."""
         return self.path / "seeds"
 
     @property
@@ -76,11 +76,11 @@ class OutputDirectory:
         return any(is_of_a_run(place) for place in (self.checkpoints, *runs))
 
     def check(self, *, overwrite: bool, resume: bool = False) -> None:
-        """Refuse a place that is taken, before anything heavy is done.
+        """Raise an error if the directory is in use, before anything slow is done.
 
         Raises:
-            OutputDirectoryError: if it is a file; if it holds something, and `overwrite` is not set; with `overwrite` or
-                `resume`: if what it holds was not written by a run of ours.
+            OutputDirectoryError: if it is a file, or is not empty and neither `overwrite` nor `resume` is set. With
+                one of these, if its content was not written by a run of hfbertcls.
         """
         self._check_place()
         if not self.path.is_dir() or not any(entry.name not in _OURS for entry in self.path.iterdir()):
@@ -98,7 +98,7 @@ class OutputDirectory:
             raise OutputDirectoryError(
                 f"the directory {self.path.name!r} "
                 + (
-                    "holds a run that was stopped. Pass --resume to go on with it, "
+                    "holds a run that was stopped. Pass --resume to continue it, "
                     if stopped
                     else "is not empty. Pass "
                 )
@@ -106,7 +106,7 @@ class OutputDirectory:
             )
 
     def _check_place(self) -> None:
-        """Refuse a place where nothing can be written."""
+        """Raise an error if nothing can be written there."""
         try:
             ancestors = [self.path, *self.path.absolute().parents]
             nearest = next(folder for folder in ancestors if folder.exists() or folder.is_symlink())
@@ -127,8 +127,8 @@ class OutputDirectory:
         """Compare what a run needs with what the disk has; returns both in words.
 
         Args:
-            least: bytes without which no run can end.
-            most: bytes that it needs at most at a time; what it already wrote counts towards them.
+            least: bytes that every run needs.
+            most: bytes that it needs at most at a time, including what it already wrote.
 
         Raises:
             OutputDirectoryError: if `least` is not free.
@@ -149,7 +149,8 @@ class OutputDirectory:
         """Hold the directory for this run alone.
 
         Raises:
-            OutputDirectoryError: if another run holds it, or it cannot be written, also later for want of room.
+            OutputDirectoryError: if another run holds it, or it cannot be written, also later because the disk is
+                full.
         """
         made = [folder for folder in (self.path, *self.path.absolute().parents) if not folder.exists()]
         try:
@@ -175,7 +176,7 @@ class OutputDirectory:
             if (
                 isinstance(err, HfBertClsError)
                 or not isinstance(err, OSError | SafetensorError)
-                or not _says_full(err)
+                or not _is_disk_full(err)
             ):
                 raise
             raise OutputDirectoryError(
@@ -189,16 +190,16 @@ class OutputDirectory:
             ) from err
         finally:
             shutil.rmtree(self.staging, ignore_errors=True)
-            (self.path / _LOCK).unlink(missing_ok=True)  # before the release: whoever comes next locks a new file
+            (self.path / _LOCK).unlink(missing_ok=True)  # before the release: the next run locks a new file
             lock.release()
             for folder in (self.checkpoints, *made):
                 with contextlib.suppress(OSError):  # (it is kept if anything is in it)
                     folder.rmdir()
 
     def clear(self, log: Log = silent) -> None:
-        """Remove the files that an earlier run wrote, as long as they are what it wrote, and nothing else.
+        """Remove the unchanged files of an earlier run, and nothing else.
 
-        A file that was changed since is kept under another name. The text that people wrote into the card stays, for the next
+        A file that was changed since is kept under another name. The author's text in the card is kept for the next
         card.
 
         Args:
@@ -222,7 +223,7 @@ class OutputDirectory:
                 place.rmdir()
 
     def _clear_stated(self, log: Log) -> None:
-        """Remove the files that report and export state, then these two and the card, unless people wrote in it."""
+        """Remove the files that report and export state, then these two, and the card unless the author edited it."""
         for name, digest in earlier_files(self.path).items():
             path = regular_file(self.path, name)
             if path is not None and sha256_of(path) == digest:
@@ -250,7 +251,7 @@ class OutputDirectory:
         return sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.is_symlink())
 
     def _put_aside(self, name: str, log: Log) -> None:
-        """Rename a file (or whatever it is) that no run of ours wrote so, because a run needs its name."""
+        """Rename a file, folder or link that is not of a run, because a run needs its name."""
         kept = next(
             candidate
             for number in range(1, 10_000)
@@ -260,7 +261,7 @@ class OutputDirectory:
         log(f"  note: {name} was not as a run wrote it; it is kept as {kept.relative_to(self.path).as_posix()}")
 
     def stage(self, place: Path, names: Iterable[str]) -> None:
-        """Copy into the staged repository those of the named files that another directory has."""
+        """Copy those of the `names` that another directory has into the staged repository."""
         for name in names:
             if (place / name).is_file():
                 target = self.staging / name
@@ -268,10 +269,10 @@ class OutputDirectory:
                 shutil.copyfile(place / name, target)
 
     def publish(self, log: Log = silent, *, replacing: Collection[str] = ()) -> None:
-        """Move the staged files into place, the weights last: what loads as a model is complete.
+        """Move the staged files into place, the weights last, so a model that loads is complete.
 
-        A file that is in the way and that no report states is kept under another name; text that people wrote into the card
-        stays in it.
+        A file that is in the way and that no report states is kept under another name. The author's text in the card
+        is kept.
 
         Args:
             log: gets a line for each file that is kept.
@@ -299,12 +300,12 @@ class OutputDirectory:
         shutil.rmtree(self.staging)
 
     def _is_replaceable(self, name: str, path: Path, hashes: Collection[str | None]) -> bool:
-        """Whether a file that is in the way is one that we wrote: by its hash, or a report or list of exports of ours."""
+        """Whether a file that is in the way was written by a run: by its hash, or as a report or list of exports."""
         statements = {REPORT: lambda: bool(earlier_files(self.path)), EXPORT: lambda: bool(files_of_export(self.path))}
         return statements[name]() if name in statements else sha256_of(path) in hashes
 
     def _keep_text(self, existing: Path, rendered: Path, log: Log) -> None:
-        """Write into a rendered card what people wrote into the one that stands there; keep one that cannot be read."""
+        """Move the author's text from an existing card into a rendered one; keep a card that cannot be read."""
         try:
             card, _ = join_card(rendered.read_text(encoding="utf-8"), existing.read_text(encoding="utf-8-sig"))
         except (ConfigurationError, UnicodeDecodeError):
@@ -314,7 +315,7 @@ class OutputDirectory:
 
 
 def follow_umask(directory: Path) -> None:
-    """Give weights the mode that a file made there now has; safetensors 0.8 writes them with mode 600."""
+    """Set the mode of weights by the umask; safetensors 0.8 writes them with mode 600."""
     probe = directory / ".hfbertcls-mode"
     probe.touch()
     mode = probe.stat().st_mode & 0o777
@@ -323,8 +324,8 @@ def follow_umask(directory: Path) -> None:
         path.chmod(mode)
 
 
-def _says_full(err: Exception) -> bool:
-    """Whether a disk (or a quota) is full; safetensors tell it in their own words."""
+def _is_disk_full(err: Exception) -> bool:
+    """Whether a disk or a quota is full; safetensors has its own error for it."""
     if isinstance(err, OSError):
         return err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return "No space left" in str(err) or "StorageFull" in str(err) or "quota exceeded" in str(err).lower()

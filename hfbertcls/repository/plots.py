@@ -1,4 +1,4 @@
-"""The pictures of a report: opaque PNG files that look the same on a light and on a dark page.
+"""The figures of a report: opaque PNG files for light and dark pages.
 
 Each function takes numbers and returns the bytes of a PNG; the same numbers give the same bytes.
 """
@@ -25,7 +25,7 @@ _MAX_LABELS_WITH_NAMES = 40
 
 
 def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    """An empty picture that needs no screen and touches no global state."""
+    """An empty figure without a display or global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (takes half a second)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -44,7 +44,7 @@ def _plain_text(name: str, index: int, limit: int = 24) -> str:
     """A label as matplotlib may show it: no formulas ($), no control characters, not too long.
 
     Letters that the font lacks (it comes with matplotlib and has no emoji and no Chinese) become boxes, and the
-    label's id follows, so that such labels can be told apart.
+    label's id follows, so that such labels can be distinguished.
     """
     from matplotlib.font_manager import FontProperties, findfont, get_font  # noqa: PLC0415  (takes half a second)
 
@@ -81,7 +81,7 @@ def confusion_matrix_plot(matrix: Sequence[Sequence[int]], labels: Sequence[str]
 
 
 def reliability_plot(bins: Reliability, *, of_each_label: bool = False) -> bytes:
-    """Accuracy against confidence, with 95 % binomial bars; on the dashed line the two agree.
+    """Accuracy against confidence, with 95 % binomial bars; the dashed line is perfect calibration.
 
     Args:
         bins: what is shown.
@@ -114,7 +114,7 @@ def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str | None
 
     Args:
         events: the lines of `metrics.jsonl`.
-        metric: the name of the metric that chose the checkpoint; None if nothing chose.
+        metric: the metric by which the checkpoint was selected; None if there was no model selection.
         best_step: the step of the chosen checkpoint.
     """
     figure, left = _figure(5.6, 4.0)
@@ -143,7 +143,7 @@ def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str | None
 
 
 def data_curve_plot(curve: LearningCurve) -> bytes:
-    """Error against the number of training rows, with 95 % intervals, the power law, and where twice the rows would be.
+    """Error against the number of training rows with 95 % intervals, the power law, and its value at twice the rows.
 
     Args:
         curve: the `learning_curve` of a report.

@@ -1,4 +1,4 @@
-"""The report of a trainer in anybody's script, which knows its token ids and labels, but not where they came from."""
+"""The report of a trainer in a user's script, which has token ids and labels, but not their source."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,32 +35,32 @@ from hfbertcls.tasks.task import Task
 
 
 def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, card: Mapping[str, Any]) -> Report:
-    """The same for a trainer in anybody's script, which knows its token ids and labels, but not where they came from.
+    """Write report, card, predictions and plots of a trainer in a user's script.
 
     Args:
         trainer: after training.
         training: the `training` of the report.
         staging: where its model and tokenizer were saved.
-        card: facts that only a person knows; `dataset` names the data, by its Hub id if it has one.
+        card: facts from the author; `dataset` is the name of the data, or its Hub id.
 
     Raises:
-        ConfigurationError: if the trainer has no evaluation data or tokenizer, so that there is nothing to report.
+        ConfigurationError: if the trainer has no evaluation data or no tokenizer.
     """
     tokenizer: Any = trainer.processing_class
     datasets_by_name = {"train": trainer.train_dataset, "validation": trainer.eval_dataset}
     for name, dataset in datasets_by_name.items():
         if not {"input_ids", "labels"} <= set(getattr(dataset, "column_names", ())):
             raise ConfigurationError(
-                f"sharing needs figures, and figures need a {name} data set (of the datasets library) with the columns "
-                "input_ids and labels. Give the trainer train_dataset and eval_dataset"
+                f"a push needs metrics, and metrics need a {name} data set (of the datasets library) with the columns "
+                "input_ids and labels. Pass the trainer train_dataset and eval_dataset"
             )
     if tokenizer is None:
-        raise ConfigurationError("sharing needs the tokenizer: give it to the trainer as processing_class")
+        raise ConfigurationError("a push needs the tokenizer: pass it to the trainer as processing_class")
     config: Any = cast(Any, trainer.model).config
     task = task_of_config(config)
     if task is None:
         raise ConfigurationError(
-            f"sharing needs metrics, and there are none for the problem_type {config.problem_type!r}. Share a classifier of labels"
+            f"a push needs metrics, and there are none for the problem_type {config.problem_type!r}. Push a classifier of labels"
         )
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(trainer.args.device)
@@ -122,7 +122,7 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
 
 
 def _bare_facts(dataset: Any, task: Task) -> SplitFacts:
-    """What is known of a split of which only token ids and labels are known."""
+    """The facts on a split that has only token ids and labels."""
     counts = task.support(gold_of(dataset, task))
     return SplitFacts(
         rows=len(dataset),

@@ -1,4 +1,4 @@
-"""Which files a report states: the model repository is these, and nothing else that lies beside them."""
+"""The files that a report states: these are the model repository, and nothing else in the directory."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ TOKENIZER_FILES = (
 
 
 def stated_files(report: Report) -> dict[str, str]:
-    """SHA-256 of every file that a report states, by its path with `/`; not of report and card themselves."""
+    """SHA-256 of every file that a report states, by its path with `/`; without report and card."""
     weights = report.model.weights_sha256
     predictions = {f"predictions/{name}.parquet": one.predictions_sha256 for name, one in report.evaluation.items()}
     further = {**report.model.files_sha256, **report.files_sha256}
@@ -26,7 +26,7 @@ def stated_files(report: Report) -> dict[str, str]:
 
 
 def files_of_export(directory: Path) -> dict[str, str]:
-    """SHA-256 of every file that the `export.json` of a directory states; nothing if there is none that can be read."""
+    """SHA-256 of every file that the `export.json` of a directory states; empty if it cannot be read."""
     try:
         hashes = json.loads((directory / EXPORT).read_text(encoding="utf-8"))["files_sha256"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -36,7 +36,7 @@ def files_of_export(directory: Path) -> dict[str, str]:
 
 
 def earlier_files(directory: Path) -> dict[str, str]:
-    """SHA-256 of the files that a run of ours states to have written into a directory, report and card apart."""
+    """SHA-256 of the files that an earlier run wrote into a directory, without report and card."""
     try:
         hashes = stated_files(read_report(directory))
     except OutputDirectoryError:

@@ -1,4 +1,4 @@
-"""Deriving a model repository again from its own files: metrics from predictions, card from report, hashes from bytes."""
+"""Deriving a model repository again: metrics from predictions, card from report, hashes from bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from hfbertcls.repository.verify_metrics import derive_metrics
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked, and what came of it.
+    """The result of a verification.
 
     Args:
-        differences: what is not as the report or the card states.
-        missing: what is stated and could not be derived, because a file for it is not there.
-        unchecked: files that the report does not state, so that nothing is known of them.
-        notes: further facts for a person.
+        differences: what differs from the report or the card.
+        missing: what could not be derived because a file is missing.
+        unchecked: files that the report does not state.
+        notes: further remarks.
         values: how many values were derived again.
-        files: how many files have the SHA-256 that is stated.
-        unproven: what rests on the word of the author alone.
+        files: how many files were checked by their SHA-256.
+        unproven: what the author states without proof.
         rescored: which splits the model was run on again.
     """
 
@@ -61,7 +61,7 @@ class Verification:
 
     @property
     def verdict(self) -> str:
-        """In one sentence each: how much was checked, what came of it, what was not checked."""
+        """What was checked, the result, and what was not checked, one sentence each."""
         checked = f"{self.values:,} values derived again, {self.files:,} files by their SHA-256, the card line by line"
         lines = [f"Checked: {checked}."]
         if self.differences:
@@ -94,8 +94,8 @@ def verify_directory(
 
     Args:
         directory: a model repository that hfbertcls wrote.
-        predictions: False does not count it as missing if the predictions are not there.
-        names: the files of the repository, where others lie beside them that do not belong to it; None takes all.
+        predictions: False accepts missing predictions.
+        names: the files of the repository, if the directory has others too; None takes all.
 
     Raises:
         ModelError: if it has no report or no card of hfbertcls, or its report is damaged.
@@ -134,7 +134,7 @@ def verified(folder: Path, name: str, names: Sequence[str], *, predictions: bool
 
 
 def _unproven(report: Report) -> list[str]:
-    """What of a report no file beside it can show."""
+    """Statements of a report that no file can prove."""
     training = report.training
     claims = ["how and how fast the model was trained", "which data it was trained on"]
     if training is not None and training.seeds is not None:

@@ -1,4 +1,4 @@
-"""The card of a model repository against its report: the generated part, our keys above it, and what stands around it."""
+"""The card of a model repository against its report: the generated part, our keys, and the text around it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -93,7 +93,7 @@ def _keys_stated_twice(text: str) -> list[str]:
 
 
 def _surroundings(fence: Fence) -> Iterator[str]:
-    """Whether the generated part is the only one, and is shown as it is wherever it stands."""
+    """Whether the generated part is the only one, and renders as it is."""
     if _MARK.search(fence.before + fence.body + fence.after):
         yield "README.md: there is a second generated part, or a mark of one, beside the one that belongs to the report"
         return
@@ -118,7 +118,7 @@ def _surroundings(fence: Fence) -> Iterator[str]:
 
 
 def _signature(token: Token) -> tuple[Any, ...]:
-    """What a piece of Markdown shows, wherever it stands."""
+    """What a piece of Markdown renders to, independent of its place."""
     children = tuple(_signature(child) for child in token.children or ())
     return token.type, token.tag, token.level, token.content, tuple(sorted(token.attrs.items())), children
 
@@ -168,7 +168,7 @@ def _lines(stated: str, derived: str, first_line: int) -> Iterator[str]:
 
 
 def _around(text: str, other: str) -> str:
-    """The part of a line where it differs from another, with a little of what stands beside it."""
+    """The part of a line where it differs from another, with a little context."""
     start = next(
         (index for index, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), min(len(text), len(other))
     )

@@ -1,4 +1,4 @@
-"""The files of a model repository against its report: hashes, what is missing, what is there besides, and `config.json`."""
+"""The files of a model repository against its report: hashes, missing and additional files, `config.json`."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _LOADED = ("adapter_", "added_tokens", "config.", "merges", "model", "special_to
 
 
 def hash_differences(folder: Path, report: Report, report_sha256: str, names: Sequence[str]) -> Iterator[str]:
-    """What is not as the report states, but for predictions that are not there.
+    """Differences from the hashes of the report; missing predictions are no difference.
 
     Args:
         folder: with the files.
@@ -52,7 +52,7 @@ def hash_differences(folder: Path, report: Report, report_sha256: str, names: Se
 
 
 def _shards(folder: Path) -> set[str]:
-    """The files of weights that come in parts, with their index; one name that nothing states if they cannot be read."""
+    """The shards of the weights and their index; the name of unsharded weights if the index cannot be read."""
     index = f"{WEIGHTS}.index.json"
     try:
         weights = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"]
@@ -62,7 +62,7 @@ def _shards(folder: Path) -> set[str]:
 
 
 def unstated(report: Report, names: Sequence[str]) -> list[str]:
-    """Files of a repository that its report does not state; not those that a run keeps beside it, nor hidden ones."""
+    """Files of a repository that its report does not state, without hidden files and those of a run."""
     stated_names = {CARD, REPORT, *stated_files(report)}
     return [name for name in names if name not in stated_names and not name.startswith((".", *_RUN_FILES))]
 
@@ -82,7 +82,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
-    """What `config.json` and the tokenizer say otherwise than the report."""
+    """Differences of `config.json` and the tokenizer from the report."""
     config = _json_object(folder / "config.json")
     id2label = config.get("id2label")
     if not isinstance(id2label, Mapping):

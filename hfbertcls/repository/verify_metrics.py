@@ -31,7 +31,7 @@ _MADE_FROM = ("train_rows", "analyzer")
 
 @dataclass
 class Derived:
-    """What came of deriving the metrics of a report again."""
+    """The result of deriving the metrics of a report again."""
 
     differences: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -40,14 +40,14 @@ class Derived:
     """How many values were derived."""
 
     def check(self, stated: Any, derived: Any, place: str, tolerance: float = TOLERANCE) -> None:
-        """Compare what is stated with what was derived, and count; sections are compared key by key."""
+        """Compare a stated value with the derived one, sections key by key, and count the values."""
         stated, derived = as_json(stated), as_json(derived)
         self.values += sum(1 for _ in _leaves(derived))
         self.differences += compare(stated, derived, place, tolerance)
 
 
 def derive_metrics(folder: Path, report: Report) -> Derived:
-    """Derive the metrics of every split whose predictions are there, and what follows from them."""
+    """Derive the metrics of every split that has predictions, and what follows from them."""
     result = Derived()
     read: dict[str, Predictions] = {}
     for name, entry in report.evaluation.items():
@@ -137,7 +137,7 @@ def _check_examples(read: Mapping[str, Predictions], report: Report, result: Der
 
 
 def _check_seeds(report: Report, result: Derived) -> None:
-    """Mean and deviation over the runs, from what each has scored, and what is shipped: one of them, or an average."""
+    """Mean and deviation over the runs, and the choice of the shipped run or average."""
     seeds = None if report.training is None else report.training.seeds
     if seeds is None:
         return

@@ -1,4 +1,4 @@
-"""How far stated confidence is from the fraction of right answers."""
+"""How far confidence is from the fraction of right answers."""
 
 from dataclasses import dataclass
 from math import pi, sqrt
@@ -32,11 +32,11 @@ def bin_edges(num_rows: int) -> npt.NDArray[np.int64]:
 
 
 def reliability(stated: Floats, is_so: npt.NDArray[Any]) -> Reliability:
-    """Group what was stated into bins of equal mass by confidence.
+    """Group probabilities into bins of equal mass.
 
     Args:
         stated: probabilities that each row states, of shape `(n, statements)`.
-        is_so: whether what they speak of is so, of the same shape.
+        is_so: 1 where the statement is true, of the same shape.
     """
     confidence = stated.ravel()
     order = np.argsort(confidence, kind="stable")
@@ -55,10 +55,10 @@ _LEAST_VARIANCE = 1e-15
 
 @dataclass(frozen=True)
 class _Gaps:
-    """Gaps |confidence - accuracy| of bins, with what chance alone makes of them; arrays of shape `(bins,)`.
+    """Gaps |confidence - accuracy| of bins, and their variance by chance; arrays of shape `(bins,)`.
 
-    `correlation`, of shape `(bins, bins)`, is that of the gaps (each with the sign that makes it positive) where the labels
-    of a row depend on each other; None where a row is in one bin only.
+    `correlation`, of shape `(bins, bins)`, is that of the gaps, with signs that make each gap positive. It is for
+    labels of a row that depend on each other; None where a row is in one bin only.
     """
 
     gap: Floats
@@ -69,7 +69,7 @@ class _Gaps:
     @classmethod
     def of(cls, stated: Floats, is_so: npt.NDArray[Any]) -> "_Gaps":
         bins = reliability(stated, is_so)
-        # A bin without a wrong answer is not free of chance: then the stated confidence says how large it is.
+        # A bin without a wrong answer varies by chance too: then the variance follows from the confidence.
         spread = np.maximum(bins.accuracy * (1 - bins.accuracy), bins.confidence * (1 - bins.confidence))
         variance = np.maximum(spread / bins.count, _LEAST_VARIANCE)
         gap, weight = np.abs(bins.confidence - bins.accuracy), bins.count / bins.count.sum()
@@ -82,20 +82,20 @@ class _Gaps:
         return cls(gap, np.maximum(variance, seen**2), weight, np.clip(correlation, -1.0, 1.0))
 
     def excess(self, true_gap: Floats, deviations: float = 0.0) -> float:
-        """How far the seen error is above that which true gaps would show on average, plus so many deviations of it.
+        """The observed error less its mean under true gaps, less a number of standard deviations.
 
         A bin whose true gap is t shows |N(t, s)|; see "folded normal distribution" for its moments.
         """
         from scipy.special import erf  # noqa: PLC0415  (takes a while)
 
         s = np.sqrt(self.variance)
-        apart = erf(true_gap / (s * sqrt(2)))  # from 0 where chance decides on the sign to 1 where it is sure
+        apart = erf(true_gap / (s * sqrt(2)))  # from 0 where the sign is chance to 1 where it is sure
         mean = s * sqrt(2 / pi) * np.exp(-(true_gap**2) / (2 * self.variance)) + true_gap * apart
         variance = np.maximum(true_gap**2 + self.variance - mean**2, 0.0)
         if self.correlation is None:
             deviation = np.sqrt((self.weight**2 * variance).sum())
         else:
-            # Folding a normal variable leaves a correlation as it is where its sign is sure, and about its square where
+            # Folding a normal variable keeps a correlation where its sign is sure, and gives about its square where
             # the mean is 0.
             sure = np.outer(apart, apart)
             folded = sure * self.correlation + (1 - sure) * self.correlation**2
@@ -105,7 +105,7 @@ class _Gaps:
         return float((self.weight * (self.gap - mean)).sum() - deviations * deviation)
 
     def estimate(self) -> float:
-        """The error of gaps, all smaller by one factor, that chance would make as large as those that are seen."""
+        """The error of gaps, all shrunk by one factor, whose mean with chance is the observed error."""
         from scipy.optimize import brentq  # noqa: PLC0415
 
         seen = float((self.weight * self.gap).sum())
@@ -116,11 +116,11 @@ class _Gaps:
         return float(brentq(lambda factor: self.excess(factor * self.gap), 0.0, 1.0, xtol=1e-9)) * seen
 
     def bound(self, deviations: float) -> float:
-        """The error of gaps under which that which is seen lies so many deviations above the mean.
+        """The error of gaps under which the observed error lies a number of deviations above the mean.
 
-        The gaps are those seen, with a multiple of each bin's variance taken from (or added to) their squares. What is seen
-        counts for no less than what chance alone shows on average: few rows that happen to fit do not prove that there is
-        no error.
+        The gaps are the observed ones, with a multiple of each bin's variance subtracted from (or added to) their
+        squares. The observed error counts at least as much as the mean by chance alone, because a few rows that happen
+        to fit do not prove that there is no error.
         """
         from scipy.optimize import brentq  # noqa: PLC0415
 
@@ -145,7 +145,7 @@ class _Gaps:
 
 
 def _covariance_over_rows(stated: Floats, is_so: npt.NDArray[Any], bins: Reliability) -> Floats:
-    """Of the gaps of the bins, of shape `(bins, bins)`, where rows are independent and what one row states is not."""
+    """Covariance of the gaps, of shape `(bins, bins)`; rows are independent, probabilities of a row are not."""
     num_bins, (num_rows, num_labels) = len(bins.count), stated.shape
     order = np.argsort(stated.ravel(), kind="stable")  # (as `reliability` sorts them)
     bin_of = np.empty(len(order), dtype=np.int64)
@@ -158,25 +158,24 @@ def _covariance_over_rows(stated: Floats, is_so: npt.NDArray[Any], bins: Reliabi
 
 
 def expected_calibration_error(stated: Floats, is_so: npt.NDArray[Any]) -> float:
-    """Expected calibration error of stated probabilities, from 0 to 1: over 15 bins of equal mass, debiased.
+    """Expected calibration error of probabilities, from 0 to 1: over 15 bins of equal mass, debiased.
 
-    Each bin's gap |confidence - accuracy| is too large on average, because accuracy is measured on few rows. Here the
-    gaps are made smaller by the one factor for which chance would make them, on average, as large as they are seen.
-    Where chance alone explains what is seen, the error is 0.
+    Each bin's gap |confidence - accuracy| is too large on average, because accuracy is measured on few rows. The gaps
+    are shrunk by one factor, so that with chance they are on average as large as observed. Where chance alone explains
+    the observed gaps, the error is 0.
 
     Args:
         stated: probabilities that each row states, of shape `(n, statements)`.
-        is_so: whether what they speak of is so, of the same shape.
+        is_so: 1 where the statement is true, of the same shape.
     """
     return _Gaps.of(stated, is_so).estimate()
 
 
 def calibration_error_interval(stated: Floats, is_so: npt.NDArray[Any]) -> tuple[float, float]:
-    """The ends of a 95 % interval of the calibration error: those errors under which what is seen is no surprise.
+    """The ends of a 95 % interval of the calibration error, by inverting a test.
 
-    The test that is inverted takes each bin's gap as normal with its binomial variance (where a row states several
-    probabilities, with at least the variance that its rows show), and their weighted sum as normal.
-    `benchmarks/RESULTS.md` has its coverage.
+    The test takes each bin's gap as normal with its binomial variance, and the weighted sum of the gaps as normal. In
+    a multi-label task the variance is at least the observed one. `benchmarks/RESULTS.md` has its coverage.
     """
     gaps = _Gaps.of(stated, is_so)
     value = gaps.estimate()

@@ -14,7 +14,7 @@ Sums = npt.NDArray[np.int64] | Floats
 
 @dataclass(frozen=True)
 class CountedRows:
-    """Rows with one label each, counted by gold and predicted label (and by what else they are told apart).
+    """Rows of a single-label task, counted by gold and predicted label, and by further predictions.
 
     Args:
         counts: rows of each kind, of shape `(kinds,)`.
@@ -31,8 +31,8 @@ class CountedRows:
     def scores(self, tables: Counts) -> dict[str, Floats]:
         """Accuracy, F1 averages and correlation of tables of shape `(tables, kinds)`.
 
-        They equal scikit-learn's of each table. Matthews correlation of more than two classes: Gorodkin, Comput. Biol. Chem. 28
-        (2004) 367-374.
+        They equal those of scikit-learn. Matthews correlation of more than two classes: Gorodkin, Comput. Biol. Chem.
+        28 (2004) 367-374.
         """
         hits, gold, predicted = (sums.astype(np.float64) for sums in self._sums(tables))
         total = gold.sum(axis=1)
@@ -83,7 +83,7 @@ def count_rows(num_labels: int, gold: Answers, *predicted: Answers) -> list[Coun
 
 @dataclass(frozen=True)
 class CountedLabelSets:
-    """Rows of a multi-label task, counted by the labels that they have and that are predicted.
+    """Rows of a multi-label task, counted by gold and predicted labels.
 
     Args:
         counts: rows of each kind, of shape `(kinds,)`.

@@ -1,4 +1,4 @@
-"""Which tasks there are, and the three places in which one is made: from data, from a configuration, from a report."""
+"""The tasks, and how one is made: from data, from a configuration, or from a report."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def all_metrics() -> tuple[str, ...]:
 
 
 def metric_names(metrics: Iterable[str]) -> Mapping[str, str]:
-    """What people call each metric of the task that has all of these."""
+    """The display name of each metric of the task that has all of these."""
     names = set(metrics)
     return next(kind.metric_names for kind in TASKS.values() if names <= set(kind.metric_names))
 
@@ -31,7 +31,7 @@ def is_lower_better(metric: str) -> bool:
 
 
 def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_column: str) -> type[Task] | None:
-    """The kind of task that the labels of a data set call for; None for numbers that no task predicts.
+    """The kind of task of the labels of a data set; None for numbers that no task predicts.
 
     Args:
         columns: the labels of each split.
@@ -39,7 +39,7 @@ def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_col
         label_column: what the column is called, for messages.
 
     Raises:
-        DatasetError: if another task is requested than the labels allow, or the splits differ in it.
+        DatasetError: if the requested task does not fit the labels, or the splits differ in their kind.
     """
     with_lists = [name for name, column in columns.items() if holds_lists(column)]
     if with_lists and len(with_lists) < len(columns):
@@ -61,14 +61,14 @@ def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_col
         shape = (
             "lists of labels"
             if with_lists
-            else "one label for each row. If a cell names several, pass --label-separator"
+            else "one label for each row. If a cell holds more than one, pass --label-separator"
         )
         raise DatasetError(f"--task {requested} does not fit: the column {label_column!r} holds {shape}")
     return kind
 
 
 def task_of_config(config: Any) -> Task | None:
-    """The task of a model by its configuration; None if it is none that we know, such as regression.
+    """The task of a model by its configuration; None if it is another one, such as regression.
 
     Without a `problem_type` transformers takes a model of one output for regression, so does this.
 
@@ -90,6 +90,6 @@ def task_of_report(section: Mapping[str, Any]) -> Task:
     kind = TASKS.get(section["type"])
     if kind is None:
         raise ModelError(
-            f"the report is about a task {section['type']!r}; known are {listing(TASKS)}. Update hfbertcls"
+            f"the report is about a task {section['type']!r}; this release has {listing(TASKS)}. Update hfbertcls"
         )
     return kind.from_report(section)

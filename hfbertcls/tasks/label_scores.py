@@ -1,4 +1,4 @@
-"""Metrics of predicted labels and of rankings, equal to scikit-learn's to the bit, without the second that it takes to load."""
+"""Metrics of predicted labels and of rankings, equal to scikit-learn's to the bit, without its import time."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -28,7 +28,7 @@ class LabelSums:
 
     @classmethod
     def of_ids(cls, gold: Answers, predicted: Answers, num_labels: int) -> Self:
-        """Of one label a row: ids of shape `(n,)`."""
+        """Of a single-label task: ids of shape `(n,)`."""
         hits, of_gold, of_predicted = (
             np.bincount(ids, minlength=num_labels) for ids in (gold[gold == predicted], gold, predicted)
         )
@@ -103,7 +103,7 @@ def roc_auc(is_positive: Answers, scores: Floats) -> float:
 
 
 def average_precision(is_positive: Answers, scores: Floats) -> float:
-    """Precision times the gain in recall, summed over the distinct scores from the highest down; arguments as `roc_auc`."""
+    """Average precision: precision times the gain in recall, summed over distinct scores; arguments as `roc_auc`."""
     true, false = _flagged(is_positive, scores)
     recall = np.concatenate([(true / true[-1])[::-1], [0.0]])
     return float(-np.sum(np.diff(recall) * (true / (true + false))[::-1]))

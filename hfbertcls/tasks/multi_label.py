@@ -1,4 +1,4 @@
-"""Any number of labels a text, or none."""
+"""Multi-label classification: any number of labels a text, or none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class MultiLabel(Task):
 
     Args:
         labels: in the order of their ids.
-        thresholds: the probability from which each label is predicted, in label order; None: 0.5 for each.
+        thresholds: the decision threshold of each label, in label order; None: 0.5 for each.
     """
 
     name = "multi_label"
@@ -43,8 +43,8 @@ class MultiLabel(Task):
         "tfidf_logreg": "TF-IDF + logistic regression",
     }
     cells = pa.list_(pa.string())
-    # MiniLM did better with 1.6e-4 than with 8e-5 and no worse than with 3e-4 (benchmarks/RESULTS.md), and 5e-5 is published
-    # for BERT-base (Demszky et al., "GoEmotions", ACL 2020).
+    # MiniLM was better with 1.6e-4 than with 8e-5 and not worse than with 3e-4 (benchmarks/RESULTS.md). BERT-base was
+    # published with 5e-5 (Demszky et al., "GoEmotions", ACL 2020).
     learning_rate_factor = 2.0
     smooths_labels = False
     judged_by = "f1_macro"  # (hardly any row gets exactly its labels)
@@ -90,7 +90,7 @@ class MultiLabel(Task):
         if not fits or not all(type(one) in (float, int) and 0 <= one <= 1 for one in thresholds):
             raise ModelError(
                 f"{THRESHOLDS} in config.json is {thresholds!r}. Expected a list of {len(labels)} numbers from 0 to 1, one for each "
-                "label; without the key each label is predicted from 0.5 on"
+                "label; without the key each decision threshold is 0.5"
             )
         return cls(tuple(labels), tuple(float(one) for one in thresholds))
 
@@ -172,7 +172,7 @@ class MultiLabel(Task):
         return replace(self, thresholds=(threshold,) * len(self.labels))
 
     def fit_temperature(self, gold: Answers, logits: Logits) -> Temperature | None:
-        """One temperature for each label; labels with fewer than 30 rows for or against them share one."""
+        """One temperature for each label; a common one for labels with fewer than 30 positive or negative rows."""
         if not logits.any():
             return None
         shared = of_sigmoid(gold.ravel(), logits.ravel().astype(np.float64))
@@ -190,12 +190,12 @@ class MultiLabel(Task):
 
     def row_losses(self, gold: Answers, logits: Logits) -> Floats:
         """Mean binary cross-entropy over all labels."""
-        # -log(sigmoid(x)) is log(1 + exp(-x)); of a label that is not there, the sign of x changes.
+        # -log(sigmoid(x)) is log(1 + exp(-x)); for an absent label the sign of x changes.
         of_labels: Floats = np.logaddexp(0.0, np.where(gold == 1, -1.0, 1.0) * logits.astype(np.float64))
         return np.asarray(of_labels.mean(axis=1))
 
     def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
-        """As scikit-learn gives them; F1 averages are over the labels that occur in gold or predictions."""
+        """As in scikit-learn; F1 averages are over the labels that occur in gold or predictions."""
         sums = LabelSums.of_sets(gold, predicted)
         occurring = sums.occurring
         return {
@@ -223,11 +223,11 @@ class MultiLabel(Task):
         return LabelSums.of_sets(gold, predicted).by_label()
 
     def statements(self, gold: Answers, probabilities: Floats) -> tuple[Floats, Answers]:
-        """A row states how likely each label is."""
+        """The probability of each label, and whether the row has it."""
         return probabilities, gold
 
     def confidence(self, logits: Logits) -> Floats:
-        """How sure the least sure decision on a label is."""
+        """The confidence of the least confident decision on a label."""
         scores = sigmoid(logits)
         return np.asarray(np.where(self.decide(logits) == 1, scores, 1 - scores).min(axis=1))
 
@@ -235,7 +235,7 @@ class MultiLabel(Task):
         return f"Every text gets the same labels: {', '.join(map(repr, answer))}" if answer else "No text gets a label"
 
     def constant_baseline(self, gold: Answers) -> Answers:
-        """The most frequent set of labels; of equally frequent ones, the first."""
+        """The most frequent set of labels; the first of those that tie."""
         sets, counts = np.unique(gold, axis=0, return_counts=True)
         return np.asarray(sets[counts.argmax()])
 

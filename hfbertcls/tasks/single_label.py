@@ -1,4 +1,4 @@
-"""Exactly one label a text."""
+"""Single-label classification: exactly one label a text."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -66,7 +66,7 @@ class SingleLabel(Task):
 
     @classmethod
     def is_of_problem_type(cls, problem_type: str | None) -> bool:
-        """None as well: that is how transformers takes a configuration without one."""
+        """None as well: transformers takes a configuration without one as single-label."""
         return problem_type in (None, cls.problem_type)
 
     @classmethod
@@ -115,7 +115,7 @@ class SingleLabel(Task):
         return names if len(self.labels) == 2 else names[:-2]
 
     def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
-        """As scikit-learn gives them. F1 averages are over the labels that occur in gold or predictions."""
+        """As in scikit-learn. F1 averages are over the labels that occur in gold or predictions."""
         sums = LabelSums.of_ids(gold, predicted, max(gold.max(), predicted.max()) + 1).occurring
         return {
             "accuracy": float(np.mean(gold == predicted)),

@@ -22,7 +22,7 @@ Tables = npt.NDArray[np.int64]
 
 
 class Counted(Protocol):
-    """Rows of a split counted by what tells them apart, so that a resample of the rows is a draw of the counts."""
+    """Rows of a split, counted by kind, so that a resample of the rows is a draw of the counts."""
 
     @property
     def counts(self) -> Tables:
@@ -39,7 +39,7 @@ class Counted(Protocol):
 class Task(ABC):
     """What an answer to a text is.
 
-    Gold and predicted answers of `n` rows travel as one array, whose form the task alone knows. `logits` have the shape
+    Gold and predicted answers of `n` rows are one array, in the form of the task. `logits` have the shape
     `(n, num_outputs)`.
 
     Args:
@@ -51,11 +51,11 @@ class Task(ABC):
     problem_type: ClassVar[str]
     """As `config.json` calls it; it decides which loss transformers computes."""
     kind: ClassVar[str]
-    """For messages: what a model of this task gives a text."""
+    """For messages: what a model of this task predicts for a text."""
     column_kind: ClassVar[str]
     """For messages: what a row of the label column holds."""
     has_labels: ClassVar[bool] = True
-    """Whether an answer consists of labels, which the data name."""
+    """Whether an answer consists of labels."""
     cells: ClassVar[pa.DataType]
     """Of the columns `label` and `prediction`."""
     learning_rate_factor: ClassVar[float] = 1.0
@@ -66,9 +66,9 @@ class Task(ABC):
     judged_by: ClassVar[str] = "accuracy"
     """The metric whose paired difference decides whether one model is better than another."""
     metric_names: ClassVar[Mapping[str, str]]
-    """What people call each metric, in the order in which they are shown."""
+    """The display name of each metric, in display order."""
     lower_is_better: ClassVar[frozenset[str]] = frozenset({"log_loss", "ece"})
-    """The metrics of which less is better."""
+    """The metrics for which lower is better."""
     judged_in_points: ClassVar[bool] = True
     """Whether that metric is shown in points (hundredths); else as it is."""
     key_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
@@ -81,15 +81,15 @@ class Task(ABC):
     states_probabilities: ClassVar[bool] = True
     """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()
-    """The metrics that parts of a split get; the first one, a proportion of rows, tells which part is the weakest."""
+    """The metrics of slices; the first one, a proportion of rows, ranks the slices."""
     fits_decision: ClassVar[bool] = False
     """Whether `fit_decision` has anything to fit."""
     is_one_label: ClassVar[bool] = False
     """Whether an answer is exactly one label."""
     abstains: ClassVar[bool] = False
-    """Whether an answer has one score, below which it can be withheld."""
+    """Whether an answer has a score, so that the classifier can abstain below a threshold."""
     activation: ClassVar[str] = ""
-    """What makes probabilities of logits, for the card."""
+    """The function from logits to probabilities, for the card."""
     answers_are_lists: ClassVar[bool] = False
     """Whether a pipeline answers a text with a list."""
 
@@ -100,12 +100,12 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def fits(cls, columns: Sequence[Column]) -> bool:
-        """Whether labels that look like this are of this kind, if nobody says otherwise; `columns` are those of the splits."""
+        """Whether this is the default task for such labels; `columns` are those of the splits."""
 
     @classmethod
     @abstractmethod
     def accepts(cls, columns: Sequence[Column]) -> bool:
-        """Whether labels that look like this can be of this kind, if somebody says so."""
+        """Whether such labels can be of this task, if it is requested."""
 
     @classmethod
     def as_cells(cls, column: Column) -> Column:
@@ -123,7 +123,7 @@ class Task(ABC):
         """The task of a model of this kind; see `task_of_config`.
 
         Raises:
-            ModelError: if the configuration states something that does not fit.
+            ModelError: if a value of the configuration does not fit.
         """
 
     @classmethod
@@ -133,11 +133,11 @@ class Task(ABC):
 
     @classmethod
     def fault_in_report(cls, section: Mapping[str, Any]) -> str | None:
-        """What the section `task` of a report must be and is not, beyond its shape."""
+        """What is wrong with the section `task` of a report, beyond its shape; None if nothing is."""
         return "task.thresholds must be null: no label has one" if section.get("thresholds") is not None else None
 
     def configure(self, config: Any) -> None:
-        """Let a configuration be one of a model of this task, not calibrated."""
+        """Make a configuration that of an uncalibrated model of this task."""
         config.id2label = dict(enumerate(self.output_names))
         config.label2id = {name: index for index, name in enumerate(self.output_names)}
         config.problem_type = self.problem_type
@@ -156,12 +156,12 @@ class Task(ABC):
 
     @property
     def config_values(self) -> dict[str, Any]:
-        """What `config.json` of a trained model holds beside that."""
+        """Further values of `config.json` of a trained model."""
         return {}
 
     @property
     def report_values(self) -> dict[str, Any]:
-        """What `task` of a report holds beside type and labels."""
+        """Further values of `task` of a report."""
         return {}
 
     def in_order(self, ids: Sequence[int]) -> Self:
@@ -180,7 +180,7 @@ class Task(ABC):
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """What `config.json` calls each output: the labels, or `LABEL_0` and so on where an answer is no label."""
+        """The name of each output in `config.json`: the labels, or `LABEL_0` and so on where an answer is no label."""
         return self.labels or tuple(f"LABEL_{index}" for index in range(self.num_outputs))
 
     # The column `label` of a split
@@ -203,7 +203,7 @@ class Task(ABC):
 
     @abstractmethod
     def loss_labels(self, answers: Answers) -> pa.Array:
-        """The column `labels` of a tokenised split, as the loss wants it."""
+        """The column `labels` of a tokenized split, as the loss takes it."""
 
     @abstractmethod
     def from_loss_labels(self, labels: Any) -> Answers:
@@ -221,11 +221,11 @@ class Task(ABC):
 
     @abstractmethod
     def probabilities(self, logits: Logits) -> Floats:
-        """What the model is understood to say of each output, of the shape of the logits."""
+        """The probability or value of each output, of the shape of the logits."""
 
     @abstractmethod
     def decide(self, logits: Logits) -> Answers:
-        """The answers that logits say."""
+        """The predicted answers."""
 
     def fit_decision(self, gold: Answers, logits: Logits) -> Self:
         """The task with its decision fitted on these rows; itself where there is nothing to fit."""
@@ -240,7 +240,7 @@ class Task(ABC):
         return None
 
     def initial_probabilities(self, support: npt.NDArray[np.int64], rows: int) -> Floats | None:
-        """The class priors with which a new head begins, from the rows with each label; None: as transformers makes it."""
+        """The class priors that initialize a new head, from the rows of each label; None: as in transformers."""
         return None
 
     def loss(self, logits: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor | None":
@@ -248,7 +248,7 @@ class Task(ABC):
 
         Args:
             logits: of shape `(batch, num_outputs)`.
-            labels: as `loss_labels` gives them, of shape `(batch,)` or `(batch, num_outputs)`.
+            labels: as `loss_labels` returns them, of shape `(batch,)` or `(batch, num_outputs)`.
         """
         return None
 
@@ -266,7 +266,7 @@ class Task(ABC):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The keys of those metrics that these labels have, in the order in which they are shown."""
+        """The keys of the metrics of these labels, in display order."""
         return tuple(self.metric_names)
 
     def metric_in_sentence(self, metric: str) -> str:
@@ -279,7 +279,7 @@ class Task(ABC):
         """The metrics that follow from the answers alone."""
 
     def scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
-        """All metrics; None where one is not defined for these rows.
+        """All metrics; None where one is undefined for these rows.
 
         Raises:
             ValueError: if there is no row.
@@ -293,7 +293,7 @@ class Task(ABC):
         """`scores` of at least one row."""
 
     interval_methods: ClassVar[Mapping[str, str]] = {}
-    """How a metric gets its interval, if not by the bootstrap: `wilson`, `mean`, `calibration` or `ranking`."""
+    """The method of a metric's interval, if not the bootstrap: `wilson`, `mean`, `calibration` or `ranking`."""
 
     @abstractmethod
     def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
@@ -312,22 +312,22 @@ class Task(ABC):
         return None
 
     def statements(self, gold: Answers, probabilities: Floats) -> tuple[Floats, Answers]:
-        """Probabilities that a row states, and whether what they speak of is so, both of shape `(n, statements)`."""
+        """Probabilities of statements on a row, and 1 where a statement is true, both of shape `(n, statements)`."""
         raise NotImplementedError(f"the answers of {self.name} state no probabilities")
 
     def confidence(self, logits: Logits) -> Floats:
-        """How sure each answer is, from 0 to 1, of shape `(n,)`; of tasks that abstain."""
+        """The confidence in each answer, from 0 to 1, of shape `(n,)`; for tasks that abstain."""
         raise NotImplementedError(f"an answer of {self.name} has no score")
 
     def constant_answer(self, answer: Any) -> str:
-        """That every text gets the same answer, given as a cell."""
+        """A sentence that every text gets the same answer, `answer` being a cell."""
         return f"Every text gets the answer {answer}"
 
     # Baselines
 
     @abstractmethod
     def constant_baseline(self, gold: Answers) -> Answers:
-        """The best answer for all rows without looking at them: an array of the shape of one row's answer."""
+        """The best constant answer: an array of the shape of one row's answer."""
 
     @abstractmethod
     def linear_model(self, gold: Answers) -> Any:
@@ -340,7 +340,7 @@ class Task(ABC):
     # Answers of a pipeline and of `predict`
 
     answer_columns: ClassVar[tuple[str, ...]]
-    """Names of the columns that `answer_table` gives, in order."""
+    """Names of the columns of `answer_table`, in order."""
 
     @abstractmethod
     def answer_table(self, logits: Logits, abstain_below: float) -> dict[str, pa.Array]:

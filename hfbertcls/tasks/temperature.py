@@ -1,4 +1,4 @@
-"""The temperature that makes probabilities mean what they say: fitted on rows that no weight was fitted to."""
+"""Temperature scaling: fitting a temperature on held-out rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,15 @@ from hfbertcls.tasks.probabilities import Answers, Floats
 
 
 FEWEST_ROWS = 30
-"""Of fewer rows no temperature is fitted: it would follow their chance."""
+"""No temperature is fitted to fewer rows: it would overfit them."""
 _BOUNDS = (0.05, 20.0)
 
 
 def of_softmax(gold: Answers, logits: Floats) -> float | None:
-    """The temperature of labels that exclude each other (Guo et al., ICML 2017); None if all logits of each row are equal.
+    """The temperature of a single-label task (Guo et al., ICML 2017); None if all logits of each row are equal.
 
-    What is true counts 1 - 1/(n + 2), and the other labels share the rest, as Platt does it (1999): by Laplace's rule the next
-    answer may be wrong although all n were right. Without it such rows would ask for endless confidence.
+    The targets are smoothed as by Platt (1999): 1 - 1/(n + 2) for the gold label, the rest equally for the other
+    labels. Without smoothing, n right answers would make the confidence infinite.
 
     Args:
         gold: ids of shape `(n,)`.
@@ -40,7 +40,7 @@ def of_softmax(gold: Answers, logits: Floats) -> float | None:
 
 
 def of_sigmoid(gold: Answers, logits: Floats) -> float:
-    """The same of one label that excludes no other: 1 in `gold` where a row has it, both of shape `(n,)`."""
+    """The temperature of one label of a multi-label task: 1 in `gold` where a row has it, both of shape `(n,)`."""
     with_it = int(gold.sum())
     target = np.where(gold == 1, (with_it + 1) / (with_it + 2), 1 / (len(gold) - with_it + 2))
     linear = float((target * logits).mean())
@@ -48,7 +48,7 @@ def of_sigmoid(gold: Answers, logits: Floats) -> float:
 
 
 def _smallest(loss: Callable[[Any], float]) -> float:
-    """The temperature, of five digits, with the smallest loss of logits that are multiplied by its inverse."""
+    """The temperature, of five digits, with the smallest loss."""
     from scipy.optimize import minimize_scalar  # noqa: PLC0415  (takes a while)
 
     def of_logarithm(log_temperature: float) -> float:

@@ -1,4 +1,4 @@
-"""Decision thresholds of a multi-label task: what serves the F1 of each label best on validation."""
+"""Decision thresholds of a multi-label task, with the highest F1 of each label on validation."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ from hfbertcls.tasks.probabilities import Answers, Floats, Logits, sigmoid
 
 
 FEWEST_OF_A_LABEL = 10
-"""For a label that fewer rows have, the highest F1 would follow their chance."""
+"""For a label with fewer rows, the threshold with the highest F1 would overfit."""
 _DECIMALS = 6
 
 
 def fit_thresholds(gold: Answers, logits: Logits) -> Floats:
-    """From which score on each label is given: with the highest F1 of that label.
+    """The decision threshold of each label, with the highest F1 of that label.
 
-    For a label that fewer than 10 rows have, the highest F1 would follow their chance: its threshold is the score that as many
-    rows reach as have the label (Yang, SIGIR 2001, "PCut"). Each threshold lies in the middle between two scores, and depends on
-    the order of a label's scores alone, so that a temperature changes no answer.
+    For a label with fewer than 10 rows this would overfit. Its threshold is the score that as many rows reach as have
+    the label (Yang, SIGIR 2001, "PCut"). Each threshold lies in the middle between two scores. It depends on the order
+    of a label's scores alone, so a temperature changes no answer.
 
     Args:
         gold: 1 for each label of a row, of shape `(n, num_labels)`.
         logits: of the same shape.
 
     Returns:
-        Scores from 0 to 1, of shape `(num_labels,)`; a label is given from its threshold on. 0.5 where no row has the label.
+        Scores from 0 to 1, of shape `(num_labels,)`; 0.5 where no row has the label.
     """
     scores = sigmoid(logits)
     return np.array([_threshold(gold[:, label], scores[:, label]) for label in range(gold.shape[1])])

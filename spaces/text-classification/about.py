@@ -11,7 +11,7 @@ from classifier import END, FOLDER, LIMIT, MULTI, NAME, WHAT_IT_DOES
 _METRICS = {
     "accuracy": "Accuracy: exactly the right labels" if MULTI else "Accuracy",
     "f1_macro": "Macro F1",
-    "f1_micro": "Micro F1",  # (this and the next only where a text can have several labels)
+    "f1_micro": "Micro F1",  # (this and the next: multi-label only)
     "hamming_loss": "Wrong decisions on a label (Hamming loss)",
     "mcc": "Matthews correlation",
     "ece": "Calibration error",
@@ -34,11 +34,11 @@ def plain(text: object) -> str:
 
 
 def about_text() -> str:
-    """What `about` says, also where the report is not one of hfbertcls."""
+    """`about`, or a sentence if the report is not one of hfbertcls."""
     try:
         return about()
     except _UNREADABLE:
-        return "This model's report.json is not one that can be read here, so nothing is known of how good it is."
+        return "This model's report.json cannot be read here, so its metrics are unknown."
 
 
 def read_report() -> dict[str, Any] | None:
@@ -58,10 +58,10 @@ def text_column() -> str | None:
 
 def about() -> str:
     """How good the model is, from its report, in Markdown."""
-    card = f"[The model's card](https://huggingface.co/{NAME}) says more." if NAME.count("/") == 1 else ""
+    card = f"[The model's card](https://huggingface.co/{NAME}) has more details." if NAME.count("/") == 1 else ""
     report = read_report()
     if report is None:
-        return f"This model brings no report.json, so nothing is known here of how good it is. {card}"
+        return f"This model has no report.json, so its metrics are unknown here. {card}"
     split = "test" if "test" in report["evaluation"] else next(iter(report["evaluation"]))
     evaluation = report["evaluation"][split]
     return "\n".join(
@@ -81,14 +81,14 @@ def about() -> str:
 
 
 def verdict(evaluation: dict[str, Any]) -> list[str]:
-    """Whether the model is better than the baselines, in the words of its report; nothing where that does not say it."""
+    """The verdict of the report on the baselines; empty if it has none."""
     facts = evaluation.get("verdict") or {}
     return [f"{plain(facts['sentence'])}.\n"] if facts.get("sentence") else []
 
 
 def headline(evaluation: dict[str, Any]) -> list[str]:
     """The most important metrics, beside two baselines."""
-    lines = ["| Measure | Value | 95 % interval |\n|:--|--:|--:|"]
+    lines = ["| Metric | Value | 95 % interval |\n|:--|--:|--:|"]
     for key, name in _METRICS.items():
         entry = evaluation["metrics"].get(key) or {}
         if entry.get("value") is not None:
@@ -112,11 +112,11 @@ def per_label(rows: dict[str, Any]) -> list[str]:
 
 
 def confusions(labels: list[str], matrix: list[list[int]]) -> list[str]:
-    """The confusion matrix; of many labels only the most frequent confusions."""
+    """The confusion matrix, or the most frequent confusions of many labels."""
     if len(labels) <= _LABELS_SHOWN:
         return [
-            "\n### Confusion matrix\n\nRows are the right labels, columns what the model says.\n",
-            "| Right label | " + " | ".join(map(plain, labels)) + " |\n|:--|" + "--:|" * len(labels),
+            "\n### Confusion matrix\n\nRows are gold labels, columns are predictions.\n",
+            "| Gold label | " + " | ".join(map(plain, labels)) + " |\n|:--|" + "--:|" * len(labels),
             *(
                 f"| **{plain(label)}** | " + " | ".join(f"{count:,}" for count in counts) + " |"
                 for label, counts in zip(labels, matrix, strict=True)
@@ -125,13 +125,13 @@ def confusions(labels: list[str], matrix: list[list[int]]) -> list[str]:
     cells = [(n, a, b) for a, row in zip(labels, matrix, strict=True) for b, n in zip(labels, row, strict=True)]
     worst = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
     return [
-        "\n### Most frequent confusions\n\n| Right label | Model says | Rows |\n|:--|:--|--:|",
+        "\n### Most frequent confusions\n\n| Gold label | Prediction | Rows |\n|:--|:--|--:|",
         *(f"| {plain(right)} | {plain(predicted)} | {count:,} |" for count, right, predicted in worst[:10]),
     ]
 
 
 def limits() -> str:
-    """The limits that the model's card states; no picture in them is fetched."""
+    """The limits from the model's card; images in them are not loaded."""
     path = FOLDER / "README.md"
     section = (
         re.search(r"^## Limits\n(.*?)(?=^## |^<!--)", path.read_text("utf-8-sig"), re.S | re.M)

@@ -1,8 +1,8 @@
 """Try a text classifier: a text, the words that mattered, a file, and how good the model is.
 
 The folder stands alone: gradio, transformers and torch are all it needs. The variable MODEL_ID names the model, a
-repository on the Hub or a directory; without it the first one under `models:` in README.md is taken. `examples.txt`, if
-there is one, holds an example a line.
+repository on the Hub or a directory; without it the first one under `models:` in README.md is taken. `examples.txt`,
+if there is one, holds an example a line.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 _files = tempfile.TemporaryDirectory(
     prefix="space-"
-)  # what is uploaded and made; gradio's own folder is shared by all users
+)  # what is uploaded and made; gradio's own folder is common to all users
 os.environ.setdefault("GRADIO_TEMP_DIR", _files.name)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio and the Hub's client are imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -31,7 +31,7 @@ from tables import MAX_FILE, MAX_ROWS, SHOWN_ROWS, classify_file, likely_column,
 
 
 _SCALE, _SMALLEST = 2.0, 0.1  # logits: full colour, and what counts as nothing
-_WAITING = 512  # requests; one more is told that the queue is full
+_WAITING = 512  # requests; further ones get an error that the queue is full
 _STRONGEST = 0.6  # colour value at which the text on it is still easy to read
 
 
@@ -40,13 +40,13 @@ _Rows = list[list[str]]
 
 
 def show_classification(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
-    """What `classify` says, for the page: all that stands there is of one text, so no words of another one stay."""
+    """The output of `classify` for the page; it clears the words of an earlier text."""
     scores, table, note = probabilities_of(text)
     return scores, table, [], [], note
 
 
 def probabilities_of(text: str) -> tuple[dict[str, float], _Rows, str]:
-    """The probabilities of the labels, the same as a table, and a note."""
+    """The probabilities of the labels, also as a table, and a note."""
     answers = classify(text)
     table = [[label, f"{score:.4f}", f"{answers['logits'][label]:+.3f}"] for label, score in answers["scores"].items()]
     if not MULTI:
@@ -63,7 +63,7 @@ def probabilities_of(text: str) -> tuple[dict[str, float], _Rows, str]:
 
 
 def show_explanation(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
-    """What `classify` and `explain` say, for the page: the text with coloured words, and the same as a table."""
+    """The output of `classify` and `explain` for the page: the text with coloured words, also as a table."""
     scores, exact_scores, _ = probabilities_of(text)
     explanation = explain(text)
     parts: _Coloured = []
@@ -82,7 +82,7 @@ def show_explanation(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Ro
     label = f"The label is {plain(explanation['label'])}."
     if MULTI:
         label = f"The likeliest label is {plain(explanation['label'])}, {abs(explanation['lead']):.3f} logits "
-        label += "above its threshold." if explanation["lead"] >= 0 else "below its threshold, so it is not given."
+        label += "above its threshold." if explanation["lead"] >= 0 else "below its threshold, so it is not predicted."
     coloured_words = [part for part in parts if part[0]]
     return scores, exact_scores, coloured_words, table, f"{label}{none} {explanation['note']}"
 
@@ -107,7 +107,7 @@ theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
     button_primary_background_fill_dark="*primary_600",
     button_primary_text_color="white",
 )
-EXACT = ["Label", *(["Given", "Probability", "Threshold"] if MULTI else ["Probability"]), "Logit"]
+EXACT = ["Label", *(["Predicted", "Probability", "Threshold"] if MULTI else ["Probability"]), "Logit"]
 WORDS = ["Word", "Effect in logits"]
 PREVIEW = ["Text", "Label", "Probability", "Note"]
 
@@ -187,7 +187,7 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
     explaining = explain_button.click(
         show_explanation, box, answer, concurrency_id="explain", api_visibility="private"
     )
-    # Another text, file or column: what stands on the page is of the one before, and so is what is still being computed.
+    # Another text, file or column: results on the page and in the queue are those of the earlier one.
     box.change(
         js=empty({}, EXACT, None, WORDS, ""),
         outputs=answer,

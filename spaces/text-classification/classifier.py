@@ -1,4 +1,4 @@
-"""The classifier: what it says of a text, and which words mattered to it."""
+"""The classifier: its predictions for a text, and the words that mattered."""
 
 import math
 import os
@@ -48,7 +48,7 @@ def find_model() -> tuple[str, Path]:
     listed = ((metadata_load(readme) or {}).get("models") or []) if readme.is_file() else []
     name = os.environ.get("MODEL_ID") or (listed[0] if listed else "")
     if not name:
-        sys.exit("No model is named. Set the variable MODEL_ID to a repository on the Hub or to a directory")
+        sys.exit("There is no model. Set the variable MODEL_ID to a repository on the Hub or to a directory")
     if Path(name).expanduser().is_dir():
         return Path(name).expanduser().resolve().name, Path(name).expanduser()
     try:
@@ -62,7 +62,7 @@ def find_model() -> tuple[str, Path]:
 
 
 def load_model() -> tuple[Any, Any]:
-    """Tokenizer and classifier; no code that a model brings along is ever run."""
+    """Tokenizer and classifier, without remote code."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(FOLDER, trust_remote_code=False)
         model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -73,7 +73,9 @@ def load_model() -> tuple[Any, Any]:
     if info["missing_keys"] or len(tokenizer) <= len(tokenizer.all_special_ids):
         sys.exit(f"The model {NAME} is no finished classifier: its head or its tokenizer is missing")
     if model.config.num_labels < 2 or len(set(model.config.id2label.values())) != model.config.num_labels:
-        sys.exit(f"The model {NAME} does not tell labels apart: it has {model.config.num_labels}, or two of one name")
+        sys.exit(
+            f"The model {NAME} is no classifier of at least two labels with different names: it has {model.config.num_labels}"
+        )
     return tokenizer, model.eval()
 
 
@@ -88,7 +90,7 @@ def reading_limit() -> int:
 
 
 def label_thresholds() -> list[float]:
-    """Where a text can have several labels: the score from which each is given; 0.5 where the model does not state it."""
+    """The decision thresholds of a multi-label model; 0.5 where the configuration has none."""
     thresholds = getattr(model.config, "hfbertcls_thresholds", None)
     fits = isinstance(thresholds, list) and len(thresholds) == len(LABELS)
     if fits and all(isinstance(one, int | float) and 0 <= one <= 1 for one in thresholds):
@@ -111,9 +113,9 @@ END = "last" if tokenizer.truncation_side == "left" else "first"
 """Which end of a longer text is read."""
 
 
-# Requests run side by side, and neither the tokenizer nor the model is made for that: a call without truncation changes the
-# tokenizer under one with it, and some models change themselves. So texts are encoded one call at a time, and batches take
-# turns in the order of their coming: a short text waits for a batch of a long explanation, never for all of it.
+# Requests run in parallel, but tokenizers and models are not thread-safe: a call without truncation changes the
+# tokenizer for a parallel one. So texts are encoded one call at a time, and batches take turns in order of arrival. A
+# short text waits for one batch of a long explanation, never for all of it.
 _one_call = threading.Lock()
 _turns = ThreadPoolExecutor(max_workers=1)
 
@@ -136,7 +138,7 @@ def run_batch(batch: list[list[int]]) -> list[list[float]]:
 
 
 def logits_of(rows: list[list[int]]) -> list[list[float]]:
-    """Logits of rows of any length, in their order; rows of like length share a batch."""
+    """Logits of rows of any length, in their order; rows of similar length go into one batch."""
     order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
     batches: list[list[list[int]]] = []
     for position in order:
@@ -148,19 +150,19 @@ def logits_of(rows: list[list[int]]) -> list[list[float]]:
 
 
 def probabilities(logits: list[float]) -> dict[str, float]:
-    """What the model says of each label, the likeliest first."""
+    """The probability of each label, the likeliest first."""
     values = torch.tensor(logits).double()
     values = values.sigmoid() if MULTI else values.softmax(0)
     return dict(sorted(zip(LABELS, values.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
 def predicted_labels(scores: dict[str, float]) -> list[str]:
-    """The labels that a text gets: the likeliest; where it can have several, those at or above their threshold, or none."""
+    """The likeliest label; of a multi-label model those at or above their decision threshold, maybe none."""
     return [label for label, score in scores.items() if score >= THRESHOLDS[label]] if MULTI else [next(iter(scores))]
 
 
 def refusal(message: str) -> gr.Error:
-    """What the page and the API say instead of an answer."""
+    """The error that the page and the API show."""
     return gr.Error(message, print_exception=False)
 
 
@@ -185,7 +187,7 @@ def check_text(text: object) -> str:
 
 
 def too_long(text: str) -> str:
-    """What is said of a text of more characters than are accepted, at every entrance; empty for one of fewer."""
+    """The reason why a text is too long; empty if it is not."""
     return f"{len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted" if len(text) > MAX_CHARACTERS else ""
 
 
@@ -210,7 +212,7 @@ def reading(seen: int, total: int) -> str:
 
 
 def is_finite(logits: list[float]) -> bool:
-    """Whether a model has said something of a text: a label cannot follow from NaN or infinity, nor can JSON say them."""
+    """Whether logits give an answer; NaN and infinity do not, and JSON has neither."""
     return all(map(math.isfinite, logits))
 
 
@@ -226,9 +228,9 @@ def check_logits(rows: list[list[float]]) -> list[list[float]]:
 def classify(text: str) -> dict:
     """Classify a text.
 
-    Returns label, scores (a probability for each label), logits, tokens_read, and note, which says what was not read. Of a
-    model that can give several labels to a text, label is the likeliest one; labels are those at or above their threshold,
-    the likeliest first, maybe none; and thresholds has the one of each label.
+    Returns label, scores (a probability for each label), logits, tokens_read, and note, which states what was not
+    read. A multi-label model returns two more: labels, those at or above their decision threshold, the likeliest
+    first, maybe none; and thresholds, one for each label. Its label is the likeliest one.
     """
     rows, _, (total,) = encode([check_text(text)])
     (logits,) = check_logits(logits_of(rows))
@@ -244,9 +246,9 @@ def classify(text: str) -> dict:
 
 
 def lead(logits: list[float], label: int) -> float:
-    """How far a label is ahead of the next one, in logits; where a text can have several, how far above its threshold."""
+    """How far a label is ahead of the next one, in logits; multi-label: ahead of its decision threshold."""
     if MULTI:
-        # The logits of the scores 0 and 1 are infinite, which JSON cannot say; eps is where the sigmoid becomes 1.
+        # The logits of the scores 0 and 1 are infinite, which JSON lacks; eps is where the sigmoid becomes 1.
         threshold = torch.tensor(THRESHOLDS[LABELS[label]], dtype=torch.float64)
         return logits[label] - float(torch.logit(threshold, eps=2.0**-53))
     others = [value for index, value in enumerate(logits) if index != label]
@@ -256,9 +258,9 @@ def lead(logits: list[float], label: int) -> float:
 def explain(text: str) -> dict:
     """Hide one word after the other from the model, and see how far the lead of its label falls, in logits.
 
-    Returns label, lead, note, and words: word, start, end and value of each. A value above 0 speaks for the label. Words
-    that only matter together are not found like this. Of a model that can give several labels to a text, the label is the
-    likeliest one, and its lead is measured from the logit of its threshold: below 0, the label is not given.
+    Returns label, lead, note, and words: word, start, end and value of each. A value above 0 speaks for the label.
+    Words that only matter together are not found like this. For a multi-label model the label is the likeliest one,
+    and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted.
     """
     (ids,), (places,), (total,) = encode([check_text(text)])
     note = reading(len(ids), total)

@@ -43,7 +43,7 @@ csv.field_size_limit(10_000_000)  # (of this process; a file is smaller)
 
 
 class Answer(NamedTuple):
-    """What a row gets: its label; where a text can have several, all that are given, the likeliest first."""
+    """The answer to a row: its label; multi-label: all predicted labels, the likeliest first."""
 
     labels: list[str]
     scores: list[float]
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
     was_refused: bool = False
 
     def cells(self) -> list[str]:
-        """Label, score and note, as they stand in the file; several are joined."""
+        """Label, score and note, as in the file; multi-label answers are joined."""
         return ["; ".join(self.labels), "; ".join(f"{score:.6f}" for score in self.scores), self.note]
 
 
@@ -91,7 +91,7 @@ def read_table(path: object) -> tuple[list[str], list[list[str]], str]:
 
 
 def check_header(header: list[str]) -> None:
-    """Refuse names that no page can show."""
+    """Raise an error for names that no page can show."""
     if len(header) > _MAX_COLUMNS:
         raise refusal(f"The file has {len(header):,} columns; at most {_MAX_COLUMNS:,} are accepted.")
     for number, name in enumerate(header, 1):
@@ -122,7 +122,7 @@ def safe_cell(cell: str) -> str:
 
 
 def parts(texts: list[str]) -> Iterator[list[str]]:
-    """The texts in their order, so many at a time as are encoded in moments and fill no memory."""
+    """The texts in order, in parts that are quick to encode and fit into memory."""
     part: list[str] = []
     characters = 0
     for text in texts:
@@ -138,9 +138,8 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
     """Classify each row of a CSV or TSV file (with a header, UTF-8).
 
     Returns the file with the columns predicted_label, predicted_score and note added, the first rows, and a summary.
-    A text that is empty or too long gets no label, nor does one of which the model computes no finite score; the note says
-    so. Where a text can have several labels, all that are given stand in
-    predicted_label, joined by "; ", and their scores in predicted_score likewise; the note says where none is given.
+    A text that is empty, too long, or without a finite score gets no label; the note states why. A multi-label model
+    has all predicted labels in predicted_label, joined by "; ", and their scores in predicted_score likewise.
     """
     header, rows, delimiter = read_table(file)
     if column is not None and not isinstance(column, str):
@@ -186,7 +185,7 @@ def classify_rows(texts: list[str]) -> list[Answer]:
 
 
 def summarise(answers: list[Answer]) -> str:
-    """How many rows got which label, and what was not read."""
+    """The number of rows by label, and what was not read."""
     counts = collections.Counter(label for answer in answers for label in answer.labels)
     empty = sum(answer.note == _NO_TEXT for answer in answers)
     cut = sum(answer.was_cut for answer in answers)

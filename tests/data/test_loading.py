@@ -228,7 +228,7 @@ def test_a_cell_can_name_several_labels(tmp_path):
 def test_without_a_separator_such_cells_are_one_label_and_the_way_out_is_told(tmp_path):
     (tmp_path / "reviews.csv").write_text(SEVERAL_IN_A_CELL)
     with pytest.raises(
-        DatasetError, match=r"--task multi_label does not fit.*If a cell names several.*--label-separator"
+        DatasetError, match=r"--task multi_label does not fit.*If a cell holds more than one.*--label-separator"
     ):
         load_text_dataset(str(tmp_path / "reviews.csv"), label_column="labels", task="multi_label", make_splits=False)
     with pytest.raises(ConfigurationError, match="--label-separator is blank"):

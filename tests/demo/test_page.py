@@ -148,7 +148,7 @@ def test_of_multi_label_models_the_page_shows_which_are_given(visit, multi_label
     seen.classify("a story of the film")
     page.wait_for_function("document.querySelector('#note').innerText.includes('No label reaches its threshold.')")
     seen.explain("story")
-    assert "below its threshold, so it is not given." in page.locator("#note").inner_text()
+    assert "below its threshold, so it is not predicted." in page.locator("#note").inner_text()
     texts = tmp_path / "texts.csv"
     texts.write_text("text\nthe dull film music\na story of the film\n", encoding="utf-8")
     seen.classify_file(texts)

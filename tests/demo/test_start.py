@@ -32,7 +32,7 @@ def test_without_a_model_it_says_which_variable_is_missing(app, tmp_path):
     environment = {key: value for key, value in app.environment.items() if key != "MODEL_ID"}
     done = run_app(tmp_path, environment)
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("No model is named. Set the variable MODEL_ID")
+    assert done.stderr.strip().splitlines()[-1].startswith("There is no model. Set the variable MODEL_ID")
 
 
 def test_a_model_that_cannot_be_loaded_is_one_message(app, tmp_path):
@@ -184,7 +184,7 @@ def test_labels_that_are_not_told_apart_are_refused(app, model_dir, tmp_path):
     (model_dir / "config.json").write_text(json.dumps(config))
     done = run_app(tmp_path, {**app.environment, "MODEL_ID": str(model_dir)})
     assert done.returncode == 1
-    assert "does not tell labels apart" in done.stderr
+    assert "is no classifier of at least two labels with different names" in done.stderr
 
 
 def test_about_states_the_figures_of_the_report(app):

@@ -151,7 +151,7 @@ def test_the_card_says_what_was_averaged_and_what_one_run_scores(averaged_dir):
         f"these weights are the uniform average of the seeds 7, 8, 9, with f1_macro {average['validation']:.4f} on the validation "
         f"split, where the best single run (seed {average['best_seed']}) has {average['best_run']:.4f}."
     ) in card
-    assert "The weights are the mean of those of several runs, each at the step that is best by f1_macro" in card
+    assert "The weights are the mean over the runs that were averaged, each at the step that is best by f1_macro" in card
     assert "the chosen checkpoint" not in card
     assert "are those of step" not in card
 
@@ -266,7 +266,7 @@ def test_an_average_needs_several_runs(tiny_model_dir, reviews_dir, tmp_path, ca
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--average", "uniform"]
     assert main([*words, "--output-dir", str(tmp_path / "m")]) == 2
     expected = (
-        "--average uniform averages the weights of several runs, and without --seeds there is one. Add --seeds N"
+        "--average uniform averages the weights of more than one run, and without --seeds there is one. Add --seeds N"
     )
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "m").exists()

@@ -102,7 +102,7 @@ def test_resume_ends_with_the_same_files(tmp_path, words, undisturbed, capsys, k
     killed(run, kill, when)
     assert not OutputDirectory(tmp_path / "run").holds_a_model
     assert main(run) == 1
-    assert "Pass --resume to go on with it, --overwrite to replace" in capsys.readouterr().err
+    assert "Pass --resume to continue it, --overwrite to replace" in capsys.readouterr().err
     assert main([*run, "--resume"]) == 0
     assert contents(tmp_path / "run") == undisturbed
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
@@ -149,7 +149,7 @@ def test_another_run_is_not_gone_on_with(stopped, capsys, changes, expected):
     assert main([*stopped, *changes, "--resume"]) == 2
     message = capsys.readouterr().err
     assert f"this is another one. What differs: {expected}" in message
-    assert "Repeat the command of that run, or begin anew with --overwrite" in message
+    assert "Repeat the command of that run, or restart with --overwrite" in message
 
 
 def test_other_texts_are_not_gone_on_with(stopped, reviews_dir, tmp_path, capsys):
@@ -250,4 +250,4 @@ def test_batch_size_auto_is_accepted_and_nonsense_is_not(tmp_path, words, undist
     assert main([*words, "--output-dir", str(tmp_path / "run"), "--batch-size", "auto"]) == 0
     assert contents(tmp_path / "run") == undisturbed
     assert main([*words, "--output-dir", str(tmp_path / "other"), "--batch-size", "many"]) == 2
-    assert "--batch-size many is not possible. Expected a number from 1, or auto" in capsys.readouterr().err
+    assert "--batch-size many is an invalid value. Expected a number from 1, or auto" in capsys.readouterr().err

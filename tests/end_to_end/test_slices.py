@@ -60,7 +60,7 @@ def test_they_stand_on_the_card(sliced_run):
     assert "### By shop (test split)" in card
     assert "| north\\|east | 16 (too few) | - | - | - | - |" in card
     assert "### By length of the text (test split)" in card
-    assert "### Answering only where the score is high (test split)" in card
+    assert "### Selective prediction (test split)" in card
 
 
 def test_evaluate_slices_too(finished_run, sliced_dir, capsys):

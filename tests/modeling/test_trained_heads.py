@@ -1,4 +1,4 @@
-"""A base that is already a classifier: what it knows of a label goes with the name of the label, whatever the head is called."""
+"""A base that is already a classifier: the rows of its head follow the label names."""
 
 import pytest
 import torch

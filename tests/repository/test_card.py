@@ -89,7 +89,7 @@ def test_an_average_has_no_step_of_its_own():
     changed["training"]["selection_metric"] = None
     card = card_of(changed)
     assert "![Training loss over the steps of the run of seed 42, the best of those that were averaged.]" in card
-    assert "The weights are the mean of those of several runs, each at its last step. Curves" in card
+    assert "The weights are the mean over the runs that were averaged, each at its last step. Curves" in card
 
 
 def test_the_best_run_is_said_to_be_better_than_the_average():
@@ -251,7 +251,7 @@ def test_what_the_tokenizer_cuts_is_what_the_card_says():
 def test_lengths_that_were_not_measured_are_told():
     changed = values()
     changed["data"]["splits"]["test"]["longest_tokens"] = 60
-    assert "The longest text of the test split has 60 tokens: the metrics say nothing of longer ones" in card_of(
+    assert "The longest text of the test split has 60 tokens. The metrics do not cover longer texts" in card_of(
         changed
     )
     changed["data"]["splits"]["test"]["longest_tokens"] = 128

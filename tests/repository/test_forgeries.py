@@ -1,4 +1,4 @@
-"""`verify` against forgers: some change a file, some have read the source and make report, card and hashes fit again."""
+"""`verify` against forgers: some change a file, some adapt report, card and hashes to the change."""
 
 import io
 import json
@@ -506,7 +506,7 @@ def nodes(value, path=()):
 
 
 def test_no_damaged_report_ends_in_a_traceback(forger, monkeypatch):
-    """Every part of a report removed, and replaced by a value of each kind: refused by the key, or told as different."""
+    """Each part of a report is removed or replaced: the error names its key, or it is reported as a difference."""
     from hfbertcls.repository import verify_metrics
 
     honest = Report.from_json(forger.path("report.json").read_text()).evaluation

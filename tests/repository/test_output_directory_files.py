@@ -1,4 +1,4 @@
-"""Whose files a run may remove: those that a run of ours states, as long as they are what it wrote, and nothing else."""
+"""A run removes the unchanged files of an earlier run, and nothing else."""
 
 import json
 import shutil

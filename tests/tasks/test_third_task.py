@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hfbertcls.repository.verify import verify_directory
 from hfbertcls.cli import main
 from hfbertcls.evaluation.report import Report
 from hfbertcls.modeling.predictions import Predictions
+from hfbertcls.repository.verify import verify_directory
 from hfbertcls.tasks.cells import are_quantities
 from hfbertcls.tasks.known import TASKS
 from hfbertcls.tasks.task import Task

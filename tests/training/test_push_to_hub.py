@@ -104,7 +104,7 @@ def test_without_rights_it_is_told_before_training(hub, make):
 def test_without_evaluation_data_there_is_nothing_to_report(hub, make):
     trainer = make(eval_dataset="none")
     trainer.train()
-    with pytest.raises(ConfigurationError, match="sharing needs figures, and figures need a validation data set"):
+    with pytest.raises(ConfigurationError, match="a push needs metrics, and metrics need a validation data set"):
         trainer.push_to_hub()
     assert not hub.requests("POST|PUT")
 
