@@ -169,7 +169,7 @@ def test_an_option_that_is_none_is_named_with_what_was_meant(tmp_path, tiny_mode
         train(text_colum="x")
     with pytest.raises(ConfigurationError, match=r"takes no 'seeds'\. Call train_with_seeds\(\)"):
         train(seeds=3)
-    with pytest.raises(ConfigurationError, match=r"^metric acuracy is not known \(did you mean 'accuracy'\?\)"):
+    with pytest.raises(ConfigurationError, match=r"^metric acuracy is an invalid value \(did you mean 'accuracy'\?\)"):
         train(metric="acuracy")
     assert not (tmp_path / "out").exists()
 

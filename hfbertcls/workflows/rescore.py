@@ -175,7 +175,7 @@ def _same_rows(data: TextDataset, name: str, shared: Predictions, run: Derived) 
     strange, left_out = np.setdiff1d(shared.rows, there), np.setdiff1d(there, shared.rows)
     if len(strange):
         run.differences.append(
-            f"{place}: {data.source} does not have {len(strange):,} of its rows; the first is row {strange[0]:,}"
+            f"{place}: {data.source} does not have {len(strange):,} of these rows; the first is row {strange[0]:,}"
         )
         return None
     if len(left_out):

@@ -39,13 +39,13 @@ def failed(words, capsys) -> tuple[int, str]:
         (["--wieght-decay", "0.1"], "there is no option --wieght-decay (did you mean '--weight-decay'?)"),
         (["--bf16"], "--bf16 is set by hfbertcls. Use --precision instead"),
         (["--eval-strategy", "epoch"], "--eval-strategy is set by hfbertcls. Use --eval-every instead"),
-        (["--hub-token", "x"], "--hub-token is refused: a token on the command line"),
-        (["--metric", "acuracy"], "--metric acuracy is not known (did you mean 'accuracy'?)"),
+        (["--hub-token", "x"], "--hub-token is not allowed: a token on the command line"),
+        (["--metric", "acuracy"], "--metric acuracy is an invalid value (did you mean 'accuracy'?)"),
         (["--max-length", "999"], "--max-length 999 is an invalid value: the model reads 3 to 32 tokens"),
         (["--label-column", "lable"], "no column 'lable' (did you mean 'label'?)"),
         (["--callbacks", "nothing"], "no callback is called 'nothing'"),
-        (["--precision", "fp8"], "--precision fp8 is not known"),
-        (["--learning-rate", "0.1", "--eval-every", "often"], "--eval-every often is not possible"),
+        (["--precision", "fp8"], "--precision fp8 is an invalid value"),
+        (["--learning-rate", "0.1", "--eval-every", "often"], "--eval-every often is an invalid value"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_to_do(words, more, expected, capsys, tmp_path):
@@ -84,7 +84,7 @@ def test_what_is_not_there_exits_with_1(words, flag, value, expected, capsys, tm
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_impossible_values_are_refused_before_anything_is_written(words, more, capsys, tmp_path):
+def test_invalid_values_are_errors_before_anything_is_written(words, more, capsys, tmp_path):
     words[words.index("--output-dir") + 1] = str(tmp_path / "deep" / "er" / "out")
     code, message = failed([*words, *more], capsys)
     assert code == 2
@@ -107,13 +107,13 @@ def configured(tmp_path, text):
         ("- epochs\n", "holds no options"),
     ],
 )
-def test_a_configuration_that_says_nothing_clear_is_refused(words, tmp_path, capsys, text, expected):
+def test_an_unclear_configuration_is_an_error(words, tmp_path, capsys, text, expected):
     code, message = failed([*words, configured(tmp_path, text)], capsys)
     assert code == 2
     assert expected in message
 
 
-def test_two_configurations_are_refused(words, tmp_path, capsys):
+def test_two_configurations_are_an_error(words, tmp_path, capsys):
     one = configured(tmp_path, "epochs: 1\n")
     assert "more than once" in failed([*words, one, one], capsys)[1]
 
@@ -163,7 +163,7 @@ def spoil(folder, **changes):
         ),
     ],
 )
-def test_a_spoilt_model_is_refused_in_one_line(words, tmp_path, tiny_model_dir, capsys, how, expected):
+def test_a_damaged_model_is_an_error_in_one_line(words, tmp_path, tiny_model_dir, capsys, how, expected):
     shutil.copytree(tiny_model_dir, tmp_path / "spoilt")
     how(tmp_path / "spoilt")
     words[words.index("--model") + 1] = str(tmp_path / "spoilt")
@@ -174,7 +174,7 @@ def test_a_spoilt_model_is_refused_in_one_line(words, tmp_path, tiny_model_dir, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_tokenizer_with_more_words_than_the_model_is_refused(
+def test_a_tokenizer_with_more_words_than_the_model_is_an_error(
     words, tmp_path, tiny_model_dir, tiny_tokenizer, capsys
 ):
     shutil.copytree(tiny_model_dir, tmp_path / "spoilt")
@@ -189,18 +189,18 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(
     assert "Tokenizer and weights do not belong together" in message
 
 
-def test_a_trained_head_that_is_matched_is_told(tmp_path, tiny_model_dir, reviews_dir, capsys):
+def test_a_matched_head_is_logged(tmp_path, tiny_model_dir, reviews_dir, capsys):
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
-    given = ["--dataset", str(reviews_dir), "--max-steps", "2"]
-    assert main(["train", "--model", str(tiny_model_dir), *given, "--output-dir", first]) == 0
+    words = ["--dataset", str(reviews_dir), "--max-steps", "2"]
+    assert main(["train", "--model", str(tiny_model_dir), *words, "--output-dir", first]) == 0
     spoil(tmp_path / "first", id2label={"0": "positive", "1": "negative"}, label2id={"positive": 0, "negative": 1})
-    assert main(["train", "--model", first, *given, "--output-dir", second]) == 0
+    assert main(["train", "--model", first, *words, "--output-dir", second]) == 0
     said = "the trained head of first is matched with the labels by name: 'negative', 'positive' kept"
     assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["file/sub", "x" * 300, "link"])
-def test_a_place_where_nothing_can_be_written_is_refused(words, tmp_path, capsys, place):
+def test_a_place_where_nothing_can_be_written_is_an_error(words, tmp_path, capsys, place):
     (tmp_path / "file").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     words[words.index("--output-dir") + 1] = str(tmp_path / place)
@@ -250,7 +250,7 @@ def test_debug_shows_the_traceback(words, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_pairs_are_refused_with_the_reason(tmp_path, tiny_model_dir, capsys):
+def test_pairs_are_an_error_with_the_reason(tmp_path, tiny_model_dir, capsys):
     rows = "".join(f"a{i},b{i},{'xy'[i % 2]}\n" for i in range(40))
     (tmp_path / "pairs.csv").write_text("text,text_pair,label\n" + rows)
     words = [
@@ -274,7 +274,7 @@ def test_env_tells_versions_as_json(capsys):
     assert "gradio" in facts["optional"]
 
 
-def test_a_model_that_cannot_be_compiled_is_told_in_one_message(words, capsys, monkeypatch):
+def test_a_model_that_cannot_be_compiled_is_one_message(words, capsys, monkeypatch):
     from torch._dynamo.exc import InternalTorchDynamoError
 
     from hfbertcls import TextClassificationTrainer

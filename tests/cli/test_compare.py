@@ -1,4 +1,4 @@
-"""`hfbertcls compare`: two models, or one and words counted, with a verdict and the rows where they disagree."""
+"""`hfbertcls compare`: two models, or a model and TF-IDF, with a verdict and the rows where they disagree."""
 
 import csv
 import json
@@ -65,7 +65,7 @@ def test_a_model_on_the_hub_at_a_revision(model_dir, reviews_dir, hub, capsys, m
         ("tfidf", "./no-such-model", 1, "there is no directory 'no-such-model'"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(a, b, code, expected, reviews_dir, capsys):
+def test_what_cannot_be_compared_is_an_error(a, b, code, expected, reviews_dir, capsys):
     assert main(["compare", a, b, "--dataset", str(reviews_dir)]) == code
     assert expected in capsys.readouterr().err
 
@@ -77,7 +77,7 @@ def test_words_cannot_be_counted_without_a_train_split(finished_run, reviews_dir
     )
 
 
-def test_models_of_other_labels_are_refused(finished_run, reviews_dir, tmp_path, capsys):
+def test_models_of_other_labels_are_an_error(finished_run, reviews_dir, tmp_path, capsys):
     shutil.copytree(finished_run, tmp_path / "three")
     from hfbertcls.modeling.loading import ModelSource, load_for_training
     from hfbertcls.tasks.single_label import SingleLabel

@@ -1,4 +1,4 @@
-"""How commands end where something around them ends first: a reader that leaves, a disk that is full, a directory that is gone."""
+"""How commands end on failures around them: a closed pipe, a full disk, a removed directory."""
 
 import errno
 import json
@@ -36,7 +36,7 @@ def test_a_reader_that_leaves_is_no_fault(words, reviews_dir, finished_run):
         assert bad not in done.stderr
 
 
-def test_a_run_goes_on_when_nobody_reads_its_progress(tmp_path, tiny_model_dir, reviews_dir):
+def test_a_run_continues_when_nobody_reads_its_progress(tmp_path, tiny_model_dir, reviews_dir):
     words = f"train --model {tiny_model_dir} --dataset {reviews_dir} --output-dir {tmp_path}/out --max-steps 2"
     assert shell(f"{HFBERTCLS} {words} 2>&1 >/dev/null | true").returncode == 0
     assert (tmp_path / "out" / "model.safetensors").is_file()
@@ -48,7 +48,7 @@ def test_closed_streams_are_no_fault(closed, reviews_dir):
     assert (done.returncode, "error" in done.stderr) == (0, False)
 
 
-def test_a_full_disk_behind_standard_output_is_told():
+def test_a_full_disk_behind_standard_output_is_an_error():
     done = shell(f"{HFBERTCLS} env >/dev/full")
     assert done.returncode == 1
     assert done.stderr.startswith("hfbertcls: error: ")
@@ -65,7 +65,9 @@ def test_letters_that_the_terminal_lacks_are_escaped(tmp_path, reviews_dir):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("name", ["report.json", "README.md"])
-def test_a_directory_that_cannot_be_written_is_told_and_stays_whole(hub, model_dir, monkeypatch, capsys, number, name):
+def test_a_directory_that_cannot_be_written_is_an_error_and_stays_whole(
+    hub, model_dir, monkeypatch, capsys, number, name
+):
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     write = Path.write_text
 
@@ -85,7 +87,9 @@ def test_a_directory_that_cannot_be_written_is_told_and_stays_whole(hub, model_d
     assert ("models", "alice/films") not in hub.store.repositories
 
 
-def test_a_directory_that_is_removed_during_a_run_is_told(tmp_path, tiny_model_dir, reviews_dir, monkeypatch, capsys):
+def test_a_directory_that_is_removed_during_a_run_is_an_error(
+    tmp_path, tiny_model_dir, reviews_dir, monkeypatch, capsys
+):
     out = tmp_path / "out"
 
     def remove(*args, finish=run.finish):
@@ -99,7 +103,7 @@ def test_a_directory_that_is_removed_during_a_run_is_told(tmp_path, tiny_model_d
 
 
 @pytest.mark.parametrize("value", ["warm", [], ["a", 1], -1, {"a": 1}, True])
-def test_a_temperature_that_is_none_is_told(model_dir, reviews_dir, capsys, value):
+def test_an_invalid_temperature_is_an_error(model_dir, reviews_dir, capsys, value):
     config = json.loads((model_dir / "config.json").read_text())
     (model_dir / "config.json").write_text(json.dumps(config | {"hfbertcls_temperature": value}))
     assert main(["evaluate", str(model_dir), "--dataset", str(reviews_dir)]) == 1
@@ -120,7 +124,7 @@ def model_of_code(model_dir):
     return model_dir
 
 
-def test_a_model_of_code_is_refused_with_the_option_that_allows_it(model_of_code, reviews_dir, tmp_path, capsys):
+def test_a_model_of_code_is_an_error_with_the_option_that_allows_it(model_of_code, reviews_dir, tmp_path, capsys):
     data = ["--dataset", str(reviews_dir)]
     for words in (
         ["evaluate", str(model_of_code), *data],

@@ -84,7 +84,7 @@ def test_a_space_keeps_its_hardware_and_what_goes_with_it(hub, shared):
     assert files_of(hub, "space", REPO) == before
 
 
-def test_a_taken_port_is_refused(model_dir, capsys):
+def test_a_taken_port_is_an_error(model_dir, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -137,7 +137,7 @@ def test_the_link_is_committed_once_when_the_answer_is_lost(hub, shared):
     assert commits(REPO) == before + 1
 
 
-def test_a_link_that_cannot_be_made_is_told_with_the_space(hub, shared, capsys):
+def test_a_link_that_cannot_be_made_is_an_error_with_the_space(hub, shared, capsys):
     hub.fail(f"/api/models/{REPO}/commit/", status=403, times=99)
     assert main(["space", REPO]) == 1
     said = capsys.readouterr().err
@@ -164,14 +164,14 @@ def test_a_dry_run_writes_the_files_and_sends_nothing(hub, model_dir, tmp_path, 
         (["EMPTY"], 1, "has no report.json"),
         (["alice/no..name"], 2, "accepts no repository called"),
         (["alice/nothing"], 1, "the model alice/nothing cannot be looked at"),
-        (["DIR", "--launch", "--port", "70000"], 2, "--port 70000 is not possible"),
+        (["DIR", "--launch", "--port", "70000"], 2, "--port 70000 is an invalid value"),
         (["DIR", "--launch", "--hardware", "zero-a10"], 2, "no hardware 'zero-a10' .did you mean 'zero-a10g'"),
         ([""], 2, "MODEL is empty"),
         (["LATIN"], 2, "is no text in UTF-8"),
         (["DIR", "--wrong"], 2, "no option --wrong"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(hub, model_dir, tmp_path, capsys, words, code, message):
+def test_what_cannot_be_is_an_error_in_one_line(hub, model_dir, tmp_path, capsys, words, code, message):
     (tmp_path / "empty").mkdir()
     latin = shutil.copytree(model_dir, tmp_path / "latin")
     (latin / "README.md").write_bytes(b"caf\xe9")
@@ -249,7 +249,7 @@ def test_train_ends_with_the_space(hub, tmp_path, tiny_model_dir, reviews_dir, c
         (["--push-to-hub", "alice/films", "--space", "--hub-revision", "x"], "--space shows the main branch"),
     ],
 )
-def test_a_space_that_cannot_be_is_refused_before_training(
+def test_a_space_that_cannot_be_is_an_error_before_training(
     hub, tmp_path, tiny_model_dir, reviews_dir, capsys, words, message
 ):
     train = [

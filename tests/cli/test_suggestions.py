@@ -1,4 +1,4 @@
-"""What is typed wrongly is refused in two lines, with what was meant: by meaning, then by spelling."""
+"""A mistyped option is an error of two lines with a suggestion, by meaning and then by spelling."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def refused(capsys, *words) -> list[str]:
         ("predict m --precision fp8 --input a --output b", "--precision: invalid choice: 'fp8' (choose from 'fp32', 'bf16')"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_in_two_lines_with_what_was_meant(typed, expected, capsys):
+def test_a_mistake_is_an_error_of_two_lines_with_a_suggestion(typed, expected, capsys):
     first, second = refused(capsys, *typed.split())
     assert first == f"hfbertcls: error: {expected}"
     verb = typed.split()[0]
@@ -60,7 +60,7 @@ def test_underscores_are_taken_for_dashes():
 
 
 def test_what_is_suggested_exists_and_what_exists_is_not_suggested_away():
-    known = {flag for parser in PARSERS.values() for flag in parser.flags}
-    assert {option for options in OPTIONS.values() for option in options} <= known
+    flags = {flag for parser in PARSERS.values() for flag in parser.flags}
+    assert {option for options in OPTIONS.values() for option in options} <= flags
     assert set(VERBS.values()) <= set(PARSERS)
     assert not set(VERBS) & set(PARSERS)

@@ -1,4 +1,4 @@
-"""`--seeds N --average HOW`: one model out of N runs, unless validation says that the best run alone is better."""
+"""`--seeds N --average HOW`: one model out of N runs, unless the best run alone is better on validation."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ SEEDS = (7, 8, 9)
 
 @pytest.fixture(scope="module")
 def classifier_dir(tmp_path_factory, tiny_model_dir, reviews_dir):
-    """A classifier whose head the runs share: their weights can be averaged."""
+    """A classifier with the same head for all runs: their weights can be averaged."""
     directory = tmp_path_factory.mktemp("average") / "reviewer"
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(directory)]
     assert main([*words, "--eval-every", "no", "--max-steps", "40", "--learning-rate", "0.003"]) == 0
@@ -83,7 +83,7 @@ def predictions_of(directory, split):
     return Predictions.from_parquet(data, task_of_report(report_of(directory)["task"]))
 
 
-def test_every_weight_is_the_mean_of_the_runs_and_the_head_is_calibrated_anew(averaged_dir):
+def test_every_weight_is_the_mean_of_the_runs_and_the_head_is_calibrated_again(averaged_dir):
     runs = [load_for_inference(ModelSource(str(run_of(averaged_dir, seed)))) for seed in SEEDS]
     for run in runs:
         undo_calibration(run)
@@ -110,11 +110,13 @@ def test_the_predictions_are_those_of_the_averaged_weights(averaged_dir, reviews
         logits = model(**batch).logits.numpy()
         undo_calibration(model)
         without = model(**batch).logits.numpy()
-    stated = predictions_of(averaged_dir, "test")
-    np.testing.assert_allclose(stated.logits, logits, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(stated.predicted, without.argmax(axis=1))
+    predictions = predictions_of(averaged_dir, "test")
+    np.testing.assert_allclose(predictions.logits, logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(predictions.predicted, without.argmax(axis=1))
     for seed in SEEDS:
-        assert not np.allclose(stated.logits, predictions_of(run_of(averaged_dir, seed), "test").logits, atol=1e-3)
+        assert not np.allclose(
+            predictions.logits, predictions_of(run_of(averaged_dir, seed), "test").logits, atol=1e-3
+        )
 
 
 def test_the_report_claims_nothing_of_one_run_for_the_average(averaged_dir):
@@ -151,7 +153,9 @@ def test_the_card_says_what_was_averaged_and_what_one_run_scores(averaged_dir):
         f"these weights are the uniform average of the seeds 7, 8, 9, with f1_macro {average['validation']:.4f} on the validation "
         f"split, where the best single run (seed {average['best_seed']}) has {average['best_run']:.4f}."
     ) in card
-    assert "The weights are the mean over the runs that were averaged, each at the step that is best by f1_macro" in card
+    assert (
+        "The weights are the mean over the runs that were averaged, each at the step that is best by f1_macro" in card
+    )
     assert "the chosen checkpoint" not in card
     assert "are those of step" not in card
 
@@ -262,7 +266,7 @@ def test_complete_runs_are_not_averaged_in_another_way(averaged_dir, words, caps
     assert "but they ended with --average uniform, not with no --average." in capsys.readouterr().err
 
 
-def test_an_average_needs_several_runs(tiny_model_dir, reviews_dir, tmp_path, capsys):
+def test_an_average_needs_more_than_one_run(tiny_model_dir, reviews_dir, tmp_path, capsys):
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--average", "uniform"]
     assert main([*words, "--output-dir", str(tmp_path / "m")]) == 2
     expected = (

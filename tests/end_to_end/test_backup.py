@@ -1,4 +1,4 @@
-"""Checkpoints go to a branch while training goes on, and another machine goes on from there."""
+"""Checkpoints go to a branch during training, and another machine resumes from there."""
 
 import shutil
 import time
@@ -22,8 +22,8 @@ class Killed(BaseException):
 def words(tiny_model_dir, reviews_dir, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
-    given = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--learning-rate", "0.001"]
-    return [*given, "--max-steps", "12", "--eval-every", "3", "--push-to-hub", REPO, "--push-every-save"]
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--learning-rate", "0.001"]
+    return [*words, "--max-steps", "12", "--eval-every", "3", "--push-to-hub", REPO, "--push-every-save"]
 
 
 def heads(hub):
@@ -44,7 +44,7 @@ def test_checkpoints_lie_on_their_branch_and_the_model_on_main(hub, words, tmp_p
     assert not (tmp_path / "run" / ".hfbertcls-backup").exists()
 
 
-def test_another_machine_goes_on_to_the_same_weights(hub, words, tmp_path, monkeypatch, capsys):
+def test_another_machine_resumes_to_the_same_weights(hub, words, tmp_path, monkeypatch, capsys):
     assert main([*words[:-3], "--output-dir", str(tmp_path / "whole")]) == 0
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -70,13 +70,13 @@ def test_resume_without_a_branch_begins(hub, words, tmp_path, capsys):
     assert "Fetched" not in capsys.readouterr().err
 
 
-def test_failures_are_told_and_stop_nothing(hub, words, tmp_path, capsys):
+def test_failures_are_logged_and_stop_nothing(hub, words, tmp_path, capsys):
     hub.fail("/branch/", status=403, times=1_000)
     assert main([*words, "--output-dir", str(tmp_path / "run")]) == 0
     captured = capsys.readouterr()
     assert f"the backup of checkpoint-3 to {REPO} failed: the Hub answered 403" in captured.err
-    assert "Training goes on" in captured.err
-    assert f"Shared: {hub.url}/{REPO}/commit/" in captured.out
+    assert "Training continues" in captured.err
+    assert f"Pushed: {hub.url}/{REPO}/commit/" in captured.out
 
 
 def test_the_newest_checkpoint_wins_while_the_hub_is_slow(hub, tmp_path, monkeypatch, model_dir):

@@ -1,4 +1,4 @@
-"""A run whose last evaluation is worse than its best: the card speaks of the weights that are shipped."""
+"""A run whose last evaluation is worse than its best: the card is about the best weights."""
 
 import json
 
@@ -24,8 +24,8 @@ def test_the_card_reports_the_best_checkpoint_and_not_the_last(tmp_path, tiny_mo
     best_step = max(scores, key=lambda step: scores[step])
     assert scores[best_step] > scores[max(scores)] + 0.1, "the last evaluation is not worse: the test shows nothing"
     assert report.training.best_step == best_step
-    stated = report.validation.f1_macro.value
-    assert abs(stated - scores[best_step]) < 1e-9
+    f1_macro = report.validation.f1_macro.value
+    assert abs(f1_macro - scores[best_step]) < 1e-9
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"The weights are those of step {best_step} of {max(scores)}" in card
     assert f"| Macro F1 | {scores[best_step]:.3f} |" in card

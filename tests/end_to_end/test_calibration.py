@@ -1,4 +1,4 @@
-"""Calibrated scores come out of plain `pipeline()`, and everything said about them can be derived again."""
+"""Calibrated scores come out of plain `pipeline()`, and all statements about them can be recomputed."""
 
 import json
 from dataclasses import replace
@@ -84,7 +84,7 @@ def test_evaluate_tells_what_the_temperature_does_on_other_texts(finished_run, r
 
 
 def reseal(directory, report):
-    """Write a changed report with a card whose hashes and text agree with it: only the figures can betray it."""
+    """Write a changed report with a card whose hashes and text agree with it: only the metrics reveal it."""
     from hfbertcls import Report
     from hfbertcls.repository.card import render_model_card
 
@@ -93,18 +93,18 @@ def reseal(directory, report):
     (directory / "README.md").write_text(render_model_card(Report.from_json(text)))
 
 
-def test_verify_finds_another_temperature_and_other_figures(model_dir):
+def test_verify_finds_another_temperature_and_other_metrics(model_dir):
     report, _ = read(model_dir)
     reseal(model_dir, report)
     assert verify_directory(model_dir).differences == ()
-    for figures in report["evaluation"].values():
-        figures["calibration"]["temperature"] *= 1.5
+    for split in report["evaluation"].values():
+        split["calibration"]["temperature"] *= 1.5
     reseal(model_dir, report)
     found = "\n".join(verify_directory(model_dir).differences)
     assert "config.json: its hfbertcls_temperature is not the one that report.json states for the test split" in found
     assert "report.json: evaluation.test.calibration.log_loss_before states" in found
-    for figures in report["evaluation"].values():
-        figures["calibration"] = None
+    for split in report["evaluation"].values():
+        split["calibration"] = None
     reseal(model_dir, report)
     assert any("hfbertcls_temperature" in text for text in verify_directory(model_dir).differences)
 
@@ -120,16 +120,14 @@ def test_verify_finds_logits_that_no_fitting_gave(model_dir):
 
 def test_the_card_says_what_calibration_did(finished_run, uncalibrated_run):
     card = (finished_run / "README.md").read_text()
-    figures = read(finished_run)[0]["evaluation"]["test"]["calibration"]
-    assert f"divided by a temperature of {figures['temperature']:.3f}, fitted on the validation split" in card
+    calibration = read(finished_run)[0]["evaluation"]["test"]["calibration"]
+    assert f"divided by a temperature of {calibration['temperature']:.3f}, fitted on the validation split" in card
     assert "temperature" not in (uncalibrated_run / "README.md").read_text()
     fence = Fence.find(split_card(card)[1])
     assert sha256_of_text(fence.body) == fence.body_sha256
 
 
-def test_a_run_does_not_go_on_without_the_calibration_that_it_began_with(
-    finished_run, tiny_model_dir, reviews_dir, capsys
-):
+def test_a_run_does_not_resume_with_another_calibration(finished_run, tiny_model_dir, reviews_dir, capsys):
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(finished_run)]
     words += ["--max-steps", "20", "--learning-rate", "0.003", "--eval-every", "10", "--resume"]
     assert main([*words, "--no-calibration"]) == 2
@@ -137,7 +135,7 @@ def test_a_run_does_not_go_on_without_the_calibration_that_it_began_with(
     assert main(words) == 0
 
 
-def test_few_validation_rows_leave_the_scores_alone_and_it_is_said(tmp_path, tiny_model_dir, reviews_dir, capsys):
+def test_few_validation_rows_leave_the_scores_alone_with_a_note(tmp_path, tiny_model_dir, reviews_dir, capsys):
     data = tmp_path / "few"
     data.mkdir()
     for name, rows in {"train": 100, "validation": 20}.items():

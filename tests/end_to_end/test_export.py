@@ -1,4 +1,4 @@
-"""A classifier as ONNX: it agrees with the original, the card says how far, a push takes it along."""
+"""A classifier as ONNX: it agrees with the original, the card states how far, and a push includes it."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def run_as_the_readme_says(directory: Path, texts: list[str], name: str = "model
     tokenizer = AutoTokenizer.from_pretrained(directory)
     session = ort.InferenceSession(directory / "onnx" / name, providers=["CPUExecutionProvider"])
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
-    feed = {given.name: batch[given.name] for given in session.get_inputs()}
+    feed = {node.name: batch[node.name] for node in session.get_inputs()}
     return session.run(["logits"], feed)[0]
 
 
@@ -141,7 +141,7 @@ def contents(directory):
 def graph_of_noise(monkeypatch):
     """Graphs that give every text another label than the model does."""
     score = onnx_graph.OnnxClassifier.score
-    monkeypatch.setattr(onnx_graph.OnnxClassifier, "score", lambda self, *given: -score(self, *given))
+    monkeypatch.setattr(onnx_graph.OnnxClassifier, "score", lambda self, *args: -score(self, *args))
 
 
 def test_a_graph_that_disagrees_is_not_written(graph_of_noise, model_dir, reviews_dir, tmp_path, capsys):
@@ -164,7 +164,7 @@ def test_labels_that_change_are_counted(precision, remedy):
         exporting._require_agreement(few, precision)
 
 
-def test_a_doubt_is_said():
+def test_a_doubt_is_a_warning():
     found = exporting.Agreement("test", 1_000, 0.98, 0.1, 0.9, 0.9, 0.9, 0.9, None, 1.0, 1.0)
     one = exporting.Exported("onnx/model_quantized.onnx", "int8", 1, 4, "", found)
     assert exporting.doubts_of(one) == "2.0% of the predictions change with int8: look whether that is worth it"
@@ -233,13 +233,13 @@ def test_a_model_that_cannot_be_exported_is_named(model_dir, monkeypatch):
         ("transformers.exporters", "needs a transformers with exporters"),
     ],
 )
-def test_what_is_missing_is_said_first(package, message, monkeypatch, model_dir):
+def test_a_missing_package_is_reported_first(package, message, monkeypatch, model_dir):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingAssetError, match=message):
         export_onnx(str(model_dir))
 
 
-def test_training_anew_removes_the_export(exported_run, tmp_path, tiny_model_dir, reviews_dir):
+def test_training_again_removes_the_export(exported_run, tmp_path, tiny_model_dir, reviews_dir):
     import shutil
 
     directory = shutil.copytree(exported_run, tmp_path / "film-reviews")
@@ -273,11 +273,11 @@ def test_what_a_killed_export_left_is_no_hindrance(elsewhere, model_dir, tmp_pat
     assert not list(place.glob(".hfbertcls*"))
 
 
-@pytest.mark.parametrize("stated", ["onnx/model.onnx", ["onnx"], [{"file": "../secret", "sha256": "0"}], {"a": 1}])
-def test_a_report_with_odd_exports_is_verified_without_a_traceback(stated, model_dir, capsys):
+@pytest.mark.parametrize("exports", ["onnx/model.onnx", ["onnx"], [{"file": "../secret", "sha256": "0"}], {"a": 1}])
+def test_a_report_with_odd_exports_is_verified_without_a_traceback(exports, model_dir, capsys):
     (model_dir.parent / "secret").write_text("0")
     report = json.loads((model_dir / "report.json").read_text())
-    report["model"]["exports"] = stated
+    report["model"]["exports"] = exports
     (model_dir / "report.json").write_text(json.dumps(report))
     assert main(["verify", str(model_dir)]) == 1
     assert "Traceback" not in "".join(capsys.readouterr())

@@ -1,4 +1,4 @@
-"""A file from which training has cut its splits: what is measured on it is measured on the rows that were held out."""
+"""A file that training has split: later evaluations use only the held-out rows."""
 
 import csv
 import json
@@ -22,23 +22,23 @@ def single(tmp_path_factory, tiny_model_dir, reviews_dir):
     return folder
 
 
-def stated(single):
+def report_in(single):
     return json.loads((single / "model" / "report.json").read_text())
 
 
 def test_evaluation_is_that_of_the_report(single):
     said = []
     report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), log=said.append)
-    theirs = stated(single)["evaluation"]["test"]
+    theirs = report_in(single)["evaluation"]["test"]
     assert report.test.accuracy.to_dict() == theirs["metrics"]["accuracy"]
     assert report.to_dict()["evaluation"]["test"]["confusion_matrix"] == theirs["confusion_matrix"]
     assert report.data.splits["test"].rows == theirs["rows"] < 480
     assert any("was trained on rows of reviews.csv. Only the" in line for line in said)
 
 
-def test_a_split_that_is_asked_for_is_given(single):
+def test_a_split_can_be_chosen(single):
     report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), split="test")
-    assert report.data.splits["test"].rows == stated(single)["evaluation"]["test"]["rows"]
+    assert report.data.splits["test"].rows == report_in(single)["evaluation"]["test"]["rows"]
 
 
 def test_the_card_states_an_export_on_the_held_out_rows(single, tmp_path):
@@ -54,10 +54,10 @@ def test_the_card_states_an_export_on_the_held_out_rows(single, tmp_path):
 def test_two_models_are_compared_on_rows_that_neither_saw(single):
     model, data = str(single / "model"), str(single / "reviews.csv")
     found = compare_models(model, model, data)
-    assert found.comparison.rows == stated(single)["evaluation"]["test"]["rows"]
+    assert found.comparison.rows == report_in(single)["evaluation"]["test"]["rows"]
 
 
-def test_without_predictions_it_is_not_known_what_was_held_out(single, tmp_path):
+def test_without_predictions_the_held_out_rows_are_unknown(single, tmp_path):
     directory = shutil.copytree(single / "model", tmp_path / "model")
     shutil.rmtree(directory / "predictions")
     with pytest.raises(

@@ -36,12 +36,12 @@ def test_a_data_set_is_read_with_its_revision(hub, on_hub, reviews_dir):
 
 
 @pytest.mark.parametrize("name", ["alice/nothing", "alice/reviews@nothing", "alice/reviews:nothing"])
-def test_a_data_set_that_is_not_there_is_told(hub, on_hub, name):
+def test_a_missing_data_set_is_an_error(hub, on_hub, name):
     with pytest.raises(DatasetError, match="cannot be loaded from the Hub"):
         load_text_dataset(name)
 
 
-def test_a_data_set_that_is_a_script_is_refused(hub, on_hub):
+def test_a_data_set_that_is_a_script_is_an_error(hub, on_hub):
     api = HfApi()
     api.create_repo("alice/script", repo_type="dataset")
     api.upload_file(

@@ -1,4 +1,4 @@
-"""`--learning-curve`: nested parts of the rows, on the card, derived again."""
+"""`--learning-curve`: nested parts of the rows, on the card, recomputed by verify."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def curve_dir(tmp_path_factory, words):
     return directory
 
 
-def test_the_curve_is_reported_shown_and_derived_again(curve_dir, tmp_path):
+def test_the_curve_is_reported_shown_and_recomputed(curve_dir, tmp_path):
     report = json.loads((curve_dir / "report.json").read_text())
     curve = report["training"]["learning_curve"]
     assert [point["rows"] for point in curve["points"]] == [60, 120, 240, 480]
@@ -52,7 +52,7 @@ def test_what_has_ended_is_not_repeated(curve_dir, words, tmp_path, capsys):
     assert (directory / "README.md").read_text().endswith("Written by hand.\n")
 
 
-def test_every_beginning_has_the_labels_in_their_shares():
+def test_every_prefix_has_the_labels_in_proportion():
     labels = ["a"] * 700 + ["b"] * 250 + ["c"] * 50
     order = nested_order(labels, seed=1)
     assert sorted(order) == list(range(1_000))
@@ -62,7 +62,7 @@ def test_every_beginning_has_the_labels_in_their_shares():
     assert not np.array_equal(order, nested_order(labels, seed=2))
 
 
-def test_a_label_of_one_row_is_refused(tiny_model_dir, reviews_dir, tmp_path, capsys):
+def test_a_label_of_one_row_is_an_error(tiny_model_dir, reviews_dir, tmp_path, capsys):
     data = tmp_path / "rare"
     shutil.copytree(reviews_dir, data)
     with (data / "train.csv").open("a") as file:
@@ -77,4 +77,4 @@ def test_a_label_of_one_row_is_refused(tiny_model_dir, reviews_dir, tmp_path, ca
 
 def test_seeds_and_curve_exclude_each_other(words, tmp_path, capsys):
     assert main([*words, "--output-dir", str(tmp_path / "m"), "--seeds", "2"]) == 2
-    assert "--learning-curve is of one run, --seeds makes several. Leave one out" in capsys.readouterr().err
+    assert "--learning-curve is of one run, --seeds makes more than one. Leave one out" in capsys.readouterr().err

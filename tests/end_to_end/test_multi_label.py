@@ -1,4 +1,4 @@
-"""Texts that can have several labels, or none: trained, calibrated, reported, shared, compared and exported."""
+"""Multi-label classification: trained, calibrated, reported, pushed, compared and exported."""
 
 import json
 import shutil
@@ -31,10 +31,10 @@ def remarks(count, seed, vocabulary):
     """Sentences of neutral words and of some label words; the labels are those words, "dull" now and then forgotten."""
     generator = np.random.default_rng(seed)
     for _ in range(count):
-        given = [name for name in LABELS if generator.random() < 0.3]
-        words = [*generator.choice(vocabulary[:19], generator.integers(2, 10)).tolist(), *given]
+        names = [name for name in LABELS if generator.random() < 0.3]
+        words = [*generator.choice(vocabulary[:19], generator.integers(2, 10)).tolist(), *names]
         forgotten = {"dull"} if generator.random() < 0.2 else set()
-        yield {"text": " ".join(generator.permutation(words)), "labels": sorted({*given} - forgotten)}
+        yield {"text": " ".join(generator.permutation(words)), "labels": sorted({*names} - forgotten)}
 
 
 @pytest.fixture(scope="module")
@@ -74,28 +74,28 @@ def texts_of(remarks_dir, split="test"):
     return [json.loads(line)["text"] for line in (remarks_dir / f"{split}.jsonl").read_text().splitlines()]
 
 
-def test_the_figures_are_those_of_scikit_learn_on_the_predictions_file(tagger, remarks_dir):
+def test_the_metrics_are_those_of_scikit_learn_on_the_predictions_file(tagger, remarks_dir):
     report = report_of(tagger)
     table = pq.read_table(tagger / "predictions" / "test.parquet")
     assert pa.types.is_list(table.schema.field("label").type)
     assert pa.types.is_list(table.schema.field("prediction").type)
-    stated = [json.loads(line)["labels"] for line in (remarks_dir / "test.jsonl").read_text().splitlines()]
-    assert table.column("label").to_pylist() == stated
-    gold, given = (
+    expected_labels = [json.loads(line)["labels"] for line in (remarks_dir / "test.jsonl").read_text().splitlines()]
+    assert table.column("label").to_pylist() == expected_labels
+    gold, predicted = (
         np.array([[name in row for name in LABELS] for row in table.column(name).to_pylist()])
         for name in ("label", "prediction")
     )
     found = report["evaluation"]["test"]
-    assert found["metrics"]["accuracy"]["value"] == metrics.accuracy_score(gold, given)
-    assert found["metrics"]["hamming_loss"]["value"] == metrics.hamming_loss(gold, given)
+    assert found["metrics"]["accuracy"]["value"] == metrics.accuracy_score(gold, predicted)
+    assert found["metrics"]["hamming_loss"]["value"] == metrics.hamming_loss(gold, predicted)
     for average in ("macro", "micro", "weighted"):
-        expected = metrics.f1_score(gold, given, average=average)
+        expected = metrics.f1_score(gold, predicted, average=average)
         assert found["metrics"][f"f1_{average}"]["value"] == pytest.approx(expected)
     logits = np.array(table.column("logits").to_pylist())
     losses = [metrics.log_loss(gold[:, label], 1 / (1 + np.exp(-logits[:, label]))) for label in range(4)]
     assert found["metrics"]["log_loss"]["value"] == pytest.approx(np.mean(losses), rel=1e-6)
     for label, name in enumerate(LABELS):
-        assert found["per_label"][name]["f1"] == pytest.approx(metrics.f1_score(gold[:, label], given[:, label]))
+        assert found["per_label"][name]["f1"] == pytest.approx(metrics.f1_score(gold[:, label], predicted[:, label]))
     assert found["metrics"]["f1_macro"]["value"] > 0.7
     assert found["confusion_matrix"] is None
 
@@ -110,9 +110,9 @@ def test_the_thresholds_follow_from_the_validation_split_alone_and_stand_in_the_
 def test_each_label_is_calibrated_in_the_weights_and_that_can_be_undone(tagger, words, tmp_path, remarks_dir):
     assert main([*words, "--no-calibration", "--output-dir", str(tmp_path / "plain")]) == 0
     before, after = predictions_of(tmp_path / "plain"), predictions_of(tagger)
-    stated = report_of(tagger)["evaluation"]["test"]["calibration"]
-    assert len(set(stated["temperature"])) > 1
-    np.testing.assert_allclose(after.logits * stated["temperature"], before.logits, rtol=1e-4, atol=1e-4)
+    calibration = report_of(tagger)["evaluation"]["test"]["calibration"]
+    assert len(set(calibration["temperature"])) > 1
+    np.testing.assert_allclose(after.logits * calibration["temperature"], before.logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(after.logits > 0, before.logits > 0)
     np.testing.assert_array_equal(after.predicted, before.predicted)
     model, tokenizer = load_for_inference(ModelSource(str(tagger))), load_tokenizer(ModelSource(str(tagger)))
@@ -130,7 +130,7 @@ def test_plain_pipeline_gives_the_calibrated_scores(tagger, remarks_dir):
     assert [[row[name] for name in LABELS] for row in found] == pytest.approx(expected, abs=1e-5)
 
 
-def test_evaluate_gives_the_same_figures_and_refuses_data_of_another_kind(
+def test_evaluate_gives_the_same_metrics_and_rejects_data_of_another_kind(
     tagger, remarks_dir, reviews_dir, finished_run
 ):
     found = evaluate_model(str(tagger), str(remarks_dir))
@@ -189,7 +189,7 @@ def test_an_untouched_directory_verifies_and_the_card_tells_of_thresholds(tagger
             "report.json: evaluation.test.per_label.dull.recall states '0.999'",
         ),
     ],
-    ids=["threshold", "temperature", "figure", "figure of a label"],
+    ids=["threshold", "temperature", "metric", "metric of a label"],
 )
 def test_what_is_changed_is_named(tagger, tmp_path, change, place):
     directory = shutil.copytree(tagger, tmp_path / "tagger")
@@ -223,7 +223,7 @@ def test_compare_tells_the_better_one_and_which_rows_they_disagree_on(tagger, re
     assert len(lines) - 1 >= found["only_a_right"] + found["only_b_right"]
 
 
-def test_several_seeds_can_be_averaged_and_more_data_told_of(tagger, words, tmp_path):
+def test_seeds_can_be_averaged_with_a_learning_curve(tagger, words, tmp_path):
     """All that a run can be asked for beside it."""
     words = [*words, "--max-steps", "40", "--eval-every", "20"]
     begun = [str(tagger) if before == "--model" else word for before, word in pairwise(["", *words])]
@@ -245,7 +245,7 @@ def test_several_seeds_can_be_averaged_and_more_data_told_of(tagger, words, tmp_
     assert verify_directory(tmp_path / "curve").differences == ()
 
 
-def test_a_figure_or_an_option_that_is_not_defined_is_refused_before_training(words, tmp_path, capsys):
+def test_a_metric_or_an_option_that_is_not_defined_is_an_error_before_training(words, tmp_path, capsys):
     for further, message in (
         (
             ["--metric", "mcc"],
@@ -273,7 +273,7 @@ def test_the_onnx_graph_gives_the_same_labels(tagger, remarks_dir, tmp_path):
     assert verify_directory(directory).differences == ()
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(tagger, words, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bytes(tagger, words, tmp_path):
     directory = tmp_path / "tagger"
     shutil.copytree(tagger, directory)
     for name in ("model.safetensors", "report.json", "README.md"):

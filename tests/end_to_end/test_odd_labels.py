@@ -36,8 +36,8 @@ def test_configuration_and_report_hold_them_unchanged(trained):
     assert [config["id2label"][str(index)] for index in range(len(LABELS))] == sorted(LABELS)
     assert config["label2id"] == {label: index for index, label in enumerate(sorted(LABELS))}
     assert report["task"]["labels"] == sorted(LABELS)
-    for figures in report["evaluation"].values():
-        assert set(figures["per_label"]) == set(LABELS)
+    for split in report["evaluation"].values():
+        assert set(split["per_label"]) == set(LABELS)
     for facts in report["data"]["splits"].values():
         assert set(facts["label_counts"]) == set(LABELS)
 

@@ -1,4 +1,4 @@
-"""Real weights and real text; and what is said when they are missing."""
+"""Real weights and real text, and the errors when they are missing."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_a_missing_file_is_named():
         find_asset("pytest", "weights.bin", "0" * 64)
 
 
-def test_another_file_than_expected_is_refused():
+def test_another_file_than_expected_is_an_error():
     with pytest.raises(MissingAssetError, match="is not the expected file: its SHA-256 is .*--force-reinstall"):
         find_asset("pytest", "py.typed", "0" * 64)
 

@@ -1,4 +1,4 @@
-"""A run that was stopped, whenever that was, goes on with `--resume` and ends as if nothing had happened."""
+"""A run that was stopped at any time resumes with `--resume`, and ends like one that never stopped."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def words(tiny_model_dir, reviews_dir):
-    given = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--learning-rate", "0.001"]
-    return [*given, "--epochs", "2", "--eval-every", "4", "--early-stopping", "9", "--batch-size", "32"]
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--learning-rate", "0.001"]
+    return [*words, "--epochs", "2", "--eval-every", "4", "--early-stopping", "9", "--batch-size", "32"]
 
 
 def contents(directory: Path) -> dict[str, str]:
@@ -166,7 +166,7 @@ def test_smaller_batches_with_more_accumulation_are_the_same_run(stopped, capsys
     assert "Resuming from step 8" in capsys.readouterr().err
 
 
-def test_a_directory_of_something_else_is_refused(tmp_path, words, capsys):
+def test_a_directory_of_something_else_is_an_error(tmp_path, words, capsys):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter-1.txt").write_text("It was a dark and stormy night.")
     assert main([*words, "--output-dir", str(tmp_path / "thesis"), "--resume"]) == 1
@@ -238,7 +238,7 @@ def test_a_full_disk_loses_nothing(small_disk, words, undisturbed, capsys, momen
     }
 
 
-def test_a_disk_without_room_for_one_checkpoint_is_refused_before_training(words, tmp_path, monkeypatch, capsys):
+def test_a_disk_without_room_for_one_checkpoint_is_an_error_before_training(words, tmp_path, monkeypatch, capsys):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
     assert main([*words, "--output-dir", str(tmp_path / "run")]) == 1

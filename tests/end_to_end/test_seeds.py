@@ -1,4 +1,4 @@
-"""`--seeds N`: N runs, of which validation chooses one, and the spread of all."""
+"""`--seeds N`: N runs, the choice of the best by validation, and the spread."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def test_the_run_that_is_best_on_validation_is_shipped(seeds_dir):
     assert len(weights) == 3
 
 
-def test_mean_and_deviation_are_on_the_card_and_derived_again(seeds_dir, tmp_path):
+def test_mean_and_deviation_are_on_the_card_and_recomputed(seeds_dir, tmp_path):
     report = json.loads((seeds_dir / "report.json").read_text())
     seeds = report["training"]["seeds"]
     values = [run["test"]["accuracy"] for run in seeds["runs"]]
@@ -68,7 +68,7 @@ def test_the_title_that_a_person_gave_stays(tmp_path, tiny_model_dir, reviews_di
     assert 'model="two"' in card
 
 
-def test_runs_that_were_stopped_go_on_to_the_same_bits(seeds_dir, words, tmp_path):
+def test_stopped_runs_resume_to_the_same_bits(seeds_dir, words, tmp_path):
     """The second of three runs is stopped; what is complete is kept, and the end is the same."""
     directory = tmp_path / "three"
     shutil.copytree(seeds_dir, directory)
@@ -82,7 +82,7 @@ def test_runs_that_were_stopped_go_on_to_the_same_bits(seeds_dir, words, tmp_pat
         assert (directory / name).read_bytes() == (seeds_dir / name).read_bytes()
 
 
-def test_complete_runs_have_nothing_to_go_on_with(seeds_dir, words, capsys):
+def test_complete_runs_have_nothing_to_resume(seeds_dir, words, capsys):
     assert main([*words, "--output-dir", str(seeds_dir), "--resume"]) == 0
     assert "The runs in 'three' are complete: there is nothing to resume" in capsys.readouterr().err
     assert main([*words, "--output-dir", str(seeds_dir), "--resume", "--seeds", "2"]) == 2
@@ -92,15 +92,15 @@ def test_complete_runs_have_nothing_to_go_on_with(seeds_dir, words, capsys):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--seeds", "1"], "--seeds 1 is not possible. Expected a number from 2"),
+        (["--seeds", "1"], "--seeds 1 is an invalid value. Expected a number from 2"),
         (
             ["--average", "gready"],
-            "--average gready is not known (did you mean 'greedy'?). Choose one of uniform, greedy",
+            "--average gready is an invalid value (did you mean 'greedy'?). Choose one of uniform, greedy",
         ),
         (["--push-to-hub", "alice/x", "--push-every-save"], "--push-every-save sends the checkpoints of one run"),
     ],
 )
-def test_what_makes_no_sense_is_refused(words, more, expected, tmp_path, capsys):
+def test_what_makes_no_sense_is_an_error(words, more, expected, tmp_path, capsys):
     assert main([*words, "--output-dir", str(tmp_path / "m"), *more]) == 2
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "m").exists()

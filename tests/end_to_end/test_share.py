@@ -1,4 +1,4 @@
-"""Somebody else's machine: an empty cache, a fresh process, plain `pipeline()` on what was shared."""
+"""Somebody else's machine: an empty cache, a fresh process, plain `pipeline()` on a pushed model."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def ask(model, tmp_path, token, revision=None, script=ASK):
 
 
 @pytest.mark.parametrize("transfer", ["xet", "lfs"])
-def test_a_shared_model_answers_as_the_directory_does(hub, model_dir, tmp_path, monkeypatch, transfer):
+def test_a_pushed_model_answers_as_the_directory_does(hub, model_dir, tmp_path, monkeypatch, transfer):
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", transfer != "xet")
     hub.serves_xet = transfer == "xet"
@@ -52,7 +52,7 @@ def test_a_shared_model_answers_as_the_directory_does(hub, model_dir, tmp_path, 
         assert [answer["score"] for answer in one] == pytest.approx([answer["score"] for answer in other], abs=1e-6)
 
 
-def test_a_private_model_is_refused_without_a_token(hub, model_dir, tmp_path, monkeypatch):
+def test_a_private_model_is_an_error_without_a_token(hub, model_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     assert main(["push", str(model_dir), REPO]) == 0
     for token in (None, "hf_bob"):

@@ -1,4 +1,4 @@
-"""`--slice-by`: figures of each value, from train and evaluate, on the card, and derived again by verify."""
+"""`--slice-by`: metrics of each value, from train and evaluate, on the card, and recomputed by verify."""
 
 import json
 import shutil
@@ -73,8 +73,8 @@ def test_evaluate_slices_too(finished_run, sliced_dir, capsys):
     assert "by shop" not in capsys.readouterr().out.lower()
 
 
-def test_the_weakest_is_told(finished_run, reviews_dir, tmp_path, capsys):
-    """The labels are what the model says, but for half of one shop: that is found."""
+def test_the_weakest_is_printed(finished_run, reviews_dir, tmp_path, capsys):
+    """The labels are the predictions, except for half of one shop: that slice is the weakest."""
     said = pq.read_table(finished_run / "predictions" / "test.parquet").column("prediction").to_pylist()
     header, *lines = (reviews_dir / "test.csv").read_text().splitlines()
     other = {"positive": "negative", "negative": "positive"}
@@ -89,12 +89,12 @@ def test_the_weakest_is_told(finished_run, reviews_dir, tmp_path, capsys):
     )
 
 
-def test_a_column_that_is_not_there_is_refused(sliced_dir):
+def test_a_missing_column_is_an_error(sliced_dir):
     with pytest.raises(ConfigurationError, match="has no column 'shops', which --slice-by names. Its columns are"):
         load_text_dataset(str(sliced_dir), slice_by="shops")
 
 
-def test_a_column_of_many_values_is_refused(tmp_path):
+def test_a_column_of_many_values_is_an_error(tmp_path):
     lines = [f"text {number},{'ab'[number % 2]},{number}" for number in range(60)]
     (tmp_path / "many.csv").write_text("\n".join(["text,label,id", *lines]) + "\n")
     with pytest.raises(

@@ -89,9 +89,9 @@ def read_predictions(trained, split):
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_every_figure_follows_from_the_predictions_file(trained, report, split):
+def test_every_metric_follows_from_the_predictions_file(trained, report, split):
     gold, predicted, logits = read_predictions(trained, split)
-    figures = report["evaluation"][split]
+    evaluation = report["evaluation"][split]
     labels = report["task"]["labels"]
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     probabilities = shifted / shifted.sum(axis=1, keepdims=True)
@@ -106,19 +106,19 @@ def test_every_figure_follows_from_the_predictions_file(trained, report, split):
         "average_precision": metrics.average_precision_score(positive, probabilities[:, 1]),
     }
     for name, value in expected.items():
-        entry = figures["metrics"][name]
+        entry = evaluation["metrics"][name]
         assert entry["value"] == pytest.approx(value, abs=1e-9), name
         assert entry["low"] <= entry["value"] <= entry["high"], name
-    ece = figures["metrics"]["ece"]
+    ece = evaluation["metrics"]["ece"]
     assert 0 <= ece["low"] <= ece["value"] <= ece["high"] <= 1
-    assert figures["confusion_matrix"] == metrics.confusion_matrix(gold, predicted, labels=labels).tolist()
+    assert evaluation["confusion_matrix"] == metrics.confusion_matrix(gold, predicted, labels=labels).tolist()
     precision, recall, f1, support = metrics.precision_recall_fscore_support(gold, predicted, labels=labels)
     for index, label in enumerate(labels):
-        assert figures["per_label"][label] == pytest.approx(
+        assert evaluation["per_label"][label] == pytest.approx(
             {"precision": precision[index], "recall": recall[index], "f1": f1[index], "support": support[index]}
         )
     assert predicted == [labels[index] for index in logits.argmax(axis=1)]
-    assert figures["rows"] == len(gold) == 64
+    assert evaluation["rows"] == len(gold) == 64
 
 
 def test_hashes_are_those_of_the_files(trained, report):
@@ -174,7 +174,7 @@ def test_the_card_is_a_function_of_the_report(trained):
     assert Report.from_json(text).to_json() == text
 
 
-def test_the_card_shows_what_was_given_and_lists_what_was_not(trained):
+def test_the_card_shows_the_facts_of_the_author_and_lists_the_missing_ones(trained):
     card = (trained / "README.md").read_text()
     assert "license: mit" in card
     assert "Not stated by the author: intended use, known limitations and biases." in card
@@ -186,12 +186,12 @@ def test_the_record_has_the_losses_and_the_evaluations(trained, report):
     assert [event["step"] for event in evaluations] == [30, 60, 90, 120]
     best = max(evaluations, key=lambda event: event["values"]["f1_macro"])
     assert report["training"]["best_step"] == best["step"]
-    stated = report["evaluation"]["validation"]["metrics"]["f1_macro"]["value"]
-    assert stated == pytest.approx(best["values"]["f1_macro"], abs=1e-9)
+    f1_macro = report["evaluation"]["validation"]["metrics"]["f1_macro"]["value"]
+    assert f1_macro == pytest.approx(best["values"]["f1_macro"], abs=1e-9)
     assert all(math.isfinite(event["values"]["loss"]) for event in evaluations)
 
 
-def test_evaluate_gives_the_figures_of_the_report_again(trained, report, reviews_dir, tmp_path, capsys):
+def test_evaluate_gives_the_metrics_of_the_report_again(trained, report, reviews_dir, tmp_path, capsys):
     words = ["evaluate", str(trained), "--dataset", str(reviews_dir), "--output-dir", str(tmp_path / "e"), "--json"]
     assert main(words) == 0
     again = json.loads(capsys.readouterr().out)["evaluation"]["test"]
@@ -202,7 +202,7 @@ def test_evaluate_gives_the_figures_of_the_report_again(trained, report, reviews
     assert {path.name for path in (tmp_path / "e").iterdir()} == {"report.json", "predictions", "plots"}
 
 
-def test_evaluate_refuses_labels_that_the_model_has_not(trained, tmp_path, capsys):
+def test_labels_that_the_model_lacks_are_an_error(trained, tmp_path, capsys):
     path = tmp_path / "other.csv"
     path.write_text("text,label\ngood film,Positive\nbad film,negative\n")
     assert main(["evaluate", str(trained), "--dataset", str(path)]) == 1
@@ -211,12 +211,12 @@ def test_evaluate_refuses_labels_that_the_model_has_not(trained, tmp_path, capsy
     assert "Rename the labels" in message
 
 
-def test_evaluate_refuses_an_encoder_without_a_trained_head(tiny_model_dir, reviews_dir, capsys):
+def test_an_encoder_without_a_trained_head_is_an_error(tiny_model_dir, reviews_dir, capsys):
     assert main(["evaluate", str(tiny_model_dir), "--dataset", str(reviews_dir)]) == 1
     assert "'tiny-bert' is no trained classifier" in capsys.readouterr().err
 
 
-def test_a_directory_that_is_taken_is_refused(trained, tiny_model_dir, reviews_dir, capsys):
+def test_a_directory_that_is_taken_is_an_error(trained, tiny_model_dir, reviews_dir, capsys):
     before = (trained / "report.json").read_bytes()
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(trained)]
     assert main(words) == 1

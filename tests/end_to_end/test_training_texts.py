@@ -1,4 +1,4 @@
-"""Whatever measures a model says how many of the measured texts it was trained on, as far as its directory can tell."""
+"""Every evaluation reports how many of its texts were in the training data, if the directory can tell."""
 
 import csv
 import json
@@ -29,26 +29,26 @@ def shuffled(tmp_path, reviews_dir):
 def expected(shuffled, reviews_dir):
     """Rows of the export whose folded text is in the training data, counted here by hand."""
     with (reviews_dir / "train.csv").open(newline="") as file:
-        known = {" ".join(text.lower().split()) for text, _ in list(csv.reader(file))[1:]}
+        training_texts = {" ".join(text.lower().split()) for text, _ in list(csv.reader(file))[1:]}
     with shuffled.open(newline="") as file:
-        return sum(" ".join(text.lower().split()) in known for _, text, _ in list(csv.reader(file))[1:])
+        return sum(" ".join(text.lower().split()) in training_texts for _, text, _ in list(csv.reader(file))[1:])
 
 
 def test_evaluate_and_compare_name_how_many(finished_run, reviews_dir, shuffled, capsys):
     count = expected(shuffled, reviews_dir)
     assert 40 <= count < 100
-    told = f"{count} of the 100 measured texts ({count / 100:.1%}) were in the training data of film-reviews"
+    line = f"{count} of the 100 measured texts ({count / 100:.1%}) were in the training data of film-reviews"
     assert main(["evaluate", str(finished_run), "--dataset", str(shuffled), "--json"]) == 0
     out, err = capsys.readouterr()
-    assert told in err
+    assert line in err
     assert json.loads(out)["evaluation"]["test"]["trained_on"] == count
     assert main(["compare", str(finished_run), str(finished_run), "--dataset", str(shuffled), "--json"]) == 0
     out, err = capsys.readouterr()
-    assert told in err
+    assert line in err
     assert json.loads(out)["a"]["trained_on"] == count
 
 
-def test_texts_of_others_are_told_to_be_none(finished_run, tmp_path, capsys):
+def test_new_texts_are_reported_as_new(finished_run, tmp_path, capsys):
     path = tmp_path / "new.csv"
     path.write_text(
         "text,label\n" + "".join(f"new {number},{('negative', 'positive')[number % 2]}\n" for number in range(40))
@@ -57,7 +57,7 @@ def test_texts_of_others_are_told_to_be_none(finished_run, tmp_path, capsys):
     assert "none of the 40 measured texts was in the training data of film-reviews" in capsys.readouterr().err
 
 
-def test_without_fingerprints_it_cannot_be_told(model_dir, shuffled, capsys):
+def test_without_fingerprints_it_is_unknown(model_dir, shuffled, capsys):
     shutil.rmtree(model_dir / "checkpoints")
     assert main(["evaluate", str(model_dir), "--dataset", str(shuffled), "--json"]) == 0
     out, err = capsys.readouterr()
@@ -84,7 +84,7 @@ def test_fingerprints_are_in_no_upload(hub, tmp_path, tiny_model_dir, reviews_di
     assert not [name for name in names if "training_texts" in name]
 
 
-def test_runs_from_several_seeds_have_them_too(tmp_path, tiny_model_dir, reviews_dir, shuffled, capsys):
+def test_runs_of_seeds_have_them_too(tmp_path, tiny_model_dir, reviews_dir, shuffled, capsys):
     words = ["--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--max-steps", "2", "--eval-every", "no"]
     assert main(["train", *words, "--output-dir", str(tmp_path / "m"), "--seeds", "2"]) == 0
     capsys.readouterr()

@@ -212,7 +212,7 @@ def test_no_link_is_followed(hub, model_dir, tmp_path, name):
     assert hub.log == []
 
 
-def test_public_is_said_and_kept(hub, model_dir, capsys):
+def test_public_is_logged_and_kept(hub, model_dir, capsys):
     assert main(["push", str(model_dir), REPO, "--public"]) == 0
     captured = capsys.readouterr()
     assert not repository(hub).private
@@ -256,7 +256,7 @@ def test_somebody_without_rights_may_propose(hub, model_dir, monkeypatch):
         (None, REPO, "nobody is logged in"),
     ],
 )
-def test_who_may_not_push_is_told_before_anything_is_sent(hub, model_dir, monkeypatch, token, repo_id, message):
+def test_missing_rights_are_an_error_before_anything_is_sent(hub, model_dir, monkeypatch, token, repo_id, message):
     monkeypatch.delenv("HF_TOKEN")
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
@@ -265,19 +265,19 @@ def test_who_may_not_push_is_told_before_anything_is_sent(hub, model_dir, monkey
     assert not hub.requests("POST|PUT")
 
 
-def test_an_organisation_with_rights_is_pushed_to(hub, model_dir):
+def test_an_organization_with_rights_is_pushed_to(hub, model_dir):
     push_directory(model_dir, PushRequest("acme/film-reviews"))
     assert len(commits(hub, "acme/film-reviews")) == 1
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "alice/x--y", "alice/x y", "-x"])
-def test_a_name_that_the_hub_does_not_accept_is_refused(hub, model_dir, name):
+def test_a_name_that_the_hub_does_not_accept_is_an_error(hub, model_dir, name):
     with pytest.raises(ConfigurationError, match="the Hub accepts no repository called"):
         push_directory(model_dir, PushRequest(name))
     assert hub.log == []
 
 
-def test_an_incomplete_directory_is_refused(hub, model_dir):
+def test_an_incomplete_directory_is_an_error(hub, model_dir):
     (model_dir / "model.safetensors").unlink()
     with pytest.raises(OutputDirectoryError, match=r"no complete model repository: it lacks 'model\.safetensors'"):
         push_directory(model_dir, PushRequest(REPO))
@@ -335,7 +335,7 @@ def test_what_does_not_verify_is_not_sent(hub, model_dir):
         push_directory(model_dir, PushRequest(REPO))
 
 
-def test_a_token_in_the_training_arguments_is_refused(tmp_path):
+def test_a_token_in_the_training_arguments_is_an_error(tmp_path):
     from hfbertcls import TextClassificationTrainingArguments
 
     with pytest.raises(ConfigurationError, match="hub_token does not belong in the arguments"):
@@ -384,7 +384,7 @@ def test_a_fault_that_passes_is_survived_with_one_commit(hub, model_dir, no_wait
     assert set(repository(hub).head.files) == FILES
     assert repository(hub).tags == {"v1": pushed.oid}
     assert fault.seen > 0, "the fault did not strike"
-    outcome(name, "retried; shared with one commit")
+    outcome(name, "retried; pushed with one commit")
 
 
 REFUSALS = {
@@ -400,7 +400,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_a_fault_that_stays_is_told_and_repeating_completes_with_one_commit(
+def test_a_fault_that_stays_is_an_error_and_repeating_completes_with_one_commit(
     hub, model_dir, no_waiting, name, monkeypatch, capsys, outcome
 ):
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
@@ -419,7 +419,7 @@ def test_a_fault_that_stays_is_told_and_repeating_completes_with_one_commit(
     outcome(f"{name} for good", f"exit 1: {meaning}; the command repeated: one commit")
 
 
-def test_a_dead_hub_is_told(model_dir, no_waiting, monkeypatch, outcome):
+def test_a_dead_hub_is_an_error(model_dir, no_waiting, monkeypatch, outcome):
     api = HfApi(endpoint="http://127.0.0.1:9")
     repeat = re.escape(command("push", model_dir, REPO))
     expected = rf"the Hub cannot be asked who you are: ConnectError.*reachable.*Then run: {repeat}"
@@ -428,7 +428,7 @@ def test_a_dead_hub_is_told(model_dir, no_waiting, monkeypatch, outcome):
     outcome("dead Hub", "exit 1: the Hub cannot be asked; the command to repeat")
 
 
-def test_offline_mode_is_told(hub, model_dir, monkeypatch):
+def test_offline_mode_is_an_error(hub, model_dir, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(SharingError, match="HF_HUB_OFFLINE is set"):
         push_directory(model_dir, PushRequest(REPO))
@@ -447,7 +447,7 @@ def test_another_writer_in_between_is_noticed_and_kept(hub, model_dir, no_waitin
     said = []
     push_directory(model_dir, PushRequest(REPO), said.append)
     assert any("412, somebody else changed the repository" in line for line in said)
-    assert [commit.title for commit in commits(hub)][:2] == ["Share film-reviews with hfbertcls", "by hand"]
+    assert [commit.title for commit in commits(hub)][:2] == ["Push film-reviews with hfbertcls", "by hand"]
     assert "NOTES.md" in repository(hub).head.files
 
 
@@ -543,7 +543,7 @@ def test_a_damaged_card_is_not_guessed_at(hub, model_dir, change, kind, message)
     assert repository(hub).head.oid == before
 
 
-def test_a_card_that_is_no_text_is_told(hub, model_dir):
+def test_a_card_that_is_no_text_is_an_error(hub, model_dir):
     push_directory(model_dir, PushRequest(REPO))
     files = [("file", {"path": "README.md", "data": b"\xff\xfe\x00"})]
     repository(hub).commit("alice", {"summary": "edit"}, files, "main")
@@ -568,7 +568,7 @@ def test_the_command_to_repeat_is_quoted(hub, model_dir, no_waiting, monkeypatch
 # ---- train --push-to-hub
 
 
-def test_train_shares_what_it_wrote(hub, tmp_path, tiny_model_dir, reviews_dir, capsys):
+def test_train_pushes_its_model(hub, tmp_path, tiny_model_dir, reviews_dir, capsys):
     words = [
         "train",
         "--model",
@@ -580,8 +580,8 @@ def test_train_shares_what_it_wrote(hub, tmp_path, tiny_model_dir, reviews_dir, 
     ]
     assert main([*words, "--max-steps", "2", "--push-to-hub", REPO]) == 0
     captured = capsys.readouterr()
-    assert f"Will be shared as {REPO} (private)" in captured.err
-    assert f"Shared: {hub.url}/{REPO}/commit/" in captured.out
+    assert f"Will be pushed to {REPO} (private)" in captured.err
+    assert f"Pushed: {hub.url}/{REPO}/commit/" in captured.out
     assert len(commits(hub)) == 1
     assert main(["verify", REPO]) == 0
 
@@ -594,7 +594,7 @@ def test_train_shares_what_it_wrote(hub, tmp_path, tiny_model_dir, reviews_dir, 
         (["--push-to-hub", REPO], "language: english", 2, "'english' is no language code"),
     ],
 )
-def test_what_the_hub_would_refuse_is_refused_before_training(
+def test_what_the_hub_would_refuse_is_an_error_before_training(
     hub, tmp_path, tiny_model_dir, reviews_dir, capsys, more, card, code, message
 ):
     (tmp_path / "run.yaml").write_text(f"card:\n  {card or 'title: x'}\n")

@@ -1,4 +1,4 @@
-"""What the search for secrets finds, in which form, and what it lets pass."""
+"""The secrets that the search finds, in every form, and the texts that it passes."""
 
 import base64
 import json

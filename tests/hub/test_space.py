@@ -1,4 +1,4 @@
-"""The files of a Space: a function of what is known of the model."""
+"""The files of a Space: a function of the facts about the model."""
 
 import re
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_of_multi_label_models_the_description_does_not_speak_of_sorting():
     assert front_matter(files)["short_description"] == "Sorts texts into 3 labels"
 
 
-def test_what_is_not_known_is_left_out():
+def test_unknown_facts_are_left_out():
     keys = front_matter(render_space(SpaceFacts("films"))).keys()
     assert not {"license", "models", "datasets"} & keys
 
@@ -126,7 +126,7 @@ def test_a_widget_without_texts_gives_none(widget):
     assert widget_texts(widget) == []
 
 
-def test_a_card_with_broken_front_matter_is_refused():
+def test_a_card_with_broken_front_matter_is_an_error():
     with pytest.raises(ConfigurationError, match="not valid YAML"):
         SpaceFacts.of("alice/films", None, "---\na: [\n---\n")
 

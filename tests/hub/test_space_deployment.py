@@ -113,10 +113,10 @@ def test_the_manifest_is_sorted_and_has_the_hash_of_every_file(hub, model):
 
     deploy_space(FILES, request())
     text = content(hub, MANIFEST).decode()
-    told = json.loads(text)
-    assert told["files"] == {path: hashlib.sha256(data).hexdigest() for path, data in FILES.items()}
-    assert text == json.dumps(told, indent=2, sort_keys=True) + "\n"
-    assert told["renderer"].startswith("hfbertcls 0.")
+    manifest = json.loads(text)
+    assert manifest["files"] == {path: hashlib.sha256(data).hexdigest() for path, data in FILES.items()}
+    assert text == json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    assert manifest["renderer"].startswith("hfbertcls 0.")
 
 
 def test_the_settings_are_there_before_the_build_begins(hub, model):
@@ -172,13 +172,13 @@ def test_a_large_file_is_compared_by_its_hash(hub, model):
         deploy_space(files, request())
 
 
-def test_a_bare_name_is_a_space_of_ones_own_and_organisations_work(hub, model):
+def test_a_bare_name_is_a_space_of_the_account_and_organizations_work(hub, model):
     assert deploy_space(FILES, request(space_id="films-demo")).space_id == SPACE
     assert deploy_space(FILES, request(space_id="acme/films")).url == f"{hub.url}/spaces/acme/films"
     assert set(space(hub, "acme/films").head.files) == THERE
 
 
-def test_another_model_in_the_same_space_is_said(hub, model, said):
+def test_another_model_in_the_same_space_is_logged(hub, model, said):
     deploy_space(FILES, request())
     HfApi().create_repo("alice/books")
     deploy_space(FILES, request(model_id="alice/books"), said.append)
@@ -208,7 +208,7 @@ def test_a_private_model_without_a_token_is_explained_before_anything_is_made(hu
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_with_a_token_it_is_said_and_stored_and_its_value_is_nowhere(
+def test_with_a_token_it_is_logged_and_stored_and_its_value_is_nowhere(
     hub, private_model, said, capfd, caplog, tmp_path, monkeypatch, debug
 ):
     token = "hf_" + "aZ9" * 12
@@ -232,16 +232,16 @@ def test_with_a_token_it_is_said_and_stored_and_its_value_is_nowhere(
     assert len(notes) == 1
     assert f"can only read {MODEL} is safer" in notes[0]
     assert said.index(notes[0]) < said.index("Stored your token as the secret HF_TOKEN")
-    told = everything_said([*said, str(deployed), repr(refused.value)], capfd, caplog, tmp_path)
-    assert "Stored your token" in told
-    assert token not in told
+    text = everything_said([*said, str(deployed), repr(refused.value)], capfd, caplog, tmp_path)
+    assert "Stored your token" in text
+    assert token not in text
     for commit in space(hub).commits.values():
         for file in commit.files.values():
             assert token.encode() not in space(hub).content(file)
 
 
 def test_a_refused_secret_is_not_repeated_by_the_error(hub, private_model, said, clock):
-    """Neither in the message nor in an error that hangs on it, even if the Hub repeats what it was told."""
+    """Neither in the message nor in an error that hangs on it, even if the Hub repeats the request."""
     token = "hf_" + "bY8" * 12
     hub.store.add_account("alice", token)
     hub.fail("/secrets", method="POST", status=503, times=9, message=f"cannot store {token}")
@@ -254,7 +254,7 @@ def test_a_refused_secret_is_not_repeated_by_the_error(hub, private_model, said,
     assert commits(hub) == []
 
 
-def test_a_token_that_was_stored_before_is_stored_anew_only_if_it_is_another(hub, private_model, said):
+def test_a_token_that_was_stored_before_is_stored_again_only_if_it_is_another(hub, private_model, said):
     deploy_space(FILES, request(with_token=True))
     hub.store.add_account("alice", "hf_alice_new")
     number = len(hub.log)
@@ -286,14 +286,14 @@ def test_a_public_model_needs_no_token(hub, model, said):
     assert any("can be read by anyone; the Space needs no token, so none is stored" in line for line in said)
 
 
-def test_a_model_that_became_public_leaves_a_token_that_is_told_about(hub, private_model, said):
+def test_a_model_that_became_public_leaves_a_token_with_a_note(hub, private_model, said):
     deploy_space(FILES, request(with_token=True))
     private_model.private = False
     deploy_space(FILES, request(), said.append)
     assert said[0] == "note: the Space has a secret HF_TOKEN that it does not need; remove it in its settings"
 
 
-def test_a_private_model_in_a_public_space_is_said(hub, private_model, said):
+def test_a_private_model_in_a_public_space_is_logged(hub, private_model, said):
     deploy_space(FILES, request(public=True, with_token=True), said.append)
     assert not space(hub).private
     assert said[0] == f"note: the Space is public, so anyone can use the model {MODEL} there"
@@ -432,7 +432,7 @@ def test_a_difference_shows_no_secret_no_control_character_and_not_everything(hu
     assert "README.md: other line ends, the same text" in message
 
 
-# ---- what is refused before anything is changed
+# ---- errors before anything is changed
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ def test_a_difference_shows_no_secret_no_control_character_and_not_everything(hu
         (TOKEN, {"hardware": "zero-a10"}, ConfigurationError, "no hardware 'zero-a10' .did you mean 'zero-a10g'.*cpu-basic"),
     ],
 )  # fmt: skip
-def test_who_and_what_may_not_is_told_before_anything_is_changed(hub, model, monkeypatch, token, more, kind, message):
+def test_missing_rights_are_an_error_before_anything_is_changed(hub, model, monkeypatch, token, more, kind, message):
     monkeypatch.delenv("HF_TOKEN")
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
@@ -468,7 +468,7 @@ def test_a_secret_in_a_file_stops_the_deployment_and_is_not_repeated(hub, model)
     assert ("spaces", SPACE) not in hub.store.repositories
 
 
-def test_what_the_hub_finds_wrong_with_the_readme_is_told(hub, model):
+def test_what_the_hub_finds_wrong_with_the_readme_is_an_error(hub, model):
     with pytest.raises(
         SharingError, match=r"ValueError.*\"short_description\" length must be less.*Repeat: .*hfbertcls space"
     ) as e:
@@ -525,7 +525,7 @@ def test_a_paying_account_gets_what_it_asks_for(hub, model, said):
 # ---- waiting
 
 
-def test_each_stage_is_said_once_and_the_pauses_grow(hub, model, said, clock):
+def test_each_stage_is_logged_once_and_the_pauses_grow(hub, model, said, clock):
     hub.store.space_stages = ["BUILDING"] * 6 + ["APP_STARTING"] * 3 + ["RUNNING"]
     deploy_space(FILES, request(), said.append)
     stages = ["The Space is being built", "The Space is starting", "The Space is running"]
@@ -555,7 +555,7 @@ def test_a_stage_that_stays_counts_after_a_minute(hub, model, said, clock):
     assert 60 <= sum(clock) < 90
 
 
-def test_a_stage_that_is_not_known_yet_is_named(hub, model, said):
+def test_a_stage_that_is_unknown_is_named(hub, model, said):
     hub.store.space_stages = ["SLEEPING"]
     assert deploy_space(FILES, request(), said.append).stage == "SLEEPING"
     assert said[-1] == "The Space has the stage SLEEPING"
@@ -567,7 +567,7 @@ def test_nobody_has_to_wait(hub, model):
     assert hub.requests("/runtime") == []
 
 
-def test_what_takes_too_long_is_told(hub, model, clock):
+def test_what_takes_too_long_is_an_error(hub, model, clock):
     hub.store.space_stages = ["BUILDING"]
     with pytest.raises(
         SharingError, match=r"has its files, but after 100 s its stage is BUILDING, and RUNNING was expected"
@@ -613,7 +613,7 @@ def test_a_log_that_repeats_the_token_is_not_repeated(hub, private_model):
     assert "\n  KeyError\n" in message
 
 
-def test_a_log_that_is_empty_or_cannot_be_read_is_told(hub, model):
+def test_a_log_that_is_empty_or_cannot_be_read_is_an_error(hub, model):
     hub.store.space_stages = ["BUILD_ERROR"]
     with pytest.raises(SharingError, match="the build log is empty"):
         deploy_space(FILES, request())
@@ -622,7 +622,7 @@ def test_a_log_that_is_empty_or_cannot_be_read_is_told(hub, model):
         deploy_space(FILES, request())
 
 
-def test_a_space_without_an_app_is_told(hub, model):
+def test_a_space_without_an_app_is_an_error(hub, model):
     files = {path: data for path, data in FILES.items() if path != "app.py"}
     with pytest.raises(SharingError, match="it has no app file .NO_APP_FILE."):
         deploy_space(files, request())
@@ -705,7 +705,7 @@ def test_a_fault_that_passes_is_survived_with_one_commit(hub, private_model, mon
         ("/runtime", 500, "has its files, but its stage cannot be asked for: the Hub answered 500"),
     ],
 )
-def test_a_fault_that_stays_is_told_and_repeating_completes(hub, model, path, status, message):
+def test_a_fault_that_stays_is_an_error_and_repeating_completes(hub, model, path, status, message):
     hub.fail(path, status=status, times=1_000)
     with pytest.raises(SharingError, match=message) as refused:
         deploy_space(FILES, request())
@@ -715,7 +715,7 @@ def test_a_fault_that_stays_is_told_and_repeating_completes(hub, model, path, st
     assert len(commits(hub)) == 1
 
 
-def test_a_dead_hub_is_told(model, clock):
+def test_a_dead_hub_is_an_error(model, clock):
     with pytest.raises(SharingError, match="the Hub cannot be asked who you are: ConnectError.*reachable"):
         deploy_space(FILES, request(), api=HfApi(endpoint="http://127.0.0.1:9"))
 
@@ -735,7 +735,7 @@ def test_another_writer_in_between_is_noticed_and_kept(hub, model, said, theirs)
     assert content(hub, theirs) == b"mine\n"
 
 
-def test_what_the_hub_keeps_otherwise_than_sent_is_told(hub, model, monkeypatch):
+def test_what_the_hub_keeps_otherwise_than_sent_is_an_error(hub, model, monkeypatch):
     monkeypatch.setattr("hfbertcls.hub.space.files._holds", lambda remote, data: False)
     with pytest.raises(
         SharingError, match=r"alice/films-demo does not hold what was sent: \.hfbertcls\.json, README\.md"

@@ -449,7 +449,7 @@ SEEN_BY_THE_DATA = [
     (all_right, "the model gives other logits"),
     (only_the_right_rows_everywhere, "it leaves out"),
     (gold_labels_that_please, "gold labels are not those of reviews"),
-    (rows_that_nobody_has, "reviews does not have 64 of the rows that it speaks of"),
+    (rows_that_nobody_has, "reviews does not have 64 of these rows"),
     (baselines_that_please, "baseline_tfidf_logreg: fitted again, it predicts"),
     (an_example_that_pleases, "card.usage_output is not what the model answers"),
     (a_larger_model, "model.num_parameters states '110000000'"),

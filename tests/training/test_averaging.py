@@ -1,11 +1,11 @@
-"""Which runs are averaged, and what is said of averaged weights."""
+"""The choice of the averaged runs, and the facts about averaged weights."""
 
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.training.averaging import facts_of_average, greedy_members
 
 
 def members(values, worth, metric="f1_macro"):
-    """The chosen runs, and what was tried; `worth` is the figure of each average, by its members."""
+    """The chosen runs, and what was tried; `worth` is the metric of each average, by its members."""
     tried = []
 
     def value_of(seeds):
@@ -40,7 +40,7 @@ def test_a_loss_must_not_rise():
     assert members(values, {(7, 8): 0.25}, "log_loss")[0] == [8]
 
 
-def test_a_figure_that_is_not_defined_is_no_gain():
+def test_a_metric_that_is_not_defined_is_no_gain():
     assert members({7: 0.5, 8: 0.6}, {(7, 8): None}, "roc_auc")[0] == [8]
 
 

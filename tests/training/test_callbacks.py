@@ -66,8 +66,8 @@ def test_a_metric_that_is_not_reported_is_named_with_those_that_are():
 
 
 @pytest.mark.parametrize("wrong", [{"patience": 0}, {"threshold": -0.1}, {"min_steps": -1}])
-def test_impossible_settings_are_refused(wrong):
-    with pytest.raises(ConfigurationError, match="is not possible: patience must be at least 1"):
+def test_invalid_settings_are_errors(wrong):
+    with pytest.raises(ConfigurationError, match="has an invalid value: patience must be at least 1"):
         MetricEarlyStoppingCallback(**wrong)
 
 
@@ -81,7 +81,7 @@ def test_every_hook_takes_further_keyword_arguments(name):
 
 
 class StopAt(TrainerCallback):
-    """Stops at a step, as a person would."""
+    """Stops at a step, like a user."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -92,7 +92,7 @@ class StopAt(TrainerCallback):
 
 
 def trainer(tmp_path, name: str, callbacks: list, scores: list[float]) -> TextClassificationTrainer:
-    given = iter(scores)
+    values = iter(scores)
     args = TextClassificationTrainingArguments(
         output_dir=str(tmp_path / name), num_train_epochs=6, learning_rate=1e-3, precision="fp32", logging_steps=1,
         per_device_train_batch_size=16, eval_every="epoch",
@@ -105,7 +105,7 @@ def trainer(tmp_path, name: str, callbacks: list, scores: list[float]) -> TextCl
         rows(32),
         rows(8, seed=1),
         callbacks=callbacks,
-        compute_metrics=lambda _: {"f1_macro": next(given)},
+        compute_metrics=lambda _: {"f1_macro": next(values)},
     )
 
 

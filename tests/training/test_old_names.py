@@ -1,4 +1,4 @@
-"""What recipes for earlier releases of transformers ask for is done, with a warning."""
+"""Old names of training arguments work, with a warning."""
 
 import os
 

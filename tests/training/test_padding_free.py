@@ -1,4 +1,4 @@
-"""Training without padding: the same batches and the same loss curve as the stock trainer; the way is chosen and said."""
+"""Training without padding: the same batches and the same loss curve as the stock trainer; the method is chosen and logged."""
 
 import pytest
 import torch
@@ -103,7 +103,7 @@ def test_fifty_steps_give_the_loss_curve_of_the_stock_trainer(tmp_path):
         ),
     ],
 )
-def test_the_way_is_chosen_and_said(tmp_path, model, changes, way, order):
+def test_the_method_is_chosen_and_logged(tmp_path, model, changes, way, order):
     args = arguments(tmp_path, eval_every="no", **{"train_sampling_strategy": "auto", **changes})
     trainer = TextClassificationTrainer(model(), args, pad, ragged(32))
     assert trainer.padding_ == way

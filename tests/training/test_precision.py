@@ -28,11 +28,11 @@ def test_a_gpu_gets_bf16_where_it_has_it(monkeypatch, native, expected):
     assert (chosen.name, chosen.use_cpu) == (expected, False)
 
 
-def test_fp16_on_a_cpu_is_refused(cpu_only):
+def test_fp16_on_a_cpu_is_an_error(cpu_only):
     with pytest.raises(ConfigurationError, match="--precision fp16 does not work on a CPU.*Leave the option out"):
         choose_precision("fp16", use_cpu=False)
 
 
-def test_an_unknown_precision_is_answered_with_the_known_ones(cpu_only):
+def test_an_unknown_precision_is_an_error_with_the_valid_ones(cpu_only):
     with pytest.raises(ConfigurationError, match=r"--precision bf61 .*did you mean 'bf16'.*fp32"):
         choose_precision("bf61", use_cpu=False)

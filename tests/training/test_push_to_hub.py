@@ -1,4 +1,4 @@
-"""`trainer.push_to_hub()` in anybody's script: a complete repository, with figures that can be derived again."""
+"""`trainer.push_to_hub()` in anybody's script: a complete repository, with metrics that can be recomputed."""
 
 import os
 
@@ -41,7 +41,7 @@ def make(tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
     return build
 
 
-def test_a_script_shares_a_complete_model(hub, make, tmp_path):
+def test_a_script_pushes_a_complete_model(hub, make, tmp_path):
     trainer = make(push_to_hub=True)
     assert not hub.requests("POST|PUT"), "nothing is made before there is a model"
     trainer.train()
@@ -63,7 +63,7 @@ def test_a_script_shares_a_complete_model(hub, make, tmp_path):
     assert answers[0]["label"] in ("negative", "positive")
 
 
-def test_a_script_shares_a_multi_label_model(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
+def test_a_script_pushes_a_multi_label_model(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
     source, data = ModelSource(str(tiny_model_dir)), load_text_dataset(str(reviews_dir))
     tokenizer, task = load_tokenizer(source), MultiLabel(("film", *data.task.labels))
@@ -96,7 +96,7 @@ def test_a_repository_is_named_and_made_public_as_with_the_parent(hub, make):
     assert not hub.store.repositories["models", "acme/films"].private
 
 
-def test_without_rights_it_is_told_before_training(hub, make):
+def test_without_rights_it_is_an_error_before_training(hub, make):
     with pytest.raises(SharingError, match="alice may not write in 'museum'"):
         make(push_to_hub=True, hub_model_id="museum/films")
 
@@ -109,7 +109,7 @@ def test_without_evaluation_data_there_is_nothing_to_report(hub, make):
     assert not hub.requests("POST|PUT")
 
 
-def test_a_licence_that_the_hub_does_not_know_is_refused(hub, make):
+def test_a_licence_that_the_hub_does_not_know_is_an_error(hub, make):
     trainer = make()
     with pytest.raises(ConfigurationError, match=r"no licence 'MIT' \(did you mean 'mit'\?\)"):
         trainer.push_to_hub(license="MIT")

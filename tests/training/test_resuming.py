@@ -1,4 +1,4 @@
-"""Checkpoints are whole or not there, and a run that goes on from one ends as if it had never been stopped."""
+"""Checkpoints are whole or not there, and a resumed run ends like one that never stopped."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Killed(BaseException):
 
 
 class KillAt(TrainerCallback):
-    """Kill the run in a given event of a given step."""
+    """Kill the run in an event of a step."""
 
     def __init__(self, event: str, step: int) -> None:
         setattr(self, event, self._maybe_kill)
@@ -93,7 +93,7 @@ def undisturbed(tmp_path_factory):
         ("on_train_end", 20),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, undisturbed, event, step):
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, undisturbed, event, step):
     with pytest.raises(Killed):
         make(tmp_path, KillAt(event, step)).train()
     resumed = make(tmp_path)
@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, undisturbed, event, ste
 
 
 @pytest.mark.parametrize("changes", [{"train_sampling_strategy": "random"}, {"gradient_accumulation_steps": 2}])
-def test_other_orders_and_accumulation_go_on_to_the_same_bits(tmp_path, changes):
+def test_other_orders_and_accumulation_resume_to_the_same_bits(tmp_path, changes):
     changes |= {"load_best_model_at_end": True, "per_device_train_batch_size": 8}
     whole = make(tmp_path / "whole", **changes)
     whole.train()
@@ -151,7 +151,7 @@ def test_a_run_with_a_longer_schedule_trains_on(tmp_path, undisturbed):
     "name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"]
 )
 @pytest.mark.parametrize("spoil", ["cut", "remove", "empty"])
-def test_a_spoilt_checkpoint_is_recognised_and_passed_over(tmp_path, undisturbed, name, spoil):
+def test_a_damaged_checkpoint_is_recognized_and_skipped(tmp_path, undisturbed, name, spoil):
     with pytest.raises(Killed):
         make(tmp_path, KillAt("on_save", 9)).train()
     spoilt = tmp_path / "out" / "checkpoint-9"
@@ -211,7 +211,7 @@ class SignalAt(TrainerCallback):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", [4, 9])
-def test_a_request_to_stop_saves_and_the_run_goes_on_from_there(tmp_path, undisturbed, number, step):
+def test_a_request_to_stop_saves_and_the_run_resumes_from_there(tmp_path, undisturbed, number, step):
     said = []
     interruption = InterruptionCallback(said.append)
     trainer = make(tmp_path, SignalAt(step, number), interruption)

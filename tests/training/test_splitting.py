@@ -1,4 +1,4 @@
-"""When memory runs out, the run goes on in smaller parts and ends where a smaller batch would have led."""
+"""When memory runs out, the run continues in smaller parts, with the result of a smaller batch."""
 
 import pytest
 import torch
@@ -153,7 +153,7 @@ def test_if_nothing_fits_three_things_to_try_are_named(tmp_path):
         train(tmp_path, cramped={"room": 1, "when": "forward"})
 
 
-def test_evaluation_goes_on_in_parts_with_the_same_figures(tmp_path):
+def test_evaluation_continues_in_parts_with_the_same_metrics(tmp_path):
     def evaluate(room):
         model = tiny_classifier()
         args = arguments(tmp_path, remove_unused_columns=False)
@@ -165,8 +165,8 @@ def test_evaluation_goes_on_in_parts_with_the_same_figures(tmp_path):
     _, whole = evaluate(None)
     trainer, parts = evaluate(8 * 6)
     assert trainer.part_size.evaluation_rows_ == 8
-    figures = ("eval_loss", "eval_accuracy", "eval_f1_macro", "eval_log_loss", "eval_ece")
-    assert [parts[name] for name in figures] == pytest.approx([whole[name] for name in figures], abs=1e-6)
+    names = ("eval_loss", "eval_accuracy", "eval_f1_macro", "eval_log_loss", "eval_ece")
+    assert [parts[name] for name in names] == pytest.approx([whole[name] for name in names], abs=1e-6)
     with pytest.raises(TrainingError, match=r"in evaluation with a single text\. Three things"):
         evaluate(1)
 

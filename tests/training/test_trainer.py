@@ -149,13 +149,13 @@ def test_learning_rate_and_epochs_are_chosen_where_left_open(tmp_path):
     assert (args.learning_rate, args.num_train_epochs) == (8e-5, 10)
 
 
-def test_figures_need_no_compute_metrics(tmp_path):
+def test_metrics_need_no_compute_metrics(tmp_path):
     trainer = TextClassificationTrainer(tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1))
-    figures = trainer.evaluate()
+    metrics = trainer.evaluate()
     output = trainer.predict(rows(16, seed=1))
     expected = SingleLabel(("a", "b")).answer_scores(output.label_ids, output.predictions.argmax(axis=1))
-    assert figures["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
-    assert math.isfinite(figures["eval_log_loss"])
+    assert metrics["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
+    assert math.isfinite(metrics["eval_log_loss"])
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step(tmp_path):
@@ -174,7 +174,7 @@ def test_biases_and_norms_are_not_decayed(tmp_path):
     assert not [name for name in decayed if "bias" in name or "LayerNorm" in name]
 
 
-def test_a_token_in_the_arguments_is_refused(tmp_path):
+def test_a_token_in_the_arguments_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="hub_token does not belong in the arguments.*hf auth login"):
         arguments(tmp_path, hub_token="hf_" + "x" * 34)
 
@@ -186,21 +186,21 @@ def test_evaluation_strategy_is_translated_with_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "strategy", "steps"),
+    ("value", "strategy", "steps"),
     [("epoch", "epoch", None), ("50", "steps", 50), ("0.25", "steps", 0.25), ("no", "no", None)],
 )
-def test_eval_every_sets_evaluation_and_saving_together(tmp_path, given, strategy, steps):
-    args = arguments(tmp_path, eval_every=given)
+def test_eval_every_sets_evaluation_and_saving_together(tmp_path, value, strategy, steps):
+    args = arguments(tmp_path, eval_every=value)
     assert args.eval_strategy.value == args.save_strategy.value == strategy
     assert args.eval_steps == steps
     if steps is not None:
         assert args.save_steps == steps
 
 
-@pytest.mark.parametrize("given", ["sometimes", "-3", "2.5", "0"])
-def test_an_impossible_eval_every_is_refused(tmp_path, given):
-    with pytest.raises(ConfigurationError, match=rf"--eval-every {given} is not possible. Expected 'epoch'"):
-        arguments(tmp_path, eval_every=given)
+@pytest.mark.parametrize("value", ["sometimes", "-3", "2.5", "0"])
+def test_an_invalid_eval_every_is_an_error(tmp_path, value):
+    with pytest.raises(ConfigurationError, match=rf"--eval-every {value} is an invalid value. Expected 'epoch'"):
+        arguments(tmp_path, eval_every=value)
 
 
 def test_thresholds_come_from_the_validation_rows_and_never_from_those_that_are_measured(tmp_path):
@@ -234,10 +234,10 @@ def test_metrics_of_the_user_stand_beside_ours_which_choose_the_checkpoint(tmp_p
         tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1), compute_metrics=own
     )
     trainer.train()
-    figures = trainer.evaluate()
-    assert figures["eval_accuracy"] == -1.0
-    assert {"eval_positive_rate", "eval_f1_macro", "eval_log_loss"} <= set(figures)
-    assert trainer.state.best_metric == figures["eval_f1_macro"]
+    metrics = trainer.evaluate()
+    assert metrics["eval_accuracy"] == -1.0
+    assert {"eval_positive_rate", "eval_f1_macro", "eval_log_loss"} <= set(metrics)
+    assert trainer.state.best_metric == metrics["eval_f1_macro"]
 
 
 def test_metrics_of_predictions_that_are_no_logits_stand_alone(tmp_path):
@@ -257,10 +257,10 @@ def test_an_evaluation_after_training_stands_at_the_step_of_the_weights(tmp_path
         compute_metrics=lambda _: {"f1_macro": next(scores)},
     )  # fmt: skip
     trainer.train()
-    figures = trainer.evaluate()
+    metrics = trainer.evaluate()
     evaluations = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
     first, last = evaluations[0], evaluations[-1]
-    assert (last["step"], last["epoch"], figures["epoch"]) == (2, 1.0, 1.0)
+    assert (last["step"], last["epoch"], metrics["epoch"]) == (2, 1.0, 1.0)
     assert first["eval_loss"] == last["eval_loss"]
     assert trainer.state.global_step == 6
 

@@ -79,7 +79,7 @@ def test_a_planted_option_is_a_keyword(tmp_path, tiny_model_dir, reviews_dir):
     report = train_and_evaluate(str(tiny_model_dir), str(reviews_dir), tmp_path / "run", options)
     assert report.training.options["flavour"] == "mint"
     assert report.training.arguments["weight_decay"] == 0.25
-    with pytest.raises(ConfigurationError, match=r"--decay -1 is not possible. Expected a number from 0"):
+    with pytest.raises(ConfigurationError, match=r"--decay -1 is an invalid value. Expected a number from 0"):
         Planted(decay=-1)
 
 
@@ -129,24 +129,24 @@ def test_the_help_of_the_metric_names_the_headline_of_the_tasks():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": 0}, "--epochs 0 is not possible. Expected a number above 0; leave it out to have it chosen"),
-        ({"epochs": float("nan")}, "--epochs nan is not possible. Expected a number above 0"),
-        ({"epochs": "three"}, "--epochs three is not possible. Expected a number above 0"),
-        ({"max_steps": 2.5}, "--max-steps 2.5 is not possible. Expected a number above 0"),
-        ({"early_stopping": 0}, "--early-stopping 0 is not possible. Expected a number from 1"),
-        ({"early_stopping": True}, "--early-stopping True is not possible. Expected a number from 1"),
-        ({"publish_examples": -1}, "--publish-examples -1 is not possible. Expected a number from 0"),
-        ({"batch_size": "many"}, "--batch-size many is not possible. Expected a number from 1, or auto"),
-        ({"batch_size": 0}, "--batch-size 0 is not possible. Expected a number from 1, or auto"),
-        ({"seed": None}, "--seed None is not possible. Expected a whole number"),
-        ({"calibration": "no"}, "--calibration no is not possible. Expected True or False"),
-        ({"callbacks": "early-stopping"}, "--callbacks early-stopping is not possible. Expected a list of names"),
-        ({"metric": 3}, "--metric 3 is not possible. Expected a name"),
+        ({"epochs": 0}, "--epochs 0 is an invalid value. Expected a number above 0; leave it out to have it chosen"),
+        ({"epochs": float("nan")}, "--epochs nan is an invalid value. Expected a number above 0"),
+        ({"epochs": "three"}, "--epochs three is an invalid value. Expected a number above 0"),
+        ({"max_steps": 2.5}, "--max-steps 2.5 is an invalid value. Expected a number above 0"),
+        ({"early_stopping": 0}, "--early-stopping 0 is an invalid value. Expected a number from 1"),
+        ({"early_stopping": True}, "--early-stopping True is an invalid value. Expected a number from 1"),
+        ({"publish_examples": -1}, "--publish-examples -1 is an invalid value. Expected a number from 0"),
+        ({"batch_size": "many"}, "--batch-size many is an invalid value. Expected a number from 1, or auto"),
+        ({"batch_size": 0}, "--batch-size 0 is an invalid value. Expected a number from 1, or auto"),
+        ({"seed": None}, "--seed None is an invalid value. Expected a whole number"),
+        ({"calibration": "no"}, "--calibration no is an invalid value. Expected True or False"),
+        ({"callbacks": "early-stopping"}, "--callbacks early-stopping is an invalid value. Expected a list of names"),
+        ({"metric": 3}, "--metric 3 is an invalid value. Expected a name"),
         ({"arguments": {"num_train_epochs": 3}}, "the argument 'num_train_epochs' is an option of its own. Pass --epochs"),
         ({"early_stopping_threshold": 0.1}, "--early-stopping-min-steps go with --early-stopping. Add it, or leave"),
     ],
 )  # fmt: skip
-def test_invalid_values_are_refused_when_the_options_are_made(values, message):
+def test_invalid_values_are_errors_when_the_options_are_made(values, message):
     with pytest.raises(ConfigurationError) as caught:
         TrainingOptions(**values)
     assert message in str(caught.value)
@@ -155,7 +155,7 @@ def test_invalid_values_are_refused_when_the_options_are_made(values, message):
 @pytest.mark.parametrize(
     ("name", "hint"), [("epoch", "did you mean '--epochs'?"), ("wieght_decay", "did you mean '--weight-decay'?")]
 )
-def test_an_unknown_name_is_refused_with_the_one_that_was_meant(tmp_path, name, hint):
+def test_an_unknown_name_is_an_error_with_a_suggestion(tmp_path, name, hint):
     options = TrainingOptions.of(**{name: 1})
     with pytest.raises(ConfigurationError) as caught:
         training_arguments(OutputDirectory(tmp_path), options)

@@ -13,7 +13,7 @@ TIMES = (
     "runtime", "samples_per_second", "steps_per_second", "examples_per_second", "tokens_per_second", "flop_utilisation",
     "peak_flops_per_second", "peak_memory_bytes",
 )  # fmt: skip
-"""Figures of `metrics.jsonl` that depend on the machine and on what else it does."""
+"""Values of `metrics.jsonl` that depend on the machine and on what else it does."""
 
 
 def tiny_classifier(dropout: float = 0.1, num_labels: int = 2) -> BertForSequenceClassification:

@@ -35,8 +35,8 @@ class MetricEarlyStoppingCallback(TrainerCallback, ExportableState):
     def __init__(self, patience: int = 3, threshold: float = 0.0, min_steps: int = 0) -> None:
         if patience < 1 or threshold < 0 or min_steps < 0:
             raise ConfigurationError(
-                f"early stopping with patience {patience}, threshold {threshold} and min_steps {min_steps} is not "
-                "possible: patience must be at least 1, the others at least 0"
+                f"early stopping with patience {patience}, threshold {threshold} and min_steps {min_steps} has an "
+                "invalid value: patience must be at least 1, the others at least 0"
             )
         self.patience = patience
         self.threshold = threshold
