@@ -5,7 +5,7 @@ HfBertClsError
 │   └── RegistryError (LookupError)        no such callback, trainer or other registered name   exit code 2
 ├── DatasetError (ValueError)              the data cannot be used as they are                  exit code 1
 ├── ModelError (ValueError)                a model or tokenizer cannot be used as it is         exit code 1
-├── TrainingError (RuntimeError)           training went wrong and cannot go on                 exit code 1
+├── TrainingError (RuntimeError)           training failed and cannot continue                  exit code 1
 │   └── TrainingInterruptedError           somebody asked the run to stop, and it did           exit code 1
 ├── OutputDirectoryError (FileExistsError) the place to write to is taken or not writable       exit code 1
 ├── SharingError (ConnectionError)         the Hub could not be reached, or refused             exit code 1
@@ -94,7 +94,7 @@ class ModelError(HfBertClsError, ValueError):
 
 
 class TrainingError(HfBertClsError, RuntimeError):
-    """Training went wrong and cannot go on.
+    """Training failed and cannot continue.
 
     ```python
     >>> TextClassifier.train("encoder", "reviews.csv", "film-reviews", learning_rate=999.0)  # doctest: +SKIP
@@ -127,7 +127,7 @@ class OutputDirectoryError(HfBertClsError, FileExistsError):
 
 
 class SharingError(HfBertClsError, ConnectionError):
-    """The Hub could not be reached, or refused, or what was to be shared must not be.
+    """The Hub could not be reached, or refused, or the content must not be uploaded.
 
     ```python
     >>> TextClassifier.from_pretrained("my-model").push_to_hub("museum/reviews")  # doctest: +SKIP
@@ -149,7 +149,7 @@ class MissingAssetError(HfBertClsError, FileNotFoundError):
 
 
 def trouble_with_the_disk(err: BaseException) -> str | None:
-    """What to tell a person if `err` says that a file cannot be written or is gone; None if it says anything else."""
+    """The message if `err` is about a file that cannot be written or is gone; None for any other error."""
     advice = _DISK.get(err.errno or 0) if isinstance(err, OSError) else None
     if not isinstance(err, OSError) or advice is None:
         return None
@@ -183,7 +183,7 @@ def similar_neighbour(path: Path, *, directories: bool = False) -> str:
 
 
 def no_directory(path: Path) -> str:
-    """That a directory, which is not there, is not there, with the name of a neighbour that may be meant."""
+    """The message for a directory that does not exist, with a similar name beside it."""
     return f"there is no directory {shorten(path.name)}{similar_neighbour(path, directories=True)}"
 
 
@@ -208,7 +208,7 @@ def printable(text: str, limit: int = 60) -> str:
 
 
 def listing(names: Iterable[str], limit: int = 8) -> str:
-    """Name at most `limit` of the given names, quoted, and say how many more there are."""
+    """At most `limit` of the names, quoted, and the number of the others."""
     all_names = list(names)
     shown = ", ".join(shorten(name, 40) for name in all_names[:limit])
     more = len(all_names) - limit

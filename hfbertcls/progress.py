@@ -1,7 +1,7 @@
-"""Work that may take a while: a bar in a terminal, elsewhere a line now and then, with the time left where it is known.
+"""Progress of long work: a bar in a terminal, elsewhere a line now and then, with the time left where it can be estimated.
 
-`work` stands around whatever may take more than a few seconds, as a block or as a decorator. It shows nothing unless a
-program that people watch, such as our command line or `TextClassifier` in a notebook, asks for it with `shown`.
+`work` is a context manager and decorator for whatever may take more than a few seconds. It shows nothing outside of `shown`,
+which the command line and `TextClassifier` use.
 """
 
 import enum
@@ -41,7 +41,7 @@ def in_notebook() -> bool:
 
 
 def stream() -> TextIO | None:
-    """Where a person reads along: standard error, which scripts do not redirect; in a notebook, standard output.
+    """The stream for progress: standard error, which scripts do not redirect; in a notebook, standard output.
 
     A notebook shows standard error on red, as if something were wrong.
     """
@@ -49,7 +49,7 @@ def stream() -> TextIO | None:
 
 
 def print_line(line: str) -> None:
-    """A `Log` that prints each line where a person reads along."""
+    """A `Log` that prints each line to `stream`."""
     if (where := stream()) is not None:
         print(line, file=where, flush=True)
 
@@ -111,15 +111,15 @@ def watched(log: Log | None) -> Iterator[Log]:
 
 @contextmanager
 def work(what: str, total: int | None = None, unit: str = "rows") -> Iterator[Callable[[int], None]]:
-    """Tell how far a piece of work is, if it takes a while; of nested pieces the innermost speaks.
+    """Log the progress of a piece of work that takes a while; of nested pieces, only that of the innermost.
 
     Args:
-        what: is done, such as `"Tokenising"`.
-        total: how much there is to do; None if that is not known.
+        what: the name of the work, such as `"Tokenizing"`.
+        total: number of units; None if unknown.
         unit: of `total`.
 
     Yields:
-        what to call with each number of units that are done.
+        a function to call with each number of finished units.
     """
     write = _write.get()
     if write is None or isinstance(write, _Unset):
@@ -131,7 +131,7 @@ def work(what: str, total: int | None = None, unit: str = "rows") -> Iterator[Ca
     if outer is not None:
         outer.is_quiet = True
     try:
-        with piece.told():
+        with piece.logged():
             yield piece.advance
     finally:
         _running.reset(token)
@@ -147,7 +147,7 @@ def time_left(seconds: float) -> str:
 
 
 class _Work:
-    """A piece of work, told about by a thread of its own, so that a step that takes long is told about too."""
+    """A piece of work, logged by a thread of its own, so that a long single step is logged, too."""
 
     def __init__(self, what: str, total: int | None, unit: str, write: Log) -> None:
         self.what, self.total, self.unit, self.write = what, total, unit, write
@@ -157,21 +157,21 @@ class _Work:
         self._ended = threading.Event()
 
     def advance(self, count: int) -> None:
-        """Note that so many units more are done."""
+        """Add finished units."""
         self.done += count
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Tell until the block ends."""
-        teller = threading.Thread(target=self._tell, daemon=True)
-        teller.start()
+    def logged(self) -> Iterator[None]:
+        """Log until the block ends."""
+        logger = threading.Thread(target=self._log, daemon=True)
+        logger.start()
         try:
             yield
         finally:
             self._ended.set()
-            teller.join()
+            logger.join()
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         if self._ended.wait(FIRST_SECONDS):
             return
         if self.total is not None and has_bar():

@@ -92,7 +92,12 @@ def load_text_dataset(
     else:
         label_column = next(iter(label_columns), None)
     first = next(tables[name] for name in SPLIT_NAMES if name in tables)
-    if not header and text_column is None and label_column is None and (unnamed_columns := columns_without_header(first)):
+    if (
+        not header
+        and text_column is None
+        and label_column is None
+        and (unnamed_columns := columns_without_header(first))
+    ):
         text_column, label_column = unnamed_columns
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
     columns = replace(columns, names=tuple(labels or ()), is_one_label=task == SingleLabel.name)

@@ -1,1 +1,1 @@
-"""Doubts: what is wrong with a data set, and which of its labels are probably wrong."""
+"""Problems of a data set, and likely label errors."""

@@ -1,4 +1,4 @@
-"""The doctor: everything that is wrong with a data set, before anyone trains on it."""
+"""The doctor: every problem of a data set, before anyone trains on it."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,13 +28,13 @@ ASSUMED_ACCURACY = 0.9
 ALREADY_SAID = frozenset(
     {"reading", "empty_texts", "missing_labels", "overlap", "duplicate_rows", "conflicting_texts"}
 )
-"""Codes of findings that `describe_dataset` says in its own words."""
+"""Codes of findings that `describe_dataset` logs in its own words."""
 _SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found in a data set; `to_dict` is `doctor --json`."""
+    """The findings about a data set, and the facts behind them; `to_dict` is `doctor --json`."""
 
     source: str
     """A Hub id, or the base name of a local file or folder."""
@@ -44,14 +44,14 @@ class Diagnosis:
     overlap: Mapping[str, int] = field(default_factory=dict)
     """Rows of the second split whose text is in the first one, by `"train/test"`, zeros included."""
     near_overlap: Mapping[str, int] | None = None
-    """Further rows that are nearly equal to one of the first split; None if that was not looked for."""
+    """Further rows that are near-duplicates of one of the first split; None if there was no search."""
     labels_not_in_train: Mapping[str, Sequence[str]] = field(default_factory=dict)
     similar_labels: Sequence[Sequence[str]] = ()
     token_lengths: Mapping[str, Any] | None = None
     smallest_difference: Mapping[str, Any] | None = None
     """`{"split", "rows", "accuracy", "points"}`, see the function of that name."""
     findings: tuple[Finding, ...] = ()
-    """The gravest first."""
+    """Errors first, then warnings, then infos."""
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {facts['rows']:,}" for name, facts in self.splits.items())
@@ -63,14 +63,14 @@ class Diagnosis:
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
-        """The findings for which training is refused."""
+        """The errors, for which training is refused."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     def require_trainable(self) -> None:
-        """Refuse training for the first finding that calls for it.
+        """Refuse training if there is an error.
 
         Raises:
-            DatasetError: with that finding.
+            DatasetError: with the message of the first one.
         """
         for finding in self.refusals:
             raise DatasetError(finding.message)
@@ -83,7 +83,7 @@ class Diagnosis:
 
     @property
     def facts(self) -> DoctorFacts:
-        """What the report of a run does not hold already."""
+        """The facts that the report of a run does not hold elsewhere."""
         findings = tuple(FindingFacts.from_dict(finding.to_dict()) for finding in self.findings)
         further = {"near_overlap": self.near_overlap, "smallest_difference": self.smallest_difference}
         return DoctorFacts(findings=findings, extra=further)
@@ -105,7 +105,7 @@ def diagnose(
     max_length: int | None = None,
     seed: int = DEFAULT_SEED,
 ) -> Diagnosis:
-    """Read a data set as `train` would and examine it; what makes it unreadable is a finding too.
+    """Read a data set as `train` would and examine it; a data set that cannot be read has a finding, too.
 
     ```python
     >>> diagnosis = diagnose("reviews.csv")
@@ -122,7 +122,7 @@ def diagnose(
         max_length: in tokens; None takes the model's limit, at most 512.
 
     Raises:
-        ConfigurationError: if an argument names something that is not there.
+        ConfigurationError: if an argument names something that does not exist.
         ModelError: if the tokenizer of the model cannot be loaded.
     """
     model = ModelSource(model) if isinstance(model, str) else model
@@ -144,7 +144,7 @@ def diagnose(
             refused.append(Finding("unusable", "error", err.as_written))
             data = load_text_dataset(
                 source, make_splits=False, **reading
-            )  # (what cannot be cut can be examined whole)
+            )  # (rows that cannot be split can be examined whole)
     except DatasetError as err:
         refused = refused or [Finding("unusable", "error", err.as_written)]
         return Diagnosis(source_name(dataset), findings=tuple(refused))
@@ -155,8 +155,8 @@ def diagnose(
         lengths = count_lengths(data, tokenizer, limit, model.public_name)
     else:
         lengths = estimate_lengths(data, limit)
-    found = examine(data, lengths, further=giveaways(data, source.tables))
-    return replace(found, findings=_gravest_first([*refused, *found.findings]))
+    diagnosis = examine(data, lengths, further=giveaways(data, source.tables))
+    return replace(diagnosis, findings=_gravest_first([*refused, *diagnosis.findings]))
 
 
 @work("Examining the data")
@@ -173,11 +173,11 @@ def examine(
 
     Args:
         data: with a train split.
-        lengths: of its texts; None says nothing of them.
-        further: what was found elsewhere.
-        refused: what `checks.refusals` found; None asks it. Who has called `require_trainable` knows that there is nothing.
-        allow_leakage: makes a warning of the refusal for texts that are in train and in another split.
-        most_rows: leaves the search for nearly equal texts out of larger data sets; None never does.
+        lengths: of its texts; None leaves them out.
+        further: findings from elsewhere.
+        refused: the result of `checks.refusals`; None calls it. It is empty after `require_trainable`.
+        allow_leakage: makes leakage between splits a warning instead of an error.
+        most_rows: larger data sets are not searched for near-duplicates; None sets no limit.
     """
     equal = find_duplicates(data)
     rows = sum(len(split) for split in data.splits.values())
@@ -243,7 +243,7 @@ def examine(
 
 
 def smallest_difference(rows: int, accuracy: float = ASSUMED_ACCURACY) -> float:
-    """The smallest difference between two accuracies, each from so many rows, that a 95 % interval tells from none.
+    """The smallest difference of two accuracies on `rows` rows each whose 95 % interval excludes zero.
 
     From the normal interval of a difference of two proportions around `accuracy`, which leaves out zero from
     1.96 sqrt(2 p (1 - p) / n) on (Dietterich 1998, "Approximate Statistical Tests for Comparing Supervised Classification
@@ -251,7 +251,7 @@ def smallest_difference(rows: int, accuracy: float = ASSUMED_ACCURACY) -> float:
     Two models whose errors mostly fall on the same rows can be told apart sooner, by a paired test.
 
     Returns:
-        A share: 0.02 are two points. Never more than 1.
+        A proportion: 0.02 are two points. At most 1.
     """
     return min(1.0, 1.96 * math.sqrt(2 * accuracy * (1 - accuracy) / rows))
 
@@ -274,13 +274,13 @@ def _precedes(data: TextDataset, first: str, second: str) -> bool:
 def _left_out(data: TextDataset) -> Iterator[Finding]:
     reasons = {"empty_text": "no text", "missing_label": "no label"}
     for name, split in data.splits.items():
-        cut_from_it = [other for other in data.splits.values() if other is split or other.sha256 == split.sha256]
-        read = sum(other.rows_read for other in cut_from_it)
+        same_source = [other for other in data.splits.values() if other is split or other.sha256 == split.sha256]
+        read = sum(other.rows_read for other in same_source)
         for reason, count in split.dropped.items():
             yield Finding(
                 "empty_texts" if reason == "empty_text" else "missing_labels",
                 "warning",
-                f"{count:,} of the {read:,} rows read for {name if len(cut_from_it) == 1 else 'all splits'} "
+                f"{count:,} of the {read:,} rows read for {name if len(same_source) == 1 else 'all splits'} "
                 f"{'has' if count == 1 else 'have'} {reasons[reason]} and "
                 f"{'is' if count == 1 else 'are'} left out; the first: {split.first_dropped[reason]}",
             )

@@ -1,4 +1,4 @@
-"""What was found in a data set: one sentence each, with its weight."""
+"""Findings about a data set: one sentence each, with a severity."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,14 +11,14 @@ Severity = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that somebody should know of a data set before training on it."""
+    """One fact to know about a data set before training on it."""
 
     code: str
     """A short name that stays the same from release to release."""
     severity: Severity
     """`error`: training is refused; `warning`: the metrics or the model suffer; `info`: good to know."""
     fact: str
-    """What was found, with count and place; no text of the data stands in it, only labels, columns and row numbers."""
+    """The fact, with count and place. It names labels, columns and row numbers, and never holds a text of the data."""
     advice: str = ""
 
     @property

@@ -1,4 +1,4 @@
-"""What gives the label away: a column, or the first or last word of the texts."""
+"""Target leakage: a column, or the first or last word of the texts, that predicts the label."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,17 +12,17 @@ from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.diagnosis.findings import Finding
 
 
-_TELLING = 0.95
-"""Fraction of the training rows from which on a value tells the label."""
+_LEAKAGE = 0.95
+"""Fraction of the training rows that a value must predict to count as leakage."""
 _FEWEST_ROWS = 30
 Codes = npt.NDArray[np.int64]
 
 
 def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Iterator[Finding]:
-    """Name columns from which the label can be told, and words at a fixed place that tell it.
+    """Find columns that predict the label, and first or last words that do.
 
     Args:
-        data: with one label a row (of other data nothing is said).
+        data: single-label data; other data have no such findings.
         tables: the tables that the splits were read from, with all columns.
     """
     train = data.splits["train"]
@@ -31,12 +31,12 @@ def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Itera
     labels = _codes(train.table.column("label").combine_chunks())
     for word, pattern in (("first", r"^\s*(?P<word>\S+)"), ("last", r"(?P<word>\S+)\s*$")):
         words = pc.struct_field(pc.extract_regex(pc.utf8_lower(train.table.column("text")), pattern), "word")
-        told = _told(_codes(words), labels)
-        if told is not None:
+        proportion = _predicted(_codes(words), labels)
+        if proportion is not None:
             yield Finding(
                 "giveaway_word",
                 "warning",
-                f"the {word} word of a text tells its label in {100 * told:.0f} % of the training rows",
+                f"the {word} word of a text tells its label in {100 * proportion:.0f} % of the training rows",
                 "If a new text will not begin or end like this, remove it from the data",
             )
     raw = tables["train"] if "train" in tables else tables[None]
@@ -46,13 +46,13 @@ def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Itera
         if pa.types.is_nested(values.type):
             continue
         rows = values.take(pa.array(train.rows))
-        how = "the value" if (told := _told(_codes(rows), labels)) is not None else "the order"
-        told = told if told is not None else _told_by_neighbours(rows, labels)
-        if told is not None:
+        how = "the value" if (proportion := _predicted(_codes(rows), labels)) is not None else "the order"
+        proportion = proportion if proportion is not None else _predicted_by_neighbours(rows, labels)
+        if proportion is not None:
             yield Finding(
                 "giveaway_column",
                 "info",
-                f"{how} of the column {column!r} tells the label in {100 * told:.0f} % of the training rows (it is not "
+                f"{how} of the column {column!r} tells the label in {100 * proportion:.0f} % of the training rows (it is not "
                 "read)",
                 "Do not make it part of the texts if it is not known for new ones",
             )
@@ -65,10 +65,10 @@ def _codes(values: pa.Array | pa.ChunkedArray) -> Codes:
     return np.asarray(pc.dictionary_encode(values, null_encoding="encode").indices).astype(np.int64)
 
 
-def _told(values: Codes, labels: Codes) -> float | None:
-    """Fraction of the rows whose label the other rows with the same value tell, if it is telling.
+def _predicted(values: Codes, labels: Codes) -> float | None:
+    """Fraction of the rows whose label follows from the other rows with the same value; None if it is low.
 
-    Each row is judged without itself, so a value that occurs once (a number of the row) tells nothing.
+    Each row is predicted without itself, so a value that occurs once (a row number) predicts nothing.
     """
     width = int(labels.max()) + 1
     pairs, of_row, counts = np.unique(values * width + labels, return_inverse=True, return_counts=True)
@@ -81,11 +81,11 @@ def _told(values: Codes, labels: Codes) -> float | None:
     number_of_value = np.cumsum(np.diff(value_of, prepend=-1) > 0) - 1
     rivals = np.where(counts == best[number_of_value], second[number_of_value], best[number_of_value])
     is_right = (counts - 1 > rivals) & (counts > 1)
-    return _if_telling(float(is_right[of_row].mean()), labels)
+    return _if_leakage(float(is_right[of_row].mean()), labels)
 
 
-def _told_by_neighbours(values: pa.ChunkedArray, labels: Codes) -> float | None:
-    """The same for numbers: fraction of the rows whose label is that of the one before in the order of the values."""
+def _predicted_by_neighbours(values: pa.ChunkedArray, labels: Codes) -> float | None:
+    """The same for numbers: fraction of the rows with the label of the row before, in the order of the values."""
     try:
         values = values.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -93,10 +93,10 @@ def _told_by_neighbours(values: pa.ChunkedArray, labels: Codes) -> float | None:
     if values.null_count or pc.count_distinct(values).as_py() < len(labels) / 2:
         return None
     ordered = labels[np.argsort(values.to_numpy(), kind="stable")]
-    return _if_telling(float((ordered[1:] == ordered[:-1]).mean()), labels)
+    return _if_leakage(float((ordered[1:] == ordered[:-1]).mean()), labels)
 
 
-def _if_telling(told: float, labels: Codes) -> float | None:
-    """The share, if it is high and at least half of what the most frequent label leaves open is closed."""
+def _if_leakage(proportion: float, labels: Codes) -> float | None:
+    """The proportion, if it is high and explains at least half of what the most frequent label does not."""
     most = float(np.bincount(labels).max() / len(labels))
-    return told if told >= _TELLING and told >= most + (1 - most) / 2 else None
+    return proportion if proportion >= _LEAKAGE and proportion >= most + (1 - most) / 2 else None

@@ -1,4 +1,4 @@
-"""What is odd about the labels: few rows, rows in one split only, names, imbalance."""
+"""Findings about the labels: few rows, rows in one split only, names, imbalance."""
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
 
@@ -11,13 +11,13 @@ from hfbertcls.tasks.task import Task
 
 
 FEW_ROWS = 10
-_IMBALANCE = 10  # times as many rows of one label as of another, from which on it is told
+_IMBALANCE = 10  # ratio of the most to the least frequent label from which on there is a finding
 _LABELS_NAMED = 8
 Counts = Mapping[str, Mapping[str, int]]
 
 
 def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Finding]:
-    """What to say of the labels; what refuses training is said elsewhere.
+    """The findings about the labels, apart from those of `checks.refusals`.
 
     Args:
         data: with a train split.
@@ -51,7 +51,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
             yield Finding(
                 "labels_not_in_split",
                 "info",
-                f"{_counted(absent)} no row in {name}, so nothing can be said of how well they are found: "
+                f"{_counted(absent)} no row in {name}, so there is no metric for them: "
                 f"{listing(absent, _LABELS_NAMED)}",
             )
     nowhere = [label for label in task.labels if not any(split[label] for split in counts.values())]
@@ -61,12 +61,14 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
     most, least = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
     if present[most] >= _IMBALANCE * present[least]:
         of_rows = percent(present[most], len(data.splits["train"]))
-        meaning = f"who always says {most!r} is right in" if task.is_one_label else f"{most!r} is among the labels of"
+        meaning = (
+            f"always predicting {most!r} is right in" if task.is_one_label else f"{most!r} is among the labels of"
+        )
         yield Finding(
             "imbalance",
             "info",
             f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: {meaning} {of_rows}",
-            "Look at macro F1 and the figures of each label, not at accuracy",
+            "Look at macro F1 and the metrics of each label, not at accuracy",
         )
     yield from _forms(task.labels)
     for name, rows in data.splits.items():
@@ -81,7 +83,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
 
 
 def _forms(labels: Sequence[str]) -> Iterator[Finding]:
-    """Labels that are numbers: what becomes of them."""
+    """Findings about labels that are numbers."""
     names = [name.removeprefix("-") for name in labels]
     if all(name.isascii() and name.isdigit() for name in names):
         numbers = sorted(int(name) for name in labels)

@@ -37,9 +37,9 @@ class TokenLengths:
     counts: Mapping[str, Counts]
     """By split, of shape `(rows,)`."""
     max_length: int
-    """Where the model cuts."""
+    """Where the model truncates."""
     counted_by: str
-    """Who counted, in words."""
+    """The tokenizer or the estimate, in words."""
 
     @property
     def suggested(self) -> int:
@@ -75,7 +75,7 @@ class TokenLengths:
         }
 
     def findings(self, data: TextDataset) -> Iterator[Finding]:
-        """What to say of long texts."""
+        """The findings about long texts."""
         for name, counts in self.counts.items():
             cut = self.truncated_rows(name)
             if cut:

@@ -1,4 +1,4 @@
-"""Texts that are nearly equal, found by MinHash: what a few changed letters, words or marks hide from a comparison."""
+"""Near-duplicates by MinHash: texts that differ in a few letters, words or marks."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from hfbertcls.progress import work
 
 
 SIMILARITY = 0.8
-"""From this Jaccard similarity of their runs of four letters on, two texts are nearly equal; from 0.6 on if they differ in one
-place by at most three letters, and no more than one in fifteen."""
+"""Jaccard similarity of runs of four letters that makes two texts near-duplicates. For a typo it is 0.6: a difference in one
+place of at most three letters, and of at most one letter in fifteen."""
 _SIMILAR_BUT_FOR_A_TYPO = 0.6
 _LETTERS_OF_A_TYPO, _LETTERS_PER_LETTER = 3, 15
 SHORTEST = 20
-"""Texts with fewer letters and digits are nearly equal only if all of these are: one letter makes another word of them."""
+"""Texts with fewer letters and digits are near-duplicates only if all of these are equal: one letter makes another word."""
 _RUN = 4
 _BANDS, _ROWS = 20, 6
 _LONGEST = 20_000  # letters of a text that are looked at
@@ -34,14 +34,14 @@ def signatures(texts: Sequence[str]) -> Signatures:
     """
     from datasketch import MinHash  # noqa: PLC0415  (takes a second)
 
-    found = np.empty((len(texts), _BANDS * _ROWS), dtype=np.uint16)
+    result = np.empty((len(texts), _BANDS * _ROWS), dtype=np.uint16)
     runs = (_runs(text).tolist() for text in texts)
     sketches = MinHash.generator(runs, num_perm=_BANDS * _ROWS, seed=1, hashfunc=int, scheme="affine32")
     with work("Looking for near-duplicates", len(texts), "texts") as advance:
         for position, sketch in enumerate(sketches):
-            found[position] = sketch.hashvalues & 0xFFFF
+            result[position] = sketch.hashvalues & 0xFFFF
             advance(1)
-    return found
+    return result
 
 
 def near_matches(
@@ -50,12 +50,12 @@ def near_matches(
     queries: npt.NDArray[np.int64],
     among: npt.NDArray[np.int64] | None = None,
 ) -> dict[int, int]:
-    """For each text that has one, a nearly equal text.
+    """A near-duplicate for each text that has one.
 
     Candidates agree in at least one of 20 bands of six places of the signature (Leskovec, Rajaraman and Ullman, "Mining of
     Massive Datasets", section 3.4: a pair of similarity s is one with probability 1 - (1 - s^6)^20, 0.998 for 0.8); of
     those in the same bucket, the first and the nearest before are looked at, so the time does not grow with the square of
-    the rows. Each is then compared by the similarity itself, so nothing is found that is not so.
+    the rows. Each is then compared by the exact similarity, so there are no false matches.
 
     Args:
         texts: distinct, of which only letters and digits were kept.
@@ -75,7 +75,7 @@ def near_matches(
     candidates = candidates[agreeing >= _SIMILAR_BUT_FOR_A_TYPO - 0.15]
     matches: dict[int, int] = {}
     for query, other in candidates.tolist():
-        if query not in matches and _is_nearly_equal(texts[query], texts[other]):
+        if query not in matches and _are_near_duplicates(texts[query], texts[other]):
             matches[query] = other
     return matches
 
@@ -83,7 +83,7 @@ def near_matches(
 def _candidates(
     sketches: Signatures, queries: npt.NDArray[np.int64], among: npt.NDArray[np.int64] | None
 ) -> npt.NDArray[np.int64]:
-    """Distinct pairs (query, other) of shape `(pairs, 2)` that share a bucket."""
+    """Distinct pairs (query, other) of shape `(pairs, 2)` in the same bucket."""
     rows = queries if among is None else np.concatenate([among, queries])
     is_query = np.arange(len(rows)) >= (0 if among is None else len(among))
     pairs = np.zeros(0, dtype=np.int64)  # (each as query * number of texts + other)
@@ -122,7 +122,7 @@ def _runs(text: str) -> npt.NDArray[np.uint32]:
     return np.unique(hashes)
 
 
-def _is_nearly_equal(first: str, second: str) -> bool:
+def _are_near_duplicates(first: str, second: str) -> bool:
     if min(len(first), len(second)) < SHORTEST:
         return False
     needed = _SIMILAR_BUT_FOR_A_TYPO if _differ_by_a_typo(first, second) else SIMILARITY

@@ -1,4 +1,4 @@
-"""Texts that are perhaps no texts: numbers, ids, links, markup, garbled letters, another script."""
+"""Texts that look like something else: numbers, ids, links, markup, garbled letters, another script."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class _Kind:
     pattern: str
     fact: str
     serious_from: float
-    """Fraction of the rows of a split from which on this is a warning."""
+    """Fraction of the rows of a split that makes this a warning."""
     advice: str = ""
 
 
@@ -72,7 +72,7 @@ _SCRIPTS = {
     "Devanagari": r"\p{Devanagari}",
     "Thai": r"\p{Thai}",
 }
-_FOREIGN_AT_MOST = 0.1  # with a larger fraction of rows in another script, a data set is simply in several
+_FOREIGN_AT_MOST = 0.1  # with a larger fraction of rows in another script, a data set simply has more than one
 
 
 def odd_texts(data: TextDataset) -> Iterator[Finding]:
@@ -80,10 +80,10 @@ def odd_texts(data: TextDataset) -> Iterator[Finding]:
     for column in ["text"] if data.text_pair_column is None else ["text", "text_pair"]:
         matches = {name: _matches(split, column) for name, split in data.splits.items()}
         for index, kind in enumerate(_KINDS):
-            found = {name: rows[index] for name, rows in matches.items()}
-            if said := _counted(found, data, "texts" if column == "text" else "second texts"):
-                is_serious = any(rows.mean() >= kind.serious_from for rows in found.values())
-                fact = f"{said[0]} {kind.fact}; {said[1]}"
+            matching = {name: rows[index] for name, rows in matches.items()}
+            if sentence := _counted(matching, data, "texts" if column == "text" else "second texts"):
+                is_serious = any(rows.mean() >= kind.serious_from for rows in matching.values())
+                fact = f"{sentence[0]} {kind.fact}; {sentence[1]}"
                 yield Finding(kind.code, "warning" if is_serious else "info", fact, kind.advice)
     yield from _other_scripts(data)
 
@@ -102,36 +102,38 @@ def _other_scripts(data: TextDataset) -> Iterator[Finding]:
             for index in np.argsort(-counts)
             if counts[index]
         )
-        yield Finding("scripts", "info", f"the texts are in several scripts: {shown}", "Choose a multilingual model")
+        yield Finding(
+            "scripts", "info", f"the texts are in more than one script: {shown}", "Choose a multilingual model"
+        )
         return
     foreign = {name: (script >= 0) & (script != main) for name, script in scripts.items()}
-    if said := _counted(foreign, data, "texts"):
-        yield Finding("other_script", "info", f"{said[0]} are in another script than {names[main]}; {said[1]}")
+    if sentence := _counted(foreign, data, "texts"):
+        yield Finding("other_script", "info", f"{sentence[0]} are in another script than {names[main]}; {sentence[1]}")
 
 
 def _matches(split: TextSplit, column: str) -> npt.NDArray[np.bool_]:
     """Whether each text is of each kind, of shape `(kinds, rows)`."""
-    found = [
+    matches = [
         [np.asarray(pc.match_substring_regex(part.column(0), kind.pattern)) for kind in _KINDS]
         for part in in_parts(split.table.select([column]))
     ]
-    return np.concatenate([np.zeros((len(_KINDS), 0), dtype=np.bool_), *map(np.stack, found)], axis=1)
+    return np.concatenate([np.zeros((len(_KINDS), 0), dtype=np.bool_), *map(np.stack, matches)], axis=1)
 
 
 def _script_of(split: TextSplit) -> npt.NDArray[np.int8]:
     """The script of most letters of each text, as a number; -1 without letters of a known script."""
-    found = [np.zeros(0, dtype=np.int8)]
+    scripts = [np.zeros(0, dtype=np.int8)]
     for part in in_parts(split.table.select(["text"])):
         counts = np.stack(
             [np.asarray(pc.count_substring_regex(part.column(0), script)) for script in _SCRIPTS.values()]
         )
-        found.append(np.where(counts.any(axis=0), counts.argmax(axis=0), -1).astype(np.int8))
-    return np.concatenate(found)
+        scripts.append(np.where(counts.any(axis=0), counts.argmax(axis=0), -1).astype(np.int8))
+    return np.concatenate(scripts)
 
 
-def _counted(found: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what: str) -> tuple[str, str] | None:
-    """How many rows of each split were found, and where the first is, in words; None without any."""
-    counts = {name: int(rows.sum()) for name, rows in found.items() if rows.any()}
+def _counted(matching: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what: str) -> tuple[str, str] | None:
+    """How many rows of each split match, and where the first is, in words; None without any."""
+    counts = {name: int(rows.sum()) for name, rows in matching.items() if rows.any()}
     if not counts:
         return None
     parts = [
@@ -139,5 +141,5 @@ def _counted(found: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what
         for name, count in counts.items()
     ]
     name = next(iter(counts))
-    first = data.splits[name].place(int(data.splits[name].rows[int(found[name].argmax())]))
+    first = data.splits[name].place(int(data.splits[name].rows[int(matching[name].argmax())]))
     return ", ".join(parts), f"the first is in {first}"

@@ -1,4 +1,4 @@
-"""Equal and nearly equal texts: within a split, across splits, and with different labels."""
+"""Duplicates and near-duplicates: within a split, across splits, and with different labels."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,18 +20,18 @@ LEAKAGE_LIMIT = 0.05
 
 An accuracy can be too good by as many points. Of 26 public sets, 25 have at most 2 %, and one 28 %."""
 MOST_ROWS = 100_000
-"""Training looks for nearly equal texts in at most so many rows; `doctor` in any number."""
+"""Training looks for near-duplicates in at most so many rows; `doctor` in any number."""
 Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """How often a text is nearly, but not quite, another one; splits without any have no entry."""
+    """How many near-duplicates there are, exact duplicates left out; splits without any have no entry."""
 
     overlap: Mapping[str, int] = field(default_factory=dict)
-    """Rows of the second split that are nearly equal to a row of the first, by `"train/test"`."""
+    """Rows of the second split that are near-duplicates of a row of the first, by `"train/test"`."""
     rows: Mapping[str, int] = field(default_factory=dict)
-    """Rows that are nearly equal to an earlier row, by split."""
+    """Rows that are near-duplicates of an earlier row, by split."""
     conflicts: Mapping[str, int] = field(default_factory=dict)
     """Of these, those with another label than that row, by split."""
     examples: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -39,9 +39,9 @@ class NearDuplicates:
 
 
 def find_near_duplicates(data: TextDataset) -> NearDuplicates:
-    """Find texts that are equal but for marks, and texts of high similarity (see `near_duplicates`).
+    """Find texts that differ in marks only, and texts of high similarity (see `near_duplicates`).
 
-    Pairs of texts are compared as one text. A row that is quite equal to one of the other split is not counted again.
+    Pairs of texts are compared as one text. Exact duplicates are not counted.
     """
     names = [name for name in SPLIT_NAMES if name in data.splits]
     codes = text_codes(data)
@@ -53,23 +53,23 @@ def find_near_duplicates(data: TextDataset) -> NearDuplicates:
     overlap, rows, conflicts, examples = {}, {}, {}, {}
     for first, second in combinations_with_replacement(names, 2):
         within = first == second
-        # The rows to look at: the first of each text, as rows that are quite equal are counted elsewhere.
+        # The first row of each text: exact duplicates are counted elsewhere.
         query_rows = _first_of_each(codes[second])
         if not within:
             query_rows = query_rows[~np.isin(codes[second][query_rows], codes[first])]
         target_rows = query_rows if within else _first_of_each(codes[first])
         partner = _partners(texts, sketches, text_of[second][query_rows], text_of[first][target_rows], within=within)
-        found = np.flatnonzero(partner >= 0)
-        if len(found) == 0:
+        matched = np.flatnonzero(partner >= 0)
+        if len(matched) == 0:
             continue
-        mine, theirs = query_rows[found], target_rows[partner[found]]
+        mine, theirs = query_rows[matched], target_rows[partner[matched]]
         key = first if within else f"{first}/{second}"
         pair = (int(data.splits[first].rows[theirs[0]]), int(data.splits[second].rows[mine[0]]))
         examples[key] = pair
         if not within:
             overlap[key] = int(np.isin(codes[second], codes[second][mine]).sum())
             continue
-        rows[key] = len(found)
+        rows[key] = len(matched)
         differing = _labels_differ(data.splits[first], theirs, mine)
         if differing.any():
             conflicts[key] = int(differing.sum())
@@ -82,13 +82,13 @@ def find_near_duplicates(data: TextDataset) -> NearDuplicates:
 
 
 def _numbered_letters(split: TextSplit, position_of: dict[str, int]) -> Ids:
-    """Of each text (both texts of a pair) its letters and digits, in small letters, words parted by blanks: as a number.
+    """A number for each text (or pair): the same if letters and digits are the same, in any case.
 
     Args:
         split: the rows.
-        position_of: the numbers of those that were met before; new ones are added.
+        position_of: the numbers so far; new ones are added.
     """
-    found = np.empty(len(split), dtype=np.int64)
+    numbers = np.empty(len(split), dtype=np.int64)
     begin = 0
     for part in in_parts(
         split.table.select([name for name in ("text", "text_pair") if name in split.table.column_names])
@@ -98,9 +98,9 @@ def _numbered_letters(split: TextSplit, position_of: dict[str, int]) -> Ids:
             for column in part.columns
         ]
         for position, texts in enumerate(zip(*columns, strict=True), start=begin):
-            found[position] = position_of.setdefault(" / ".join(texts), len(position_of))
+            numbers[position] = position_of.setdefault(" / ".join(texts), len(position_of))
         begin += len(part)
-    return found
+    return numbers
 
 
 def _first_of_each(codes: Ids) -> Ids:
@@ -108,8 +108,8 @@ def _first_of_each(codes: Ids) -> Ids:
 
 
 def _partners(texts: list[str], sketches: Signatures, queries: Ids, targets: Ids, *, within: bool) -> Ids:
-    """For each query the position of a target that is nearly equal, else -1; within a split only earlier ones."""
-    known, position_of = np.unique(targets, return_index=True)
+    """For each query the position of a near-duplicate among the targets, else -1; within a split only earlier ones."""
+    distinct_targets, position_of = np.unique(targets, return_index=True)
     distinct = queries[_first_of_each(queries)]
     among = None if within else targets[np.sort(position_of)]
     if among is not None:
@@ -117,13 +117,13 @@ def _partners(texts: list[str], sketches: Signatures, queries: Ids, targets: Ids
     match_of = np.full(len(texts), -1, dtype=np.int64)
     for text, match in near_matches(texts, sketches, distinct, among).items():
         match_of[text] = match
-    is_target = np.isin(queries, known)
+    is_target = np.isin(queries, distinct_targets)
     partner = np.full(len(queries), -1, dtype=np.int64)
-    partner[is_target] = position_of[np.searchsorted(known, queries[is_target])]
+    partner[is_target] = position_of[np.searchsorted(distinct_targets, queries[is_target])]
     if within:
         partner[partner >= np.arange(len(queries))] = -1
     nearly = (partner < 0) & (match_of[queries] >= 0)
-    partner[nearly] = position_of[np.searchsorted(known, match_of[queries[nearly]])]
+    partner[nearly] = position_of[np.searchsorted(distinct_targets, match_of[queries[nearly]])]
     if "" in texts:  # (only marks: nothing to compare)
         partner[queries == texts.index("")] = -1
     return partner
@@ -137,14 +137,14 @@ def _labels_differ(split: TextSplit, first: Ids, second: Ids) -> npt.NDArray[np.
 def repeat_findings(
     data: TextDataset, equal: Duplicates, near: NearDuplicates | None, *, allow_leakage: bool
 ) -> Iterator[Finding]:
-    """What to say of equal and nearly equal texts."""
+    """The findings about duplicates and near-duplicates."""
     sizes = {name: len(split) for name, split in data.splits.items()}
     codes = text_codes(data)
     for pair, count in equal.overlap.items():
         first, second = pair.split("/")
         fact = (
             f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} in {first} too; "
-            f"the first is in {_first_shared(data, codes, first, second)}"
+            f"the first is in {_first_in_both(data, codes, first, second)}"
         )
         if first != "train":
             yield Finding("overlap", "info", fact)
@@ -179,7 +179,7 @@ def repeat_findings(
         yield Finding(
             "near_search_left_out",
             "info",
-            f"nearly equal texts were not looked for in more than {MOST_ROWS:,} rows",
+            f"near-duplicates were not looked for in more than {MOST_ROWS:,} rows",
             "hfbertcls doctor does so for any number",
         )
         return
@@ -190,15 +190,15 @@ def repeat_findings(
         yield Finding(
             "near_overlap",
             "warning" if is_leakage else "info",
-            f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} nearly, not quite, equal "
-            f"to one in {first}, such as {data.splits[second].place(other)} to {data.splits[first].place(one)}",
+            f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} near-duplicates of "
+            f"one in {first}, such as {data.splits[second].place(other)} to {data.splits[first].place(one)}",
         )
     for name, count in near.rows.items():
         one, other = near.examples[name]
         yield Finding(
             "near_duplicate_rows",
             "info",
-            f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) {_is(count)} nearly, not quite, equal to "
+            f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) {_is(count)} near-duplicates of "
             f"an earlier one, such as {data.splits[name].place(other)} to {data.splits[name].place(one)}",
         )
     for name, count in near.conflicts.items():
@@ -206,7 +206,7 @@ def repeat_findings(
         yield Finding(
             "near_conflicts",
             "info",
-            f"{count:,} of the nearly equal rows of {name} {'has' if count == 1 else 'have'} another label than the row that "
+            f"{count:,} of the near-duplicate rows of {name} {'has' if count == 1 else 'have'} another label than the row that "
             f"{'it resembles' if count == 1 else 'they resemble'}, such as {data.splits[name].place(other)} than {data.splits[name].place(one)}",
         )
 
@@ -215,7 +215,7 @@ def _is(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _first_shared(data: TextDataset, codes: Mapping[str, Ids], first: str, second: str) -> str:
+def _first_in_both(data: TextDataset, codes: Mapping[str, Ids], first: str, second: str) -> str:
     position = int(np.isin(codes[second], codes[first]).argmax())
     return data.splits[second].place(int(data.splits[second].rows[position]))
 

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: those that models, which did not see the row, hold for unlikely."""
+"""Likely label errors: labels with a low probability under models that were not trained on the row."""
 
 import csv
 import io
@@ -26,20 +26,18 @@ from hfbertcls.tasks.task import Task
 FOLDS = 5
 FEWEST_ROWS = 50
 _NEIGHBOURS, _WIDTH = 60, 0.1
-_LEAST = 1e-3  # no opinion counts for less, so that none decides alone
+_LEAST = 1e-3  # a floor for each probability, so that no model decides alone
 _ROWS_AT_A_TIME = 1_000
-_CLEAR = (
-    0.5  # fraction of the rows, those that the models are surest of, in which disagreement is taken for wrong labels
-)
-_CLEAREST = (0.1, 0.2, 0.3)  # the same, where hardly any disagreement is a mistake of the models
-_WEAK = 0.3  # fraction of all rows from which disagreement says that the models cannot judge
+_CLEAR = 0.5  # fraction of the most confident rows in which a disagreement is taken for a wrong label
+_CLEAREST = (0.1, 0.2, 0.3)  # the same, where models are hardly ever wrong
+_WEAK = 0.3  # fraction of all rows with a disagreement from which on the models are too weak
 Ids = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Suspects:
-    """Rows whose label is doubtful, the most doubtful first."""
+    """Rows with a likely label error, the most likely first."""
 
     split: str
     rows_examined: int
@@ -50,7 +48,7 @@ class Suspects:
     confidences: npt.NDArray[np.float64]
     """Probability of the likely label."""
     label_probabilities: npt.NDArray[np.float64]
-    """Probability of the given label; the order follows from it."""
+    """Probability of the row's own label; rows are sorted by it."""
     noise: Metric
     """Estimated proportion of wrong labels, 0 to 1, with the ends between which it lies by `estimate_noise`."""
     texts: tuple[str, ...] = ()
@@ -63,7 +61,7 @@ class Suspects:
 
     @property
     def expected_errors(self) -> int:
-        """How many labels are wrong, by the estimate: so many of the first rows are worth a look before all others."""
+        """The estimated number of wrong labels: look at so many of the first rows before all others."""
         return min(len(self.rows), round(self.noise_rate * self.rows_examined))
 
     def to_csv(self) -> str:
@@ -103,11 +101,11 @@ def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = No
 
     Args:
         data: what `load_text_dataset` takes, or its result, with one label a row.
-        model: a Hub id, a directory or a `ModelSource` of an encoder whose vectors are used beside the words; None uses the words alone.
+        model: a Hub id, a directory or a `ModelSource` of an encoder whose embeddings are used, too; None uses the words alone.
         log: called with each line of progress, for a person.
 
     Raises:
-        DatasetError: if the rows have not one label each, or are too few, or have only one label.
+        DatasetError: if the data are not single-label, are too few, or have only one label.
     """
     model = ModelSource(model) if isinstance(model, str) else model
     data = data if isinstance(data, TextDataset) else load_text_dataset(data, make_splits=False)
@@ -128,7 +126,7 @@ def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = No
     ids = task.encode(split.label_cells)
     folds = assign_folds(ids, first_occurrences(split))
     log(
-        f"Doubtful labels: {FOLDS} times, the words of four fifths of {len(split):,} rows are learned to judge the rest"
+        f"Likely label errors: TF-IDF with logistic regression, cross-validated in {FOLDS} folds of {len(split):,} rows"
     )
     opinions = [word_probabilities(task, split.texts, ids, folds)]
     if model is not None:
@@ -140,17 +138,17 @@ def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = No
 
 
 def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Probabilities) -> Suspects:
-    """Name the rows in which the likely label is another one than the given, the least probable label first.
+    """Find the rows whose likely label is not their own, the least probable label first.
 
     Args:
         split: the rows.
         names: of the labels, in the order of their ids.
-        ids: of the given labels, of shape `(rows,)`.
-        probabilities: of each label, by models that did not see the row, of shape `(rows, labels)`.
+        ids: of the rows' own labels, of shape `(rows,)`.
+        probabilities: of each label, by models that were not trained on the row, of shape `(rows, labels)`.
     """
     likely = probabilities.argmax(axis=1)
-    given = probabilities[np.arange(len(ids)), ids]
-    order = np.argsort(given, kind="stable")
+    own = probabilities[np.arange(len(ids)), ids]
+    order = np.argsort(own, kind="stable")
     suspects = order[likely[order] != ids[order]]
     return Suspects(
         split=split.name,
@@ -159,7 +157,7 @@ def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Proba
         labels=tuple(names[index] for index in ids[suspects]),
         likely_labels=tuple(names[index] for index in likely[suspects]),
         confidences=probabilities[suspects, likely[suspects]],
-        label_probabilities=given[suspects],
+        label_probabilities=own[suspects],
         noise=estimate_noise(ids, probabilities),
         texts=tuple(split.take(split.name, suspects).texts),
     )
@@ -168,18 +166,18 @@ def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Proba
 def estimate_noise(ids: Ids, probabilities: Probabilities) -> Metric:
     """Estimate the proportion of wrong labels.
 
-    Of the half of the rows whose likely label is the most probable, it is the share in which another label is given. The
-    probabilities come from models that did not see the row, so the row's own label has no part in which half it falls into;
-    and where the texts are clear, the models are hardly ever wrong themselves. The idea is that of anchor points (Liu and Tao
+    It is the proportion of rows with another label than the likely one, in the half with the most confident predictions. The
+    models were not trained on the row, so its own label does not decide which half it falls into; and where texts are
+    clear, the models are hardly ever wrong. The idea is that of anchor points (Liu and Tao
     2016, "Classification with Noisy Labels by Importance Reweighting"; Patrini et al. 2017, "Making Deep Neural Networks
     Robust to Label Noise"). Confident learning (Northcutt et al. 2021), which counts over all rows, takes unclear texts
     for wrong labels: benchmarks/RESULTS.md has both beside planted rates.
 
-    With few rows, and where words say little of the label, the models are wrong in the surest half, too, and the estimate is too
-    high. The interval therefore begins at the smallest of Wilson's lower ends for the surest tenth, fifth and three tenths, at 0
-    if the models disagree with more than 30 % of all rows, and ends at his upper end for the surest half.
+    With few rows, or weak models, the estimate is too high. The interval therefore begins at the smallest lower Wilson bound for
+    the most confident tenth, fifth and three tenths, and at 0 if the models disagree with more than 30 % of all rows. It ends
+    at the upper Wilson bound for the most confident half.
 
-    What it cannot see: labels that are wrong more often where texts are unclear; there are more of them then.
+    Errors that are more frequent in unclear texts are underestimated.
     """
     confidence = probabilities.max(axis=1)
     surest = np.argsort(-confidence, kind="stable")
@@ -196,7 +194,7 @@ def estimate_noise(ids: Ids, probabilities: Probabilities) -> Metric:
 
 
 def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:
-    """Deal the rows of each label, shuffled, to five folds; equal texts fall into the same one, so none vouches for its like.
+    """Deal the shuffled rows of each label to five folds; duplicates fall into the same one.
 
     Args:
         ids: of the labels, of shape `(rows,)`.
@@ -222,7 +220,7 @@ def word_probabilities(task: Task, texts: Sequence[str], ids: Ids, folds: Ids) -
 
 
 def joint_opinion(opinions: Sequence[Probabilities]) -> Probabilities:
-    """The geometric mean, scaled to a sum of 1: a label is likely if no model holds it for unlikely."""
+    """The geometric mean, scaled to a sum of 1: a label is likely if no model finds it unlikely."""
     mean = np.exp(sum(np.log(opinion + _LEAST) for opinion in opinions) / len(opinions))
     joint: Probabilities = mean / mean.sum(axis=1, keepdims=True)
     return joint
@@ -232,26 +230,26 @@ def vector_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: Ids,
     """Of each label by logistic regression on the vectors of the other folds, of shape `(rows, labels)`."""
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (takes a second)
 
-    found = np.zeros((len(ids), num_labels))
+    probabilities = np.zeros((len(ids), num_labels))
     for fold in range(FOLDS):
         rest, held_out = folds != fold, folds == fold
         learned = LogisticRegression(C=10.0, max_iter=1_000).fit(vectors[rest], ids[rest])
-        found[np.ix_(held_out, learned.classes_)] = learned.predict_proba(vectors[held_out])
-    return found
+        probabilities[np.ix_(held_out, learned.classes_)] = learned.predict_proba(vectors[held_out])
+    return probabilities
 
 
 def neighbour_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: Ids, num_labels: int) -> Probabilities:
-    """Of each label by its share among the 60 nearest rows of the other folds, of shape `(rows, labels)`.
+    """Of each label by its proportion among the 60 nearest rows of the other folds, of shape `(rows, labels)`.
 
     Nearer rows weigh more, by exp(cosine / 0.1). The time grows with the square of the rows.
 
     Args:
         vectors: of length 1, of shape `(rows, hidden)`.
-        ids: of the given labels, of shape `(rows,)`.
+        ids: of the rows' own labels, of shape `(rows,)`.
         folds: of `assign_folds`.
         num_labels: how many labels there are.
     """
-    found = np.zeros((len(ids), num_labels))
+    probabilities = np.zeros((len(ids), num_labels))
     prior = np.bincount(ids, minlength=num_labels) / len(ids)
     for start in range(0, len(ids), _ROWS_AT_A_TIME):
         rows = np.arange(start, min(start + _ROWS_AT_A_TIME, len(ids)))
@@ -260,6 +258,6 @@ def neighbour_probabilities(vectors: npt.NDArray[np.float32], ids: Ids, folds: I
         nearest = np.argpartition(-similarity, min(_NEIGHBOURS, len(ids) - 1), axis=1)[:, :_NEIGHBOURS]
         cosine = np.take_along_axis(similarity, nearest, axis=1)
         weight = np.exp((cosine - cosine.max(axis=1, keepdims=True)) / _WIDTH)
-        np.add.at(found, (rows[:, None], ids[nearest]), weight)
-    found /= found.sum(axis=1, keepdims=True)
-    return (_NEIGHBOURS * found + 0.5 * prior) / (_NEIGHBOURS + 0.5)
+        np.add.at(probabilities, (rows[:, None], ids[nearest]), weight)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return (_NEIGHBOURS * probabilities + 0.5 * prior) / (_NEIGHBOURS + 0.5)

@@ -1,1 +1,1 @@
-"""Model to answers."""
+"""From a model to its answers."""

@@ -1,4 +1,4 @@
-"""What a model brings along of its validation split: the score below which `predict` gives no answer, and what bf16 costs."""
+"""Selective prediction by the validation split: the score below which `predict` abstains, and the agreement of bf16."""
 
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
 from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, highest_accuracy, threshold_for_accuracy
@@ -14,7 +14,7 @@ _SPLIT = "validation"
 
 
 def refuse_without_one_score(source: ModelSource, task: Task | None, option: str) -> None:
-    """Refuse to abstain by score where an answer has no single score.
+    """Refuse selective prediction where an answer has no single score.
 
     Raises:
         ConfigurationError: if the task of the model does not abstain.
@@ -27,13 +27,13 @@ def refuse_without_one_score(source: ModelSource, task: Task | None, option: str
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse what is no score.
+    """Refuse a threshold that is no score.
 
     Raises:
         ConfigurationError: if it is not from 0 to 1.
     """
     if not 0 <= threshold <= 1:
-        raise ConfigurationError(f"threshold {threshold:g} is not possible. Expected a score from 0 to 1")
+        raise ConfigurationError(f"threshold {threshold:g} is an invalid value. Expected a score from 0 to 1")
 
 
 def threshold_of(source: ModelSource, target: float) -> Threshold:
@@ -44,31 +44,33 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
         target: accuracy, above 0 and at most 1.
 
     Raises:
-        ConfigurationError: if the target is no accuracy, or the model does not abstain.
-        ModelError: if the model brings no predictions, or no threshold reaches the target.
+        ConfigurationError: if the target is no accuracy, or the model cannot abstain.
+        ModelError: if the model has no predictions, or no threshold reaches the target.
     """
     if not 0 < target <= 1:
-        raise ConfigurationError(f"--target-accuracy {target:g} is not possible. Expected a number above 0, at most 1")
+        raise ConfigurationError(
+            f"--target-accuracy {target:g} is an invalid value. Expected a number above 0, at most 1"
+        )
     refuse_without_one_score(source, task_of_config(load_config(source)), "--target-accuracy")
     report = file_of(source, "report.json")
     stored = file_of(source, f"predictions/{_SPLIT}.parquet")
     if report is None or stored is None:
         raise ModelError(
-            f"{source.public_name!r} brings no report.json with predictions/{_SPLIT}.parquet, in which the score for "
-            "--target-accuracy is looked for. Use a model that hfbertcls train wrote, or pass --abstain-below P"
+            f"{source.public_name!r} has no report.json with predictions/{_SPLIT}.parquet, which "
+            "--target-accuracy needs. Use a model that hfbertcls train wrote, or pass --abstain-below P"
         )
     try:
         task = Report.from_json(report.read_text(encoding="utf-8")).answers
         predictions = Predictions.from_parquet(stored.read_bytes(), task)
     except (DatasetError, KeyError, UnicodeDecodeError, OSError) as err:
         raise ModelError(f"the predictions of {source.public_name!r} cannot be read: {err}") from err
-    found = threshold_for_accuracy(task, predictions.gold, predictions.logits, target)
-    if found is None:
+    threshold = threshold_for_accuracy(task, predictions.gold, predictions.logits, target)
+    if threshold is None:
         raise ModelError(
             f"no score of {source.public_name!r} reaches an accuracy of {target:g} on at least {FEWEST_ROWS} rows of its "
             f"{_SPLIT} split{_reachable(predictions)}. Ask for less, or pass --abstain-below P"
         )
-    return found
+    return threshold
 
 
 def _reachable(predictions: Predictions) -> str:

@@ -1,4 +1,4 @@
-"""The output of `predict`: put together from its parts, in the format of its ending, and there only when complete."""
+"""The output of `predict`: joined from its parts, and written only when complete."""
 
 import csv
 import gzip

@@ -39,12 +39,12 @@ class BulkOptions:
     Args:
         text_column: with the texts; None takes the obvious one.
         keep_columns: pass the input's columns on.
-        bf16: compute the matrix products in bf16; how often that changes a label is measured and said.
-        overwrite: replace the output, and what an earlier run left half done.
-        abstain_below: the score below which no answer is given (0 to 1); only of single-label models.
+        bf16: compute the matrix products in bf16; the agreement with fp32 is measured and logged.
+        overwrite: replace the output, and the parts of an unfinished run.
+        abstain_below: the score (0 to 1) below which the model abstains; for single-label models only.
         quoting, header: of csv and tsv, as `load_text_dataset` takes them.
-        threshold: the score (0 to 1) from which a label is given. Of single-label models it is `abstain_below`; of
-            multi-label ones it takes the place of the thresholds of all labels.
+        threshold: the decision threshold (0 to 1). For single-label models it is `abstain_below`; for multi-label
+            ones it replaces the thresholds of all labels.
     """
 
     text_column: str | None = None
@@ -59,14 +59,14 @@ class BulkOptions:
 
 @dataclass(frozen=True)
 class BulkResult:
-    """What came of it.
+    """The result of scoring a file.
 
     Args:
         rows: in the output, as many as in the input.
         unanswered: rows whose prediction is null: with a reason, or because the score was too low. In a multi-label task an
             empty list is an answer.
         seconds: of scoring, in this process.
-        scored: rows that this process scored; the others were there from an earlier run, or came from other processes.
+        scored: rows that this process scored; an earlier run or other processes scored the others.
         bf16_agreement: fraction of texts on which bf16 and fp32 give the same answer; None if bf16 was not
             asked for.
     """
@@ -80,7 +80,7 @@ class BulkResult:
 
 @dataclass(frozen=True)
 class _Place:
-    """Which of several processes this is (as torchrun and accelerate launch say)."""
+    """The rank of this process, as torchrun and accelerate launch set it."""
 
     rank: int
     of: int
@@ -112,8 +112,8 @@ def predict_file(
     64
     ```
 
-    The answers of each few thousand rows are put into a folder beside the output as they are known. A run that was killed
-    goes on from there when the command is repeated. The output appears when it is complete.
+    Answers are saved every few thousand rows in a folder beside the output. A run that was killed resumes from them when the
+    command is repeated. The output appears when it is complete.
 
     A prediction of a multi-label model is the list of the labels whose score reaches their threshold, highest first. It may be
     empty; null stands only where there is a reason.
@@ -127,10 +127,10 @@ def predict_file(
         on_progress: gets the number of rows that are done, and of all rows.
 
     Raises:
-        DatasetError: if a row of the input cannot be read, before anything is scored; or if the input became another one meanwhile.
+        DatasetError: if a row of the input cannot be read, before anything is scored; or if the input changed meanwhile.
         ModelError: if the model is no trained classifier of labels.
-        ConfigurationError: if columns do not fit, or answers are to be left out where there is no one score to go by.
-        OutputDirectoryError: if the output is there, or half done by another run.
+        ConfigurationError: if columns do not fit, or the model has no single score to abstain by.
+        OutputDirectoryError: if the output exists, or another run has not finished it.
     """
     options = options or BulkOptions()
     source = model if isinstance(model, ModelSource) else ModelSource(model)
@@ -138,7 +138,7 @@ def predict_file(
     format_of(output)
     if not 0 <= options.abstain_below <= 1:
         raise ConfigurationError(
-            f"--abstain-below {options.abstain_below:g} is not possible. Expected a score from 0 to 1"
+            f"--abstain-below {options.abstain_below:g} is an invalid value. Expected a score from 0 to 1"
         )
     path = local_path(input_file)
     if output.exists() and path.exists() and output.samefile(path):
@@ -149,7 +149,7 @@ def predict_file(
     if options.threshold is not None:
         check_threshold(options.threshold)
         if options.abstain_below > 0:
-            raise ConfigurationError("--threshold and --abstain-below are both given. Leave one out")
+            raise ConfigurationError("--threshold and --abstain-below exclude each other. Leave one out")
         if not task.abstains:
             task = task.with_threshold(options.threshold)
         else:
@@ -192,7 +192,7 @@ def predict_file(
                 shutil.rmtree(folder)
             else:
                 unanswered = 0
-        except DatasetError:  # (the input became another one: its answers are of no use to any run)
+        except DatasetError:  # (the input changed: its answers are of no use to any run)
             if place.rank == 0:
                 shutil.rmtree(folder)
             raise
@@ -204,7 +204,7 @@ def predict_file(
 
 @contextlib.contextmanager
 def _disk_errors(output: Path) -> Iterator[None]:
-    """Say of a disk that is full or read-only what becomes of the answers."""
+    """Explain a disk that is full or read-only, and what is kept."""
     try:
         yield
     except OSError as err:
@@ -215,7 +215,7 @@ def _disk_errors(output: Path) -> Iterator[None]:
 
 
 def _identity(file: TextFile, source: ModelSource, text_column: str, options: BulkOptions, task: Task) -> str:
-    """What must be the same for a run to go on, as JSON."""
+    """What must be the same to resume a run, as JSON."""
     weights = None
     if source.is_local:
         digest = hashlib.sha256()
@@ -243,7 +243,7 @@ def _claim(folder: Path, identity: str, *, overwrite: bool) -> None:
         if not overwrite:
             raise OutputDirectoryError(
                 f"{folder.name} holds the answers of a run that did not end, with another input, model or option. Repeat "
-                "that command, or pass --overwrite to begin anew"
+                "that command, or pass --overwrite to restart"
             )
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
@@ -265,7 +265,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 
 def _part(folder: Path, chunk: Chunk) -> Path:
-    """Where the answers to a chunk are put: those to other texts, of a run that read another version, are never taken for them."""
+    """The file for the answers to a chunk; its name holds a hash, so that answers to another version are never used."""
     return folder / f"{chunk.number:08d}-{chunk.sha256[:16]}.parquet"
 
 
@@ -279,17 +279,17 @@ def _score_all(
     log: Log,
     on_progress: Callable[[int, int], None] | None,
 ) -> tuple[float, int, list[Path]]:
-    """Score what is this process's and not there yet; returns seconds, rows scored, and the parts of all processes."""
-    seconds, scored, found = 0.0, 0, 0
+    """Score the missing chunks of this process; returns seconds, rows scored, and the parts of all processes."""
+    seconds, scored, earlier = 0.0, 0, 0
     paths: list[Path] = []
     for chunk in chunks(file, text_column, kept):
         path = _part(folder, chunk)
         paths.append(path)
         if path.is_file():
-            found += len(chunk.texts)
+            earlier += len(chunk.texts)
         elif chunk.number % place.of == place.rank:
-            if found and not scored:
-                log(f"Going on: {found:,} rows were scored before")
+            if earlier and not scored:
+                log(f"Resuming: {earlier:,} rows were scored before")
             began = time.perf_counter()
             sink = pa.BufferOutputStream()
             pq.write_table(scorer.answers(chunk), sink, compression="zstd")

@@ -1,4 +1,4 @@
-"""Which rows a model may be measured on: not those that it was trained on, whatever the file is called."""
+"""The rows to measure a model on: rows that it was not trained on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,20 +16,20 @@ from hfbertcls.progress import Log
 def rows_to_measure(
     data: TextDataset, requested: str | None, sources: Sequence[ModelSource], log: Log
 ) -> tuple[str, TextSplit]:
-    """The split to measure on, and its rows, without those that a model in a directory says it was trained on.
+    """The split to measure on, and its rows without training rows, as far as the reports of the models tell.
 
-    A file from which training has cut its splits is there to be measured on by its held-out rows alone; one that was trained
-    on as a whole is called the train split, whatever it was taken for.
+    Of a file whose splits were held out of train, only held-out rows are measured. A file that was trained on as a whole counts
+    as the train split.
 
     Args:
         data: what was read.
-        requested: a split; the train split is given as it is.
+        requested: a split; the train split is returned unchanged.
         sources: the models.
-        log: gets a line on what is left out.
+        log: gets a line on rows that are left out.
 
     Raises:
         ConfigurationError: if there is no such split.
-        DatasetError: if no row is left, or it is not known which rows are held out.
+        DatasetError: if no row is left, or held-out rows cannot be determined.
     """
     name = choose_split(data, requested)
     rows = data.splits[name]
@@ -37,12 +37,14 @@ def rows_to_measure(
         return name, rows
     for source in sources:
         report = report_of(source)
-        stated = {} if report is None else report.data.splits
-        if not _is_of(rows, stated.get("train")):
+        report_splits = {} if report is None else report.data.splits
+        if not _is_of(rows, report_splits.get("train")):
             continue
-        held_out = [key for key in ("test", "validation") if _is_of(rows, stated.get(key))]
+        held_out = [key for key in ("test", "validation") if _is_of(rows, report_splits.get(key))]
         if not held_out:
-            log(f"  note: {source.public_name} was trained on these rows: their figures say little of other texts")
+            log(
+                f"  note: {source.public_name} was trained on these rows: metrics on them say little about other texts"
+            )
             name, rows = "train", replace(rows, name="train")
             continue
         name = held_out[0]
@@ -54,11 +56,11 @@ def rows_to_measure(
     return name, rows
 
 
-def _is_of(rows: TextSplit, stated: SplitFacts | None) -> bool:
+def _is_of(rows: TextSplit, facts: SplitFacts | None) -> bool:
     """Whether a split of a report comes from the rows: from the same file, or from the same rows in another form."""
-    if stated is None:
+    if facts is None:
         return False
-    hashes = ((rows.sha256, stated.sha256), (rows.rows_sha256, stated.rows_sha256))
+    hashes = ((rows.sha256, facts.sha256), (rows.rows_sha256, facts.rows_sha256))
     return any(own is not None and own == other for own, other in hashes)
 
 
@@ -67,12 +69,12 @@ def _held_out_rows(source: ModelSource, name: str, rows: TextSplit, data_source:
     if numbers is None:
         raise DatasetError(
             f"{source.public_name} was trained on {data_source}, and predictions/{name}.parquet, which says which of its rows were "
-            "held out, is not there. Give rows that it was not trained on"
+            "held out, is not there. Pass rows that it was not trained on"
         )
     kept = np.flatnonzero(np.isin(rows.rows, numbers))
     if len(kept) == 0:
         raise DatasetError(
-            f"{data_source} has no row left on which no model was trained. Give rows that they were not trained on"
+            f"{data_source} has no row left on which no model was trained. Pass rows that they were not trained on"
         )
     return rows.take(name, kept)
 

@@ -1,4 +1,4 @@
-"""What lies beside the weights of a model, in its directory or in its repository on the Hub."""
+"""Files beside the weights of a model, in its directory or in its repository on the Hub."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def file_of(source: ModelSource, name: str) -> Path | None:
     """A file of a model; None if it has none of that name.
 
     Raises:
-        ModelError: if the Hub does not hand it over.
+        ModelError: if the download fails.
     """
     if source.is_local:
         path = source.path / name
@@ -53,7 +53,7 @@ def predicted_rows(source: ModelSource, split: str) -> npt.NDArray[np.int64] | N
     """The rows of a split, by their numbers in the source, as the predictions of a model state them; None without these.
 
     Raises:
-        ModelError: if the Hub does not hand them over.
+        ModelError: if the download fails.
     """
     path = file_of(source, f"predictions/{split}.parquet")
     return None if path is None else pq.read_table(path, columns=["row"]).column("row").to_numpy()
@@ -62,7 +62,7 @@ def predicted_rows(source: ModelSource, split: str) -> npt.NDArray[np.int64] | N
 def _is_ours(text: str) -> bool:
     """Whether a file of that name on the Hub is a report of this package, not of somebody else's."""
     try:
-        found = json.loads(text)
+        report = json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and {"schema_version", "task", "evaluation"} <= found.keys()
+    return isinstance(report, dict) and {"schema_version", "task", "evaluation"} <= report.keys()

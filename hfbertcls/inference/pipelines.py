@@ -22,8 +22,8 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     """Load a classifier as a transformers pipeline that answers texts of any length.
 
     It is `pipeline("text-classification", ...)` with truncation at the length that the model was trained with, where
-    the plain pipeline raises an error on a long text (huggingface/transformers#4501). Padding is left out where the model
-    allows that, and lists are answered sorted by length; answers stand in the order of the input.
+    the plain pipeline raises an error on a long text (huggingface/transformers#4501). It is padding-free where the model
+    allows it. Lists are computed sorted by length, and answered in the order of the input.
 
     ```python
     >>> classifier = load_pipeline("my-model")
@@ -31,7 +31,7 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     [{'label': 'positive', 'score': 0...}]
     ```
 
-    A multi-label classifier answers each text with the list of the labels whose score reaches their
+    A multi-label classifier answers each text with the list of the labels whose score reaches their decision
     threshold (`hfbertcls_thresholds` in `config.json`, else 0.5), highest first, and with an empty list if none does:
 
     ```python
@@ -42,10 +42,9 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     [[{'label': 'delivery', 'score': 0.93}], []]
     ```
 
-    With `top_k`, here or in a call, it answers as transformers does, whatever the thresholds: `top_k=None` gives every label.
+    With `top_k`, here or in a call, it answers as transformers does, without thresholds: `top_k=None` returns every label.
 
-    A text that is empty or none at all, and one for which the model computes no finite logits, is answered as `predict` does, in a
-    list of texts in its place:
+    Empty texts, inputs that are no text, and texts without finite logits get the label None and a reason, in their place:
 
     ```python
     >>> classifier(["a lovely film", "", None])[1]
@@ -55,13 +54,13 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     Args:
         model (`str`): a directory or a Hub id.
         revision (`str`, *optional*): a branch, tag or commit on the Hub.
-        **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels); and `threshold`, the score (0 to 1)
-            from which a label is given, here or in a call: below it a classifier that gives one label a text answers with the
-            label None, the score, and the reason; of a multi-label one it takes the place of all its thresholds.
+        **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels); and `threshold`, the decision
+            threshold (0 to 1), here or in a call. Below it a single-label classifier abstains: it answers with the label None,
+            the score, and the reason. For a multi-label one it replaces the thresholds of all labels.
 
     Raises:
-        ModelError: if there is no such model, if its thresholds are not a number from 0 to 1 for each label, or if it gives no
-            finite logits whatever the text.
+        ModelError: if there is no such model, if its thresholds are not a number from 0 to 1 for each label, or if it has no
+            finite logits for any text.
         ConfigurationError: if `threshold` is not from 0 to 1.
     """
     source = ModelSource(model, revision, trust_remote_code=bool(kwargs.get("trust_remote_code")))
@@ -77,7 +76,7 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
 
 
 def load_trained(source: ModelSource, **kwargs: Any) -> "TextClassificationPipeline":
-    """`load_pipeline` in fp32 of what is a trained classifier, by whatever permissions `source` has.
+    """`load_pipeline` of a trained classifier in fp32, with the permissions of `source`.
 
     Raises:
         ModelError: as `load_pipeline`, and if the classification head would be random.
@@ -90,10 +89,10 @@ def load_trained(source: ModelSource, **kwargs: Any) -> "TextClassificationPipel
 def pipeline_of(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", **kwargs: Any
 ) -> "TextClassificationPipeline":
-    """The pipeline that `load_pipeline` gives, of a classifier that is loaded already, on its device.
+    """The pipeline of `load_pipeline` for a classifier that is already loaded, on its device.
 
     Raises:
-        ModelError: if it gives no finite logits whatever the text.
+        ModelError: if it has no finite logits for any text.
     """
     return _working(_made(**{"model": model, "tokenizer": tokenizer, "device": model.device, **kwargs}))
 

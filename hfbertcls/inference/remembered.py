@@ -1,4 +1,4 @@
-"""What a model's report says of the data that it was trained on: columns, separator, labels, and which rows they were."""
+"""The training data according to a model's report: columns, separator, labels, and rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,40 +19,42 @@ from hfbertcls.tasks.multi_label import MultiLabel
 def read_as_trained_on(
     sources: Sequence[ModelSource], dataset: Data | TextDataset, split: str | None = None, **named: Any
 ) -> TextDataset:
-    """Read data to measure models on, as the first of them was trained on them where the data allow it.
+    """Read data to measure models on, with the columns and labels that the first model was trained on, where the data have them.
 
     Args:
         sources: the models.
         dataset: what `load_text_dataset` takes, or its result.
-        split: that is to be measured; see `data_to_measure`.
-        **named: further arguments of `load_text_dataset`, which win; None (`"auto"` of `quoting`) where nothing is named.
+        split: to be measured; see `data_to_measure`.
+        **named: further arguments of `load_text_dataset`, which take precedence; None (`"auto"` for `quoting`) where not set.
     """
     if isinstance(dataset, TextDataset):
         return data_to_measure(dataset, split)
     task = next((report.task for one in sources if (report := report_of(one)) is not None), None)
-    wanted = {key: value for key, value in named.items() if value is not None}
-    quoting = wanted.pop("quoting", "auto")
+    arguments = {key: value for key, value in named.items() if value is not None}
+    quoting = arguments.pop("quoting", "auto")
     layout = Layout(
         task.quoting if quoting == "auto" and task is not None else quoting,
-        wanted.pop("header", True) and (task is None or task.header),
+        arguments.pop("header", True) and (task is None or task.header),
     )
     source = open_source(dataset, layout)
     columns = set.intersection(*(set(raw.table.column_names) for raw in source.tables.values()))
-    known = {} if task is None else _columns_in(task, columns)
+    remembered = {} if task is None else _columns_in(task, columns)
     if (
         task is not None
-        and isinstance(known.get("label_column"), str)
-        and wanted.get("label_column") in (None, known["label_column"])
+        and isinstance(remembered.get("label_column"), str)
+        and arguments.get("label_column") in (None, remembered["label_column"])
     ):
-        known |= {"label_separator": task.label_separator}
-        columns_of_labels = [raw.table.column(known["label_column"]) for raw in source.tables.values()]
+        remembered |= {"label_separator": task.label_separator}
+        columns_of_labels = [raw.table.column(remembered["label_column"]) for raw in source.tables.values()]
         if task.type == MultiLabel.name and all(map(holds_vectors, columns_of_labels)):
-            known |= {"labels": list(task.labels)}
-    return load_text_dataset(source, quoting=layout.quoting, header=layout.header, make_splits=False, **known | wanted)
+            remembered |= {"labels": list(task.labels)}
+    return load_text_dataset(
+        source, quoting=layout.quoting, header=layout.header, make_splits=False, **remembered | arguments
+    )
 
 
 def _columns_in(task: TaskFacts, columns: set[str]) -> dict[str, Any]:
-    """Those columns that a model was trained on which a file has, too, by their argument of `load_text_dataset`."""
+    """The columns of training that a file has, too, by their argument of `load_text_dataset`."""
     labels = task.label_column
     named = {
         "text_column": task.text_column,
@@ -74,14 +76,14 @@ def text_column_in(source: ModelSource, columns: Sequence[str]) -> str | None:
 
 
 def rows_trained_on(source: ModelSource, data: TextDataset) -> TextSplit | None:
-    """The rows of a single file from which training cut its validation and test splits; None if it is not that file."""
+    """The training rows of a file whose validation and test rows were held out; None for any other file."""
     report = report_of(source)
     if len(data.splits) != 1 or report is None:
         return None
-    stated = report.data.splits
+    splits = report.data.splits
     (rows,) = data.splits.values()
-    cut = [name for name in ("validation", "test") if name in stated]
-    same = all(name in stated and stated[name].sha256 == rows.sha256 for name in ("train", *cut))
+    cut = [name for name in ("validation", "test") if name in splits]
+    same = all(name in splits and splits[name].sha256 == rows.sha256 for name in ("train", *cut))
     if rows.sha256 is None or not cut or not same:
         return None
     held_out = [numbers for name in cut if (numbers := predicted_rows(source, name)) is not None]

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NOT_FINITE = "the model gives NaN or infinite logits for it"
-"""The reason of a row to which there is no answer although it is a text."""
+"""The reason for a text without an answer."""
 _AGREEMENT_TEXTS = 256
 
 
 def task_of_classifier(source: ModelSource) -> Task:
-    """The task of a model that gives labels.
+    """The task of a classifier.
 
     Raises:
-        ModelError: if it gives none, or its thresholds are no numbers from 0 to 1.
+        ModelError: if it is none, or its thresholds are no numbers from 0 to 1.
     """
     config: Any = load_config(source)
     task = task_of_config(config)
@@ -48,8 +48,8 @@ class Scorer:
         model: the classifier, on the device where it is to compute.
         tokenizer: that belongs to it.
         task: how its logits become answers.
-        bf16: compute the matrix products in bf16; `agreement` then holds the proportion of the first texts that get the same answer.
-        abstain_below: the score below which an answer is left out, of tasks that abstain.
+        bf16: compute the matrix products in bf16; `agreement` then holds the proportion of the first texts with the same answer in fp32.
+        abstain_below: the score below which the model abstains, for tasks that can.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Scorer:
         return table
 
     def _logits(self, texts: list[str]) -> npt.NDArray[np.float32]:
-        """Logits of shape `(texts, labels)`; the first time, how many answers bf16 leaves as they are."""
+        """Logits of shape `(texts, labels)`; the first time, measure the agreement of bf16."""
         logits = score(self.model, self.tokenizer, tokenize_texts(texts, self.tokenizer, self.max_length))
         if self.exact is not None and texts:
             few = tokenize_texts(texts[:_AGREEMENT_TEXTS], self.tokenizer, self.max_length)
@@ -106,13 +106,13 @@ class Scorer:
 
 
 def _among(column: pa.Array, shown: npt.NDArray[np.bool_]) -> pa.Array:
-    """Values of the rows that are shown to the model, with null for the others; what is true or false is false for them."""
+    """Values of the rows that the model reads, with null for the others, or false in a column of booleans."""
     spread = column.take(pa.array(np.cumsum(shown) - 1, mask=~shown))
     return spread.fill_null(False) if pa.types.is_boolean(column.type) else spread
 
 
 def reason_of(text: Any) -> str:
-    """Why there is no answer to what is blank, or no text."""
+    """Why a blank text, or something else than a text, has no answer."""
     if text is None or isinstance(text, str):
         return "the text is empty"
     return f"not a text ({type(text).__name__})"

@@ -19,11 +19,11 @@ from hfbertcls.tasks.known import task_of_config
 class SortedTextClassificationPipeline(TextClassificationPipeline):
     """`TextClassificationPipeline` with the same answers, in the order of the input; only lists are answered faster.
 
-    Single texts, generators and data sets take their usual way (they are answered as they come), and so does a list with a
-    `batch_size` of its own. Otherwise answers, where no `top_k` is asked for, a multi-label classifier: with the list of the labels whose score reaches
-    their threshold, where transformers gives the likeliest one. And where there is
-    no answer, because a text is empty, none at all or beyond the model, or its score is below `threshold`, the label is None and
-    `reason` says why.
+    Single texts, generators, data sets, and lists with a `batch_size` are computed as in transformers.
+
+    Two answers differ. Without `top_k`, a multi-label classifier answers with the list of the labels whose score reaches their
+    decision threshold. Where there is no answer (an empty text, no text, no finite logits, a score below `threshold`), the
+    label is None and `reason` says why.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -35,7 +35,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         return self.answering_task is not None and self.answering_task.answers_are_lists
 
     def _sanitize_parameters(self, threshold: float | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
-        """As the parent, with `threshold` among what `postprocess` is given."""
+        """As the parent, with `threshold` among the arguments of `postprocess`."""
         before, forward, after = cast(Any, super())._sanitize_parameters(**kwargs)
         if threshold is not None:
             check_threshold(threshold)
@@ -43,7 +43,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         return before, forward, after
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The answers of `TextClassificationPipeline`; of a single text by a multi-label classifier, one list."""
+        """The answers of `TextClassificationPipeline`; a multi-label classifier answers a single text with one list."""
         in_lists = self._lists or "top_k" in {**cast(Any, self)._postprocess_params, **kwargs}
         if isinstance(inputs, list):
             reasons = [_reason_against(one) for one in inputs]
@@ -53,21 +53,21 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         if (reason := _reason_against(inputs)) is not None and (inputs is None or isinstance(inputs, str)):
             return _no_answer(reason, in_list=True)
         answer: Any = super().__call__(inputs, *args, **kwargs)
-        asked = "top_k" in kwargs or "top_k" in cast(Any, self)._postprocess_params
-        if not self._lists or asked or not isinstance(inputs, str):
+        has_top_k = "top_k" in kwargs or "top_k" in cast(Any, self)._postprocess_params
+        if not self._lists or has_top_k or not isinstance(inputs, str):
             return answer
         return answer[0]  # (transformers puts the answer to a single text into a list)
 
-    def postprocess(  # type: ignore[override]  # (that of Pipeline)
+    def postprocess(  # type: ignore[override]  # (`Pipeline.postprocess`)
         self, model_outputs: Any, threshold: float | None = None, **postprocess_parameters: Any
     ) -> Any:
-        """The answer to one text, as transformers gives it; without a `top_k`, of a multi-label classifier the predicted labels."""
+        """The answer to one text, as in transformers; without `top_k`, a multi-label classifier answers with the predicted labels."""
         answer = cast(Any, super()).postprocess
         logits = model_outputs["logits"].float().numpy()
-        asked = "top_k" in postprocess_parameters
+        has_top_k = "top_k" in postprocess_parameters
         if not finite_rows(logits)[0]:
-            return _no_answer(NOT_FINITE, in_list=asked or self._lists)
-        if asked:
+            return _no_answer(NOT_FINITE, in_list=has_top_k or self._lists)
+        if has_top_k:
             return answer(model_outputs, **postprocess_parameters)
         if self.answering_task is None or not self._lists:
             likeliest = answer(model_outputs, **postprocess_parameters)
@@ -87,7 +87,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         forward_params: dict[str, Any],
         postprocess_params: dict[str, Any],
     ) -> Iterator[Any]:
-        """The answers of a list, made in batches by length; whatever else, as transformers makes them."""
+        """The answers to a list, computed in batches by length; other inputs as in transformers."""
         own: Any = self  # (transformers leaves most of it untyped)
         if not isinstance(inputs, list) or batch_size != 1 or own.tokenizer.pad_token is None:
             usual: Iterator[Any] = super().get_iterator(
@@ -105,7 +105,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
 
 
 def _reason_against(one: Any) -> str | None:
-    """Why an input gets no answer, as `predict` says it; None if it may be one (a text, or a pair in a dict or a list)."""
+    """Why an input gets no answer, as in `predict`; None for a text, or a pair in a dict or a list."""
     if isinstance(one, dict | list | tuple):
         return None
     is_text = isinstance(one, str) and bool(not_blank(pa.array([one]))[0].as_py())

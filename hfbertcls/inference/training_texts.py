@@ -1,4 +1,4 @@
-"""How many of the texts that a model is measured on it was trained on, as far as its directory can tell."""
+"""How many of the measured texts a model was trained on, as far as its directory tells."""
 
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.fingerprints import FINGERPRINTS, known_texts
@@ -7,15 +7,15 @@ from hfbertcls.progress import Log
 
 
 def count_training_texts(source: ModelSource, rows: TextSplit, log: Log) -> int | None:
-    """Count the rows whose text the model was trained on, and say so.
+    """Count the rows whose text the model was trained on, and log it.
 
     Args:
         source: the model.
-        rows: that it is measured on.
+        rows: to measure it on.
         log: gets one line.
 
     Returns:
-        None where it cannot be told: the model does not lie in the directory of its run.
+        None where that is unknown: the model is not in the directory of its run.
     """
     name, total = source.public_name, len(rows)
     path = source.path / "checkpoints" / FINGERPRINTS if source.is_local else None

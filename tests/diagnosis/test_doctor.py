@@ -207,7 +207,9 @@ def test_ordinary_columns_and_row_numbers_are_no_target_leakage(tmp_path):
     header = ("text", "label", "number", "page", "empty")
     train = [(text, label, n, n // 9, "") for n, (text, label) in enumerate(rows(200))]
     assert not [
-        code for code in severity_by_code(diagnose(write(tmp_path / "set", train=[header, *train]))) if "giveaway" in code
+        code
+        for code in severity_by_code(diagnose(write(tmp_path / "set", train=[header, *train])))
+        if "giveaway" in code
     ]
 
 

@@ -19,7 +19,7 @@ from hfbertcls.diagnosis.page import render_page
 from hfbertcls.errors import DatasetError
 
 
-several = settings(
+sixty_examples = settings(
     max_examples=60,
     deadline=None,
     derandomize=True,
@@ -60,7 +60,7 @@ names = st.text(st.characters(categories=["L", "N"], max_codepoint=0x2FF), min_s
 
 
 def diagnosis_of(data: bytes, name: str):
-    """The doctor's word on a file; whatever is in it, it can be said, printed and drawn, and `train` agrees."""
+    """The diagnosis of a file; whatever is in it, it can be printed and drawn, and `train` agrees."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(data)
@@ -89,13 +89,13 @@ def require_all_rows(diagnosis, written: int) -> None:
         return
     facts = diagnosis.splits.values()
     assert sum(split["rows"] + split["empty_texts"] + split["missing_labels"] for split in facts) == written
-    told = {finding.code: finding.fact for finding in diagnosis.findings}
+    facts_by_code = {finding.code: finding.fact for finding in diagnosis.findings}
     for code in ("empty_texts", "missing_labels"):
         count = sum(split[code] for split in facts)
-        assert not count or told[code].startswith(f"{count:,} of the {written:,} rows")
+        assert not count or facts_by_code[code].startswith(f"{count:,} of the {written:,} rows")
 
 
-@several
+@sixty_examples
 @given(
     rows=st.lists(st.tuples(texts, labels), min_size=1, max_size=40),
     separator=st.sampled_from(",;\t|"),
@@ -117,7 +117,7 @@ def test_delimited_files(rows, separator, line_end, encoding, headers, extra):
     require_all_rows(diagnosis_of(data, "a.csv"), len(rows))
 
 
-@several
+@sixty_examples
 @given(
     rows=st.lists(
         st.tuples(
@@ -144,7 +144,7 @@ def test_json_files(rows, same_kind, ending, pair):
     require_all_rows(diagnosis_of(text.encode(), f"a.{ending}"), len(rows))
 
 
-@several
+@sixty_examples
 @given(
     rows=st.lists(
         st.tuples(texts, labels, st.integers(0, 3), st.one_of(st.none(), st.floats())), min_size=1, max_size=40
@@ -167,7 +167,7 @@ def test_parquet_files_with_further_columns(rows, lists):
     require_all_rows(diagnosis_of(sink.getvalue(), "a.parquet"), len(rows))
 
 
-@several
+@sixty_examples
 @given(
     data=st.binary(max_size=300),
     name=st.sampled_from(["a.csv", "a.tsv", "a.json", "a.jsonl", "a.txt", "a.arrow", "a.csv.gz"]),
@@ -184,7 +184,7 @@ few_texts = st.tuples(words, joints).map(lambda drawn: drawn[1].join(drawn[0]))
 few_rows = st.lists(st.tuples(few_texts, st.sampled_from("ab")), min_size=1, max_size=12)
 
 
-@several
+@sixty_examples
 @given(train=few_rows, validation=few_rows, test=few_rows)
 def test_overlaps_repeats_and_conflicts_are_those_of_a_plain_count(train, validation, test):
     splits = {"train": train, "validation": validation, "test": test}

@@ -12,7 +12,7 @@ from hfbertcls.cli import main
 
 MESSY = Path(__file__).resolve().parent.parent / "data" / "messy"
 
-# What both commands say of a file that no classifier can be trained on as it stands.
+# The message of both commands about a file that no classifier can be trained on as it stands.
 REFUSED = {
     "04_mixed_encoding.csv": r"04_mixed_encoding\.csv, line 12: byte 0xe8 is not UTF-8, and other lines are.*Save the file again",
     "06_unclosed_quote.csv": r"06_unclosed_quote\.csv, line 12: the row that begins here.*not closed.*Correct the line",
@@ -21,7 +21,7 @@ REFUSED = {
     "12_continuous_labels.csv": r"look like numbers to be predicted.*pass --task single_label; else make classes",
     "13_label_space_case.csv": r"differ only in capitals.*'NEGATIVE' \(8 rows\).*Make them equal in the data, or.*--labels",
     "14_one_class.csv": r"only the label 'positive' \(24 rows\).*Check --label-column, or add rows",
-    "18_one_row.csv": r"too few usable rows to cut.*: 1, with 1 different labels.*Add rows, or give validation and test files",
+    "18_one_row.csv": r"too few usable rows to hold out.*: 1, with 1 different labels.*Add rows, or add validation and test files",
     "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line and one line for each text",
     "20_header_only.csv": r"20_header_only\.csv has a header \('text', 'label'\) but no row\. Expected one line",
     "22_nul_bytes.csv": r"22_nul_bytes\.csv, line 6: a NUL byte.*Save it again as UTF-8, or remove the byte",
@@ -41,7 +41,7 @@ NAMED = {
     "16_eval_unseen_label.csv": r"3 labels have under 10 rows in train: 'negative' \(6\), 'neutral' \(4\), 'positive' \(6\)",
     "16_train.csv": r"with 4 test rows, two models",
     "17_leak_test.csv": r"2 labels have under 10 rows in train: 'negative' \(8\), 'positive' \(8\)",
-    "17_leak_train.csv": r"4 of the 32 rows of train \(12\.5 %\) are nearly, not quite, equal to an earlier one",
+    "17_leak_train.csv": r"4 of the 32 rows of train \(12\.5 %\) are near-duplicates of an earlier one",
     "23_int_label_gaps.csv": r"whole numbers with gaps \('1', '3', '7'\): their ids will be 0 to 2",
 }
 
@@ -54,11 +54,11 @@ def doctor(capsys, *words) -> tuple[int, str]:
 
 
 def train(capsys, tmp_path, model, dataset, *words) -> tuple[int, str]:
-    given = ["--model", str(model), "--dataset", str(dataset), "--output-dir", str(tmp_path / "out")]
-    code = main(["train", *given, "--max-steps", "1", "--eval-every", "no", *words])
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return code, said
+    options = ["--model", str(model), "--dataset", str(dataset), "--output-dir", str(tmp_path / "out")]
+    code = main(["train", *options, "--max-steps", "1", "--eval-every", "no", *words])
+    output = capsys.readouterr().err
+    assert "Traceback" not in output
+    return code, output
 
 
 def test_every_messy_file_has_an_expectation():
@@ -67,25 +67,25 @@ def test_every_messy_file_has_an_expectation():
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_file_that_cannot_be_used_is_refused_by_both_with_the_way_out(name, capsys, tmp_path, tiny_model_dir):
-    code, said = doctor(capsys, MESSY / name)
+    code, output = doctor(capsys, MESSY / name)
     assert code == 1
-    assert "Training would be refused" in said
-    assert re.search(REFUSED[name], said)
-    code, said = train(capsys, tmp_path, tiny_model_dir, MESSY / name)
+    assert "Training would be refused" in output
+    assert re.search(REFUSED[name], output)
+    code, output = train(capsys, tmp_path, tiny_model_dir, MESSY / name)
     assert code == 1
-    assert re.search(REFUSED[name], said)
+    assert re.search(REFUSED[name], output)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_the_fact_about_a_file_that_can_be_used_is_named_by_both(name, capsys, tmp_path, tiny_model_dir):
-    code, said = doctor(capsys, MESSY / name)
+    code, output = doctor(capsys, MESSY / name)
     assert code == 0
-    assert "Nothing would refuse training" in said
-    assert re.search(NAMED[name], said)
-    code, said = train(capsys, tmp_path, tiny_model_dir, MESSY / name)
+    assert "Nothing would refuse training" in output
+    assert re.search(NAMED[name], output)
+    code, output = train(capsys, tmp_path, tiny_model_dir, MESSY / name)
     assert code == 0
-    assert re.search(NAMED[name], said)
+    assert re.search(NAMED[name], output)
 
 
 def test_a_huge_cell_is_read_counted_and_cut(capsys, tmp_path, tiny_model_dir):
@@ -93,11 +93,11 @@ def test_a_huge_cell_is_read_counted_and_cut(capsys, tmp_path, tiny_model_dir):
     path = tmp_path / "21_huge_cell.csv"
     path.write_text(f'text,label\n"{"word, " * 400_000}",a\n{lines}')
     expected = r"1 of the \d+ texts of (train|validation|test) .* longer than 512 tokens and .*; the longest has 800,002 \(.*line 2\)"
-    code, said = doctor(capsys, path)
-    assert (code, bool(re.search(expected, said))) == (0, True)
-    code, said = train(capsys, tmp_path, tiny_model_dir, path)
+    code, output = doctor(capsys, path)
+    assert (code, bool(re.search(expected, output))) == (0, True)
+    code, output = train(capsys, tmp_path, tiny_model_dir, path)
     assert code == 0
-    assert "texts are cut at 32 tokens" in said
+    assert "texts are cut at 32 tokens" in output
 
 
 @pytest.fixture
@@ -116,13 +116,13 @@ def test_leakage_refuses_training_unless_it_is_allowed_and_then_stands_on_the_ca
         "12 of the 20 test texts (60.0 %) are in train too; the first is in test.csv, line 2: up to 60.0 points "
         "of the test accuracy may be memory (5 % is tolerated). Remove these rows from one of the two, or pass --allow-leakage"
     )
-    code, said = doctor(capsys, leaking)
-    assert (code, expected in said) == (1, True)
-    code, said = train(capsys, tmp_path, tiny_model_dir, leaking)
-    assert (code, expected in said) == (1, True)
+    code, output = doctor(capsys, leaking)
+    assert (code, expected in output) == (1, True)
+    code, output = train(capsys, tmp_path, tiny_model_dir, leaking)
+    assert (code, expected in output) == (1, True)
     assert not (tmp_path / "out").exists()
-    code, said = train(capsys, tmp_path, tiny_model_dir, leaking, "--allow-leakage")
-    assert (code, "warning: 12 of the 20 test texts" in said) == (0, True)
+    code, output = train(capsys, tmp_path, tiny_model_dir, leaking, "--allow-leakage")
+    assert (code, "warning: 12 of the 20 test texts" in output) == (0, True)
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     codes = {finding["code"]: finding["severity"] for finding in report["data"]["doctor"]["findings"]}
     assert codes["leakage"] == "warning"
@@ -139,8 +139,8 @@ def test_a_label_that_only_the_test_file_has_is_refused_by_both(capsys, tmp_path
     expected = (
         r"the test split has labels that the train split has not: 'neutral' \(4 rows\); the first: test.csv, line \d+"
     )
-    for code, said in (doctor(capsys, folder), train(capsys, tmp_path, tiny_model_dir, folder)):
+    for code, output in (doctor(capsys, folder), train(capsys, tmp_path, tiny_model_dir, folder)):
         assert code == 1
-        assert re.search(expected, said)
-    _, said = doctor(capsys, folder, "--json")
-    assert json.loads(said)["labels_not_in_train"] == {"validation": [], "test": ["neutral"]}
+        assert re.search(expected, output)
+    _, output = doctor(capsys, folder, "--json")
+    assert json.loads(output)["labels_not_in_train"] == {"validation": [], "test": ["neutral"]}

@@ -57,22 +57,24 @@ def test_planted_errors_come_first_with_their_true_label_and_the_rate_is_estimat
     monkeypatch.setattr(sources, "read_table", lambda path, *more: read.append(path.name) or read_table(path, *more))
     assert main(["doctor", str(path), "--suspects", str(out), "--json"]) == 0
     assert read == [path.name]
-    said = json.loads(capsys.readouterr().out)["suspects"]
-    assert said["rows"] == 600
-    assert said["noise_rate"] == pytest.approx(0.1, abs=0.03)
+    summary = json.loads(capsys.readouterr().out)["suspects"]
+    assert summary["rows"] == 600
+    assert summary["noise_rate"] == pytest.approx(0.1, abs=0.03)
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "row", "text", "label", "likely_label", "likely_label_probability", "label_probability", "look_first",
     ]  # fmt: skip
-    assert said["noise_rate_low"] <= 0.1 <= said["noise_rate_high"]
+    assert summary["noise_rate_low"] <= 0.1 <= summary["noise_rate_high"]
     texts = load_text_dataset(str(path), make_splits=False).splits["test"].texts
     assert all(row["text"] == texts[int(row["row"])] for row in rows)
     first = rows[:60]
     assert sum(int(row["row"]) in wrong for row in first) >= 57
     assert sum(row["likely_label"] == topics[int(row["row"])] for row in first) >= 57
     assert (
-        sum(row["look_first"] == "yes" for row in rows) == said["expected_errors"] == round(said["noise_rate"] * 600)
+        sum(row["look_first"] == "yes" for row in rows)
+        == summary["expected_errors"]
+        == round(summary["noise_rate"] * 600)
     )
     probabilities = [float(row["label_probability"]) for row in rows]
     assert probabilities == sorted(probabilities)
@@ -87,15 +89,15 @@ def test_the_summary_says_where_to_look(planted, tmp_path, capsys):
 
 def test_the_vectors_of_a_model_are_used_beside_the_words(planted, tiny_model_dir):
     path, wrong, _ = planted
-    said = []
+    lines = []
     data = load_text_dataset(str(path), make_splits=False)
-    found = find_suspects(data, ModelSource(str(tiny_model_dir)), said.append)
+    with_vectors = find_suspects(data, ModelSource(str(tiny_model_dir)), lines.append)
     alone = find_suspects(data)
-    assert "vectors of tiny-bert" in said[-1]
-    assert not np.array_equal(found.label_probabilities, alone.label_probabilities)
-    assert np.isin(found.rows[:60], wrong).mean() > 0.9  # (the vectors of a random encoder tell little)
+    assert "vectors of tiny-bert" in lines[-1]
+    assert not np.array_equal(with_vectors.label_probabilities, alone.label_probabilities)
+    assert np.isin(with_vectors.rows[:60], wrong).mean() > 0.9  # (the vectors of a random encoder tell little)
     again = find_suspects(data, ModelSource(str(tiny_model_dir)))
-    assert found.to_csv() == again.to_csv()
+    assert with_vectors.to_csv() == again.to_csv()
 
 
 def test_equal_texts_are_in_one_fold_and_each_label_is_in_all_folds():
@@ -153,10 +155,10 @@ def test_the_rate_is_that_of_the_half_that_the_models_are_surest_of():
 def test_rows_are_those_of_the_source(planted):
     path, _, _ = planted
     split = load_text_dataset(str(path), make_splits=False).splits["test"].take("train", np.array([4, 7, 9]))
-    found = judge(split, ("a", "b"), np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]))
-    assert found.rows.tolist() == [7, 9]
-    assert (found.labels, found.likely_labels) == (("a", "b"), ("b", "a"))
-    assert found.confidences.tolist() == [0.8, 0.7]
+    suspects = judge(split, ("a", "b"), np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]))
+    assert suspects.rows.tolist() == [7, 9]
+    assert (suspects.labels, suspects.likely_labels) == (("a", "b"), ("b", "a"))
+    assert suspects.confidences.tolist() == [0.8, 0.7]
 
 
 @pytest.mark.parametrize(

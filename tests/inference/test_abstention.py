@@ -72,16 +72,16 @@ def test_a_model_on_the_hub_brings_its_validation_split_along(hub, model_dir, mo
 def test_of_multi_label_models_there_is_no_one_score_to_go_by(multi_label_dir, texts, tmp_path, capsys, option):
     words = ["predict", str(multi_label_dir), "--input", str(texts), "--output", str(tmp_path / "o.csv")]
     assert main([*words, option, "0.5"]) == 2
-    said = capsys.readouterr().err
-    assert f"{option} has no meaning for 'topics', which is multi-label" in said
-    assert "rows in texts.csv" not in said
+    stderr = capsys.readouterr().err
+    assert f"{option} has no meaning for 'topics', which is multi-label" in stderr
+    assert "rows in texts.csv" not in stderr
     assert {path.name for path in tmp_path.iterdir()} == {"texts.csv"}
 
 
 def test_what_cannot_be_reached_is_refused(finished_run, texts, tmp_path):
-    with pytest.raises(ConfigurationError, match="--target-accuracy 2 is not possible"):
+    with pytest.raises(ConfigurationError, match="--target-accuracy 2 is an invalid value"):
         threshold_of(ModelSource(str(finished_run)), 2)
     with pytest.raises(ModelError, match="no score of .* reaches an accuracy of 1 on at least 30 rows"):
         threshold_of(ModelSource(str(finished_run)), 1.0)
-    with pytest.raises(ConfigurationError, match="--abstain-below 1.5 is not possible"):
+    with pytest.raises(ConfigurationError, match="--abstain-below 1.5 is an invalid value"):
         predict_file(str(finished_run), texts, tmp_path / "o.csv", BulkOptions(abstain_below=1.5))

@@ -133,16 +133,16 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(finished_ru
         return answers(self, chunk)
 
     monkeypatch.setattr(Scorer, "answers", counted)
-    output, said = tmp_path / "answers.csv", []
+    output, log_lines = tmp_path / "answers.csv", []
     with pytest.raises(StoppedError):
         predict_file(str(finished_run), texts, output)
     assert not output.exists()
     with pytest.raises(OutputDirectoryError, match="holds the answers of a run that did not end"):
         predict_file(str(finished_run), texts, output, BulkOptions(keep_columns=True))
-    result = predict_file(str(finished_run), texts, output, log=said.append)
+    result = predict_file(str(finished_run), texts, output, log=log_lines.append)
     assert scored == [0, None, 1, 2]
     assert result.scored == 5
-    assert "Going on: 3 rows were scored before" in said
+    assert "Resuming: 3 rows were scored before" in log_lines
     assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
     with pytest.raises(OutputDirectoryError, match="already there. Pass --overwrite"):
         predict_file(str(finished_run), texts, output)
@@ -413,7 +413,7 @@ def test_a_threshold_is_that_of_abstaining_or_of_every_label(
     for row in read(tmp_path / "c.jsonl"):
         if row["scores"] is not None:
             assert len(row["prediction"]) == sum(score >= 0.2 for score in row["scores"])
-    with pytest.raises(ConfigurationError, match="threshold 2 is not possible. Expected a score from 0 to 1"):
+    with pytest.raises(ConfigurationError, match="threshold 2 is an invalid value. Expected a score from 0 to 1"):
         predict_file(str(finished_run), texts, tmp_path / "d.csv", BulkOptions(threshold=2))
-    with pytest.raises(ConfigurationError, match="--threshold and --abstain-below are both given. Leave one out"):
+    with pytest.raises(ConfigurationError, match="--threshold and --abstain-below exclude each other. Leave one out"):
         predict_file(str(finished_run), texts, tmp_path / "d.csv", BulkOptions(threshold=0.2, abstain_below=0.2))

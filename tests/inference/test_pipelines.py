@@ -26,15 +26,15 @@ def texts(vocabulary):
     return [" ".join(generator.choice(vocabulary, count)) for count in generator.integers(1, 60, 40)]
 
 
-def same(found, expected):
+def same(actual, expected):
     if isinstance(expected, list):
-        assert isinstance(found, list)
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
+        assert isinstance(actual, list)
+        assert len(actual) == len(expected)
+        for one, other in zip(actual, expected, strict=True):
             same(one, other)
         return
-    assert found["label"] == expected["label"]
-    assert found["score"] == pytest.approx(expected["score"], abs=1e-6)
+    assert actual["label"] == expected["label"]
+    assert actual["score"] == pytest.approx(expected["score"], abs=1e-6)
 
 
 def test_it_is_a_pipeline_of_transformers_without_padding(pair):
@@ -81,8 +81,8 @@ def multi_label(multi_label_dir):
     return load_pipeline(str(multi_label_dir))
 
 
-def given(multi_label, text):
-    """The labels above their thresholds, of all those that transformers gives."""
+def labels_above_threshold(multi_label, text):
+    """The labels above their thresholds, of all those that transformers returns."""
     model = multi_label.model
     every_label = pipeline(
         "text-classification", model=model, tokenizer=multi_label.tokenizer, truncation=True, top_k=None
@@ -91,8 +91,8 @@ def given(multi_label, text):
     return [one for one in every_label([text])[0] if one["score"] >= least[one["label"]]]
 
 
-def test_of_multi_label_models_the_labels_above_their_thresholds_are_given_in_every_form(multi_label):
-    expected = [given(multi_label, text) for text in MULTI_LABEL_TEXTS]
+def test_of_multi_label_models_the_labels_above_their_thresholds_are_the_answer_in_every_form(multi_label):
+    expected = [labels_above_threshold(multi_label, text) for text in MULTI_LABEL_TEXTS]
     assert [len(one) for one in expected[:4]] == [3, 0, 1, 2]
     assert [one["label"] for one in expected[0]] == ["music", "praise", "blame"]
     same(multi_label(MULTI_LABEL_TEXTS), expected)
@@ -142,10 +142,10 @@ EMPTY = {"label": None, "score": None, "reason": "the text is empty"}
 
 
 def test_what_is_no_text_is_answered_as_predict_does(pair, multi_label, texts):
-    found = pair[0](["", None, texts[0], "\u200b ", 7])
-    assert found[0] == found[1] == found[3] == EMPTY
-    assert found[4] == {"label": None, "score": None, "reason": "not a text (int)"}
-    same(found[2], pair[1]([texts[0]])[0])
+    answers = pair[0](["", None, texts[0], "\u200b ", 7])
+    assert answers[0] == answers[1] == answers[3] == EMPTY
+    assert answers[4] == {"label": None, "score": None, "reason": "not a text (int)"}
+    same(answers[2], pair[1]([texts[0]])[0])
     assert pair[0]("") == pair[0](None) == [EMPTY]
     assert pair[0](["", None]) == [EMPTY, EMPTY]
     assert pair[0]([""], top_k=None) == [[EMPTY]]
@@ -158,20 +158,20 @@ def test_a_threshold_leaves_answers_out_below_it(pair, finished_run, texts):
     scores = [one["score"] for one in pair[1](texts)]
     threshold = float(np.median(scores))
     classifier = load_pipeline(str(finished_run), threshold=threshold)
-    for found in (classifier(texts), pair[0](texts, threshold=threshold)):
-        assert [one["label"] is None for one in found] == [score < threshold for score in scores]
-        low = next(one for one in found if one["label"] is None)
+    for answers in (classifier(texts), pair[0](texts, threshold=threshold)):
+        assert [one["label"] is None for one in answers] == [score < threshold for score in scores]
+        low = next(one for one in answers if one["label"] is None)
         assert low["score"] < threshold
         assert low["reason"] == f"the score is below {threshold:g}"
     same(classifier(texts, threshold=0.0), pair[1](texts))
     same(classifier(texts, top_k=None), pair[1](texts, top_k=None))
-    with pytest.raises(ConfigurationError, match=r"threshold 1\.5 is not possible. Expected a score from 0 to 1"):
+    with pytest.raises(ConfigurationError, match=r"threshold 1\.5 is an invalid value. Expected a score from 0 to 1"):
         load_pipeline(str(finished_run), threshold=1.5)
 
 
 def test_of_multi_label_models_a_threshold_is_that_of_each(multi_label_dir, multi_label):
     every_label = multi_label(MULTI_LABEL_TEXTS, top_k=None)
-    found = load_pipeline(str(multi_label_dir), threshold=0.9)(MULTI_LABEL_TEXTS)
-    assert found == multi_label(MULTI_LABEL_TEXTS, threshold=0.9)
-    same(found, [[one for one in row if one["score"] >= 0.9] for row in every_label])
+    answers = load_pipeline(str(multi_label_dir), threshold=0.9)(MULTI_LABEL_TEXTS)
+    assert answers == multi_label(MULTI_LABEL_TEXTS, threshold=0.9)
+    same(answers, [[one for one in row if one["score"] >= 0.9] for row in every_label])
     assert multi_label(MULTI_LABEL_TEXTS, threshold=0.0)[1] != multi_label(MULTI_LABEL_TEXTS)[1]

@@ -49,10 +49,10 @@ def test_tfidf_is_fitted_on_the_rows_that_the_model_was_trained_on(trained, tmp_
     out = capsys.readouterr()
     splits = report["data"]["splits"]
     assert f"Fitting TF-IDF + logistic regression on {splits['train']['rows']:,} rows" in out.err
-    found = json.loads(out.out)
-    assert found["rows"] == splits["test"]["rows"]
-    stated = report["evaluation"]["test"]["baselines"]["tfidf_logreg"]["accuracy"]
-    assert found["metrics"]["accuracy"]["b"] == pytest.approx(stated)
+    comparison = json.loads(out.out)
+    assert comparison["rows"] == splits["test"]["rows"]
+    reported = report["evaluation"]["test"]["baselines"]["tfidf_logreg"]["accuracy"]
+    assert comparison["metrics"]["accuracy"]["b"] == pytest.approx(reported)
     (tmp_path / "other.csv").write_text("body,verdict\nthe film was good,positive\na dull plot,negative\n")
     assert main(["compare", str(model), "tfidf", "--dataset", str(tmp_path / "other.csv")]) == 1
     assert "tfidf is fitted on the train split and compared on another one" in capsys.readouterr().err
