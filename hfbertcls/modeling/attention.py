@@ -156,7 +156,7 @@ class _Attention(torch.autograd.Function):
         for_query, for_key, for_value = (query.new_zeros(query.shape) for _ in range(3))
         factor = 1 / (1 - dropout)
         # The gradient of a softmax needs the weights times their gradients, summed over each row of weights. The
-        # output times its gradient has the same sum and is much smaller (Dao et al., FlashAttention, 2022, section B.2).
+        # output times its gradient has the same sum and is smaller (Dao et al., FlashAttention, 2022, section B.2).
         sums = (gradient * output).sum(-1, keepdim=True)
         for bucket, weight, dropped in zip(buckets, saved[: len(buckets)], saved[len(buckets) :], strict=True):
             own = _Layout(bucket, heads)

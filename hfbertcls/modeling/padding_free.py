@@ -269,7 +269,7 @@ def padding_free_attention(
 
 
 def _takes_plain_products(dropout: float, longest: int, boundaries: torch.Tensor) -> bool:
-    """Whether `bucketed_attention` is used on a CPU: with dropout, which the fused kernel lacks, or if it is faster."""
+    """Whether `bucketed_attention` is used on a CPU: with dropout, which the fused kernel lacks, or if faster."""
     if dropout > 0 or longest <= _SHORT:
         return True
     padded = longest * (len(boundaries) - 1)

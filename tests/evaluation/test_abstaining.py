@@ -1,4 +1,4 @@
-"""Answering only the sure rows."""
+"""Selective prediction: thresholds for a target accuracy, and accuracy by coverage."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ TASK = SingleLabel(("right", "wrong"))
 
 
 def calibrated(rows, seed=0):
-    """Two labels, right as often as the score says."""
+    """Two labels, right as often as the score."""
     generator = np.random.default_rng(seed)
     score = generator.uniform(0.5, 1.0, rows)
     gold = (generator.random(rows) >= score).astype(np.int64)

@@ -19,8 +19,11 @@ def test_majority_is_the_most_frequent_training_label_and_of_equally_frequent_on
 
 def test_both_baselines_predict_every_row_by_name():
     baselines = Baselines(TWO, ["a good film", "a bad film"] * 10 + ["a bad film"], np.array([1, 0] * 10 + [0]))
-    found = baselines.predict(["bad", "good"])
-    assert {name: answers.tolist() for name, answers in found.items()} == {"majority": [0, 0], "tfidf_logreg": [0, 1]}
+    predicted = baselines.predict(["bad", "good"])
+    assert {name: answers.tolist() for name, answers in predicted.items()} == {
+        "majority": [0, 0],
+        "tfidf_logreg": [0, 1],
+    }
     assert baselines.fitted_on == {"majority": {}, "tfidf_logreg": {"train_rows": 21, "analyzer": "word"}}
 
 
@@ -48,7 +51,7 @@ def test_of_many_rows_a_seeded_part_is_drawn(monkeypatch):
 
 
 def multi_label(rows=300, seed=0):
-    """Texts whose words say which of three labels they have, with some noise."""
+    """Texts of a multi-label task with three labels, whose words depend on the labels, with some noise."""
     generator = np.random.default_rng(seed)
     gold = (generator.random((rows, 3)) < (0.5, 0.3, 0.1)).astype(np.int8)
     texts = []
@@ -64,7 +67,7 @@ def test_the_majority_of_a_multi_label_task_is_its_most_frequent_set():
     assert MultiLabel(("a", "b")).constant_baseline(np.int8([[1, 1], [1, 1], [1, 0]])).tolist() == [1, 1]
 
 
-def test_words_tell_several_labels_with_thresholds_from_rows_that_the_regressions_did_not_see():
+def test_tfidf_learns_a_multi_label_task_with_thresholds_from_held_out_rows():
     baseline = TfidfBaseline(COLOURS, *multi_label())
     texts, gold = multi_label(seed=1)
     predicted = baseline.predict(texts)
@@ -73,7 +76,7 @@ def test_words_tell_several_labels_with_thresholds_from_rows_that_the_regression
     assert baseline.num_parameters > 3
 
 
-def test_a_label_that_no_training_row_has_is_not_given():
+def test_a_label_that_no_training_row_has_is_not_predicted():
     texts, gold = multi_label()
     gold[:, 2] = 0
     baseline = TfidfBaseline(COLOURS, texts, gold)
@@ -81,6 +84,6 @@ def test_a_label_that_no_training_row_has_is_not_given():
     assert baseline.task.decide(baseline.logits(texts))[:, 2].sum() == 0
 
 
-def test_of_many_rows_with_many_labels_so_many_are_drawn_as_can_be_learnt(monkeypatch):
+def test_rows_times_labels_are_limited(monkeypatch):
     monkeypatch.setattr(baselines, "_MAX_ANSWERS", 300)
     assert TfidfBaseline(COLOURS, *multi_label()).train_rows == 100

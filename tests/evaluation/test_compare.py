@@ -1,4 +1,4 @@
-"""Paired comparison: the test is exact, the interval covers, the verdict says what both say."""
+"""Paired comparison: the test is exact, the interval covers, the verdict follows from both."""
 
 import numpy as np
 import pytest
@@ -21,10 +21,10 @@ def pair(rows=500, num_labels=4, skill_a=2.0, skill_b=2.0, seed=0):
     generator = np.random.default_rng(seed)
     task = SingleLabel(tuple(f"label {number}" for number in range(num_labels)))
     gold = generator.integers(0, num_labels, rows)
-    shared = generator.normal(size=(rows, num_labels))
+    common = generator.normal(size=(rows, num_labels))
     logits = []
     for skill in (skill_a, skill_b):
-        own = shared + 0.7 * generator.normal(size=(rows, num_labels))
+        own = common + 0.7 * generator.normal(size=(rows, num_labels))
         own[np.arange(rows), gold] += skill
         logits.append(Contender(task, own.astype(np.float32)))
     return gold, *logits
@@ -42,18 +42,18 @@ def test_no_disagreement_is_no_surprise():
     assert mcnemar_exact(0, 0) == 1.0
 
 
-def test_the_figures_of_both_stand_beside_their_difference():
+def test_the_metrics_of_both_stand_beside_their_difference():
     gold, a, b = pair(skill_b=2.5)
-    found = compare_predictions(gold, a, b)
+    comparison = compare_predictions(gold, a, b)
     scores_a, scores_b = (one.task.scores(gold, one.logits) for one in (a, b))
-    for name, row in found.metrics.items():
+    for name, row in comparison.metrics.items():
         assert (row.a, row.b) == (scores_a[name], scores_b[name])
         assert row.difference == row.b - row.a
     for name in ("accuracy", "f1_macro", "f1_weighted", "mcc", "log_loss"):
-        row = found.metrics[name]
+        row = comparison.metrics[name]
         assert row.low < row.difference < row.high
-    assert found.only_b_right - found.only_a_right == round(found.metrics["accuracy"].difference * 500)
-    label = found.per_label["label 2"]
+    assert comparison.only_b_right - comparison.only_a_right == round(comparison.metrics["accuracy"].difference * 500)
+    label = comparison.per_label["label 2"]
     assert label["support"] == (gold == 2).sum()
     assert label["low"] <= label["difference"] <= label["high"]
 
@@ -70,21 +70,21 @@ def test_swapping_the_two_turns_every_sign():
     assert (forth.low, forth.high) == pytest.approx((-again.high, -again.low), abs=0.006)
 
 
-def test_a_classifier_cannot_be_told_from_itself():
+def test_a_classifier_does_not_differ_from_itself():
     gold, a, _ = pair()
-    found = compare_predictions(gold, a, a)
-    assert (found.p_value, found.rows_needed) == (1.0, None)
-    assert found.verdict == (
+    comparison = compare_predictions(gold, a, a)
+    assert (comparison.p_value, comparison.rows_needed) == (1.0, None)
+    assert comparison.verdict == (
         "this test split cannot tell them apart (+0.0 points, -0.6 to 0.6); they are equally often right"
     )
 
 
-def test_equal_skill_is_told_apart_in_at_most_one_of_twenty_and_the_interval_covers():
+def test_equal_skill_differs_in_at_most_one_of_twenty_and_the_interval_covers():
     verdicts, covered = [], []
     for seed in range(150):
-        found = compare_predictions(*pair(300, seed=seed))
-        verdicts.append("is better" in found.verdict)
-        covered.append(found.metrics["accuracy"].low <= 0 <= found.metrics["accuracy"].high)
+        comparison = compare_predictions(*pair(300, seed=seed))
+        verdicts.append("is better" in comparison.verdict)
+        covered.append(comparison.metrics["accuracy"].low <= 0 <= comparison.metrics["accuracy"].high)
     assert np.mean(verdicts) <= 0.05
     assert np.mean(covered) >= 0.92
 
@@ -94,11 +94,11 @@ def test_so_many_rows_find_the_difference_in_four_of_five_samples():
     right_a, right_b = a.predicted == gold, b.predicted == gold
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     needed = rows_needed(only_a, only_b, len(gold))
-    found = []
+    significant = []
     for sample in np.random.default_rng(0).integers(0, len(gold), (400, needed)):
         one, other = right_a[sample], right_b[sample]
-        found.append(mcnemar_exact(int((one & ~other).sum()), int((other & ~one).sum())) < 0.05)
-    assert np.mean(found) == pytest.approx(0.8, abs=0.06)
+        significant.append(mcnemar_exact(int((one & ~other).sum()), int((other & ~one).sum())) < 0.05)
+    assert np.mean(significant) == pytest.approx(0.8, abs=0.06)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +118,16 @@ def test_the_verdict_needs_both_the_test_and_the_interval(difference, p_value, n
 def test_labels_are_tested_with_regard_to_their_number():
     gold, a, b = pair(600)
     b.logits[gold == 1, 1] += 6
-    found = compare_predictions(gold, a, b).per_label
-    assert found["label 1"]["p_value"] < 0.001
-    assert min(found[name]["p_value"] for name in ("label 0", "label 2", "label 3")) > 0.01
+    comparison = compare_predictions(gold, a, b).per_label
+    assert comparison["label 1"]["p_value"] < 0.001
+    assert min(comparison[name]["p_value"] for name in ("label 0", "label 2", "label 3")) > 0.01
 
 
 def test_one_row_has_no_interval_and_no_verdict():
     gold, a = np.array([0]), Contender(SingleLabel(("a", "b")), np.float32([[1, 0]]))
-    found = compare_predictions(gold, a, a.in_order([1, 0]))
-    assert found.metrics["accuracy"].difference == -1
-    assert "cannot tell them apart" in found.verdict
+    comparison = compare_predictions(gold, a, a.in_order([1, 0]))
+    assert comparison.metrics["accuracy"].difference == -1
+    assert "cannot tell them apart" in comparison.verdict
 
 
 @pytest.mark.parametrize(("both_ways", "difference"), [(0.002, 0.0), (0.03, 0.0), (0.03, 0.02), (0.3, 0.05)])
@@ -135,8 +135,8 @@ def test_the_interval_of_a_difference_in_accuracy_contains_it_in_95_of_100_sampl
     generator = np.random.default_rng(0)
     rows, first, second = 400, both_ways / 2, both_ways / 2 + difference
     draws = generator.multinomial(rows, [first, second, 1 - first - second], 4_000)
-    found = [paired_proportion_interval(int(one), int(other), rows) for one, other, _ in draws]
-    covered = np.mean([low <= difference <= high for low, high in found])
+    intervals = [paired_proportion_interval(int(one), int(other), rows) for one, other, _ in draws]
+    covered = np.mean([low <= difference <= high for low, high in intervals])
     assert 0.94 <= covered <= (1.0 if both_ways < 0.01 else 0.97)
 
 
@@ -147,8 +147,8 @@ def test_no_disagreement_proves_no_equality():
 
 def test_rows_on_which_both_answer_alike_are_no_certainty_of_any_metric():
     gold, a, _ = pair()
-    found = compare_predictions(gold, a, a)
+    comparison = compare_predictions(gold, a, a)
     for metric in ("f1_macro", "f1_weighted", "mcc"):
-        assert found.metrics[metric].low < 0 < found.metrics[metric].high
-    for row in found.per_label.values():
+        assert comparison.metrics[metric].low < 0 < comparison.metrics[metric].high
+    for row in comparison.per_label.values():
         assert row["low"] < 0 < row["high"]

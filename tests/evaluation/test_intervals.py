@@ -53,17 +53,17 @@ def test_accuracy_interval_agrees_with_the_binomial_one():
     assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.1)
 
 
-def test_ranking_figures_that_are_not_defined_have_no_interval():
+def test_ranking_metrics_that_are_not_defined_have_no_interval():
     gold = np.zeros(20, dtype=np.int64)
-    found = score_with_intervals(task_of(2), gold, sample(2, 20)[1])
-    assert found["roc_auc"] == found["average_precision"] == Metric(None, None, None)
-    assert found["accuracy"].value is not None
+    scores = score_with_intervals(task_of(2), gold, sample(2, 20)[1])
+    assert scores["roc_auc"] == scores["average_precision"] == Metric(None, None, None)
+    assert scores["accuracy"].value is not None
 
 
 def test_one_row_is_enough():
-    found = score_with_intervals(task_of(2), np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
-    assert found["accuracy"] == Metric(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
-    assert found["f1_macro"] == found["accuracy"]
+    scores = score_with_intervals(task_of(2), np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
+    assert scores["accuracy"] == Metric(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
+    assert scores["f1_macro"] == scores["accuracy"]
 
 
 @pytest.mark.parametrize("decimals", [6, 1, 0], ids=["distinct", "some ties", "many ties"])
@@ -72,18 +72,18 @@ def test_ranking_of_resamples_equals_scikit_learn(decimals):
     logits = np.round(logits, decimals)
     margin = logits[:, 1].astype(np.float64) - logits[:, 0]
     rows = np.random.default_rng(0).integers(0, 60, (20, 60), dtype=np.int32)
-    found = Ranking.of(gold, logits).scores(rows)
+    scores = Ranking.of(gold, logits).scores(rows)
     for index, drawn in enumerate(rows):
-        assert found["roc_auc"][index] == pytest.approx(metrics.roc_auc_score(gold[drawn], margin[drawn]))
+        assert scores["roc_auc"][index] == pytest.approx(metrics.roc_auc_score(gold[drawn], margin[drawn]))
         expected = metrics.average_precision_score(gold[drawn], margin[drawn])
-        assert found["average_precision"][index] == pytest.approx(expected)
+        assert scores["average_precision"][index] == pytest.approx(expected)
 
 
 def test_ranking_of_a_resample_without_one_label_is_not_a_number():
     gold, logits = np.array([0, 1]), np.array([[0, 1], [1, 0]], dtype=np.float32)
-    found = Ranking.of(gold, logits).scores(np.array([[0, 0], [1, 1], [0, 1]], dtype=np.int32))
-    assert np.isnan(found["roc_auc"]).tolist() == [True, True, False]
-    assert np.isnan(found["average_precision"]).tolist() == [True, True, False]
+    scores = Ranking.of(gold, logits).scores(np.array([[0, 0], [1, 1], [0, 1]], dtype=np.int32))
+    assert np.isnan(scores["roc_auc"]).tolist() == [True, True, False]
+    assert np.isnan(scores["average_precision"]).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(("hits", "rows"), [(0, 1), (1, 1), (3, 10), (95, 100), (500, 1_000), (1_000, 1_000)])
@@ -111,27 +111,27 @@ def test_a_mean_without_spread_is_a_point():
     assert mean_interval(np.full(5, 0.25)) == (0.25, 0.25)
 
 
-def test_drawn_tables_have_the_figures_that_scikit_learn_gives_for_their_rows():
+def test_drawn_tables_have_the_metrics_that_scikit_learn_gives_for_their_rows():
     gold, logits = sample(5, 80)
     predicted = logits.argmax(axis=1)
     (rows,) = count_rows(5, gold, predicted)
     pairs = np.unique(gold * 5 + predicted)
     tables = np.random.default_rng(0).multinomial(80, rows.counts / 80, size=10)
-    found = rows.scores(tables)
+    scores = rows.scores(tables)
     for index, table in enumerate(tables):
         drawn = np.repeat(pairs, table)
         expected = task_of(5).answer_scores(drawn // 5, drawn % 5)
-        assert {name: values[index] for name, values in found.items()} == pytest.approx(expected)
+        assert {name: values[index] for name, values in scores.items()} == pytest.approx(expected)
 
 
-def test_leaving_one_row_out_gives_the_figures_of_the_others():
+def test_leaving_one_row_out_gives_the_metrics_of_the_others():
     gold, logits = sample(3, 30)
     predicted = logits.argmax(axis=1)
     (rows,) = count_rows(3, gold, predicted)
-    found = np.concatenate([rows.scores(tables)["f1_macro"] for tables in tables_without_one_row(rows.counts, 3)])
+    scores = np.concatenate([rows.scores(tables)["f1_macro"] for tables in tables_without_one_row(rows.counts, 3)])
     for index, pair in enumerate(np.unique(gold * 3 + predicted)):
         kept = np.delete(np.arange(30), np.flatnonzero(gold * 3 + predicted == pair)[0])
-        assert found[index] == pytest.approx(task_of(3).answer_scores(gold[kept], predicted[kept])["f1_macro"])
+        assert scores[index] == pytest.approx(task_of(3).answer_scores(gold[kept], predicted[kept])["f1_macro"])
 
 
 def test_bca_equals_scipy_for_a_mean():
@@ -142,9 +142,9 @@ def test_bca_equals_scipy_for_a_mean():
     generator = np.random.default_rng(2)
     draws = values[generator.integers(0, 40, (9_999, 40))].mean(axis=1)
     left_out = (values.sum() - values) / 39
-    found = bca(float(values.mean()), draws, left_out, np.ones(40, dtype=np.int64), 0.95)
+    bounds = bca(float(values.mean()), draws, left_out, np.ones(40, dtype=np.int64), 0.95)
     interval = expected.confidence_interval
-    assert found == pytest.approx((interval.low, interval.high), rel=0.02)
+    assert bounds == pytest.approx((interval.low, interval.high), rel=0.02)
 
 
 @pytest.mark.parametrize("num_labels", [2, 200])
@@ -163,9 +163,9 @@ def test_rows_that_are_all_right_or_all_wrong_make_nothing_certain(rows):
     gold = np.arange(rows) % 2
     for right in (True, False):
         logits = np.eye(2, dtype=np.float32)[gold if right else 1 - gold]
-        found = score_with_intervals(task_of(2), gold, logits)
+        scores = score_with_intervals(task_of(2), gold, logits)
         for name in ("f1_macro", "f1_weighted", "roc_auc"):
-            assert (found[name].low, found[name].high) == pytest.approx(
-                (found["accuracy"].low, found["accuracy"].high), abs=1e-9
+            assert (scores[name].low, scores[name].high) == pytest.approx(
+                (scores["accuracy"].low, scores["accuracy"].high), abs=1e-9
             )
-            assert found[name].high - found[name].low > 0.01
+            assert scores[name].high - scores[name].low > 0.01

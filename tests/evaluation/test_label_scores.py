@@ -19,12 +19,12 @@ def labels_of(count):
 
 
 def by_label(gold, predicted, count):
-    found = metrics.precision_recall_fscore_support(gold, predicted, labels=np.arange(count), zero_division=0)
-    return [dict(zip(NAMES, values, strict=True)) for values in np.transpose(found).tolist()]
+    table = metrics.precision_recall_fscore_support(gold, predicted, labels=np.arange(count), zero_division=0)
+    return [dict(zip(NAMES, values, strict=True)) for values in np.transpose(table).tolist()]
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_scores_of_one_label_a_row_equal_scikit_learn(seed):
+def test_single_label_scores_equal_scikit_learn(seed):
     generator = np.random.default_rng(seed)
     count, rows = int(generator.integers(2, 40)), int(generator.integers(1, 400))
     gold = generator.choice(count, rows, p=generator.dirichlet(np.full(count, 0.5)))
@@ -43,7 +43,7 @@ def test_scores_of_one_label_a_row_equal_scikit_learn(seed):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_scores_of_label_sets_equal_scikit_learn(seed):
+def test_multi_label_scores_equal_scikit_learn(seed):
     generator = np.random.default_rng(seed)
     count, rows = int(generator.integers(2, 40)), int(generator.integers(2, 400))
     gold = (generator.random((rows, count)) < 0.4 * generator.random(count)).astype(np.int8)

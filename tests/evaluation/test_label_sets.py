@@ -1,4 +1,4 @@
-"""Figures of rows that can have several labels: those of scikit-learn, and of each resample."""
+"""Metrics of a multi-label task: those of scikit-learn, and of each resample."""
 
 import warnings
 
@@ -25,19 +25,19 @@ def answers(rows=400, seed=0, skill=2.0):
     return gold, logits.astype(np.float32)
 
 
-def test_the_figures_are_those_of_scikit_learn():
+def test_the_metrics_are_those_of_scikit_learn():
     gold, logits = answers()
     predicted = TASK.decide(logits)
     np.testing.assert_array_equal(predicted, sigmoid(logits) >= [0.5, 0.3, 0.2, 0.4])
-    found = TASK.scores(gold, logits)
-    assert tuple(found) == TASK.metrics == tuple(MultiLabel.metric_names)
+    scores = TASK.scores(gold, logits)
+    assert tuple(scores) == TASK.metrics == tuple(MultiLabel.metric_names)
     assert TASK.metrics == ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss", "ece")
-    assert found["accuracy"] == metrics.accuracy_score(gold, predicted) == TASK.is_right(gold, predicted).mean()
-    assert found["hamming_loss"] == metrics.hamming_loss(gold, predicted)
+    assert scores["accuracy"] == metrics.accuracy_score(gold, predicted) == TASK.is_right(gold, predicted).mean()
+    assert scores["hamming_loss"] == metrics.hamming_loss(gold, predicted)
     for average in ("macro", "micro", "weighted"):
-        assert found[f"f1_{average}"] == pytest.approx(metrics.f1_score(gold, predicted, average=average))
+        assert scores[f"f1_{average}"] == pytest.approx(metrics.f1_score(gold, predicted, average=average))
     expected = np.mean([metrics.log_loss(gold[:, label], sigmoid(logits)[:, label]) for label in range(4)])
-    assert found["log_loss"] == pytest.approx(expected, rel=1e-9)
+    assert scores["log_loss"] == pytest.approx(expected, rel=1e-9)
     for label, row in enumerate(TASK.per_label(gold, predicted)):
         assert row["f1"] == pytest.approx(metrics.f1_score(gold[:, label], predicted[:, label]))
         assert row["support"] == gold[:, label].sum()
@@ -52,15 +52,15 @@ def test_scores_of_very_large_logits_are_finite():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_figures_of_a_resample_are_those_of_its_rows(seed):
+def test_the_metrics_of_a_resample_are_those_of_its_rows(seed):
     gold, logits = answers(rows=60, seed=seed)
     predicted = TASK.decide(logits)
     (rows,) = count_label_sets(gold, predicted)
     table = np.random.default_rng(seed).multinomial(60, rows.counts / 60)
     drawn = np.repeat(np.arange(len(table)), table)
     expected = TASK.answer_scores(rows.gold[drawn], rows.predicted[drawn])
-    found = rows.scores(table[None])
-    assert {name: value[0] for name, value in found.items()} == pytest.approx(expected)
+    scores = rows.scores(table[None])
+    assert {name: value[0] for name, value in scores.items()} == pytest.approx(expected)
     by_label = [row["f1"] for row in TASK.per_label(rows.gold[drawn], rows.predicted[drawn])]
     assert np.nan_to_num(rows.f1_by_label(table[None])[0]) == pytest.approx(by_label)
 
@@ -72,7 +72,7 @@ def test_labels_that_occur_nowhere_do_not_count_in_the_average():
     assert rows.scores(rows.counts[None])["f1_macro"][0] == pytest.approx(0.5)
 
 
-def test_rows_without_any_label_have_figures_too():
+def test_rows_without_any_label_have_metrics_too():
     task, nothing = MultiLabel(("a", "b", "c")), np.zeros((5, 3), dtype=np.int8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -97,7 +97,7 @@ def test_kinds_are_counted_with_their_labels():
     }
 
 
-def test_every_interval_contains_its_figure_and_shrinks_with_the_rows():
+def test_every_interval_contains_its_metric_and_shrinks_with_the_rows():
     few, many = (score_with_intervals(TASK, *answers(rows=rows, seed=1)) for rows in (200, 5_000))
     for name, interval in few.items():
         assert interval.low <= interval.value <= interval.high, name
@@ -105,7 +105,7 @@ def test_every_interval_contains_its_figure_and_shrinks_with_the_rows():
 
 
 def test_in_simulation_the_intervals_cover():
-    """The figures of 200,000 rows lie within the intervals of 300 in about 95 of 100 samples."""
+    """The metrics of 200,000 rows lie within the intervals of 300 in about 95 of 100 samples."""
     truth = TASK.scores(*answers(rows=200_000, seed=99))
     covered = dict.fromkeys(truth, 0)
     for seed in range(120):
@@ -122,7 +122,7 @@ def test_reliability_is_that_of_every_score():
     assert (bins.count * bins.confidence).sum() == pytest.approx(sigmoid(logits).sum())
 
 
-def test_slices_have_their_own_figures():
+def test_slices_have_their_own_metrics():
     gold, logits = answers()
     predicted, members = TASK.decide(logits), np.repeat([0, 1], 200)
     first, second = slice_metrics(TASK, gold, predicted, ("a", "b"), members).slices
@@ -135,20 +135,23 @@ def test_slices_have_their_own_figures():
 def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right():
     (gold, a), (_, b) = answers(rows=1_500, skill=2.0), answers(rows=1_500, skill=3.5)
     b_task = MultiLabel(TASK.labels, TASK.thresholds[::-1])
-    found = compare_predictions(gold, Contender(TASK, a), Contender(b_task, b))
+    comparison = compare_predictions(gold, Contender(TASK, a), Contender(b_task, b))
     right_a = TASK.is_right(gold, TASK.decide(a))
     right_b = TASK.is_right(gold, b_task.decide(b))
-    assert (found.only_a_right, found.only_b_right) == ((right_a & ~right_b).sum(), (right_b & ~right_a).sum())
-    gap = found.metrics["f1_macro"]
-    assert found.verdict == (
+    assert (comparison.only_a_right, comparison.only_b_right) == (
+        (right_a & ~right_b).sum(),
+        (right_b & ~right_a).sum(),
+    )
+    gap = comparison.metrics["f1_macro"]
+    assert comparison.verdict == (
         f"B is better by {100 * gap.difference:.1f} points of macro F1, 95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f}"
     )
     for name, expected in b_task.scores(gold, b).items():
-        assert found.metrics[name].b == expected
+        assert comparison.metrics[name].b == expected
     for name in ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss"):
-        row = found.metrics[name]
+        row = comparison.metrics[name]
         assert row.low < row.difference < row.high, name
-    assert found.per_label["r"]["support"] == gold[:, 2].sum()
+    assert comparison.per_label["r"]["support"] == gold[:, 2].sum()
     same = compare_predictions(gold, Contender(TASK, a), Contender(TASK, a))
     assert (same.p_value, same.metrics["f1_macro"].difference, same.rows_needed) == (1.0, 0.0, None)
     assert same.verdict.startswith("this test split cannot tell them apart (+0.0 points of macro F1")
@@ -156,7 +159,7 @@ def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right(
 
 @pytest.mark.parametrize("factor", [1.0, 1.5])
 def test_the_calibration_error_covers_though_the_labels_of_a_row_depend_on_each_other(factor):
-    """Every row has all of its twelve labels, or hardly one: as if there were a twelfth of the scores."""
+    """Every row has all of its twelve labels, or hardly one: the scores count like a twelfth of their number."""
 
     task = MultiLabel(tuple(map(str, range(12))))
 

@@ -37,20 +37,20 @@ def test_label_metric_takes_batches_and_single_rows(metric):
 
 
 def test_probability_metric_equals_that_of_the_task(tmp_path):
-    found = ProbabilityScores(cache_dir=str(tmp_path)).compute(predictions=LOGITS, references=GOLD)
+    scores = ProbabilityScores(cache_dir=str(tmp_path)).compute(predictions=LOGITS, references=GOLD)
     names = ("log_loss", "ece", "roc_auc", "average_precision")
-    assert found == pytest.approx({name: TASK.scores(GOLD, LOGITS)[name] for name in names})
+    assert scores == pytest.approx({name: TASK.scores(GOLD, LOGITS)[name] for name in names})
 
 
 @pytest.mark.parametrize("wrong", [[0.9, 0.1], ["0", "1"], [True, False]])
-def test_predictions_that_are_no_ids_are_refused(metric, wrong):
+def test_predictions_that_are_no_ids_are_rejected(metric, wrong):
     with pytest.raises(ValueError, match=r"predictions must be label ids \(integers\), got .*\. Pass the ids"):
         metric.compute(predictions=wrong, references=[1, 0])
     with pytest.raises(ValueError, match=r"prediction must be label ids \(integers\), got .*\. Pass the ids"):
         metric.add(prediction=wrong[0], reference=1)
 
 
-def test_references_that_are_no_ids_are_refused(metric):
+def test_references_that_are_no_ids_are_rejected(metric):
     with pytest.raises(ValueError, match=r"references must be label ids \(integers\), got float64\. Pass the ids"):
         metric.compute(predictions=[1, 0], references=[0.9, 0.1])
 

@@ -1,4 +1,4 @@
-"""A planted power law is found again, and twice the rows bring what it says."""
+"""A planted power law is recovered, and the gain of twice the rows follows from it."""
 
 import numpy as np
 import pytest
@@ -12,18 +12,18 @@ def planted(measured=100_000, a=2.0, b=0.35, seed=0):
     return [curve_point(n, measured - int(generator.binomial(measured, a * n**-b)), measured) for n in rows]
 
 
-def test_a_planted_law_is_found():
-    found = fit_learning_curve("test", planted())
-    assert found.fit.to_dict() == pytest.approx({"a": 2.0, "b": 0.35}, rel=0.08)
-    assert found.twice.rows == 8_000
-    assert found.twice.gain == pytest.approx(2.0 * (4_000**-0.35 - 8_000**-0.35), rel=0.05)
-    assert found == fit_learning_curve("test", planted())
+def test_a_planted_law_is_recovered():
+    curve = fit_learning_curve("test", planted())
+    assert curve.fit.to_dict() == pytest.approx({"a": 2.0, "b": 0.35}, rel=0.08)
+    assert curve.twice.rows == 8_000
+    assert curve.twice.gain == pytest.approx(2.0 * (4_000**-0.35 - 8_000**-0.35), rel=0.05)
+    assert curve == fit_learning_curve("test", planted())
 
 
 def test_the_interval_of_the_gain_covers_it():
     true = 2.0 * (4_000**-0.35 - 8_000**-0.35)
-    found = [fit_learning_curve("test", planted(1_000, seed=seed)).twice for seed in range(200)]
-    assert np.mean([entry.low <= true <= entry.high for entry in found]) >= 0.9
+    gains = [fit_learning_curve("test", planted(1_000, seed=seed)).twice for seed in range(200)]
+    assert np.mean([entry.low <= true <= entry.high for entry in gains]) >= 0.9
 
 
 def test_more_rows_that_do_not_help_promise_nothing():
@@ -41,5 +41,5 @@ def test_accuracy_that_falls_promises_nothing():
 
 
 def test_points_without_a_mistake_give_a_law():
-    found = fit_learning_curve("test", [curve_point(rows, 100, 100) for rows in (500, 1_000, 2_000, 4_000)])
-    assert 0 <= found.twice.gain < 0.01
+    curve = fit_learning_curve("test", [curve_point(rows, 100, 100) for rows in (500, 1_000, 2_000, 4_000)])
+    assert 0 <= curve.twice.gain < 0.01

@@ -1,4 +1,4 @@
-"""Several runs compared: the spread, the best, and whether their average is worth being shipped."""
+"""Runs of different seeds: the spread, the best run, and whether their average is shipped."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def runs(*values, metric="f1_macro"):
     ]
 
 
-def test_a_figure_that_one_run_lacks_has_no_mean():
+def test_a_metric_that_one_run_lacks_has_no_mean():
     two = runs(0.5, None, metric="roc_auc")
     assert summary_of_runs(two, ["validation"], ["roc_auc"]) == {"validation": {"roc_auc": None}}
 
@@ -49,7 +49,7 @@ def test_an_average_is_shipped_unless_the_best_run_is_better(value, members, shi
     }
 
 
-def test_an_average_of_which_no_run_has_the_figure_is_not_shipped():
+def test_an_average_of_which_no_run_has_the_metric_is_not_shipped():
     assert compare_average("uniform", [7, 8], "roc_auc", runs(None, None, metric="roc_auc"), 0.9).shipped is False
 
 

@@ -99,7 +99,7 @@ def test_a_written_report_fits_the_schema_and_a_damaged_one_does_not():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_figures_that_are_not_numbers_are_not_written(value):
+def test_metrics_that_are_not_numbers_are_not_written(value):
     with pytest.raises(ValueError, match="not JSON compliant"):
         make_report(card=CardFacts(extra={"x": value})).to_json()
 
@@ -119,7 +119,7 @@ def test_figures_that_are_not_numbers_are_not_written(value):
         ),
     ],
 )
-def test_other_files_are_refused(text, message):
+def test_other_files_are_rejected(text, message):
     with pytest.raises(DatasetError, match=message):
         Report.from_json(text)
 
@@ -185,12 +185,12 @@ def changed(path, value):
         (("card",), [], r"card is a list; expected an object"),
     ],
 )
-def test_a_damaged_report_is_refused_with_the_key(path, value, message):
+def test_a_damaged_report_is_rejected_with_the_key(path, value, message):
     with pytest.raises(DatasetError, match=rf"report\.json is damaged: .*{message}"):
         Report.from_json(changed(path, value))
 
 
-def test_thresholds_of_another_number_than_the_labels_are_refused():
+def test_thresholds_of_another_number_than_the_labels_are_rejected():
     report = json.loads(make_report().to_json())
     report["task"] |= {"type": "multi_label", "thresholds": [0.5]}
     with pytest.raises(
@@ -199,7 +199,7 @@ def test_thresholds_of_another_number_than_the_labels_are_refused():
         Report.from_json(json.dumps(report))
 
 
-def test_a_split_with_the_name_of_a_path_is_refused():
+def test_a_split_with_the_name_of_a_path_is_rejected():
     report = json.loads(make_report().to_json())
     for part in (report["evaluation"], report["data"]["splits"]):
         part["../../x"] = part.pop("test")
@@ -222,20 +222,20 @@ def test_facts_of_a_split_count_every_label():
     }
 
 
-def test_figures_of_a_split_follow_from_its_predictions():
+def test_metrics_of_a_split_follow_from_its_predictions():
     predictions = replace(make_predictions(), baselines={"majority": np.zeros(40, dtype=np.int64)})
     evaluation = evaluate_split(predictions, "a" * 64, {"majority": {"train_rows": 3}})
-    figures = evaluation.to_dict()
-    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-    assert Evaluation.from_dict(figures) == evaluation
-    assert figures["rows"] == 40
-    assert list(figures["per_label"]) == ["b", "a", "ü|$"]
-    assert np.trace(figures["confusion_matrix"]) / 40 == figures["metrics"]["accuracy"]["value"]
-    assert np.sum(figures["confusion_matrix"]) == 40
-    majority = figures["baselines"]["majority"]
+    section = evaluation.to_dict()
+    assert json.loads(json.dumps(section, allow_nan=False)) == section
+    assert Evaluation.from_dict(section) == evaluation
+    assert section["rows"] == 40
+    assert list(section["per_label"]) == ["b", "a", "ü|$"]
+    assert np.trace(section["confusion_matrix"]) / 40 == section["metrics"]["accuracy"]["value"]
+    assert np.sum(section["confusion_matrix"]) == 40
+    majority = section["baselines"]["majority"]
     assert majority["accuracy"] == np.mean(predictions.gold == 0)
     assert majority["train_rows"] == 3
-    gain = figures["metrics"]["accuracy"]["value"] - majority["accuracy"]
+    gain = section["metrics"]["accuracy"]["value"] - majority["accuracy"]
     assert majority["difference"]["value"] == pytest.approx(gain)
     assert majority["difference"]["low"] < majority["difference"]["value"] < majority["difference"]["high"]
 
@@ -258,7 +258,7 @@ def test_the_first_of_equal_logits_is_predicted():
     assert Predictions(SingleLabel(("a", "b", "c")), np.array([0]), np.array([1]), logits).predicted.tolist() == [0]
 
 
-def test_predictions_of_other_labels_are_refused():
+def test_predictions_of_other_labels_are_rejected():
     with pytest.raises(
         DatasetError, match=r"labels that the model has not: 'ü\|\$'\. The model has 'a', 'b'\. Use the predictions"
     ):
@@ -286,6 +286,6 @@ def with_column(name, values):
         ("note", pa.array(["?"] * 40), r"has an unexpected column 'note'"),
     ],
 )
-def test_a_predictions_file_that_is_not_what_we_write_is_refused(name, values, message):
+def test_a_predictions_file_that_is_not_what_we_write_is_rejected(name, values, message):
     with pytest.raises(DatasetError, match=message):
         Predictions.from_parquet(with_column(name, values), make_predictions().task)

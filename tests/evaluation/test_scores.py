@@ -33,10 +33,10 @@ def of_matrices(matrices):
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
-def test_headline_figures_equal_scikit_learn(num_labels, absent):
+def test_headline_metrics_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, absent=absent)
     task, predicted, probabilities = task_of(num_labels), logits.argmax(axis=1), softmax(logits)
-    found = task.scores(gold, logits)
+    scores = task.scores(gold, logits)
     expected = {
         "accuracy": metrics.accuracy_score(gold, predicted),
         "f1_macro": metrics.f1_score(gold, predicted, average="macro"),
@@ -47,18 +47,18 @@ def test_headline_figures_equal_scikit_learn(num_labels, absent):
     if num_labels == 2:
         expected["roc_auc"] = metrics.roc_auc_score(gold, probabilities[:, 1])
         expected["average_precision"] = metrics.average_precision_score(gold, probabilities[:, 1])
-    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-7)
-    assert found.keys() == expected.keys() | {"ece"}
-    assert found.keys() == set(task.metrics)
+    assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-7)
+    assert scores.keys() == expected.keys() | {"ece"}
+    assert scores.keys() == set(task.metrics)
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
-def test_per_label_figures_and_confusion_matrix_equal_scikit_learn(num_labels, absent):
+def test_per_label_metrics_and_confusion_matrix_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, absent=absent)
     task, predicted, labels = task_of(num_labels), logits.argmax(axis=1), np.arange(num_labels)
-    found = task.per_label(gold, predicted)
+    per_label = task.per_label(gold, predicted)
     expected = metrics.precision_recall_fscore_support(gold, predicted, labels=labels, zero_division=0)
-    assert [[row[key] for key in ("precision", "recall", "f1", "support")] for row in found] == np.transpose(
+    assert [[row[key] for key in ("precision", "recall", "f1", "support")] for row in per_label] == np.transpose(
         expected
     ).tolist()
     matrix = task.confusion_matrix(gold, predicted)
@@ -66,21 +66,21 @@ def test_per_label_figures_and_confusion_matrix_equal_scikit_learn(num_labels, a
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
-def test_figures_of_resampled_matrices_equal_scikit_learn(num_labels, absent):
+def test_metrics_of_resampled_matrices_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, rows=120, absent=absent)
     task, predicted = task_of(num_labels), logits.argmax(axis=1)
     draws = np.random.default_rng(0).integers(0, len(gold), (8, len(gold)))
     matrices = np.stack([task.confusion_matrix(gold[rows], predicted[rows]) for rows in draws])
-    found = of_matrices(matrices)
+    scores = of_matrices(matrices)
     for index, rows in enumerate(draws):
         expected = task.answer_scores(gold[rows], predicted[rows])
-        assert {name: values[index] for name, values in found.items()} == pytest.approx(expected)
+        assert {name: values[index] for name, values in scores.items()} == pytest.approx(expected)
 
 
 def test_matrices_of_one_label_alone_have_no_correlation_and_no_warning():
-    found = of_matrices(np.array([[[5, 0], [0, 0]], [[0, 0], [5, 0]]]))
-    assert found["mcc"].tolist() == [0.0, 0.0]
-    assert found["accuracy"].tolist() == [1.0, 0.0]
+    scores = of_matrices(np.array([[[5, 0], [0, 0]], [[0, 0], [5, 0]]]))
+    assert scores["mcc"].tolist() == [0.0, 0.0]
+    assert scores["accuracy"].tolist() == [1.0, 0.0]
 
 
 def test_probabilities_of_extreme_logits_are_finite():
@@ -89,16 +89,16 @@ def test_probabilities_of_extreme_logits_are_finite():
     assert task_of(2).row_losses(np.array([0, 0]), logits).tolist() == [0.0, 2e4]
 
 
-def test_ranking_figures_are_none_where_a_label_is_absent():
-    found = task_of(2).scores(np.zeros(5, dtype=np.int64), np.ones((5, 2), dtype=np.float32))
-    assert found["roc_auc"] is None
-    assert found["average_precision"] is None
+def test_ranking_metrics_are_none_where_a_label_is_absent():
+    scores = task_of(2).scores(np.zeros(5, dtype=np.int64), np.ones((5, 2), dtype=np.float32))
+    assert scores["roc_auc"] is None
+    assert scores["average_precision"] is None
 
 
 def test_one_label_alone_has_no_correlation_and_no_warning():
     assert task_of(2).answer_scores(np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64))["mcc"] == 0.0
 
 
-def test_no_rows_are_refused():
+def test_no_rows_are_rejected():
     with pytest.raises(ValueError, match=r"no rows: metrics of nothing are not defined. Pass at least one row"):
         score_with_intervals(task_of(2), np.zeros(0, dtype=np.int64), np.zeros((0, 2), dtype=np.float32))

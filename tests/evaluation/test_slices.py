@@ -1,4 +1,4 @@
-"""Slices: cut where it is said, measured with intervals, and the weak one is found."""
+"""Slices: divided at quartiles or by column, measured with intervals, and the weakest one."""
 
 import numpy as np
 import pytest
@@ -22,11 +22,11 @@ def planted(rows=2_000, weak=0.6, strong=0.9, seed=0):
     return gold, np.where(right, gold, (gold + 1) % 3), members
 
 
-def test_the_weak_slice_is_found_and_its_figures_are_those_of_its_rows():
+def test_the_weak_slice_is_the_worst_and_its_metrics_are_those_of_its_rows():
     gold, predicted, members = planted()
-    found = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members)
-    assert (found.worst, found.p_value < 1e-10) == ("b", True)
-    for index, entry in enumerate(found.slices):
+    result = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members)
+    assert (result.worst, result.p_value < 1e-10) == ("b", True)
+    for index, entry in enumerate(result.slices):
         rows = members == index
         assert entry.rows == rows.sum()
         accuracy, f1 = entry.metrics["accuracy"], entry.metrics["f1_macro"]
@@ -40,28 +40,28 @@ def test_the_test_equals_scipy_and_raises_few_false_alarms():
     p_values = []
     for seed in range(100):
         gold, predicted, members = planted(weak=0.8, strong=0.8, seed=seed)
-        found = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members).p_value
+        p_value = slice_metrics(THREE, gold, predicted, ("a", "b", "c"), members).p_value
         right = np.bincount(members[gold == predicted], minlength=3)
         table = [right, np.bincount(members, minlength=3) - right]
-        assert found == pytest.approx(chi2_contingency(table, correction=False).pvalue)
-        p_values.append(found)
+        assert p_value == pytest.approx(chi2_contingency(table, correction=False).pvalue)
+        p_values.append(p_value)
     assert np.mean(np.array(p_values) < 0.05) <= 0.1
 
 
-def test_a_slice_of_few_rows_has_no_figures_and_is_never_the_worst():
+def test_a_slice_of_few_rows_has_no_metrics_and_is_never_the_worst():
     gold = np.zeros(100, dtype=np.int64)
     predicted, members = gold.copy(), np.repeat([0, 1, 2], [29, 30, 41])
     predicted[:29] = 1
     predicted[30] = 1
-    found = slice_metrics(TWO, gold, predicted, ("few", "enough", "more"), members)
-    assert found.slices[0].to_dict() == {"name": "few", "rows": 29, "accuracy": None, "f1_macro": None}
-    assert found.worst == "enough"
+    result = slice_metrics(TWO, gold, predicted, ("few", "enough", "more"), members)
+    assert result.slices[0].to_dict() == {"name": "few", "rows": 29, "accuracy": None, "f1_macro": None}
+    assert result.worst == "enough"
 
 
-def test_one_slice_with_figures_is_no_worst():
+def test_one_slice_with_metrics_is_no_worst():
     gold = np.zeros(50, dtype=np.int64)
-    found = slice_metrics(TWO, gold, gold, ("few", "enough"), np.repeat([0, 1], [5, 45]))
-    assert (found.worst, found.p_value) == (None, None)
+    result = slice_metrics(TWO, gold, gold, ("few", "enough"), np.repeat([0, 1], [5, 45]))
+    assert (result.worst, result.p_value) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def test_one_slice_with_figures_is_no_worst():
         ),
     ],
 )
-def test_lengths_are_cut_at_their_quartiles(tokens, names, members):
-    found = by_length(np.array(tokens))
-    assert found[0] == names
-    assert found[1].tolist() == members
+def test_lengths_are_divided_at_their_quartiles(tokens, names, members):
+    result = by_length(np.array(tokens))
+    assert result[0] == names
+    assert result[1].tolist() == members
 
 
 def test_columns_come_in_the_order_of_their_names_and_survive_the_file():
@@ -104,9 +104,9 @@ def test_predictions_without_lengths_have_no_slices():
 
 def test_where_all_slices_have_the_same_accuracy_none_is_the_worst():
     gold = np.zeros(80, dtype=np.int64)
-    found = slice_metrics(TWO, gold, gold, ("a", "b"), np.repeat([0, 1], 40))
-    assert (found.worst, found.p_value) == (None, None)
-    assert [entry.metrics["accuracy"].value for entry in found.slices] == [1.0, 1.0]
+    result = slice_metrics(TWO, gold, gold, ("a", "b"), np.repeat([0, 1], 40))
+    assert (result.worst, result.p_value) == (None, None)
+    assert [entry.metrics["accuracy"].value for entry in result.slices] == [1.0, 1.0]
 
 
 def test_macro_f1_is_not_taken_over_labels_that_a_slice_does_not_have():
@@ -115,6 +115,6 @@ def test_macro_f1_is_not_taken_over_labels_that_a_slice_does_not_have():
     members[:40] = 2
     predicted = gold.copy()
     predicted[60:70] = 1 - gold[60:70]
-    found = slice_metrics(TWO, gold, predicted, ("only the first", "only the second", "both"), members).slices
-    assert [entry.metrics["f1_macro"] is None for entry in found] == [True, True, False]
-    assert all(entry.metrics["accuracy"] is not None for entry in found)
+    result = slice_metrics(TWO, gold, predicted, ("only the first", "only the second", "both"), members).slices
+    assert [entry.metrics["f1_macro"] is None for entry in result] == [True, True, False]
+    assert all(entry.metrics["accuracy"] is not None for entry in result)

@@ -1,4 +1,4 @@
-"""A temperature is found again where one was planted, and says what it did."""
+"""A planted temperature is recovered, with the metrics before and after it."""
 
 import numpy as np
 import pytest
@@ -17,23 +17,23 @@ def overconfident(temperature, rows=20_000, num_labels=4, seed=0):
     """Labels drawn by the scores of `logits / temperature`."""
     generator = np.random.default_rng(seed)
     logits = (generator.normal(size=(rows, num_labels)) * 2).astype(np.float32)
-    shares = softmax(logits).cumsum(axis=1)
-    gold = (generator.random((rows, 1)) > shares).sum(axis=1).clip(max=num_labels - 1)
+    cumulative = softmax(logits).cumsum(axis=1)
+    gold = (generator.random((rows, 1)) > cumulative).sum(axis=1).clip(max=num_labels - 1)
     return gold.astype(np.int64), (logits * temperature).astype(np.float32)
 
 
 @pytest.mark.parametrize("planted", [0.4, 1.0, 1.7, 5.0])
 @pytest.mark.parametrize("num_labels", [2, 4, 30])
-def test_a_planted_temperature_is_found(planted, num_labels):
+def test_a_planted_temperature_is_recovered(planted, num_labels):
     gold, logits = overconfident(planted, num_labels=num_labels)
     assert fit_temperature(task_of(num_labels), gold, logits) == pytest.approx(planted, rel=0.05)
 
 
 def test_it_is_where_the_log_loss_is_smallest():
     gold, logits = overconfident(1.7)
-    found = fit_temperature(task_of(4), gold, logits)
+    temperature = fit_temperature(task_of(4), gold, logits)
     best, lower, higher = (
-        task_of(4).row_losses(gold, (logits / (found * factor)).astype(np.float32)).mean()
+        task_of(4).row_losses(gold, (logits / (temperature * factor)).astype(np.float32)).mean()
         for factor in (1, 0.97, 1.03)
     )
     assert best < min(lower, higher)
@@ -58,32 +58,34 @@ def test_scores_by_chance_end_at_the_bound():
     assert fit_temperature(task_of(3), generator.integers(0, 3, 5_000), logits) == pytest.approx(20.0, rel=1e-3)
 
 
-def test_what_it_did_is_told_from_the_logits_after_it():
+def test_metrics_before_a_temperature_follow_from_the_logits_after_it():
     gold, logits = overconfident(2.0)
     after = (logits / 2.0).astype(np.float32)
-    found = calibration_metrics(task_of(4), gold, after, 2.0)
-    assert found.log_loss_before == pytest.approx(task_of(4).row_losses(gold, logits).mean(), rel=1e-6)
-    assert found.log_loss_after == pytest.approx(task_of(4).row_losses(gold, after).mean(), rel=1e-6)
-    assert found.log_loss_after < found.log_loss_before
-    assert found.ece_after < 0.01 < 0.1 < found.ece_before
-    assert (found.temperature, found.fitted_on) == (2.0, "validation")
+    calibration = calibration_metrics(task_of(4), gold, after, 2.0)
+    assert calibration.log_loss_before == pytest.approx(task_of(4).row_losses(gold, logits).mean(), rel=1e-6)
+    assert calibration.log_loss_after == pytest.approx(task_of(4).row_losses(gold, after).mean(), rel=1e-6)
+    assert calibration.log_loss_after < calibration.log_loss_before
+    assert calibration.ece_after < 0.01 < 0.1 < calibration.ece_before
+    assert (calibration.temperature, calibration.fitted_on) == (2.0, "validation")
 
 
-def multi_label(temperatures, shares, rows=20_000, seed=0):
-    """Each label drawn by the sigmoid of `logits / temperature`, for about a share of the rows."""
+def multi_label(temperatures, proportions, rows=20_000, seed=0):
+    """Each label drawn by the sigmoid of `logits / temperature`, for about a proportion of the rows."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(size=(rows, len(shares))) * 2 + np.log(np.asarray(shares) / (1 - np.asarray(shares)))
+    logits = generator.normal(size=(rows, len(proportions))) * 2 + np.log(
+        np.asarray(proportions) / (1 - np.asarray(proportions))
+    )
     gold = (generator.random(logits.shape) < sigmoid(logits)).astype(np.int8)
     return gold, (logits * temperatures).astype(np.float32)
 
 
-def test_each_of_several_labels_has_a_temperature_of_its_own():
+def test_each_label_of_a_multi_label_task_has_its_own_temperature():
     planted = [0.4, 1.0, 1.7, 5.0]
     gold, logits = multi_label(planted, [0.5, 0.3, 0.1, 0.2])
     assert fit_temperature(task_of(4, MultiLabel), gold, logits) == pytest.approx(planted, rel=0.05)
 
 
-def test_labels_with_few_rows_for_or_against_them_share_the_temperature_of_all():
+def test_labels_with_few_positive_or_negative_rows_have_a_common_temperature():
     gold, logits = multi_label([2.0, 2.0, 2.0], [0.5, 0.5, 0.5], rows=2_000)
     gold[:, 1], gold[:, 2] = 0, 1
     gold[:29, 1], gold[:29, 2] = 1, 0
@@ -91,7 +93,7 @@ def test_labels_with_few_rows_for_or_against_them_share_the_temperature_of_all()
     assert rare == frequent != first
 
 
-def test_of_several_labels_too_nothing_is_fitted_to_few_rows_or_logits_that_are_all_zero():
+def test_multi_label_nothing_is_fitted_to_few_rows_or_logits_that_are_all_zero():
     gold, logits = multi_label([2.0, 2.0], [0.5, 0.5], rows=29)
     assert fit_temperature(task_of(2, MultiLabel), gold, logits) is None
     assert (
@@ -100,11 +102,11 @@ def test_of_several_labels_too_nothing_is_fitted_to_few_rows_or_logits_that_are_
     )
 
 
-def test_what_the_temperatures_of_several_labels_did_is_told():
+def test_metrics_before_multi_label_temperatures_follow_from_the_logits_after_them():
     gold, logits = multi_label([2.0, 3.0], [0.5, 0.2])
     task = task_of(2, MultiLabel)
-    found = calibration_metrics(task, gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
-    assert found.log_loss_before == pytest.approx(task.row_losses(gold, logits).mean(), rel=1e-6)
-    assert found.log_loss_after < found.log_loss_before
-    assert found.ece_after < 0.01 < found.ece_before
-    assert found.temperature == (2.0, 3.0)
+    calibration = calibration_metrics(task, gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
+    assert calibration.log_loss_before == pytest.approx(task.row_losses(gold, logits).mean(), rel=1e-6)
+    assert calibration.log_loss_after < calibration.log_loss_before
+    assert calibration.ece_after < 0.01 < calibration.ece_before
+    assert calibration.temperature == (2.0, 3.0)

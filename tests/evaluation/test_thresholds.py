@@ -1,4 +1,4 @@
-"""The score from which a label is given: no other gives a higher F1 on the rows that it was fitted to."""
+"""Decision thresholds: no other one has a higher F1 on the rows that they were fitted to."""
 
 import numpy as np
 import pytest
@@ -9,15 +9,15 @@ from hfbertcls.tasks.probabilities import sigmoid
 from hfbertcls.tasks.thresholds import fit_thresholds
 
 
-def answers(rows=120, shares=(0.5, 0.3, 0.2), seed=0):
-    """Labels that some share of the rows has, and logits that know something of them."""
+def answers(rows=120, proportions=(0.5, 0.3, 0.2), seed=0):
+    """Labels that a proportion of the rows has, and logits that correlate with them."""
     generator = np.random.default_rng(seed)
-    gold = (generator.random((rows, len(shares))) < shares).astype(np.int8)
+    gold = (generator.random((rows, len(proportions))) < proportions).astype(np.int8)
     logits = generator.normal(size=gold.shape) + 1.5 * gold - 1
     return gold, logits.astype(np.float32)
 
 
-def given_labels(logits, thresholds):
+def predicted_labels(logits, thresholds):
     labels = tuple(map(str, range(logits.shape[1])))
     return MultiLabel(labels, tuple(thresholds.tolist())).decide(logits)
 
@@ -26,39 +26,39 @@ def given_labels(logits, thresholds):
 def test_no_other_threshold_is_better(seed):
     gold, logits = answers(seed=seed)
     thresholds = fit_thresholds(gold, logits)
-    given = given_labels(logits, thresholds)
+    predicted = predicted_labels(logits, thresholds)
     scores = sigmoid(logits)
     for label in range(3):
-        best = max(f1_score(gold[:, label], scores[:, label] >= cut) for cut in scores[:, label])
-        assert f1_score(gold[:, label], given[:, label]) == pytest.approx(best, abs=1e-12)
+        best = max(f1_score(gold[:, label], scores[:, label] >= threshold) for threshold in scores[:, label])
+        assert f1_score(gold[:, label], predicted[:, label]) == pytest.approx(best, abs=1e-12)
         assert thresholds[label] not in scores[:, label]
 
 
-def test_it_lies_between_two_scores_and_equal_scores_are_not_told_apart():
+def test_it_lies_between_two_scores_and_equal_scores_stay_together():
     logits = np.float32([2.0] * 20 + [1.0] * 20 + [-1.0] * 20)[:, None]
     gold = np.int8([1] * 20 + [1, 0] * 10 + [0] * 20)[:, None]
     (threshold,) = fit_thresholds(gold, logits)
     assert threshold == pytest.approx((sigmoid(np.float32(1)) + sigmoid(np.float32(-1))) / 2, abs=1e-6)
 
 
-def test_scores_that_differ_in_the_last_digits_only_are_told_apart():
+def test_scores_that_differ_in_the_last_digits_only_are_separated():
     logits = np.float32([3e-7, 0.0])[[0] * 10 + [1] * 10][:, None]
     gold = np.int8([1] * 10 + [0] * 10)[:, None]
-    np.testing.assert_array_equal(given_labels(logits, fit_thresholds(gold, logits)), gold)
+    np.testing.assert_array_equal(predicted_labels(logits, fit_thresholds(gold, logits)), gold)
 
 
-def test_a_label_that_few_rows_have_is_given_to_as_many_rows():
-    gold, logits = answers(rows=200, shares=(0.5, 0.03, 0.02))
+def test_a_rare_label_is_predicted_for_as_many_rows_as_have_it():
+    gold, logits = answers(rows=200, proportions=(0.5, 0.03, 0.02))
     assert 0 < gold[:, 1:].sum(axis=0).max() < 10
-    given = given_labels(logits, fit_thresholds(gold, logits))
-    assert given[:, 1:].sum(axis=0).tolist() == gold[:, 1:].sum(axis=0).tolist()
+    predicted = predicted_labels(logits, fit_thresholds(gold, logits))
+    assert predicted[:, 1:].sum(axis=0).tolist() == gold[:, 1:].sum(axis=0).tolist()
 
 
 def test_a_temperature_changes_no_answer():
-    gold, logits = answers(rows=200, shares=(0.5, 0.3, 0.02))
+    gold, logits = answers(rows=200, proportions=(0.5, 0.3, 0.02))
     cooler = (logits * [0.3, 2.0, 7.0]).astype(np.float32)
     np.testing.assert_array_equal(
-        given_labels(logits, fit_thresholds(gold, logits)), given_labels(cooler, fit_thresholds(gold, cooler))
+        predicted_labels(logits, fit_thresholds(gold, logits)), predicted_labels(cooler, fit_thresholds(gold, cooler))
     )
 
 

@@ -1,4 +1,4 @@
-"""Recipes are told from seeds: what is the same, and how far another seed reaches."""
+"""Recipes and seeds: what counts as the same recipe, and the noise of a seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -50,22 +50,22 @@ def test_one_recipe_is_not_better_than_itself():
 @pytest.mark.parametrize(
     ("difference", "expected"), [(0.02, "2.0 points is within"), (-0.09, "9.0 points is more than")]
 )
-def test_the_deviation_over_seeds_says_how_far_another_seed_reaches(difference, expected):
+def test_the_deviation_over_seeds_bounds_the_noise_of_a_seed(difference, expected):
     a = trained(values=[0.79, 0.80, 0.81])
-    found = sentence_on_training(a, trained(learning_rate=3e-5), difference)
-    assert expected in found
+    sentence = sentence_on_training(a, trained(learning_rate=3e-5), difference)
+    assert expected in sentence
     assert (
-        "up to 6.1 points in 95 % of cases; standard deviation 1.0 points over 3 seeds" in found
+        "up to 6.1 points in 95 % of cases; standard deviation 1.0 points over 3 seeds" in sentence
     )  # 4.303 * sqrt(2) * 1
 
 
-def test_nothing_is_said_where_nothing_is_known():
+def test_there_is_no_sentence_without_deviations():
     assert sentence_on_training(None, trained(), 0.05) is None
     assert sentence_on_training(trained(), trained(learning_rate=3e-5), 0.05) is None
     assert sentence_on_training(trained(values=[0.7, 0.8]), None, None) is None
 
 
-def test_the_deviation_of_single_runs_says_nothing_of_their_average():
+def test_the_deviation_of_single_runs_is_not_that_of_their_average():
     single = trained(values=[0.79, 0.80, 0.81])
 
     def with_average(*, shipped):
@@ -82,18 +82,18 @@ def test_the_deviation_of_single_runs_says_nothing_of_their_average():
 
     averaged = replace(single, training=replace(with_average(shipped=True), seed=None))
     assert sentence_on_training(averaged, trained(learning_rate=3e-5), 0.02) is None
-    assert sentence_on_training(averaged, trained(), 0.02) is None, "one of several seeds is another recipe"
+    assert sentence_on_training(averaged, trained(), 0.02) is None, "an average of seeds is another recipe"
     still_single = replace(single, training=with_average(shipped=False))
     assert "over 3 seeds" in sentence_on_training(still_single, trained(learning_rate=3e-5), 0.02)
 
 
-def test_two_equal_recipes_with_seeds_are_rarely_told_apart():
+def test_two_equal_recipes_with_seeds_rarely_differ():
     generator = np.random.default_rng(0)
     apart = 0
     for _ in range(400):
         a, b = generator.normal(0.8, 0.012, 5), generator.normal(0.8, 0.012, 5)
-        said = sentence_on_training(trained(values=a), trained(learning_rate=3e-5, values=b), b[0] - a[0])
-        apart += "is more than" in said
+        sentence = sentence_on_training(trained(values=a), trained(learning_rate=3e-5, values=b), b[0] - a[0])
+        apart += "is more than" in sentence
     assert 0 < apart / 400 <= 0.1
 
 

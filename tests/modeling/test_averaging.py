@@ -1,4 +1,4 @@
-"""The mean of several models is that of each parameter, and what has no mean is refused."""
+"""Model averaging is the mean of each parameter; parameters without a mean are rejected."""
 
 import pytest
 import torch
@@ -32,9 +32,11 @@ def sources(monkeypatch):
     """Stand in for directories: models by their names."""
 
     def stand_in(*models):
-        known = {str(index): model for index, model in enumerate(models)}
-        monkeypatch.setattr("hfbertcls.modeling.averaging.load_for_inference", lambda source: known[source.name])
-        return [ModelSource(name) for name in known]
+        models_by_name = {str(index): model for index, model in enumerate(models)}
+        monkeypatch.setattr(
+            "hfbertcls.modeling.averaging.load_for_inference", lambda source: models_by_name[source.name]
+        )
+        return [ModelSource(name) for name in models_by_name]
 
     return stand_in
 
@@ -65,14 +67,14 @@ def test_a_buffer_of_whole_numbers_stays_and_must_be_the_same(sources):
         average_models(sources(classifier(0, buffer=[3, 4]), classifier(1, buffer=[3, 5])))
 
 
-def test_models_of_other_shapes_or_parts_are_refused(sources):
+def test_models_of_other_shapes_or_parts_are_rejected(sources):
     with pytest.raises(ModelError, match="cannot be averaged: .* is not in both, or has other shapes"):
         average_models(sources(classifier(0), classifier(1, hidden_size=8)))
     with pytest.raises(ModelError, match="cannot be averaged: 'counts' is not in both"):
         average_models(sources(classifier(0, buffer=1), classifier(1)))
 
 
-def test_models_whose_labels_stand_in_another_order_are_refused(sources):
+def test_models_whose_labels_stand_in_another_order_are_rejected(sources):
     models = classifier(0), classifier(1)
     for model, names in zip(models, (("a", "b"), ("b", "a")), strict=True):
         model.config.id2label = dict(enumerate(names))

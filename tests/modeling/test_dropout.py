@@ -1,4 +1,4 @@
-"""Our dropout: the distribution that was asked for, from PyTorch's seed."""
+"""Our dropout: the requested distribution, from PyTorch's seed."""
 
 import numpy as np
 import pytest
@@ -50,15 +50,15 @@ def test_attention_with_dropout_is_that_of_the_formula():
     torch.manual_seed(0)
     query, key, value = (torch.randn(9, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
     torch.manual_seed(7)
-    found = bucketed_attention(query, key, value, (9,), 0.3, 0.5, None)
+    output = bucketed_attention(query, key, value, (9,), 0.3, 0.5, None)
     torch.manual_seed(7)
     kept = keep_mask((2, 16, 16), 0.3, torch.float64)[:, :9, :9]  # (as it is computed: 9 tokens as 16)
     weights = torch.softmax(0.5 * query.transpose(0, 1) @ key.transpose(0, 1).transpose(1, 2), -1) * kept / 0.7
     expected = (weights @ value.transpose(0, 1)).transpose(0, 1)
-    torch.testing.assert_close(found, expected)
-    above = torch.randn_like(found)
+    torch.testing.assert_close(output, expected)
+    above = torch.randn_like(output)
     for one, other in zip(
-        torch.autograd.grad(found, (query, key, value), above),
+        torch.autograd.grad(output, (query, key, value), above),
         torch.autograd.grad(expected, (query, key, value), above),
         strict=True,
     ):
@@ -76,11 +76,11 @@ def test_there_are_few_sizes_and_little_padding():
 def test_tokens_behind_the_last_text_have_no_part_in_anything():
     torch.manual_seed(0)
     states = [torch.randn(24, 2, 4, requires_grad=True) for _ in range(3)]
-    found = bucketed_attention(*states, (9, 4), 0.0, 0.5, None)
+    output = bucketed_attention(*states, (9, 4), 0.0, 0.5, None)
     alone = bucketed_attention(*[one[:13] for one in states], (9, 4), 0.0, 0.5, None)
-    torch.testing.assert_close(found[:13], alone)
-    assert not found[13:].any()
-    for gradient in torch.autograd.grad(found.square().sum(), states):
+    torch.testing.assert_close(output[:13], alone)
+    assert not output[13:].any()
+    for gradient in torch.autograd.grad(output.square().sum(), states):
         assert gradient[:13].any()
         assert not gradient[13:].any()
 

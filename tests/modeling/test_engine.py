@@ -1,4 +1,4 @@
-"""Batched scoring: every row in its place, whatever the batches, also where memory is short."""
+"""Batched scoring: each row keeps its place in any batches, also when memory runs out."""
 
 import numpy as np
 import pytest

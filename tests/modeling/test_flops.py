@@ -1,4 +1,4 @@
-"""What training needs is what PyTorch counts; what the device can do is measured."""
+"""Training FLOPs are those that PyTorch counts; the peak of the device is measured."""
 
 import pytest
 import torch

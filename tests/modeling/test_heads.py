@@ -51,7 +51,7 @@ def logits_of(model):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_last_layer_is_found_and_folding_divides_the_logits(name):
+def test_folding_divides_the_logits_in_the_last_layer(name):
     """As many labels as hidden units: the layer before the last has the same number of outputs."""
     model = classifier(name)
     assert output_layer(model) is model.get_submodule(HEADS[name][0])
@@ -67,7 +67,7 @@ def test_the_last_layer_is_found_and_folding_divides_the_logits(name):
     assert "hfbertcls_temperature" not in model.config.to_dict()
 
 
-def test_a_saved_model_says_what_it_contains_and_can_be_undone(tmp_path):
+def test_a_saved_model_states_its_temperature_and_can_be_undone(tmp_path):
     model = classifier("Bert")
     before = logits_of(model)
     fold_temperature(model, 0.6)
@@ -80,7 +80,7 @@ def test_a_saved_model_says_what_it_contains_and_can_be_undone(tmp_path):
     torch.testing.assert_close(logits_of(loaded), before, rtol=1e-5, atol=1e-7)
 
 
-def test_training_goes_on_from_a_calibrated_model_without_its_note(tmp_path):
+def test_training_from_a_calibrated_model_removes_its_temperature(tmp_path):
     model = classifier("Bert")
     fold_temperature(model, 0.6)
     model.save_pretrained(tmp_path)
@@ -89,14 +89,14 @@ def test_training_goes_on_from_a_calibrated_model_without_its_note(tmp_path):
     assert "hfbertcls_temperature" not in loaded.config.to_dict()
 
 
-def test_a_second_temperature_is_refused():
+def test_a_second_temperature_is_rejected():
     model = classifier("Bert")
     fold_temperature(model, 2.0)
     with pytest.raises(ModelError, match=r"already contain a temperature\. Call undo_calibration first"):
         fold_temperature(model, 3.0)
 
 
-def test_a_model_without_a_linear_layer_at_its_end_is_refused():
+def test_a_model_without_a_linear_layer_at_its_end_is_rejected():
     model = classifier("Bert")
     model.classifier = torch.nn.Identity()
     with pytest.raises(
@@ -126,7 +126,7 @@ def multi_label(thresholds=None):
     return model
 
 
-def test_taking_out_a_temperature_leaves_the_labels_that_are_given():
+def test_undoing_a_temperature_keeps_the_predicted_labels():
     model = multi_label(torch.linspace(0.3, 0.7, 16).tolist())
     fold_temperature(model, torch.linspace(0.2, 5.0, 16).tolist())
     task = task_of_config(model.config)
@@ -137,17 +137,17 @@ def test_taking_out_a_temperature_leaves_the_labels_that_are_given():
     assert 0 < before.mean() < 1
 
 
-def test_thresholds_are_one_half_where_none_are_stated_and_none_where_a_text_has_one_label():
+def test_thresholds_default_to_one_half_and_a_single_label_task_has_none():
     labels = tuple(f"LABEL_{number}" for number in range(16))
     assert task_of_config(multi_label().config) == MultiLabel(labels, (0.5,) * 16)
     assert task_of_config(classifier("Bert").config) == SingleLabel(labels)
     assert SingleLabel(labels).config_values == {}
 
 
-@pytest.mark.parametrize("stated", [0.5, [0.5] * 15, [0.5] * 15 + [1.5], [0.5] * 15 + ["a"], {"a": 0.5}])
-def test_thresholds_that_are_none_are_refused(stated):
+@pytest.mark.parametrize("thresholds", [0.5, [0.5] * 15, [0.5] * 15 + [1.5], [0.5] * 15 + ["a"], {"a": 0.5}])
+def test_thresholds_that_are_none_are_rejected(thresholds):
     with pytest.raises(ModelError, match=r"hfbertcls_thresholds in config.json is .*a list of 16 numbers from 0 to 1"):
-        task_of_config(multi_label(stated).config)
+        task_of_config(multi_label(thresholds).config)
 
 
 def test_thresholds_are_written_beside_saved_weights_and_nothing_else_changes(tmp_path):
@@ -162,7 +162,7 @@ def test_thresholds_are_written_beside_saved_weights_and_nothing_else_changes(tm
     assert task_of_config(loaded).thresholds == (0.25,) * 16
 
 
-def test_a_new_multi_label_head_begins_with_the_priors_and_one_that_is_kept_stays(tiny_model_dir, tmp_path):
+def test_a_new_multi_label_head_is_initialized_with_the_priors_and_a_kept_one_stays(tiny_model_dir, tmp_path):
     task, priors = MultiLabel(("a", "b", "c")), [0.5, 0.1, 0.01]
     source = ModelSource(str(tiny_model_dir))
     model = load_for_training(source, task, seed=0, priors=priors).model

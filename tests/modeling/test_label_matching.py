@@ -62,5 +62,5 @@ def test_names_match_exactly_or_else_without_case_and_nothing_is_guessed(earlier
         ),
     ],
 )
-def test_what_becomes_of_the_head_is_said(earlier, labels, note):
+def test_a_note_states_what_happens_to_the_head(earlier, labels, note):
     assert HeadMatch.of(earlier, labels).note("base") == note

@@ -1,4 +1,4 @@
-"""A graph gives the logits of the model, for any number of texts of any length; what cannot be a graph is refused."""
+"""A graph gives the logits of the model, for any number of texts of any length; other models are rejected."""
 
 import numpy as np
 import pytest
@@ -68,14 +68,14 @@ def test_a_graph_gives_the_logits_of_the_model(name, tmp_path, tiny_tokenizer, v
     for text in texts:
         with torch.no_grad():
             expected.append(model(**tiny_tokenizer(text, return_tensors="pt")).logits[0].numpy())
-    assert np.ptp(np.stack(expected), axis=0).min() > 0.1  # the texts can be told apart
+    assert np.ptp(np.stack(expected), axis=0).min() > 0.1  # the texts have different logits
     tokenized = tokenize_texts(texts, tiny_tokenizer, LONGEST)
     assert tokenized.num_tokens.max() == LONGEST
     for most_tokens in (1, 100, 10_000):  # one text at a time, a few, all together
         np.testing.assert_allclose(graph.score(tiny_tokenizer, tokenized, most_tokens), np.stack(expected), atol=1e-4)
 
 
-def test_what_cannot_be_a_graph_is_refused(tiny_tokenizer, monkeypatch):
+def test_what_cannot_be_a_graph_is_rejected(tiny_tokenizer, monkeypatch):
     model = classifier("bert", len(tiny_tokenizer))
     monkeypatch.setattr(onnx_graph, "_LARGEST_FILE", 10)
     with pytest.raises(ModelError, match=r"the weights of BertForSequenceClassification take .* holds at most"):
@@ -84,7 +84,7 @@ def test_what_cannot_be_a_graph_is_refused(tiny_tokenizer, monkeypatch):
     forward = model.forward
 
     def by_content(input_ids, attention_mask, token_type_ids):
-        if input_ids.sum() > 100:  # a graph cannot take its way by what the texts say
+        if input_ids.sum() > 100:  # control flow on the input, which a graph cannot have
             attention_mask = attention_mask * 0 + 1
         return forward(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_a_graph_is_refused(tiny_tokenizer, monkeypatch):
         to_onnx(model, tiny_tokenizer)
 
 
-def test_eight_bits_leave_the_way_down_as_it_is(tiny_tokenizer):
+def test_the_second_feed_forward_matrix_keeps_fp32(tiny_tokenizer):
     program = to_onnx(classifier("bert", len(tiny_tokenizer)), tiny_tokenizer)
     quantised = to_int8(program)
     kept = [

@@ -1,4 +1,4 @@
-"""Without padding: the same logits, the same gradients, the same training."""
+"""Padding-free: the same logits, the same gradients, the same training."""
 
 import copy
 
@@ -81,11 +81,11 @@ def batch_of(lengths, seed: int, padding: int):
 def test_logits_and_gradients_are_those_of_the_padded_batch(name, lengths, seed):
     plain, free = MODELS[name]
     batch = batch_of(lengths, seed, plain.config.pad_token_id)
-    expected, found = plain(**batch), free(**batch)
-    torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
-    torch.testing.assert_close(found.loss, expected.loss, rtol=0, atol=1e-5)
+    expected, actual = plain(**batch), free(**batch)
+    torch.testing.assert_close(actual.logits, expected.logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(actual.loss, expected.loss, rtol=0, atol=1e-5)
     of_plain = torch.autograd.grad(expected.loss, list(plain.parameters()), allow_unused=True)
-    of_free = torch.autograd.grad(found.loss, list(free.parameters()), allow_unused=True)
+    of_free = torch.autograd.grad(actual.loss, list(free.parameters()), allow_unused=True)
     for (parameter, _), one, other in zip(plain.named_parameters(), of_plain, of_free, strict=True):
         if one is None:
             assert other is None, parameter
@@ -122,7 +122,7 @@ def test_token_types_reach_the_model():
 
 
 @pytest.mark.parametrize("changes", ["left", "embeddings", "hidden", "tuple", "no mask", "positional"])
-def test_what_cannot_be_packed_goes_through_as_it_is(changes):
+def test_other_batches_are_left_as_they_are(changes):
     plain, free = MODELS["bert"]
     batch = batch_of([4, 9, 2], 0, 0)
     del batch["labels"]
@@ -140,10 +140,10 @@ def test_what_cannot_be_packed_goes_through_as_it_is(changes):
     else:
         arguments = (batch.pop("input_ids"),)
     with torch.no_grad():
-        expected, found = plain(*arguments, **batch), free(*arguments, **batch)
+        expected, actual = plain(*arguments, **batch), free(*arguments, **batch)
     if changes == "hidden":
-        assert found.hidden_states[0].shape == (3, 9, 32)
-    torch.testing.assert_close(found[0], expected[0], rtol=0, atol=1e-5)
+        assert actual.hidden_states[0].shape == (3, 9, 32)
+    torch.testing.assert_close(actual[0], expected[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bert", "modernbert"])
@@ -152,10 +152,10 @@ def test_the_ways_for_other_devices_and_very_long_texts_give_the_same(name, monk
     monkeypatch.setattr(padding_free, "_SHORT", 0)
     plain, free = MODELS[name]
     batch = batch_of([24, 1, 13, 7], 0, plain.config.pad_token_id)
-    expected, found = plain(**batch), free(**batch)
-    torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
+    expected, actual = plain(**batch), free(**batch)
+    torch.testing.assert_close(actual.logits, expected.logits, rtol=0, atol=1e-5)
     one = torch.autograd.grad(expected.loss, plain.get_input_embeddings().weight)[0]
-    other = torch.autograd.grad(found.loss, free.get_input_embeddings().weight)[0]
+    other = torch.autograd.grad(actual.loss, free.get_input_embeddings().weight)[0]
     torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
 
 
@@ -188,7 +188,7 @@ def test_other_models_are_left_alone_with_a_reason(model, reason):
     assert model.config._attn_implementation == before
 
 
-def test_a_model_that_would_answer_otherwise_is_left_alone(monkeypatch):
+def test_a_model_with_other_logits_is_left_alone(monkeypatch):
     monkeypatch.setattr(padding_free, "bucketed_attention", lambda query, *rest: query * 0)
     torch.manual_seed(0)
     model = ARCHITECTURES["bert"]()

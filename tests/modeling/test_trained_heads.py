@@ -133,7 +133,7 @@ def test_temperatures_go_with_their_labels_and_are_forgotten_with_the_thresholds
     assert not {"hfbertcls_temperature", "hfbertcls_thresholds"} & set(loaded.model.config.to_dict())
 
 
-def test_a_head_whose_rows_cannot_be_told_apart_is_refused_for_other_labels(tmp_path, monkeypatch):
+def test_a_head_whose_rows_cannot_be_matched_is_rejected_for_other_labels(tmp_path, monkeypatch):
     save_classifier(tmp_path / "base")
     monkeypatch.setattr("hfbertcls.modeling.loading.output_layer_name", lambda model: None)
     assert load(tmp_path / "base", "joy", "anger", "fear").notes

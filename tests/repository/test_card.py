@@ -40,9 +40,11 @@ def with_labels(labels: list[str]) -> dict:
     changed["task"]["labels"] = labels
     for facts in changed["data"]["splits"].values():
         facts["label_counts"] = dict.fromkeys(labels, 5)
-    for figures in changed["evaluation"].values():
-        figures["per_label"] = {label: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 5} for label in labels}
-        figures["confusion_matrix"] = [[1] * rows for _ in range(rows)]
+    for evaluation in changed["evaluation"].values():
+        evaluation["per_label"] = {
+            label: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 5} for label in labels
+        }
+        evaluation["confusion_matrix"] = [[1] * rows for _ in range(rows)]
     return changed
 
 
@@ -50,11 +52,11 @@ def front_matter(card: str) -> dict:
     return yaml.safe_load(card.split("---\n")[1])
 
 
-def test_the_card_states_the_figures_of_the_report():
+def test_the_card_states_the_metrics_of_the_report():
     card = card_of(values())
-    figures = values()["evaluation"]["test"]["metrics"]
-    assert f"**{figures['accuracy']['value']:.3f}**" in card
-    assert f"{figures['f1_macro']['low']:.3f} to {figures['f1_macro']['high']:.3f}" in card
+    metrics = values()["evaluation"]["test"]["metrics"]
+    assert f"**{metrics['accuracy']['value']:.3f}**" in card
+    assert f"{metrics['f1_macro']['low']:.3f} to {metrics['f1_macro']['high']:.3f}" in card
 
 
 def averaged(**of_average) -> dict:
@@ -92,7 +94,7 @@ def test_an_average_has_no_step_of_its_own():
     assert "The weights are the mean over the runs that were averaged, each at its last step. Curves" in card
 
 
-def test_the_best_run_is_said_to_be_better_than_the_average():
+def test_the_card_states_that_the_best_run_is_better_than_the_average():
     card = card_of(averaged(shipped=False, validation=0.82))
     assert (
         "these weights are those of seed 42, the best by f1_macro on the validation split: the uniform average of the seeds 42, 43 "
@@ -102,7 +104,7 @@ def test_the_best_run_is_said_to_be_better_than_the_average():
     assert "on the validation split; greedy averaging found no run to add to it without loss. All runs" in card
 
 
-def test_the_front_matter_has_known_keys_only():
+def test_the_front_matter_has_no_other_keys():
     assert front_matter(card_of(values())) == {
         "library_name": "transformers",
         "pipeline_tag": "text-classification",
@@ -139,14 +141,14 @@ def test_many_labels_give_a_card_without_a_giant_matrix():
     assert max(len(line) for line in card.splitlines()) < 400
 
 
-def test_no_test_split_is_said():
+def test_a_missing_test_split_is_a_limit():
     changed = values()
     del changed["evaluation"]["test"], changed["data"]["splits"]["test"]
     del changed["training"]["seeds"], changed["training"]["learning_curve"]
     assert "There is no test split: the checkpoint was chosen on the validation split" in card_of(changed)
 
 
-def test_texts_that_the_model_was_trained_on_are_told():
+def test_overlap_with_the_train_split_is_a_limit():
     changed = values()
     rows = changed["evaluation"]["test"]["rows"]
     changed["data"]["overlap"] = {"train/test": rows // 10, "validation/test": 3}
@@ -156,7 +158,7 @@ def test_texts_that_the_model_was_trained_on_are_told():
     assert "in the train split too" not in card_of(values())
 
 
-def test_contact_and_citation_stand_there_if_they_are_given():
+def test_contact_and_citation_are_on_the_card_if_they_are_set():
     assert "Contact and citation" not in card_of(values())
     changed = values()
     changed["card"] |= {"contact": "films@example.org", "citation": "@misc{films,\n  title = {{Films}},\n}"}
@@ -182,12 +184,12 @@ def test_results_on_a_hub_data_set_stand_in_the_model_index():
     assert entry["dataset"] == {
         "name": "nyu-mll/glue", "type": "nyu-mll/glue", "config": "sst2", "split": "test", "revision": "a" * 40,
     }  # fmt: skip
-    figures = changed["evaluation"]["test"]["metrics"]
-    stated = {metric["name"]: metric["value"] for metric in entry["metrics"]}
-    assert stated == {
-        "Accuracy": round(figures["accuracy"]["value"], 6),
-        "Macro F1": round(figures["f1_macro"]["value"], 6),
-        "Matthews correlation": round(figures["mcc"]["value"], 6),
+    metrics = changed["evaluation"]["test"]["metrics"]
+    results = {metric["name"]: metric["value"] for metric in entry["metrics"]}
+    assert results == {
+        "Accuracy": round(metrics["accuracy"]["value"], 6),
+        "Macro F1": round(metrics["f1_macro"]["value"], 6),
+        "Matthews correlation": round(metrics["mcc"]["value"], 6),
     }
     assert "model-index" not in front_matter(card_of(values()))
 
@@ -210,11 +212,11 @@ def test_the_front_matter_survives_any_label(label):
     assert front["model-index"][0]["name"] == label
 
 
-def test_cut_texts_are_told_in_one_sentence():
+def test_truncated_texts_are_one_limit():
     assert "longer are 116 of 4,000 in train (2.9 %), 43 of 1,390 in validation (3.1 %), 46 of" in card_of(values())
 
 
-def test_a_figure_that_is_not_defined_is_a_dash():
+def test_a_metric_that_is_not_defined_is_a_dash():
     changed = values()
     changed["evaluation"]["test"]["metrics"]["roc_auc"] = {"value": None, "low": None, "high": None}
     assert "| ROC-AUC | - | - to - |" in card_of(changed)
@@ -238,7 +240,7 @@ def test_escape_keeps_text_literal(text, shown):
     assert escape(text) == shown
 
 
-def test_what_the_tokenizer_cuts_is_what_the_card_says():
+def test_the_card_states_the_truncation_of_the_tokenizer():
     changed = values()
     changed["task"]["truncation_side"] = "left"
     changed["data"]["splits"]["test"]["truncated_rows"] = 3
@@ -248,7 +250,7 @@ def test_what_the_tokenizer_cuts_is_what_the_card_says():
     assert "| Reads | the first 128 tokens of a text |" in card_of(values())
 
 
-def test_lengths_that_were_not_measured_are_told():
+def test_longer_texts_than_those_measured_are_a_limit():
     changed = values()
     changed["data"]["splits"]["test"]["longest_tokens"] = 60
     assert "The longest text of the test split has 60 tokens. The metrics do not cover longer texts" in card_of(
@@ -258,7 +260,7 @@ def test_lengths_that_were_not_measured_are_told():
     assert "The longest text of the test split" not in card_of(changed)
 
 
-def test_a_calibration_error_of_0_says_how_large_it_may_be():
+def test_a_calibration_error_of_0_states_its_upper_end():
     changed = values()
     changed["evaluation"]["test"]["metrics"]["ece"] = {"value": 0.0, "low": 0.0, "high": 0.041}
     assert "the expected calibration error may be up to 0.041" in card_of(changed)

@@ -23,7 +23,7 @@ from hfbertcls.tasks.known import task_of_report
 
 
 class Forger:
-    """A model repository in the hands of somebody who knows how it is made."""
+    """A model repository of a forger who knows how it is made."""
 
     def __init__(self, folder: Path, other: Path, data: Path) -> None:
         self.folder, self.other, self.data = folder, other, data
@@ -56,15 +56,15 @@ class Forger:
         """Write a predictions file, and derive all metrics of the split from it."""
         self.path(f"predictions/{name}.parquet").write_bytes(predictions.to_parquet())
         report = self.report
-        stated = report["evaluation"][name]
+        evaluation = report["evaluation"][name]
         facts = {
             key: {fact: one[fact] for fact in ("train_rows", "analyzer") if fact in one}
-            for key, one in (stated["baselines"] or {}).items()
+            for key, one in (evaluation["baselines"] or {}).items()
         }
-        temperature = (stated["calibration"] or {}).get("temperature")
-        figures = evaluate_split(predictions, "0" * 64, facts, temperature).to_dict()
-        report["evaluation"][name] |= figures
-        counts = {label: row["support"] for label, row in figures["per_label"].items()}
+        temperature = (evaluation["calibration"] or {}).get("temperature")
+        derived = evaluate_split(predictions, "0" * 64, facts, temperature).to_dict()
+        report["evaluation"][name] |= derived
+        counts = {label: row["support"] for label, row in derived["per_label"].items()}
         report["data"]["splits"][name] |= {
             "rows": len(predictions),
             "rows_read": len(predictions),
@@ -75,15 +75,15 @@ class Forger:
     def seal(self, report: dict, *, hashes: bool = True) -> None:
         """Write a report and the card that follows from it, and let all hashes fit."""
         if hashes:
-            found = hashes_of(self.folder, stated_files(Report.from_json(json.dumps(report))))
+            digests = hashes_of(self.folder, stated_files(Report.from_json(json.dumps(report))))
             for key in ("files_sha256",):
-                report[key] = {name: found.get(name, digest) for name, digest in report[key].items()}
+                report[key] = {name: digests.get(name, digest) for name, digest in report[key].items()}
                 inner = report["model"][key]
-                report["model"][key] = {name: found.get(name, digest) for name, digest in inner.items()}
-            report["model"]["weights_sha256"] = found.get("model.safetensors", report["model"]["weights_sha256"])
+                report["model"][key] = {name: digests.get(name, digest) for name, digest in inner.items()}
+            report["model"]["weights_sha256"] = digests.get("model.safetensors", report["model"]["weights_sha256"])
             for name, entry in report["evaluation"].items():
                 path = f"predictions/{name}.parquet"
-                entry["predictions_sha256"] = found.get(path, entry["predictions_sha256"])
+                entry["predictions_sha256"] = digests.get(path, entry["predictions_sha256"])
         made = Report.from_json(json.dumps(report))
         self.path("report.json").write_text(made.to_json())
         card, _ = join_card(render_model_card(made), self.path("README.md").read_text())
@@ -111,13 +111,13 @@ def forger(model_dir, other_run, reviews_dir):
     return Forger(model_dir, other_run, reviews_dir)
 
 
-def found_in(folder: Path) -> str:
+def differences_in(folder: Path) -> str:
     try:
-        found = verify_directory(folder)
+        verification = verify_directory(folder)
     except ModelError as err:
         return str(err)
-    assert not found.holds or not found.differences
-    return "\n".join((*found.differences, *found.missing))
+    assert not verification.holds or not verification.differences
+    return "\n".join((*verification.differences, *verification.missing))
 
 
 def better(predictions: Predictions) -> Predictions:
@@ -393,10 +393,10 @@ SEEN = [
 ]
 
 
-@pytest.mark.parametrize(("forge", "told"), [pytest.param(*case, id=case[0].__name__) for case in SEEN])
-def test_a_forgery_is_found_from_the_files(forger, forge, told, capsys):
+@pytest.mark.parametrize(("forge", "difference"), [pytest.param(*case, id=case[0].__name__) for case in SEEN])
+def test_a_forgery_is_detected_from_the_files(forger, forge, difference, capsys):
     forge(forger)
-    assert told in found_in(forger.folder)
+    assert difference in differences_in(forger.folder)
     assert main(["verify", str(forger.folder)]) == 1
     out, err = capsys.readouterr()
     assert "All of it holds" not in out
@@ -458,14 +458,16 @@ SEEN_BY_THE_DATA = [
 ]
 
 
-@pytest.mark.parametrize(("forge", "told"), [pytest.param(*case, id=case[0].__name__) for case in SEEN_BY_THE_DATA])
-def test_a_forgery_in_which_everything_fits_is_found_with_the_data(forger, forge, told, capsys):
+@pytest.mark.parametrize(
+    ("forge", "difference"), [pytest.param(*case, id=case[0].__name__) for case in SEEN_BY_THE_DATA]
+)
+def test_a_consistent_forgery_is_detected_with_the_data(forger, forge, difference, capsys):
     forge(forger)
     assert main(["verify", str(forger.folder), "--rescore", "--dataset", str(forger.data)]) == 1
-    assert told in capsys.readouterr().out
+    assert difference in capsys.readouterr().out
 
 
-def test_other_data_than_those_of_the_training_are_told(forger, tmp_path, capsys):
+def test_other_data_than_those_of_the_training_are_a_difference(forger, tmp_path, capsys):
     shutil.copytree(forger.data, tmp_path / "reviews")
     lines = (tmp_path / "reviews" / "train.csv").read_text().splitlines(keepends=True)
     (tmp_path / "reviews" / "train.csv").write_text("".join(lines[:200]))
@@ -533,4 +535,4 @@ def test_no_damaged_report_ends_in_a_traceback(forger, monkeypatch):
             else:
                 place[path[-1]] = value
             forger.path("report.json").write_text(json.dumps(report))
-            assert found_in(forger.folder), (path, value)
+            assert differences_in(forger.folder), (path, value)

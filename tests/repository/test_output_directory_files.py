@@ -51,7 +51,7 @@ def training(tiny_model_dir, reviews_dir):
 
 @pytest.mark.parametrize("name", [*THEIRS, "all of them"])
 @pytest.mark.parametrize("more", [["--overwrite"], ["--overwrite", "--seeds", "2"], ["--resume"]], ids=" ".join)
-def test_a_folder_of_somebody_else_is_refused_and_left_as_it_is(training, tmp_path, name, more, capsys):
+def test_a_folder_of_somebody_else_is_rejected_and_left_as_it_is(training, tmp_path, name, more, capsys):
     write(tmp_path / "work", THEIRS if name == "all of them" else {name: THEIRS[name]})
     before = contents(tmp_path / "work")
     assert training(tmp_path / "work", *more) == 1
@@ -160,9 +160,9 @@ def test_files_that_appear_during_a_run_are_kept(training, tmp_path, monkeypatch
 
     finish = run.finish
 
-    def meanwhile(given, directory, *others):
+    def meanwhile(run_result, directory, *others):
         write(directory.path, {"config.json": "mine", "README.md": "My words.", "plots": "mine"})
-        return finish(given, directory, *others)
+        return finish(run_result, directory, *others)
 
     monkeypatch.setattr(run, "finish", meanwhile)
     assert training(tmp_path / "m") == 0
@@ -174,7 +174,7 @@ def test_files_that_appear_during_a_run_are_kept(training, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("more", [[], ["--seeds", "2"]], ids=["one run", "seeds"])
-def test_data_that_are_refused_leave_the_earlier_model(training, tmp_path, capsys, more):
+def test_data_that_are_rejected_leave_the_earlier_model(training, tmp_path, capsys, more):
     assert training(tmp_path / "m") == 0
     before = contents(tmp_path / "m")
     write(tmp_path / "bad", {"too-few.csv": "text,label\na,x\nb,x\n"})

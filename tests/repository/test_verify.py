@@ -1,4 +1,4 @@
-"""`verify`: whoever changes a figure, in the card, the report or the predictions, is found out and told where."""
+"""`verify`: a changed value in the card, the report or the predictions is reported with its place."""
 
 import json
 import re
@@ -27,9 +27,14 @@ def other(numeral: str) -> str:
 
 
 def test_an_untouched_directory_verifies(finished_run, capsys):
-    found = verify_directory(finished_run)
-    assert found.holds
-    assert (found.differences, found.missing, found.unchecked, found.notes) == ((), (), (), ())
+    verification = verify_directory(finished_run)
+    assert verification.holds
+    assert (verification.differences, verification.missing, verification.unchecked, verification.notes) == (
+        (),
+        (),
+        (),
+        (),
+    )
     assert main(["verify", str(finished_run)]) == 0
     out = capsys.readouterr().out
     assert re.search(r"Checked: \d{3,} values derived again, 11 files by their SHA-256, the card line by line\.", out)
@@ -39,20 +44,20 @@ def test_an_untouched_directory_verifies(finished_run, capsys):
 
 
 @pytest.fixture
-def figures_once(monkeypatch):
-    """The figures of the same predictions, which take most of the time, are derived once and copied."""
-    known = {}
+def metrics_once(monkeypatch):
+    """The metrics of the same predictions are derived once and copied, because they take most of the time."""
+    cache = {}
 
     def derived(predictions, digest, *others):
         key = digest, predictions.to_parquet(), repr(others)
-        if key not in known:
-            known[key] = evaluate_split(predictions, digest, *others)
-        return known[key]
+        if key not in cache:
+            cache[key] = evaluate_split(predictions, digest, *others)
+        return cache[key]
 
     monkeypatch.setattr(verify_metrics, "evaluate_split", derived)
 
 
-def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, figures_once):
+def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, metrics_once):
     card = (model_dir / "README.md").read_text()
     body = Fence.find(split_card(card)[1]).body
     start = card.index(body)
@@ -66,12 +71,16 @@ def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, f
         assert any(f"README.md, line {line}: states" in difference for difference in differences), numeral
 
 
-def test_every_numeral_of_the_report_is_watched(model_dir, figures_once):
+def test_every_numeral_of_the_report_is_watched(model_dir, metrics_once):
     text = (model_dir / "report.json").read_text()
     values = [
-        found for found in NUMERAL.finditer(text) if text[text.rfind("\n", 0, found.start()) : found.start()].strip()
+        numeral
+        for numeral in NUMERAL.finditer(text)
+        if text[text.rfind("\n", 0, numeral.start()) : numeral.start()].strip()
     ]
-    numerals = [found for found in values if "_sha256" not in text[: text.find("\n", found.end())].rpartition("\n")[2]]
+    numerals = [
+        numeral for numeral in values if "_sha256" not in text[: text.find("\n", numeral.end())].rpartition("\n")[2]
+    ]
     assert len(numerals) > 150
     for numeral in numerals:
         (model_dir / "report.json").write_text(f"{text[: numeral.start()]}{other(numeral[0])}{text[numeral.end() :]}")
@@ -84,16 +93,16 @@ def test_every_numeral_of_the_report_is_watched(model_dir, figures_once):
         ]
 
 
-def test_figures_that_can_be_derived_are_named_by_their_path(model_dir):
+def test_metrics_that_can_be_derived_are_named_by_their_path(model_dir):
     report = json.loads((model_dir / "report.json").read_text())
     report["evaluation"]["test"]["per_label"]["negative"]["recall"] += 0.01
     report["evaluation"]["validation"]["confusion_matrix"][1][0] += 1
     report["data"]["splits"]["test"]["label_counts"]["positive"] += 1
     (model_dir / "report.json").write_text(json.dumps(report))
-    found = "\n".join(verify_directory(model_dir).differences)
-    assert "report.json: evaluation.test.per_label.negative.recall states" in found
-    assert "report.json: evaluation.validation.confusion_matrix[1][0] states" in found
-    assert "report.json: data.splits.test.label_counts.positive states" in found
+    differences = "\n".join(verify_directory(model_dir).differences)
+    assert "report.json: evaluation.test.per_label.negative.recall states" in differences
+    assert "report.json: evaluation.validation.confusion_matrix[1][0] states" in differences
+    assert "report.json: data.splits.test.label_counts.positive states" in differences
 
 
 def test_every_value_of_the_predictions_is_watched(model_dir):
@@ -116,7 +125,7 @@ def test_every_value_of_the_predictions_is_watched(model_dir):
 
 
 @pytest.mark.parametrize("position", [0, 100, -1])
-def test_one_flipped_bit_of_the_weights_is_found(model_dir, position):
+def test_one_flipped_bit_of_the_weights_is_detected(model_dir, position):
     path = model_dir / "model.safetensors"
     data = bytearray(path.read_bytes())
     data[position] ^= 1
@@ -124,12 +133,12 @@ def test_one_flipped_bit_of_the_weights_is_found(model_dir, position):
     assert [text[:17] for text in verify_directory(model_dir).differences] == ["model.safetensors"]
 
 
-def test_a_damaged_predictions_file_is_told(model_dir):
+def test_a_damaged_predictions_file_is_a_difference(model_dir):
     (model_dir / "predictions" / "test.parquet").write_bytes(b"PAR1")
     assert "predictions/test.parquet: it cannot be read" in "\n".join(verify_directory(model_dir).differences)
 
 
-def test_other_labels_in_the_configuration_are_found(model_dir):
+def test_other_labels_in_the_configuration_are_a_difference(model_dir):
     config = json.loads((model_dir / "config.json").read_text())
     config["id2label"] = {"0": "positive", "1": "negative"}
     (model_dir / "config.json").write_text(json.dumps(config))
@@ -168,7 +177,7 @@ def test_numbers_that_people_wrote_are_counted_and_the_first_is_named(model_dir,
     assert "All of it holds" not in out
 
 
-def test_files_that_nobody_states_are_counted_and_nothing_is_called_all(model_dir, capsys):
+def test_unstated_files_are_counted_and_the_verdict_is_not_all(model_dir, capsys):
     (model_dir / "photo.png").write_bytes(b"mine")
     (model_dir / "onnx").mkdir()
     (model_dir / "onnx" / "model.onnx").write_bytes(b"mine")
@@ -179,7 +188,7 @@ def test_files_that_nobody_states_are_counted_and_nothing_is_called_all(model_di
     assert "All of it holds" not in out
 
 
-def test_what_is_absent_is_not_verified_unless_it_is_not_asked_for(model_dir, capsys):
+def test_missing_files_fail_unless_they_are_optional(model_dir, capsys):
     shutil.rmtree(model_dir / "predictions")
     assert main(["verify", str(model_dir)]) == 1
     out = capsys.readouterr().out
@@ -191,18 +200,18 @@ def test_what_is_absent_is_not_verified_unless_it_is_not_asked_for(model_dir, ca
     assert "All of it holds" not in out
 
 
-def test_json_holds_everything_that_was_found(model_dir, capsys):
+def test_json_holds_the_whole_result(model_dir, capsys):
     (model_dir / "predictions" / "test.parquet").unlink()
     assert main(["verify", str(model_dir), "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert found["holds"] is False
-    assert found["missing"] == ["the metrics of test: predictions/test.parquet is not there"]
-    assert found["differences"] == []
-    assert found["files"] == 10
+    result = json.loads(capsys.readouterr().out)
+    assert result["holds"] is False
+    assert result["missing"] == ["the metrics of test: predictions/test.parquet is not there"]
+    assert result["differences"] == []
+    assert result["files"] == 10
 
 
 @pytest.mark.parametrize("name", ["report.json", "README.md"])
-def test_a_directory_without_report_or_card_is_refused(model_dir, name, capsys):
+def test_a_directory_without_report_or_card_is_rejected(model_dir, name, capsys):
     (model_dir / name).unlink()
     assert main(["verify", str(model_dir)]) == 1
     assert "is no model repository of hfbertcls: report.json and README.md are needed" in capsys.readouterr().err
@@ -235,7 +244,7 @@ def test_other_weights_give_other_logits(model_dir, reviews_dir, tiny_model_dir,
     ],
     ids=["some rows", "all rows"],
 )
-def test_logits_that_are_no_answer_are_counted(model_dir, reviews_dir, tiny_tokenizer, word, expected, capsys):
+def test_logits_that_are_not_finite_are_counted(model_dir, reviews_dir, tiny_tokenizer, word, expected, capsys):
     from safetensors.numpy import load_file, save_file
 
     weights = load_file(model_dir / "model.safetensors")
@@ -245,13 +254,13 @@ def test_logits_that_are_no_answer_are_counted(model_dir, reviews_dir, tiny_toke
     embeddings[slice(None) if word is None else tiny_tokenizer.convert_tokens_to_ids(word)] = np.nan
     save_file(weights, model_dir / "model.safetensors", {"format": "pt"})
     assert main(["verify", str(model_dir), "--rescore", "--dataset", str(reviews_dir)]) == 1
-    told = capsys.readouterr()
-    assert expected in told.out + told.err
-    assert "nan away" not in told.out
-    assert "Traceback" not in told.err
+    output = capsys.readouterr()
+    assert expected in output.out + output.err
+    assert "nan away" not in output.out
+    assert "Traceback" not in output.err
 
 
-def test_splits_that_were_cut_are_found_again_by_their_rows(tmp_path, tiny_model_dir, reviews_dir, capsys):
+def test_held_out_splits_are_recovered_by_their_rows(tmp_path, tiny_model_dir, reviews_dir, capsys):
     shutil.copy(reviews_dir / "train.csv", tmp_path / "reviews.csv")
     words = [
         "--model",
@@ -278,5 +287,5 @@ def test_splits_that_were_cut_are_found_again_by_their_rows(tmp_path, tiny_model
         ["--rescore", "--dataset", "x.csv", "--without-predictions"],
     ],
 )
-def test_options_that_mean_nothing_are_refused(finished_run, words):
+def test_options_without_effect_are_rejected(finished_run, words):
     assert main(["verify", str(finished_run), *words]) == 2

@@ -164,7 +164,7 @@ def trained(tmp_path_factory, tiny_model_dir, ratings, task):
     return directory
 
 
-def test_it_is_found_in_the_data_and_trained_with_its_own_loss(trained, task):
+def test_it_is_inferred_from_the_data_and_trained_with_its_own_loss(trained, task):
     report = Report.from_json((trained / "report.json").read_text())
     assert (report.task.type, report.task.labels) == ("rate", ())
     config = json.loads((trained / "config.json").read_text())
@@ -184,8 +184,8 @@ def test_it_is_reported_with_intervals_and_verified(trained, task):
         assert metric.low < metric.value < metric.high
     assert report.test.verdict.code in ("better", "undecided", "worse")
     assert (report.test.per_label, report.test.confusion_matrix, report.test.reliability) == ({}, None, ())
-    found = verify_directory(trained)
-    assert found.holds, found.differences
+    verification = verify_directory(trained)
+    assert verification.holds, verification.differences
     values = json.loads((trained / "report.json").read_text())
     values["evaluation"]["test"]["metrics"]["rmse"]["value"] *= 0.9
     changed = Report.from_json(json.dumps(values))
