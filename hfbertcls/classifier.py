@@ -68,7 +68,7 @@ class TextClassifier:
         log: Log | None = print_line,
         **options: Any,
     ) -> Self:
-        """Fine-tune an encoder on labelled text, choose the best checkpoint on validation, and write a model repository.
+        """Fine-tune an encoder on labelled text, keep the best checkpoint on validation, and write a model repository.
 
         ```python
         >>> classifier = TextClassifier.train("encoder", "reviews.csv", "film-reviews", max_steps=5, seed=1, log=None)
@@ -78,15 +78,15 @@ class TextClassifier:
 
         Args:
             model: the encoder: a Hub id, a directory, or a `ModelSource`.
-            data: what `load_text_dataset` takes (a path, a Hub id, a DataFrame, a `Dataset` or `DatasetDict`, lists), or its
-                result.
+            data: what `load_text_dataset` takes (a path, a Hub id, a DataFrame, a `Dataset` or `DatasetDict`, lists),
+                or its result.
             output_dir: where to write; see "What you get" in the README.
             revision, trust_remote_code, allow_pickle: of the encoder, as `ModelSource` takes them.
             log: called with each line of progress; None shows nothing, no bar either.
             **options: by the names that the flags of `hfbertcls train` have: `epochs=3`, `learning_rate=3e-5`,
-                `batch_size=16`, `early_stopping=2`, `seed=1`, `metric="accuracy"`, `max_length=128`, `overwrite=True`; fields
-                of transformers' `TrainingArguments`, such as `weight_decay=0.1`; and the options of `load_text_dataset`, such
-                as `text_column="review"`.
+                `batch_size=16`, `early_stopping=2`, `seed=1`, `metric="accuracy"`, `max_length=128`, `overwrite=True`;
+                fields of transformers' `TrainingArguments`, such as `weight_decay=0.1`; and the options of
+                `load_text_dataset`, such as `text_column="review"`.
 
         Returns:
             the classifier in `output_dir`.
@@ -187,14 +187,16 @@ class TextClassifier:
         ```
 
         Args:
-            texts: a list, an array or a Series of texts, whose index the rows keep. `predict_file` classifies the rows of a file.
+            texts: a list, an array or a Series of texts, whose index the rows keep. `predict_file` classifies the rows
+                of a file.
             log: called with each line of progress; None shows nothing, no bar either.
 
         Returns:
-            a DataFrame with the columns `prediction` (the label; of a multi-label classifier the list of labels whose score
-            reaches their decision threshold), `score` (of the predicted label; not for a multi-label classifier), and the score
-            of every label under its name. A label that is called like one of the other columns has `label ` before its
-            name. Where a text has no answer, such as an empty one, the values are missing, and a column `reason` says why.
+            a DataFrame with the columns `prediction` (the label; of a multi-label classifier the list of labels whose
+            score reaches their decision threshold), `score` (of the predicted label; not for a multi-label
+            classifier), and the score of every label under its name. A label that is called like one of the other
+            columns has `label ` before its name. Where a text has no answer, such as an empty one, the values are
+            missing, and a column `reason` says why.
 
         Raises:
             ConfigurationError: if `texts` is a single text, or a table.
@@ -222,8 +224,8 @@ class TextClassifier:
         ```
 
         Args:
-            data: what `load_text_dataset` takes, or its result; columns are those that the model was trained on, where the
-                data have them.
+            data: what `load_text_dataset` takes, or its result; columns are those that the model was trained on, where
+                the data have them.
             split: which split; by default test, else validation, else the only one.
             output_dir: where to write `report.json`, `predictions/` and `plots/`; None writes nothing.
             log: called with each line of progress; None shows nothing, no bar either.
@@ -258,8 +260,8 @@ class TextClassifier:
         ```
 
         Args:
-            other: `"tfidf"` (logistic regression on TF-IDF weights, fitted on the train split of the data), a classifier, or
-                the directory or Hub id of one.
+            other: `"tfidf"` (logistic regression on TF-IDF weights, fitted on the train split of the data), a
+                classifier, or the directory or Hub id of one.
             data: what `load_text_dataset` takes, or its result.
             split: which split; by default test, else validation, else the only one.
             output_dir: where to write `comparison.json` and `disagreements.csv`; None writes nothing.

@@ -76,7 +76,7 @@ CALLBACKS.add("metric-logging", "hfbertcls.training.callbacks.metric_logging:Met
 
 
 def register() -> None:
-    """Make `report_to="hfbertcls"` known to transformers, which writes `metrics.jsonl`. Calling it again changes nothing.
+    """Register `report_to="hfbertcls"` in transformers, which writes `metrics.jsonl`. A second call has no effect.
 
     ```python
     >>> register()

@@ -146,7 +146,7 @@ class TextClassificationTrainer(
         logger.info(f"learning rate {args.learning_rate:g}, {args.num_train_epochs:g} epochs")
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        """Our own length grouping where lengths are known; the parent's random order in less memory; else as the parent."""
+        """Our length grouping if there are lengths; the parent's random order in less memory; else as the parent."""
         # The parent passes the data set without the columns that the model does not take, so without the lengths.
         whole: Any = self.train_dataset
         column = self.args.length_column_name
@@ -245,7 +245,7 @@ class TextClassificationTrainer(
         }
 
     def facts(self, wall_seconds: float | None = None) -> TrainingFacts:
-        """The `training` of a report; `wall_seconds` are from the beginning of the run, by default those of the steps."""
+        """The `training` of a report; `wall_seconds` is the time of the run, by default that of the steps."""
         seconds = self.throughput.seconds_
         wall = seconds if wall_seconds is None else wall_seconds
         return training_facts(cast(Any, self.args), self.state, seconds, self.speed(), wall)
@@ -279,8 +279,8 @@ class TextClassificationTrainer(
     ) -> Any:
         """Write a complete model repository into the output directory, and push it as one commit.
 
-        The card states the metrics of `eval_dataset`, computed from the saved weights. The repository is private unless
-        `hub_private_repo=False`.
+        The card states the metrics of `eval_dataset`, computed from the saved weights. The repository is private
+        unless `hub_private_repo=False`.
 
         Args:
             commit_message: of the commit; the default names the directory.

@@ -32,9 +32,9 @@ _RECORD = "metrics.jsonl"
 class CheckpointBranch:
     """Sends each checkpoint to a branch in the background, the newest first; failures are logged, not raised.
 
-    A checkpoint is hard-linked when it is offered, so the run may remove its own copy. The next one replaces a checkpoint
-    that still waits. Each is one commit with everything that a resume needs. Optimizer and random state are pickles, so
-    they have a branch of their own.
+    A checkpoint is hard-linked when it is offered, so the run may remove its own copy. The next one replaces a
+    checkpoint that still waits. Each is one commit with everything that a resume needs. Optimizer and random state are
+    pickles, so they have a branch of their own.
 
     Args:
         repo_id: the repository; created as private if it does not exist.

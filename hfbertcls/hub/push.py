@@ -154,9 +154,9 @@ def push_directory(
 ) -> Pushed:
     """Push a directory that a run wrote as one commit, or leave the Hub unchanged.
 
-    The commit holds an explicit list of files; other files of the directory are never sent. `parent_commit` protects the
-    commit of another writer. Transient errors are retried. An id in the description of the commit identifies it after
-    a lost answer, so nothing is committed twice.
+    The commit holds an explicit list of files; other files of the directory are never sent. `parent_commit` protects
+    the commit of another writer. Transient errors are retried. An id in the description of the commit identifies it
+    after a lost answer, so nothing is committed twice.
 
     Args:
         directory: with a complete model repository.

@@ -1,4 +1,4 @@
-"""Finding tokens and keys in files that are about to be shared."""
+"""Finding tokens and keys in files that are about to be pushed."""
 
 import base64
 import binascii
@@ -16,10 +16,10 @@ from huggingface_hub import get_token
 from hfbertcls.tasks.cells import names_in
 
 
-# Kind: the beginnings of its secrets, which are searched first because that is fast, and the whole pattern. The kinds are
-# those of detect-secrets that have a form of their own, and the Hub's. IBM's are found by the name of their setting.
-# Entropy and words such as "password" are no criteria: vocabularies and hashes are full of both. detect-secrets itself
-# reads lines of text, neither weights nor Parquet.
+# Kind: the beginnings of its secrets, which are searched first because that is fast, and the whole pattern. The kinds
+# are those of detect-secrets that have a form of their own, and the Hub's. IBM's are found by the name of their
+# setting. Entropy and words such as "password" are no criteria: vocabularies and hashes are full of both.
+# detect-secrets itself reads lines of text, neither weights nor Parquet.
 _KINDS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     "a Hugging Face token": (
         (b"hf_", b"api_org_"),

@@ -113,7 +113,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
                 f"are uploaded. Log in with `{log_in()}`, or set HF_TOKEN"
             )
         translate_old_names(self)
-        _refuse_impossible(self)
+        _check_ranges(self)
         if self.auto_find_batch_size:
             # The parent restarts the run with fewer rows in an update, which is another run.
             self.auto_find_batch_size, self.try_longest_batch_first = False, True
@@ -158,7 +158,7 @@ class TextClassificationTrainingArguments(TrainingArguments):
         return chosen
 
     def sanitised(self) -> dict[str, Any]:
-        """All arguments as plain values, without secrets and without local paths (their base names remain); `public_word`."""
+        """All arguments as plain values, without secrets, and with the base names of local paths."""
         fields: dict[str, Any] = self.to_dict()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         values = {name: _plain(value) for name, value in fields.items() if "token" not in name}
         return {name: value for name, value in values.items() if not isinstance(value, _Unprintable)}
@@ -178,7 +178,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
-def _refuse_impossible(args: TextClassificationTrainingArguments) -> None:
+def _check_ranges(args: TextClassificationTrainingArguments) -> None:
     for name, (low, high) in _LIMITS.items():
         value = getattr(args, name)
         if value is not None and not (isinstance(value, int | float) and low <= value <= high):

@@ -113,7 +113,8 @@ def option(default: Any, help: str, **traits: Any) -> Any:
         **traits: of `Option`.
 
     Returns:
-        What `dataclasses.field` returns: `epochs: float | None = option(None, "default: by the number of rows", above=0)`.
+        What `dataclasses.field` returns:
+        `epochs: float | None = option(None, "default: by the number of rows", above=0)`.
     """
     declared = Option(default=default, help=help.format(default=default), **traits)
     return field(default=default, metadata={_KEY: declared})

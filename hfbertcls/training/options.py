@@ -193,8 +193,8 @@ class TrainingOptions:
     def of(cls, **values: Any) -> Self:
         """Make options from names of options and of fields of transformers' training arguments.
 
-        `TrainingOptions.of(epochs=3, weight_decay=0.05)` is `TrainingOptions(epochs=3, arguments={"weight_decay": 0.05})`. An
-        option overrides the field that it sets.
+        `TrainingOptions.of(epochs=3, weight_decay=0.05)` is
+        `TrainingOptions(epochs=3, arguments={"weight_decay": 0.05})`. An option overrides the field that it sets.
 
         Raises:
             ConfigurationError: as the constructor; `training_arguments` checks the other names.
@@ -221,8 +221,8 @@ class TrainingOptions:
         """The options that the result depends on, by name.
 
         Args:
-            run: the values of the run, by the names of options or of the fields that they set. They override the options,
-                so automatic choices are included.
+            run: the values of the run, by the names of options or of the fields that they set. They override the
+                options, so automatic choices are included.
         """
         return {one.name: self._in(run, one) for one in options_of(type(self)) if one.determines}
 
@@ -232,7 +232,7 @@ class TrainingOptions:
         return {name: value for name, value in self.determining(run).items() if name not in names}
 
     def rows(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """The rows of the card's table of hyperparameters: the values of `run`, and the options that differ from the default.
+        """The rows of the card's table of hyperparameters: the values of `run`, and the options that are not defaults.
 
         Args:
             run: as in `determining`.

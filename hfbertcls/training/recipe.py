@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from math import ceil
 
 
-# Parameters (millions, upper end) -> learning rate. Small encoders need larger steps: for MiniLM, 2e-4 and more did worse
-# than 8e-5 and 1e-4 (benchmarks/RESULTS.md). The others are the published fine-tuning rates of base models (2e-5 to 5e-5)
-# and large models (1e-5 to 2e-5).
+# Parameters (millions, upper end) -> learning rate. Small encoders need larger steps: for MiniLM, 2e-4 and more did
+# worse than 8e-5 and 1e-4 (benchmarks/RESULTS.md). The others are the published fine-tuning rates of base models (2e-5
+# to 5e-5) and large models (1e-5 to 2e-5).
 _LEARNING_RATES = ((40, 8e-5), (90, 5e-5), (200, 3e-5))
 _LEARNING_RATE_LARGE = 1.5e-5
 _MIN_UPDATES = 150

@@ -105,8 +105,8 @@ def compare_models(
     ```
 
     Args:
-        a: a directory, a Hub id (`user/name` or `user/name@revision`), a `ModelSource`, or `tfidf`: logistic regression on
-            TF-IDF weights, fitted on the train split of the data.
+        a: a directory, a Hub id (`user/name` or `user/name@revision`), a `ModelSource`, or `tfidf`: logistic
+            regression on TF-IDF weights, fitted on the train split of the data.
         b: the same.
         dataset: what `load_text_dataset` takes, or its result.
         split: which split; by default test, else validation, else the only one.

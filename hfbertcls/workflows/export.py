@@ -126,10 +126,10 @@ def export_onnx(
 
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
-        output_dir: gets `onnx/`, the configuration, the tokenizer and `export.json`. None adds `onnx/` to a directory that
-            hfbertcls wrote: its report and card state the export, and a push includes it.
-        dataset: what `load_text_dataset` takes, or its result; None compares random token ids: this measures how exact the
-            graph is, not the loss of accuracy.
+        output_dir: gets `onnx/`, the configuration, the tokenizer and `export.json`. None adds `onnx/` to a directory
+            that hfbertcls wrote: its report and card state the export, and a push includes it.
+        dataset: what `load_text_dataset` takes, or its result; None compares random token ids: this measures how exact
+            the graph is, not the loss of accuracy.
         split: which split; by default test, else validation, else the only one.
         int8: also write a graph with 8-bit weights.
         overwrite: replace an earlier export.

@@ -74,7 +74,8 @@ def report_on_training(
         inputs: what the run began with.
         directory: with the model in `directory.staging`.
         staged: this model, loaded.
-        training: gives the `training` of the report; called after scoring, so that its times and memory include scoring.
+        training: gives the `training` of the report; called after scoring, so that its times and memory include
+            scoring.
         card: facts for the card that only the author knows.
         publish_examples: how many rows may stand on the card, with their texts.
         seed: of the draw of these rows.

@@ -62,8 +62,8 @@ def train_with_seeds(
         count: how many runs, at least two.
         options: of each run.
         log: called with each line of progress, for a person.
-        average: `"uniform"` averages the weights of all runs, `"greedy"` those of the runs that do not lower the score on
-            validation. If the best run alone is better on validation, it is written instead.
+        average: `"uniform"` averages the weights of all runs, `"greedy"` those of the runs that do not lower the score
+            on validation. If the best run alone is better on validation, it is written instead.
 
     Raises:
         ConfigurationError: for fewer than two seeds, a checkpoint branch, or an unknown average.

@@ -28,7 +28,7 @@ LABELS = ("cold", "dull", "great", "warm")
 
 
 def remarks(count, seed, vocabulary):
-    """Sentences of neutral words and of some label words; the labels are those words, "dull" now and then forgotten."""
+    """Sentences of neutral words and label words; the labels are the latter, "dull" is sometimes missing."""
     generator = np.random.default_rng(seed)
     for _ in range(count):
         names = [name for name in LABELS if generator.random() < 0.3]

@@ -1,4 +1,4 @@
-"""Labels are strings from end to end, whatever they look like to YAML, Markdown, HTML, Jinja, a spreadsheet or a path."""
+"""Labels are strings from end to end, even if they look like YAML, Markdown, HTML, Jinja, a formula or a path."""
 
 import csv
 import json

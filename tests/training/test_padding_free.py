@@ -1,4 +1,4 @@
-"""Training without padding: the same batches and the same loss curve as the stock trainer; the method is chosen and logged."""
+"""Training without padding: the batches and the loss curve of the stock trainer; the method is logged."""
 
 import pytest
 import torch

@@ -61,8 +61,8 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
 
     Raises:
         ConfigurationError: for names and hardware that the Hub does not know, and options that do not fit the Space.
-        SharingError: if nobody is logged in, the token cannot write there, the model is not there or could not be read by
-            the Space, or the Hub does not answer.
+        SharingError: if nobody is logged in, the token cannot write there, the model is not there or could not be read
+            by the Space, or the Hub does not answer.
     """
     api = api or HfApi()
     require_repo_name(request.space_id)

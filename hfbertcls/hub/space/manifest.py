@@ -79,7 +79,7 @@ def changes(ours: Mapping[str, bytes], there: Mapping[str, bytes], *, is_fresh: 
 
 
 def differences(paths: tuple[str, ...], ours: Mapping[str, bytes], there: Mapping[str, bytes]) -> str:
-    """A short unified diff for people, from what is there to what is ours; no secret and no control character is shown.
+    """A short unified diff from the Space to our files, without secrets and control characters.
 
     Args:
         paths: the files.

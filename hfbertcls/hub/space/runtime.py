@@ -38,8 +38,8 @@ _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def wait_for_stage(api: HfApi, space_id: str, oid: str | None, log: Log, timeout: float) -> str:
     """Wait until the Space has a stage that stays, with the files of a commit.
 
-    Just after a push the Hub may still report the stage of the earlier commit. A stage counts if the Hub attributes it to
-    the new commit, if it follows a build or start, or if it has stayed for a minute.
+    Just after a push the Hub may still report the stage of the earlier commit. A stage counts if the Hub attributes it
+    to the new commit, if it follows a build or start, or if it has stayed for a minute.
 
     Args:
         api: of huggingface_hub.
@@ -52,8 +52,8 @@ def wait_for_stage(api: HfApi, space_id: str, oid: str | None, log: Log, timeout
         The stage, as the Hub calls it; `RUNNING` if all went well.
 
     Raises:
-        SharingError: with the end of the log if the Space cannot be built or its app ends; if it takes too long; if the
-            Hub does not answer.
+        SharingError: with the end of the log if the Space cannot be built or its app ends; if it takes too long; if
+            the Hub does not answer.
     """
     began = time.monotonic()
     pause, last_stage, has_moved = _FIRST_PAUSE, "", False

@@ -12,8 +12,9 @@ from hfbertcls.errors import ConfigurationError, TrainingError
 class MetricEarlyStoppingCallback(TrainerCallback, ExportableState):
     """Stop when the selection metric has not improved for `patience` evaluations.
 
-    An evaluation improves if it is better by more than `threshold` than the last *accepted* best, so small gains add up.
-    transformers compares with the running best, which rises with every gain. NaN is no improvement. The state survives a resume.
+    An evaluation improves if it is better by more than `threshold` than the last *accepted* best, so small gains add
+    up. transformers compares with the running best, which rises with every gain. NaN is no improvement. The state
+    survives a resume.
 
     ```python
     >>> callback = MetricEarlyStoppingCallback(patience=2, threshold=0.001)

@@ -46,7 +46,8 @@ class ThroughputCallback(TrainerCallback, ExportableState):
 
         Args:
             inputs: the batch.
-            computed: returns the number of computed positions for a number of real tokens; None if padding is computed.
+            computed: returns the number of computed positions for a number of real tokens; None if padding is
+                computed.
         """
         rows, length = inputs["input_ids"].shape
         mask = inputs.get("attention_mask")

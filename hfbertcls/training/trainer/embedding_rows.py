@@ -11,11 +11,11 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 class RowGradientEmbedding(nn.Embedding):
     """`nn.Embedding` that reuses the memory of its dense gradient, and clears only the rows of the last step.
 
-    PyTorch clears, measures and scales a gradient as large as the table for each step, which costs more than the matrix
-    products of a small batch. The gradient is the same, to the order in which equal tokens are summed.
+    PyTorch clears, measures and scales a gradient as large as the table for each step, which costs more than the
+    matrix products of a small batch. The gradient is the same, to the order in which equal tokens are summed.
 
-    Call `recycle` after the step of the optimizer, before the gradients are dropped. Other code must not change the rows
-    of the gradient that no token of the batch has.
+    Call `recycle` after the step of the optimizer, before the gradients are dropped. Other code must not change the
+    rows of the gradient that no token of the batch has.
     """
 
     def __init__(self, embedding: nn.Embedding) -> None:

@@ -26,9 +26,10 @@ def task_metrics(
     Args:
         prediction (`EvalPrediction`): logits of shape `(n, num_outputs)`, and `label_ids` as the loss takes them.
         task (`Task`, *optional*): of the model; None expects single-label ids in `label_ids`.
-        more (`Callable[[EvalPrediction], dict[str, float]]`, *optional*): further metrics; with the same name, they win.
-        is_fitted: whether to use the decision of the task as it is; else it is fitted to these rows, as the report fits it
-            to the validation split.
+        more (`Callable[[EvalPrediction], dict[str, float]]`, *optional*): further metrics; with the same name, they
+            win.
+        is_fitted: whether to use the decision of the task as it is; else it is fitted to these rows, as the report
+            fits it to the validation split.
     """
     raw = prediction.predictions
     logits = np.asarray(raw[0] if isinstance(raw, tuple) else raw, dtype=np.float32)
@@ -54,7 +55,8 @@ class MeasuringTrainer(Trainer):
     ) -> dict[str, float]:
         """As the parent; metrics of other rows than those of `eval_dataset` have its thresholds (see `predict`).
 
-        After training they are logged at the step of the weights, which is the best where the best are loaded at the end.
+        After training they are logged at the step of the weights, which is the best where the best are loaded at the
+        end.
         """
         is_own = eval_dataset is None or eval_dataset is self.eval_dataset or isinstance(eval_dataset, str | dict)
         thresholds = contextlib.nullcontext() if is_own else self._thresholds_of_validation()

@@ -139,5 +139,5 @@ def _unwritable(directory: Path, name: str, err: BaseException) -> str:
     intact = f"; {kept[0]} is intact" if kept else ""
     return (
         f"{name} could not be written ({shorten(str(err), 160)}{free}){intact}. Make room on the disk, then repeat the "
-        "command with --resume to go on"
+        "command with --resume"
     )

@@ -12,7 +12,7 @@ _ROWS_AT_A_TIME = 1_024
 
 
 class ShuffledSampler(Sampler[int]):
-    """Every row once in each epoch, in the order of accelerate's `SeedableRandomSampler`, which the stock trainer uses.
+    """Every row once in each epoch, in the order of `SeedableRandomSampler`, which the stock trainer uses.
 
     That one holds the order as Python numbers, twice: 80 MB for a million rows (seen in torch 2.13).
 

@@ -41,7 +41,8 @@ class SplittingTrainer(Trainer):
 
     The gradients of the parts are weighted by their rows, as with gradient accumulation, so the update is that of the
     whole batch (dropout draws other numbers from there on). The update is computed again from the same random state.
-    A run whose first batch does not fit is identical, to the bit, to a run with a smaller batch and larger accumulation.
+    A run whose first batch does not fit is identical, to the bit, to a run with a smaller batch and larger
+    accumulation.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
