@@ -1,7 +1,7 @@
-"""Progress of long work: a bar in a terminal, elsewhere a line now and then, with the time left where it can be estimated.
+"""Progress of long work: a bar in a terminal, elsewhere a line now and then, with an estimate of the time left.
 
-`work` is a context manager and decorator for whatever may take more than a few seconds. It shows nothing outside of `shown`,
-which the command line and `TextClassifier` use.
+`work` is a context manager and decorator for whatever may take more than a few seconds. It shows nothing outside of
+`shown`, which the command line and `TextClassifier` use.
 """
 
 import enum
@@ -78,7 +78,7 @@ def shown(write: Log | None) -> Iterator[None]:
 
 @contextmanager
 def watched(log: Log | None) -> Iterator[Log]:
-    """Inside, progress goes to `log`, and libraries beneath show no bars of their own; with None nothing is shown at all.
+    """Inside, progress goes to `log`, and libraries show no bars of their own; None shows nothing at all.
 
     Yields:
         `log`, or `silent`.

@@ -97,7 +97,7 @@ def folded(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def row_codes(split: TextSplit, columns: list[str]) -> npt.NDArray[np.int64]:
-    """A number for each row, equal for rows that are equal in all columns, of shape `(rows,)`; computed once a split."""
+    """A number for each row, the same for rows with equal columns, of shape `(rows,)`; cached in the split."""
     cached = split.codes.get(tuple(columns))
     if cached is not None:
         return cached

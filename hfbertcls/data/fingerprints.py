@@ -12,7 +12,7 @@ from hfbertcls.data.duplicates import row_codes
 
 
 FINGERPRINTS = "training_texts.bin"
-"""In `checkpoints/`: a random salt, then a number for each different text, in ascending order. It is never uploaded."""
+"""In `checkpoints/`: a random salt, then a sorted number for each different text. It is never uploaded."""
 _SALT_BYTES = 16
 
 

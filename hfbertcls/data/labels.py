@@ -84,7 +84,7 @@ def _sets(raw: RawTable, column: str, lists: Sequence[list[Any] | None], declare
 def _named(
     raw: RawTable, column: str, lists: Sequence[list[Any] | None], declared: Sequence[str]
 ) -> Sequence[list[Any] | None]:
-    """The names of the labels that have a 1, where lists have a 0 or 1 for each declared label; other lists as they are.
+    """The names of the labels with a 1, where lists are indicators of the declared labels; other lists unchanged.
 
     Raises:
         DatasetError: if there are such lists without names, or with another number of values than names.

@@ -55,25 +55,28 @@ def load_text_dataset(
     ```
 
     Args:
-        dataset: a path (`str` or `os.PathLike`) of a file (csv, tsv, json, jsonl, parquet, arrow, xlsx, txt in fastText form; each
-            also gzipped), of a folder with train/validation/test files or with a folder for each label; or a Hub id
-            (`user/name[:config][@revision]`). Data in memory: a DataFrame of pandas or polars, a `datasets.Dataset` or
-            `DatasetDict`, a list of dicts, `(texts, labels)`, a mapping of splits to any of these. Or what `open_source` made.
+        dataset: a path (`str` or `os.PathLike`) of a file (csv, tsv, json, jsonl, parquet, arrow, xlsx, txt in
+            fastText form; each also gzipped), of a folder with train/validation/test files or with a folder for each
+            label; or a Hub id (`user/name[:config][@revision]`). Data in memory: a DataFrame of pandas or polars, a
+            `datasets.Dataset` or `DatasetDict`, a list of dicts, `(texts, labels)`, a mapping of splits to any of
+            these. Or what `open_source` made.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
-            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Of a list of label columns, each holds
-            0 or 1 for one label: multi-label, or single-label if every row has exactly one 1 (a note says which).
+            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Of a list of label columns,
+            each holds 0 or 1 for one label: multi-label, or single-label if every row has exactly one 1 (this is
+                noted).
         label_separator (`str`, *optional*): the separator between the labels of a cell, such as `";"`; a blank cell
             then means "none of the labels".
         task (*optional*): overrides the task that the labels suggest.
         labels (`Sequence[str]`, *optional*): all label names, in the order of their ids.
         split_by (`str`, *optional*): a column; rows with the same value stay in one split when rows are held out.
         slice_by (`str`, *optional*): a column whose values (at most 50) are the slices of the metrics.
-        quoting (`str`): of csv and tsv files: `standard` takes quotation marks for the ends of a field, `none` for letters of the
-            text; `auto` is `standard`, except for tab-separated files whose quotation marks enclose no field (this is noted).
-        header (`bool`): whether the first line of csv and tsv names the columns; without, they are called `column_1`, `column_2` and
-            so on, and a txt file is read as lines of fields that are separated by tabs.
-        make_splits (`bool`): hold missing splits out of train. Otherwise the splits stay as they are, and a single file is the
-            `test` split.
+        quoting (`str`): of csv and tsv files: `standard` takes quotation marks for the ends of a field, `none` for
+            letters of the text; `auto` is `standard`, except for tab-separated files whose quotation marks enclose no
+            field (this is noted).
+        header (`bool`): whether the first line of csv and tsv names the columns; without, they are called `column_1`,
+            `column_2` and so on, and a txt file is read as lines of fields that are separated by tabs.
+        make_splits (`bool`): hold missing splits out of train. Otherwise the splits stay as they are, and a single
+            file is the `test` split.
         seed (`int`): of the held-out splits.
 
     Raises:
@@ -140,7 +143,7 @@ def load_text_dataset(
         slice_column=slice_by,
         is_one_table=None in source.tables,
     )
-    return _with_cut_splits(data, seed, split_by) if make_splits else data
+    return _with_held_out_splits(data, seed, split_by) if make_splits else data
 
 
 def data_to_train(dataset: Data, seed: int) -> TextDataset:
@@ -156,14 +159,15 @@ def data_to_train(dataset: Data, seed: int) -> TextDataset:
     if dataset.is_one_table:
         only = next(iter(dataset.splits.values()))
         dataset = replace(dataset, splits={"train": replace(only, name="train")})
-    return _with_cut_splits(dataset, seed, None)
+    return _with_held_out_splits(dataset, seed, None)
 
 
 def data_to_measure(dataset: Data, split: str | None = None) -> TextDataset:
-    """Data as they stand in their source, whichever way they come in: what `load_text_dataset` takes, or its result.
+    """Data with the splits of their source.
 
     Args:
-        dataset: the data. Splits that were held out for training are joined again.
+        dataset: what `load_text_dataset` takes, or its result. Splits that were held out for training are joined
+            again.
         split: the requested one; if it was held out of train, the splits stay.
     """
     if not isinstance(dataset, TextDataset):
@@ -172,7 +176,7 @@ def data_to_measure(dataset: Data, split: str | None = None) -> TextDataset:
     return dataset if whole is None or (split is not None and split not in whole.splits) else whole
 
 
-def _with_cut_splits(data: TextDataset, seed: int, split_by: str | None) -> TextDataset:
+def _with_held_out_splits(data: TextDataset, seed: int, split_by: str | None) -> TextDataset:
     if "train" not in data.splits:
         raise DatasetError(f"{data.source} has no train split; it has {listing(data.splits)}. Add a train file")
     splits, method = complete_splits(data.splits, seed, split_by)

@@ -21,7 +21,7 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
     """Take the chosen columns of a table and leave out, with a count, what cannot be used.
 
     Left out are rows whose text is missing or blank (`empty_text`) and, of the rest, those whose label is missing or
-    blank (`missing_label`). Labels become strings as they stand in the source; decimal numbers stay numbers.
+    blank (`missing_label`). Labels become strings as in the source; decimal numbers stay numbers.
 
     Raises:
         DatasetError: if a column has another type than text or label, or is not in the table.

@@ -48,10 +48,10 @@ def open_source(dataset: Data, layout: Layout = AS_SEEN) -> Source:
     """Read everything that `dataset` names, or holds.
 
     Args:
-        dataset: a file, a folder with one file for each split or one folder for each label (`str` or `os.PathLike`), or a Hub id
-            (`user/name`, `user/name:config`, either with `@revision`). Or data in memory: a DataFrame of pandas or polars, a
-            `datasets.Dataset` or `DatasetDict`, an Arrow table, a list of dicts, `(texts, labels)`, a dict of columns, or a
-            mapping of splits to any of these. Or a `Source`, which is returned.
+        dataset: a file, a folder with one file for each split or one folder for each label (`str` or `os.PathLike`),
+            or a Hub id (`user/name`, `user/name:config`, either with `@revision`). Or data in memory: a DataFrame of
+            pandas or polars, a `datasets.Dataset` or `DatasetDict`, an Arrow table, a list of dicts, `(texts,
+            labels)`, a dict of columns, or a mapping of splits to any of these. Or a `Source`, which is returned.
         layout (`Layout`): how delimited files are to be read.
 
     Raises:
@@ -134,7 +134,7 @@ def _open_folder(folder: Path, layout: Layout) -> Source:
 
 
 def _label_folders(folder: Path) -> dict[str | None, RawTable]:
-    """The splits of a folder with a folder for each label; without splits one under the name `None`; empty if it is none."""
+    """The splits of a folder of label folders (one split is named `None`); empty if it is no such folder."""
     folders: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and (split := _split_of(path)) is not None and has_label_folders(path):

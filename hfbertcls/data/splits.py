@@ -25,8 +25,9 @@ def complete_splits(
 
     Strata are the labels. A row with more than one label counts for the rarest of them, and numbers are one stratum.
 
-    Train alone becomes 80 % train, 10 % validation and 10 % test. Of train and test, 10 % of train become validation, so
-    that the test split is never used for model selection. Train and validation stay as they are, without test metrics.
+    Train alone becomes 80 % train, 10 % validation and 10 % test. Of train and test, 10 % of train become validation,
+    so that the test split is never used for model selection. Train and validation stay as they are, without test
+    metrics.
 
     Args:
         splits (`Mapping[str, TextSplit]`): with a `train` split.
@@ -48,7 +49,11 @@ def complete_splits(
         return dict(splits), "as in the source"
     train = splits["train"]
     fractions = [VALIDATION_FRACTION] if "test" in splits else [TEST_FRACTION, VALIDATION_FRACTION]
-    cut = _cut_groups(train, fractions, seed, split_by) if split_by else _cut_stratified(train, fractions, seed)
+    cut = (
+        _hold_out_groups(train, fractions, seed, split_by)
+        if split_by
+        else _hold_out_stratified(train, fractions, seed)
+    )
     parts = dict(zip(["validation"] if len(fractions) == 1 else ["test", "validation"], cut[1:], strict=True))
     result = {"train": train.take("train", cut[0], train.dropped)}
     result["validation"] = train.take("validation", parts["validation"])
@@ -64,7 +69,7 @@ def complete_splits(
     return result, f"{names} held out of train ({how}, seed {seed})"
 
 
-def _cut_stratified(split: TextSplit, fractions: list[float], seed: int) -> list[npt.NDArray[np.int64]]:
+def _hold_out_stratified(split: TextSplit, fractions: list[float], seed: int) -> list[npt.NDArray[np.int64]]:
     """Deal the shuffled rows of each label to the parts; the rest stays in train, so a label with one row does too.
 
     Duplicates go to the same part.
@@ -111,7 +116,7 @@ def rarest_labels(split: TextSplit) -> list[str]:
 
 
 def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The number of each row's label (of the rarest, in multi-label data) and the labels by number; numbers are one stratum."""
+    """The stratum of each row, and the labels by stratum: the label, or the rarest one; numbers are one stratum."""
     labels = split.table.column("label")
     if pa.types.is_floating(labels.type):
         return np.zeros(len(split), dtype=np.int64), [""]
@@ -121,8 +126,8 @@ def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
     return np.asarray(pc.index_in(labels, names)).astype(np.int64), names.to_pylist()
 
 
-def _cut_groups(split: TextSplit, fractions: list[float], seed: int, column: str) -> list[npt.NDArray[np.int64]]:
-    """Like `_cut_stratified`, but rows with the same value of `column` stay together, and rare labels fall anywhere."""
+def _hold_out_groups(split: TextSplit, fractions: list[float], seed: int, column: str) -> list[npt.NDArray[np.int64]]:
+    """Like `_hold_out_stratified`, with rows of the same value of `column` together; rare labels fall anywhere."""
     from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415  (takes a second)
 
     groups = np.asarray(

@@ -29,7 +29,8 @@ class TokenizedSplit:
     """A split as token ids.
 
     `dataset` has the columns that the tokenizer makes (`input_ids`, ...), `length` and, if the split was encoded with
-    a task, `labels` in the form of its loss. `num_tokens`, of shape `(rows,)`, counts the tokens of each text before truncation.
+    a task, `labels` in the form of its loss. `num_tokens`, of shape `(rows,)`, counts the tokens of each text before
+    truncation.
     """
 
     dataset: "datasets.Dataset"

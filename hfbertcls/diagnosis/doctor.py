@@ -116,8 +116,8 @@ def diagnose(
     ```
 
     Args:
-        dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`, `split_by`,
-            `quoting`, `header` and `seed`.
+        dataset: what `load_text_dataset` takes, as are the column names, `label_separator`, `task`, `labels`,
+            `split_by`, `quoting`, `header` and `seed`.
         model: a Hub id, a directory or a `ModelSource`, whose tokenizer counts tokens; None estimates them.
         max_length: in tokens; None takes the model's limit, at most 512.
 
@@ -246,9 +246,10 @@ def smallest_difference(rows: int, accuracy: float = ASSUMED_ACCURACY) -> float:
     """The smallest difference of two accuracies on `rows` rows each whose 95 % interval excludes zero.
 
     From the normal interval of a difference of two proportions around `accuracy`, which leaves out zero from
-    1.96 sqrt(2 p (1 - p) / n) on (Dietterich 1998, "Approximate Statistical Tests for Comparing Supervised Classification
-    Learning Algorithms", section 3.2). It is the square root of 2 times the half-width of the interval of one accuracy.
-    Two models whose errors mostly fall on the same rows can be told apart sooner, by a paired test.
+    1.96 sqrt(2 p (1 - p) / n) on (Dietterich 1998, "Approximate Statistical Tests for Comparing Supervised
+    Classification Learning Algorithms", section 3.2). It is the square root of 2 times the half-width of the interval
+    of one accuracy. Two models whose errors mostly fall on the same rows can be distinguished with fewer rows, by a
+    paired test.
 
     Returns:
         A proportion: 0.02 are two points. At most 1.

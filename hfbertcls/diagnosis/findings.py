@@ -27,7 +27,7 @@ class Finding:
         return as_callers_type_it(self._sentences)
 
     def to_dict(self) -> dict[str, str]:
-        """As it stands in `doctor --json` and in the report, the same for all callers."""
+        """As in `doctor --json` and in the report, the same for all callers."""
         return {"code": self.code, "severity": self.severity, "message": self._sentences, "fact": self.fact}
 
     @property

@@ -9,12 +9,12 @@ from hfbertcls.progress import work
 
 
 SIMILARITY = 0.8
-"""Jaccard similarity of runs of four letters that makes two texts near-duplicates. For a typo it is 0.6: a difference in one
-place of at most three letters, and of at most one letter in fifteen."""
+"""Jaccard similarity of runs of four letters that makes two texts near-duplicates. For a typo it is 0.6: a difference
+in one place of at most three letters, and of at most one letter in fifteen."""
 _SIMILAR_BUT_FOR_A_TYPO = 0.6
 _LETTERS_OF_A_TYPO, _LETTERS_PER_LETTER = 3, 15
 SHORTEST = 20
-"""Texts with fewer letters and digits are near-duplicates only if all of these are equal: one letter makes another word."""
+"""Shorter texts are near-duplicates only if all letters and digits are equal: one letter makes another word."""
 _RUN = 4
 _BANDS, _ROWS = 20, 6
 _LONGEST = 20_000  # letters of a text that are looked at
@@ -26,8 +26,8 @@ def signatures(texts: Sequence[str]) -> Signatures:
     """MinHash signatures (by datasketch) of the sets of runs of four letters, of shape `(len(texts), 120)`.
 
     The similarity of two sets is the expected fraction of places in which their signatures agree (Broder 1997, "On the
-    resemblance and containment of documents"). Of each place 16 bits are kept: places that differ agree in them by chance in one
-    of 65,536 cases.
+    resemblance and containment of documents"). Of each place 16 bits are kept: places that differ agree in them by
+    chance in one of 65,536 cases.
 
     Args:
         texts: of which only letters and digits were kept.
@@ -52,10 +52,10 @@ def near_matches(
 ) -> dict[int, int]:
     """A near-duplicate for each text that has one.
 
-    Candidates agree in at least one of 20 bands of six places of the signature (Leskovec, Rajaraman and Ullman, "Mining of
-    Massive Datasets", section 3.4: a pair of similarity s is one with probability 1 - (1 - s^6)^20, 0.998 for 0.8); of
-    those in the same bucket, the first and the nearest before are looked at, so the time does not grow with the square of
-    the rows. Each is then compared by the exact similarity, so there are no false matches.
+    Candidates agree in at least one of 20 bands of six places of the signature (Leskovec, Rajaraman and Ullman,
+    "Mining of Massive Datasets", section 3.4: a pair of similarity s is one with probability 1 - (1 - s^6)^20, 0.998
+    for 0.8); of those in the same bucket, the first and the nearest before are looked at, so the time does not grow
+    with the square of the rows. Each is then compared by the exact similarity, so there are no false matches.
 
     Args:
         texts: distinct, of which only letters and digits were kept.

@@ -65,7 +65,7 @@ class Suspects:
         return min(len(self.rows), round(self.noise_rate * self.rows_examined))
 
     def to_csv(self) -> str:
-        """A line for each row; `look_first` says whether it is among the `expected_errors` first ones."""
+        """A line for each row; `look_first` is yes for the `expected_errors` first ones."""
         sink = io.StringIO()
         writer = csv.writer(sink, lineterminator="\n")
         writer.writerow(
@@ -78,7 +78,7 @@ class Suspects:
         return sink.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in `doctor --json`."""
+        """As in `doctor --json`."""
         return {
             "split": self.split,
             "rows": self.rows_examined,
@@ -101,7 +101,8 @@ def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = No
 
     Args:
         data: what `load_text_dataset` takes, or its result, with one label a row.
-        model: a Hub id, a directory or a `ModelSource` of an encoder whose embeddings are used, too; None uses the words alone.
+        model: a Hub id, a directory or a `ModelSource` of an encoder whose embeddings are used, too; None uses the
+            words alone.
         log: called with each line of progress, for a person.
 
     Raises:
@@ -166,16 +167,16 @@ def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Proba
 def estimate_noise(ids: Ids, probabilities: Probabilities) -> Metric:
     """Estimate the proportion of wrong labels.
 
-    It is the proportion of rows with another label than the likely one, in the half with the most confident predictions. The
-    models were not trained on the row, so its own label does not decide which half it falls into; and where texts are
-    clear, the models are hardly ever wrong. The idea is that of anchor points (Liu and Tao
-    2016, "Classification with Noisy Labels by Importance Reweighting"; Patrini et al. 2017, "Making Deep Neural Networks
-    Robust to Label Noise"). Confident learning (Northcutt et al. 2021), which counts over all rows, takes unclear texts
-    for wrong labels: benchmarks/RESULTS.md has both beside planted rates.
+    It is the proportion of rows with another label than the likely one, in the half with the most confident
+    predictions. The models were not trained on the row, so its own label does not decide which half it falls into; and
+    where texts are clear, the models are hardly ever wrong. The idea is that of anchor points (Liu and Tao
+    2016, "Classification with Noisy Labels by Importance Reweighting"; Patrini et al. 2017, "Making Deep Neural
+    Networks Robust to Label Noise"). Confident learning (Northcutt et al. 2021), which counts over all rows, takes
+    unclear texts for wrong labels: benchmarks/RESULTS.md has both beside planted rates.
 
-    With few rows, or weak models, the estimate is too high. The interval therefore begins at the smallest lower Wilson bound for
-    the most confident tenth, fifth and three tenths, and at 0 if the models disagree with more than 30 % of all rows. It ends
-    at the upper Wilson bound for the most confident half.
+    With few rows, or weak models, the estimate is too high. The interval therefore begins at the smallest lower Wilson
+    bound for the most confident tenth, fifth and three tenths, and at 0 if the models disagree with more than 30 % of
+    all rows. It ends at the upper Wilson bound for the most confident half.
 
     Errors that are more frequent in unclear texts are underestimated.
     """
@@ -211,12 +212,12 @@ def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:
 
 def word_probabilities(task: Task, texts: Sequence[str], ids: Ids, folds: Ids) -> Probabilities:
     """Of each label by TF-IDF with logistic regression on the other folds, of shape `(rows, labels)`."""
-    found = np.zeros((len(ids), task.num_outputs))
+    probabilities = np.zeros((len(ids), task.num_outputs))
     for fold in range(FOLDS):
         rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         learned = TfidfBaseline(task, [texts[int(position)] for position in rest], ids[rest])
-        found[held_out] = np.exp(learned.logits([texts[int(position)] for position in held_out]))
-    return found
+        probabilities[held_out] = np.exp(learned.logits([texts[int(position)] for position in held_out]))
+    return probabilities
 
 
 def joint_opinion(opinions: Sequence[Probabilities]) -> Probabilities:

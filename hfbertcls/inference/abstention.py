@@ -1,4 +1,4 @@
-"""Selective prediction by the validation split: the score below which `predict` abstains, and the agreement of bf16."""
+"""Selective prediction by the validation split: the score below which `predict` abstains; agreement of bf16."""
 
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
 from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, highest_accuracy, threshold_for_accuracy
@@ -80,7 +80,7 @@ def _reachable(predictions: Predictions) -> str:
 
 
 def bf16_agreement_of(source: ModelSource) -> float | None:
-    """Fraction of the validation texts to which a model gives the same answer in bf16, as its report states it; None if it does not."""
+    """Fraction of the validation texts with the same answer in bf16, by the model's report; None if it has none."""
     try:
         report = report_of(source)
     except DatasetError:

@@ -63,8 +63,8 @@ class BulkResult:
 
     Args:
         rows: in the output, as many as in the input.
-        unanswered: rows whose prediction is null: with a reason, or because the score was too low. In a multi-label task an
-            empty list is an answer.
+        unanswered: rows whose prediction is null: with a reason, or because the score was too low. In a multi-label
+            task an empty list is an answer.
         seconds: of scoring, in this process.
         scored: rows that this process scored; an earlier run or other processes scored the others.
         bf16_agreement: fraction of texts on which bf16 and fp32 give the same answer; None if bf16 was not
@@ -112,11 +112,11 @@ def predict_file(
     64
     ```
 
-    Answers are saved every few thousand rows in a folder beside the output. A run that was killed resumes from them when the
-    command is repeated. The output appears when it is complete.
+    Answers are saved every few thousand rows in a folder beside the output. A run that was killed resumes from them
+    when the command is repeated. The output appears when it is complete.
 
-    A prediction of a multi-label model is the list of the labels whose score reaches their threshold, highest first. It may be
-    empty; null stands only where there is a reason.
+    A prediction of a multi-label model is the list of the labels whose score reaches their threshold, highest first.
+    It may be empty; null stands only where there is a reason.
 
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
@@ -127,7 +127,8 @@ def predict_file(
         on_progress: gets the number of rows that are done, and of all rows.
 
     Raises:
-        DatasetError: if a row of the input cannot be read, before anything is scored; or if the input changed meanwhile.
+        DatasetError: if a row of the input cannot be read, before anything is scored; or if the input changed
+            meanwhile.
         ModelError: if the model is no trained classifier of labels.
         ConfigurationError: if columns do not fit, or the model has no single score to abstain by.
         OutputDirectoryError: if the output exists, or another run has not finished it.
@@ -265,7 +266,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 
 def _part(folder: Path, chunk: Chunk) -> Path:
-    """The file for the answers to a chunk; its name holds a hash, so that answers to another version are never used."""
+    """The file for the answers to a chunk; the hash in its name rules out answers to another version."""
     return folder / f"{chunk.number:08d}-{chunk.sha256[:16]}.parquet"
 
 

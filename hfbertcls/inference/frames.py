@@ -23,8 +23,8 @@ def answers_in_frame(scorer: Scorer, texts: Any) -> "pd.DataFrame":
         texts: a list, an array or a Series of texts, whose index the rows keep.
 
     Returns:
-        a DataFrame with the columns `prediction`, `score` (not of a multi-label task) and the score of each label under its
-        name (after `label ` where another column is called so); and `reason`, if a text has no answer.
+        a DataFrame with the columns `prediction`, `score` (not of a multi-label task) and the score of each label
+        under its name (after `label ` where another column is called so); and `reason`, if a text has no answer.
 
     Raises:
         ConfigurationError: if `texts` is a single text, or a table.

@@ -18,8 +18,8 @@ def rows_to_measure(
 ) -> tuple[str, TextSplit]:
     """The split to measure on, and its rows without training rows, as far as the reports of the models tell.
 
-    Of a file whose splits were held out of train, only held-out rows are measured. A file that was trained on as a whole counts
-    as the train split.
+    Of a file whose splits were held out of train, only held-out rows are measured. A file that was trained on as a
+    whole counts as the train split.
 
     Args:
         data: what was read.

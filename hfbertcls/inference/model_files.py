@@ -39,7 +39,7 @@ def report_of(source: ModelSource) -> Report | None:
         ModelError: if there is no such model.
     """
     if not source.is_local:
-        load_config(source)  # (which says what is wrong with the name of a model)
+        load_config(source)  # (its message explains a wrong name)
     path = file_of(source, "report.json")
     if path is None:
         return None
@@ -50,7 +50,7 @@ def report_of(source: ModelSource) -> Report | None:
 
 
 def predicted_rows(source: ModelSource, split: str) -> npt.NDArray[np.int64] | None:
-    """The rows of a split, by their numbers in the source, as the predictions of a model state them; None without these.
+    """The row numbers of a split in the source, from the predictions of a model; None without predictions.
 
     Raises:
         ModelError: if the download fails.

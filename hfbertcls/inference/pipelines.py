@@ -22,8 +22,8 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     """Load a classifier as a transformers pipeline that answers texts of any length.
 
     It is `pipeline("text-classification", ...)` with truncation at the length that the model was trained with, where
-    the plain pipeline raises an error on a long text (huggingface/transformers#4501). It is padding-free where the model
-    allows it. Lists are computed sorted by length, and answered in the order of the input.
+    the plain pipeline raises an error on a long text (huggingface/transformers#4501). It is padding-free where the
+    model allows it. Lists are computed sorted by length, and answered in the order of the input.
 
     ```python
     >>> classifier = load_pipeline("my-model")
@@ -42,9 +42,11 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     [[{'label': 'delivery', 'score': 0.93}], []]
     ```
 
-    With `top_k`, here or in a call, it answers as transformers does, without thresholds: `top_k=None` returns every label.
+    With `top_k`, here or in a call, it answers as transformers does, without thresholds: `top_k=None` returns every
+    label.
 
-    Empty texts, inputs that are no text, and texts without finite logits get the label None and a reason, in their place:
+    Empty texts, inputs that are no text, and texts without finite logits get the label None and a reason, in their
+    place:
 
     ```python
     >>> classifier(["a lovely film", "", None])[1]
@@ -54,13 +56,14 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     Args:
         model (`str`): a directory or a Hub id.
         revision (`str`, *optional*): a branch, tag or commit on the Hub.
-        **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels); and `threshold`, the decision
-            threshold (0 to 1), here or in a call. Below it a single-label classifier abstains: it answers with the label None,
-            the score, and the reason. For a multi-label one it replaces the thresholds of all labels.
+        **kwargs: for `transformers.pipeline`, such as `device` or `top_k=None` (all labels); and `threshold`, the
+            decision threshold (0 to 1), here or in a call. Below it a single-label classifier abstains: it answers
+            with the label None, the score, and the reason. For a multi-label one it replaces the thresholds of all
+            labels.
 
     Raises:
-        ModelError: if there is no such model, if its thresholds are not a number from 0 to 1 for each label, or if it has no
-            finite logits for any text.
+        ModelError: if there is no such model, if its thresholds are not a number from 0 to 1 for each label, or if it
+            has no finite logits for any text.
         ConfigurationError: if `threshold` is not from 0 to 1.
     """
     source = ModelSource(model, revision, trust_remote_code=bool(kwargs.get("trust_remote_code")))

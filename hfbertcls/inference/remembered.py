@@ -19,13 +19,14 @@ from hfbertcls.tasks.multi_label import MultiLabel
 def read_as_trained_on(
     sources: Sequence[ModelSource], dataset: Data | TextDataset, split: str | None = None, **named: Any
 ) -> TextDataset:
-    """Read data to measure models on, with the columns and labels that the first model was trained on, where the data have them.
+    """Read data to measure models on, with the columns and labels of the first model's training data.
 
     Args:
         sources: the models.
         dataset: what `load_text_dataset` takes, or its result.
         split: to be measured; see `data_to_measure`.
-        **named: further arguments of `load_text_dataset`, which take precedence; None (`"auto"` for `quoting`) where not set.
+        **named: further arguments of `load_text_dataset`, which take precedence; None (`"auto"` for `quoting`) where
+            not set.
     """
     if isinstance(dataset, TextDataset):
         return data_to_measure(dataset, split)

@@ -48,7 +48,8 @@ class Scorer:
         model: the classifier, on the device where it is to compute.
         tokenizer: that belongs to it.
         task: how its logits become answers.
-        bf16: compute the matrix products in bf16; `agreement` then holds the proportion of the first texts with the same answer in fp32.
+        bf16: compute the matrix products in bf16; `agreement` then holds the proportion of the first texts with the
+            same answer in fp32.
         abstain_below: the score below which the model abstains, for tasks that can.
     """
 
@@ -99,7 +100,7 @@ class Scorer:
         if self.exact is not None and texts:
             few = tokenize_texts(texts[:_AGREEMENT_TEXTS], self.tokenizer, self.max_length)
             exact = score(self.exact, self.tokenizer, few)
-            self.exact = None  # (its memory is given back)
+            self.exact = None  # (frees its memory)
             same = self.task.is_right(self.task.decide(exact), self.task.decide(logits[: len(exact)]))
             self.agreement = float(same.mean())
         return logits

@@ -21,9 +21,9 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
 
     Single texts, generators, data sets, and lists with a `batch_size` are computed as in transformers.
 
-    Two answers differ. Without `top_k`, a multi-label classifier answers with the list of the labels whose score reaches their
-    decision threshold. Where there is no answer (an empty text, no text, no finite logits, a score below `threshold`), the
-    label is None and `reason` says why.
+    Two answers differ. Without `top_k`, a multi-label classifier answers with the list of the labels whose score
+    reaches their decision threshold. Where there is no answer (an empty text, no text, no finite logits, a score below
+    `threshold`), the label is None and `reason` says why.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -43,7 +43,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         return before, forward, after
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The answers of `TextClassificationPipeline`; a multi-label classifier answers a single text with one list."""
+        """The answers of `TextClassificationPipeline`; a multi-label classifier answers one text with one list."""
         in_lists = self._lists or "top_k" in {**cast(Any, self)._postprocess_params, **kwargs}
         if isinstance(inputs, list):
             reasons = [_reason_against(one) for one in inputs]
@@ -61,7 +61,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
     def postprocess(  # type: ignore[override]  # (`Pipeline.postprocess`)
         self, model_outputs: Any, threshold: float | None = None, **postprocess_parameters: Any
     ) -> Any:
-        """The answer to one text, as in transformers; without `top_k`, a multi-label classifier answers with the predicted labels."""
+        """The answer to one text, as in transformers; multi-label without `top_k`: the predicted labels."""
         answer = cast(Any, super()).postprocess
         logits = model_outputs["logits"].float().numpy()
         has_top_k = "top_k" in postprocess_parameters

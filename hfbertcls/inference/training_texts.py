@@ -19,17 +19,17 @@ def count_training_texts(source: ModelSource, rows: TextSplit, log: Log) -> int 
     """
     name, total = source.public_name, len(rows)
     path = source.path / "checkpoints" / FINGERPRINTS if source.is_local else None
-    known = None if path is None else known_texts(path, rows)
-    if known is None:
+    seen_rows = None if path is None else known_texts(path, rows)
+    if seen_rows is None:
         log(
             f"  note: whether {name} was trained on any of these texts cannot be told: checkpoints/{FINGERPRINTS} of its run "
             "is not there"
         )
-    elif known:
+    elif seen_rows:
         log(
-            f"  note: {known:,} of the {total:,} measured texts ({known / total:.1%}) were in the training data of {name}: the "
-            "metrics say little of other texts"
+            f"  note: {seen_rows:,} of the {total:,} measured texts ({seen_rows / total:.1%}) were in the training data of {name}: the "
+            "metrics say little about other texts"
         )
     else:
         log(f"  note: none of the {total:,} measured texts was in the training data of {name}")
-    return known
+    return seen_rows

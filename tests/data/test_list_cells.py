@@ -1,4 +1,4 @@
-"""Lists of labels that stand in a table as text are lists of labels, or are refused with the line."""
+"""Lists of labels that a table holds as text are read as lists, or refused with the line."""
 
 import json
 from pathlib import Path

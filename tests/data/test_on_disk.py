@@ -1,4 +1,4 @@
-"""Tables that lie on the disk are the same tables, leave no file, and say so when there is no room."""
+"""Tables on the disk are the same tables, leave no file, and raise an error when there is no room."""
 
 import csv
 import tempfile

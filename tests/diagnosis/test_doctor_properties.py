@@ -83,7 +83,7 @@ def refused_by_train(path: str) -> str | None:
 
 
 def require_all_rows(diagnosis, written: int) -> None:
-    """Every row is used or counted as left out, or the refusal says why there is none."""
+    """Every row is used or counted as left out, or the refusal explains why there is none."""
     if not diagnosis.splits:
         assert [finding.code for finding in diagnosis.refusals] == ["unusable"]
         return

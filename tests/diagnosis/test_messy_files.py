@@ -1,4 +1,4 @@
-"""Every bad file through `doctor` and `train`: the fact is named with count and place, or the refusal says the way out."""
+"""Every bad file through `doctor` and `train`: a fact with count and place, or a refusal with the way out."""
 
 import json
 import re

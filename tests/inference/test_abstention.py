@@ -64,7 +64,7 @@ def test_a_model_on_the_hub_brings_its_validation_split_along(hub, model_dir, mo
     assert main(["push", str(model_dir), "alice/films"]) == 0
     assert threshold_of(ModelSource("alice/films"), 0.5) == threshold_of(ModelSource(str(model_dir)), 0.5)
     assert main(["push", str(model_dir), "alice/without", "--no-predictions"]) == 0
-    with pytest.raises(ModelError, match="brings no report.json with predictions/validation.parquet"):
+    with pytest.raises(ModelError, match="has no report.json with predictions/validation.parquet"):
         threshold_of(ModelSource("alice/without"), 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Logits that are NaN or infinite are no answer: a row gets null and the reason, metrics are refused, a broken model too."""
+"""NaN or infinite logits are no answer: a row gets null and the reason, metrics are refused, a broken model too."""
 
 import csv
 import json

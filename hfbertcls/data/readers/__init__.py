@@ -1,1 +1,1 @@
-"""One file a format: what is read becomes a table of raw cells, to the letter as it stands in the source."""
+"""One file a format: each becomes a table of raw cells, exactly as in the source."""

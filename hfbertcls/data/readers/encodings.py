@@ -25,7 +25,8 @@ def find_encoding(opened: Opened, name: str, guessed_up_to: int | None = None) -
     Args:
         opened: the file.
         name: its base name, for messages.
-        guessed_up_to: bytes; a larger file that is not UTF-8 is refused, a smaller one is read whole to detect its encoding.
+        guessed_up_to: bytes; a larger file that is not UTF-8 is refused, a smaller one is read whole to detect its
+            encoding.
 
     Returns:
         A name for Python's codecs, and notes about it.

@@ -4,7 +4,7 @@ from hfbertcls.errors import DatasetError
 
 
 LARGEST_RATIO = 100
-"""Times its size that a file may hold. Text is packed to a third or a tenth, lines that repeat each other to a fiftieth."""
+"""The largest ratio of unpacked to stored bytes. Text shrinks to a third or a tenth, repeated lines to a fiftieth."""
 ALWAYS_ALLOWED = 1 << 26
 """Bytes that any file may hold."""
 MOST_COLUMNS = 100_000

@@ -27,7 +27,7 @@ def name_of(columns: Sequence[str]) -> str:
 def with_joined_labels(
     tables: Mapping[Key, RawTable], columns: Sequence[str], *, lists: bool | None
 ) -> tuple[dict[Key, RawTable], str]:
-    """Add to each table a column with the labels that have a 1: lists of names, or one name where every row has exactly one.
+    """Add a column of the labels with a 1 to each table: lists of names, or one name if every row has exactly one.
 
     Args:
         tables: all tables of a data set.

@@ -14,8 +14,8 @@ class Layout:
     """How CSV and TSV files are to be read.
 
     Args:
-        quoting: `standard` takes quotation marks for the ends of a field (RFC 4180), `none` for letters of the text; `auto` is
-            `standard`, except for tab-separated files whose quotation marks enclose no field.
+        quoting: `standard` takes quotation marks for the ends of a field (RFC 4180), `none` for letters of the text;
+            `auto` is `standard`, except for tab-separated files whose quotation marks enclose no field.
         header: whether the first line names the columns; without, they are called `column_1`, `column_2` and so on.
     """
 

@@ -57,7 +57,7 @@ def lists_of(raw: RawTable, column: str) -> list[list[Any] | None] | None:
     """The lists in a column of strings, None for a blank cell; None for the whole if its cells are no lists.
 
     Raises:
-        DatasetError: if some cells are lists and others are not, or all look like lists and cannot be read; naming the line.
+        DatasetError: if only some cells are lists, or none of them can be read; the message names the line.
     """
     values = raw.table.column(column)
     if not pc.any(pc.match_substring_regex(values, _BRACKETS)).as_py():

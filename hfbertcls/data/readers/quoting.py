@@ -99,7 +99,7 @@ def _doubt(name: str, swallowed: tuple[int, int]) -> str:
 
 
 def _swallowing_fields(lines: Iterable[str], separator: str) -> tuple[int, list[tuple[int, int]]]:
-    """The number of fields of the header, and first and last lines of rows over several lines most of which look like rows."""
+    """The number of fields of the header, and the lines of multi-line rows most of whose lines look like rows."""
     pieces: list[str] = []
 
     def watched() -> Iterator[str]:
@@ -139,7 +139,7 @@ class _Lines:
     stray: int | None = None
     """The first line with a quotation mark in a field that does not begin with one: no program writes it so."""
     swallowed: list[tuple[int, int]] = field(default_factory=list)
-    """First and last lines of fields over several lines most of which look like rows."""
+    """First and last lines of multi-line fields most of whose lines look like rows."""
     _number: int = 0
     _fits: list[bool] = field(default_factory=list)
     _unneeded: dict[int, int] = field(default_factory=dict)
@@ -211,7 +211,7 @@ class _Lines:
 
 
 def _are_rows(opened: Opened, encoding: str, separator: str, width: int, swallowed: Sequence[tuple[int, int]]) -> bool:
-    """Whether the lines within a quoted field have, in some column, only values that other rows have there, as labels do."""
+    """Whether the lines in a quoted field have a column whose values all occur in other rows, as labels do."""
     inside = set().union(*(range(first, last + 1) for first, last in swallowed))
     values: list[set[str]] = [set() for _ in range(width)]
     for _, cells in _cells(opened, encoding, separator, width, lambda number: number in inside):

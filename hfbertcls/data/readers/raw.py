@@ -1,4 +1,4 @@
-"""A table of labelled text as it stands in its source."""
+"""A table of labelled text, as in its source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as it stands in its source."""
+    """A table as in its source, without conversions."""
 
     table: pa.Table
     name: str
@@ -24,7 +24,7 @@ class RawTable:
     files: Sequence[str] | None = None
     """Where each row is a file of its own: their names."""
     shards: Sequence[tuple[int, "RawTable"]] = ()
-    """Where rows come from several files: the first row of each, and what it was read from."""
+    """Where rows come from shards: the first row of each, and its table."""
 
     def place(self, row: int) -> str:
         """Where a row (0-based) stands, in words: `"reviews.csv, line 12"`."""

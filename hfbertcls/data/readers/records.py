@@ -65,7 +65,7 @@ def read_json(data: bytes, name: str) -> RawTable:
 
 
 def _refuse_one_object(text: str, name: str) -> None:
-    """One object over the whole file is a table by columns, or wraps the records; neither says which are the rows."""
+    """One object for the whole file is a table by columns, or wraps the records; the rows are ambiguous."""
     try:
         value = parse_json(text)
     except (ValueError, RecursionError):
@@ -139,7 +139,7 @@ _PLAIN = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_
 
 
 def _schema_of_plain_values(kinds: Mapping[str, set[type]]) -> pa.Schema | None:
-    """The types that `_column` would choose; None if a value is a list or an object, or values of a key differ in kind."""
+    """The types that `_column` would choose; None for lists, objects, and keys with values of different kinds."""
     types = {}
     for key, types_of_key in kinds.items():
         values = types_of_key - {type(None)}
