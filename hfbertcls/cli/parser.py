@@ -47,18 +47,18 @@ class Parser(argparse.ArgumentParser):
         message = message.removeprefix("argument ").replace("the following arguments are required:", "missing:")
         raise ConfigurationError(f"{message}\nSee: {command(*self.prog.split()[1:], '--help')}")
 
-    def refuse_option(self, word: str, known: Sequence[str] = ()) -> NoReturn:
+    def refuse_option(self, word: str, further: Sequence[str] = ()) -> NoReturn:
         """Raise an error about an unknown option, with the one that was probably meant.
 
         Args:
             word: as it was typed, such as `--lr`.
-            known: further options that could have been meant.
+            further: further options that could have been meant.
 
         Raises:
             ConfigurationError: always.
         """
         name = word.partition("=")[0]
-        hint = self._meant(name) or did_you_mean(name, [*self.flags, *known])
+        hint = self._meant(name) or did_you_mean(name, [*self.flags, *further])
         self.error(f"there is no option {name}{hint}")
 
     def parse_known_args(  # type: ignore[override]
