@@ -195,8 +195,8 @@ def test_a_matched_head_is_logged(tmp_path, tiny_model_dir, reviews_dir, capsys)
     assert main(["train", "--model", str(tiny_model_dir), *words, "--output-dir", first]) == 0
     spoil(tmp_path / "first", id2label={"0": "positive", "1": "negative"}, label2id={"positive": 0, "negative": 1})
     assert main(["train", "--model", first, *words, "--output-dir", second]) == 0
-    said = "the trained head of first is matched with the labels by name: 'negative', 'positive' kept"
-    assert said in capsys.readouterr().err
+    note = "the trained head of first is matched with the labels by name: 'negative', 'positive' kept"
+    assert note in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["file/sub", "x" * 300, "link"])

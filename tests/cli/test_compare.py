@@ -24,27 +24,27 @@ def test_a_model_against_words_counted(finished_run, reviews_dir, tmp_path, caps
     shown = capsys.readouterr().out
     assert "B: TF-IDF + logistic regression, fitted on 480 rows" in shown
     assert "On the test split of reviews (64 rows)" in shown
-    found = json.loads((tmp_path / "e" / "comparison.json").read_text())
-    assert found["verdict"] in shown
+    comparison = json.loads((tmp_path / "e" / "comparison.json").read_text())
+    assert comparison["verdict"] in shown
     report = json.loads((finished_run / "report.json").read_text())["evaluation"]["test"]
-    assert found["metrics"]["accuracy"]["a"] == report["metrics"]["accuracy"]["value"]
-    assert found["metrics"]["accuracy"]["b"] == report["baselines"]["tfidf_logreg"]["accuracy"]
+    assert comparison["metrics"]["accuracy"]["a"] == report["metrics"]["accuracy"]["value"]
+    assert comparison["metrics"]["accuracy"]["b"] == report["baselines"]["tfidf_logreg"]["accuracy"]
     with (tmp_path / "e" / "disagreements.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     right = [row["right"] for row in rows]
-    assert right.count("a") == found["only_a_right"]
-    assert right.count("b") == found["only_b_right"]
+    assert right.count("a") == comparison["only_a_right"]
+    assert right.count("b") == comparison["only_b_right"]
     assert all(row["a"] != row["b"] for row in rows)
 
 
 def test_labels_in_another_order_are_the_same_labels(finished_run, other_run, reviews_dir, capsys):
     assert main(["compare", str(finished_run), str(other_run), "--dataset", str(reviews_dir), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    comparison = json.loads(capsys.readouterr().out)
     expected = json.loads((other_run / "report.json").read_text())["evaluation"]["test"]["metrics"]
-    assert found["metrics"]["accuracy"]["b"] == expected["accuracy"]["value"]
-    assert found["metrics"]["log_loss"]["b"] == pytest.approx(expected["log_loss"]["value"], rel=1e-4)
-    assert found["a"]["num_parameters"] == found["b"]["num_parameters"]
-    assert min(found["a"]["rows_per_second"], found["b"]["rows_per_second"]) > 0
+    assert comparison["metrics"]["accuracy"]["b"] == expected["accuracy"]["value"]
+    assert comparison["metrics"]["log_loss"]["b"] == pytest.approx(expected["log_loss"]["value"], rel=1e-4)
+    assert comparison["a"]["num_parameters"] == comparison["b"]["num_parameters"]
+    assert min(comparison["a"]["rows_per_second"], comparison["b"]["rows_per_second"]) > 0
 
 
 def test_a_model_on_the_hub_at_a_revision(model_dir, reviews_dir, hub, capsys, monkeypatch):
@@ -53,9 +53,9 @@ def test_a_model_on_the_hub_at_a_revision(model_dir, reviews_dir, hub, capsys, m
     capsys.readouterr()
     words = ["compare", str(model_dir), "alice/film-reviews@v1", "--dataset", str(reviews_dir), "--json"]
     assert main(words) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["b"]["name"], found["b"]["revision"]) == ("alice/film-reviews", "v1")
-    assert "they are equally often right" in found["verdict"]
+    comparison = json.loads(capsys.readouterr().out)
+    assert (comparison["b"]["name"], comparison["b"]["revision"]) == ("alice/film-reviews", "v1")
+    assert "they are equally often right" in comparison["verdict"]
 
 
 @pytest.mark.parametrize(

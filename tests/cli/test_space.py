@@ -102,10 +102,10 @@ def test_the_next_push_keeps_the_link(hub, shared, finished_run, tmp_path):
 def test_json_is_one_object(hub, shared, capsys):
     capsys.readouterr()
     assert main(["space", REPO, "--json", "--no-wait"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["space_id"] == REPO
-    assert said["stage"] is None
-    assert len(said["oid"]) == 40
+    result = json.loads(capsys.readouterr().out)
+    assert result["space_id"] == REPO
+    assert result["stage"] is None
+    assert len(result["oid"]) == 40
 
 
 def test_what_people_wrote_into_the_card_survives_the_link(hub, shared):
@@ -140,9 +140,9 @@ def test_the_link_is_committed_once_when_the_answer_is_lost(hub, shared):
 def test_a_link_that_cannot_be_made_is_an_error_with_the_space(hub, shared, capsys):
     hub.fail(f"/api/models/{REPO}/commit/", status=403, times=99)
     assert main(["space", REPO]) == 1
-    said = capsys.readouterr().err
-    assert f"the Space is at {os.environ['HF_ENDPOINT']}/spaces/{REPO}" in said
-    assert "403" in said
+    err = capsys.readouterr().err
+    assert f"the Space is at {os.environ['HF_ENDPOINT']}/spaces/{REPO}" in err
+    assert "403" in err
 
 
 def test_a_dry_run_writes_the_files_and_sends_nothing(hub, model_dir, tmp_path, capsys):
@@ -177,9 +177,9 @@ def test_what_cannot_be_is_an_error_in_one_line(hub, model_dir, tmp_path, capsys
     (latin / "README.md").write_bytes(b"caf\xe9")
     places = {"DIR": str(model_dir), "EMPTY": str(tmp_path / "empty"), "LATIN": str(latin)}
     assert main(["space", *(places.get(word, word) for word in words)]) == code
-    said = capsys.readouterr().err.strip()
-    assert re.search(message, said)
-    assert "Traceback" not in said
+    err = capsys.readouterr().err.strip()
+    assert re.search(message, err)
+    assert "Traceback" not in err
 
 
 def test_without_gradio_launch_says_what_to_install(model_dir, capsys, monkeypatch):
@@ -214,8 +214,8 @@ def test_launch_runs_the_app_until_it_is_stopped(model_dir, tmp_path, stop):
             time.sleep(0.2)
     assert process.poll() is None, process.stdout.read()
     process.send_signal(stop)
-    said = process.communicate(timeout=60)[0]
-    assert process.returncode == 0, said
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, output
     assert [path.name for path in temporary.iterdir()] == ["gradio"]
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5)

@@ -90,9 +90,9 @@ def test_every_weight_is_the_mean_of_the_runs_and_the_head_is_calibrated_again(a
     states = [run.state_dict() for run in runs]
     temperature = report_of(averaged_dir)["evaluation"]["test"]["calibration"]["temperature"]
     assert json.loads((averaged_dir / "config.json").read_text())["hfbertcls_temperature"] == temperature
-    found = load_file(averaged_dir / "model.safetensors")
-    assert found.keys() == states[0].keys()
-    for name, value in found.items():
+    weights = load_file(averaged_dir / "model.safetensors")
+    assert weights.keys() == states[0].keys()
+    for name, value in weights.items():
         expected = torch.stack([state[name].double() for state in states]).mean(dim=0).float()
         if name.startswith("classifier."):
             expected = (expected.double() * (1 / temperature)).float()
@@ -170,9 +170,9 @@ def test_verify_derives_the_choice_again(averaged_dir, tmp_path, capsys):
     seeds["average"] |= {"validation": 0.5, "best_seed": 99}
     seeds["chosen"] = 7
     (changed / "report.json").write_text(json.dumps(report))
-    found = "\n".join(verify_directory(changed).differences)
+    differences = "\n".join(verify_directory(changed).differences)
     for key in ("average.validation", "average.best_seed", "chosen"):
-        assert f"report.json: training.seeds.{key} states" in found
+        assert f"report.json: training.seeds.{key} states" in differences
     seeds["runs"] = [{**run, "validation": {**run["validation"], "f1_macro": 1.5}} for run in seeds["runs"]]
     (changed / "report.json").write_text(json.dumps(report))
     assert "training.seeds.average.shipped states 'True', the files give 'False'" in "\n".join(

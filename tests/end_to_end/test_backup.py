@@ -58,9 +58,9 @@ def test_another_machine_resumes_to_the_same_weights(hub, words, tmp_path, monke
     shutil.rmtree(tmp_path / "here")
     capsys.readouterr()
     assert main([*words, "--output-dir", str(tmp_path / "there"), "--resume"]) == 0
-    said = capsys.readouterr().err
-    assert f"Fetched the checkpoints of {REPO} (branch {BRANCH})" in said
-    assert "Resuming from step 6" in said
+    err = capsys.readouterr().err
+    assert f"Fetched the checkpoints of {REPO} (branch {BRANCH})" in err
+    assert "Resuming from step 6" in err
     for name in ("model.safetensors", "predictions/test.parquet"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

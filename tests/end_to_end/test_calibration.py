@@ -43,9 +43,9 @@ def test_pipeline_gives_the_scores_of_the_predictions_file(finished_run, reviews
 
     _, predictions = read(finished_run)
     answers = pipeline("text-classification", model=str(finished_run), top_k=None)(texts_of(reviews_dir))
-    found = [{answer["label"]: answer["score"] for answer in row} for row in answers]
+    scores = [{answer["label"]: answer["score"] for answer in row} for row in answers]
     expected = softmax(predictions.logits)
-    assert [[row[name] for name in predictions.task.labels] for row in found] == pytest.approx(expected, abs=1e-5)
+    assert [[row[name] for name in predictions.task.labels] for row in scores] == pytest.approx(expected, abs=1e-5)
 
 
 def test_calibration_changes_scores_and_no_prediction(finished_run, uncalibrated_run):
@@ -77,10 +77,10 @@ def test_the_configuration_holds_the_factor_and_it_can_be_undone(finished_run, u
 def test_evaluate_tells_what_the_temperature_does_on_other_texts(finished_run, reviews_dir, capsys):
     capsys.readouterr()
     assert main(["evaluate", str(finished_run), "--dataset", str(reviews_dir), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["evaluation"]["test"]["calibration"]
+    calibration = json.loads(capsys.readouterr().out)["evaluation"]["test"]["calibration"]
     expected = read(finished_run)[0]["evaluation"]["test"]["calibration"]
-    assert found.pop("fitted_on") == expected.pop("fitted_on") == "validation"
-    assert found == pytest.approx(expected, rel=1e-5)
+    assert calibration.pop("fitted_on") == expected.pop("fitted_on") == "validation"
+    assert calibration == pytest.approx(expected, rel=1e-5)
 
 
 def reseal(directory, report):
@@ -100,9 +100,12 @@ def test_verify_finds_another_temperature_and_other_metrics(model_dir):
     for split in report["evaluation"].values():
         split["calibration"]["temperature"] *= 1.5
     reseal(model_dir, report)
-    found = "\n".join(verify_directory(model_dir).differences)
-    assert "config.json: its hfbertcls_temperature is not the one that report.json states for the test split" in found
-    assert "report.json: evaluation.test.calibration.log_loss_before states" in found
+    differences = "\n".join(verify_directory(model_dir).differences)
+    assert (
+        "config.json: its hfbertcls_temperature is not the one that report.json states for the test split"
+        in differences
+    )
+    assert "report.json: evaluation.test.calibration.log_loss_before states" in differences
     for split in report["evaluation"].values():
         split["calibration"] = None
     reseal(model_dir, report)
@@ -114,8 +117,10 @@ def test_verify_finds_logits_that_no_fitting_gave(model_dir):
     path = model_dir / "predictions" / "validation.parquet"
     path.write_bytes(replace(predictions, logits=predictions.logits * np.float32(1.01)).to_parquet())
     reseal(model_dir, report)
-    found = verify_directory(model_dir).differences
-    assert any(text.startswith("report.json: evaluation.validation.calibration.temperature states") for text in found)
+    differences = verify_directory(model_dir).differences
+    assert any(
+        text.startswith("report.json: evaluation.validation.calibration.temperature states") for text in differences
+    )
 
 
 def test_the_card_says_what_calibration_did(finished_run, uncalibrated_run):

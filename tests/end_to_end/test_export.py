@@ -49,10 +49,10 @@ def test_the_graph_gives_the_calibrated_scores_of_pipeline(exported_run, reviews
     predictions = Predictions.from_parquet(
         (exported_run / "predictions" / "test.parquet").read_bytes(), task_of_report(report["task"])
     )
-    found = run_as_the_readme_says(exported_run, texts)
-    np.testing.assert_allclose(softmax(found), softmax(predictions.logits), atol=1e-5)
+    logits = run_as_the_readme_says(exported_run, texts)
+    np.testing.assert_allclose(softmax(logits), softmax(predictions.logits), atol=1e-5)
     alone = np.concatenate([run_as_the_readme_says(exported_run, [text]) for text in texts[:5]])
-    np.testing.assert_allclose(alone, found[:5], atol=1e-5)
+    np.testing.assert_allclose(alone, logits[:5], atol=1e-5)
 
 
 def test_report_and_card_state_what_was_measured(exported_run):
@@ -165,8 +165,8 @@ def test_labels_that_change_are_counted(precision, remedy):
 
 
 def test_a_doubt_is_a_warning():
-    found = exporting.Agreement("test", 1_000, 0.98, 0.1, 0.9, 0.9, 0.9, 0.9, None, 1.0, 1.0)
-    one = exporting.Exported("onnx/model_quantized.onnx", "int8", 1, 4, "", found)
+    agreement = exporting.Agreement("test", 1_000, 0.98, 0.1, 0.9, 0.9, 0.9, 0.9, None, 1.0, 1.0)
+    one = exporting.Exported("onnx/model_quantized.onnx", "int8", 1, 4, "", agreement)
     assert exporting.doubts_of(one) == "2.0% of the predictions change with int8: look whether that is worth it"
 
 
@@ -256,10 +256,10 @@ def test_the_script_of_the_readme_runs(exported_run, tmp_path, monkeypatch):
     (script,) = [block for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL) if "session" in block]
     shutil.copytree(exported_run, tmp_path / "reviews-model")
     monkeypatch.chdir(tmp_path)
-    found: dict = {}
-    exec(compile(script, "README.md", "exec"), found)
+    namespace: dict = {}
+    exec(compile(script, "README.md", "exec"), namespace)
     expected = run_as_the_readme_says(exported_run, ["a film worth seeing"])
-    np.testing.assert_allclose(found["logits"], expected, atol=1e-6)
+    np.testing.assert_allclose(namespace["logits"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])

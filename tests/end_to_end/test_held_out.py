@@ -27,13 +27,13 @@ def report_in(single):
 
 
 def test_evaluation_is_that_of_the_report(single):
-    said = []
-    report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), log=said.append)
+    log_lines = []
+    report = evaluate_model(str(single / "model"), str(single / "reviews.csv"), log=log_lines.append)
     theirs = report_in(single)["evaluation"]["test"]
     assert report.test.accuracy.to_dict() == theirs["metrics"]["accuracy"]
     assert report.to_dict()["evaluation"]["test"]["confusion_matrix"] == theirs["confusion_matrix"]
     assert report.data.splits["test"].rows == theirs["rows"] < 480
-    assert any("was trained on rows of reviews.csv. Only the" in line for line in said)
+    assert any("was trained on rows of reviews.csv. Only the" in line for line in log_lines)
 
 
 def test_a_split_can_be_chosen(single):
@@ -53,8 +53,8 @@ def test_the_card_states_an_export_on_the_held_out_rows(single, tmp_path):
 
 def test_two_models_are_compared_on_rows_that_neither_saw(single):
     model, data = str(single / "model"), str(single / "reviews.csv")
-    found = compare_models(model, model, data)
-    assert found.comparison.rows == report_in(single)["evaluation"]["test"]["rows"]
+    comparison = compare_models(model, model, data)
+    assert comparison.comparison.rows == report_in(single)["evaluation"]["test"]["rows"]
 
 
 def test_without_predictions_the_held_out_rows_are_unknown(single, tmp_path):
@@ -67,10 +67,10 @@ def test_without_predictions_the_held_out_rows_are_unknown(single, tmp_path):
 
 
 def test_a_train_file_is_called_so(finished_run, reviews_dir):
-    said = []
-    report = evaluate_model(str(finished_run), str(reviews_dir / "train.csv"), log=said.append)
+    log_lines = []
+    report = evaluate_model(str(finished_run), str(reviews_dir / "train.csv"), log=log_lines.append)
     assert list(report.evaluation) == ["train"]
-    assert any("film-reviews was trained on these rows" in line for line in said)
+    assert any("film-reviews was trained on these rows" in line for line in log_lines)
 
 
 def test_other_rows_are_measured_as_they_are(single, tmp_path, reviews_dir):

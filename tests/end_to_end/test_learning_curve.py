@@ -57,8 +57,8 @@ def test_every_prefix_has_the_labels_in_proportion():
     order = nested_order(labels, seed=1)
     assert sorted(order) == list(range(1_000))
     for count in (100, 250, 500):
-        found = Counter(labels[row] for row in order[:count])
-        assert [found[name] / count for name in "abc"] == pytest.approx([0.7, 0.25, 0.05], abs=0.02)
+        counts = Counter(labels[row] for row in order[:count])
+        assert [counts[name] / count for name in "abc"] == pytest.approx([0.7, 0.25, 0.05], abs=0.02)
     assert not np.array_equal(order, nested_order(labels, seed=2))
 
 

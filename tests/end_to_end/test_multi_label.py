@@ -85,19 +85,21 @@ def test_the_metrics_are_those_of_scikit_learn_on_the_predictions_file(tagger, r
         np.array([[name in row for name in LABELS] for row in table.column(name).to_pylist()])
         for name in ("label", "prediction")
     )
-    found = report["evaluation"]["test"]
-    assert found["metrics"]["accuracy"]["value"] == metrics.accuracy_score(gold, predicted)
-    assert found["metrics"]["hamming_loss"]["value"] == metrics.hamming_loss(gold, predicted)
+    evaluation = report["evaluation"]["test"]
+    assert evaluation["metrics"]["accuracy"]["value"] == metrics.accuracy_score(gold, predicted)
+    assert evaluation["metrics"]["hamming_loss"]["value"] == metrics.hamming_loss(gold, predicted)
     for average in ("macro", "micro", "weighted"):
         expected = metrics.f1_score(gold, predicted, average=average)
-        assert found["metrics"][f"f1_{average}"]["value"] == pytest.approx(expected)
+        assert evaluation["metrics"][f"f1_{average}"]["value"] == pytest.approx(expected)
     logits = np.array(table.column("logits").to_pylist())
     losses = [metrics.log_loss(gold[:, label], 1 / (1 + np.exp(-logits[:, label]))) for label in range(4)]
-    assert found["metrics"]["log_loss"]["value"] == pytest.approx(np.mean(losses), rel=1e-6)
+    assert evaluation["metrics"]["log_loss"]["value"] == pytest.approx(np.mean(losses), rel=1e-6)
     for label, name in enumerate(LABELS):
-        assert found["per_label"][name]["f1"] == pytest.approx(metrics.f1_score(gold[:, label], predicted[:, label]))
-    assert found["metrics"]["f1_macro"]["value"] > 0.7
-    assert found["confusion_matrix"] is None
+        assert evaluation["per_label"][name]["f1"] == pytest.approx(
+            metrics.f1_score(gold[:, label], predicted[:, label])
+        )
+    assert evaluation["metrics"]["f1_macro"]["value"] > 0.7
+    assert evaluation["confusion_matrix"] is None
 
 
 def test_the_thresholds_follow_from_the_validation_split_alone_and_stand_in_the_configuration(tagger):
@@ -125,19 +127,19 @@ def test_plain_pipeline_gives_the_calibrated_scores(tagger, remarks_dir):
     from transformers import pipeline
 
     answers = pipeline("text-classification", model=str(tagger), top_k=None)(texts_of(remarks_dir))
-    found = [{answer["label"]: answer["score"] for answer in row} for row in answers]
+    scores = [{answer["label"]: answer["score"] for answer in row} for row in answers]
     expected = sigmoid(predictions_of(tagger).logits)
-    assert [[row[name] for name in LABELS] for row in found] == pytest.approx(expected, abs=1e-5)
+    assert [[row[name] for name in LABELS] for row in scores] == pytest.approx(expected, abs=1e-5)
 
 
 def test_evaluate_gives_the_same_metrics_and_rejects_data_of_another_kind(
     tagger, remarks_dir, reviews_dir, finished_run
 ):
-    found = evaluate_model(str(tagger), str(remarks_dir))
+    result = evaluate_model(str(tagger), str(remarks_dir))
     expected = report_of(tagger)["evaluation"]["test"]
-    for name, entry in found.to_dict()["evaluation"]["test"]["metrics"].items():
+    for name, entry in result.to_dict()["evaluation"]["test"]["metrics"].items():
         assert entry["value"] == pytest.approx(expected["metrics"][name]["value"], abs=1e-6), name
-    assert found.task.extra["thresholds"] == report_of(tagger)["task"]["thresholds"]
+    assert result.task.extra["thresholds"] == report_of(tagger)["task"]["thresholds"]
     with pytest.raises(DatasetError, match=r"'tagger' gives a text any number of labels, but reviews has one label"):
         evaluate_model(str(tagger), str(reviews_dir))
     with pytest.raises(DatasetError, match=r"'film-reviews' gives a text one label, but remarks has lists of labels"):
@@ -149,11 +151,11 @@ def test_a_model_without_thresholds_gives_labels_from_one_half_on(tagger, remark
     config = json.loads((tmp_path / "bare" / "config.json").read_text())
     del config["hfbertcls_thresholds"]
     (tmp_path / "bare" / "config.json").write_text(json.dumps(config))
-    found = evaluate_model(str(tmp_path / "bare"), str(remarks_dir))
+    result = evaluate_model(str(tmp_path / "bare"), str(remarks_dir))
     expected = predictions_of(tagger)
     right = (expected.task.with_threshold(0.5).decide(expected.logits) == expected.gold).all(axis=1)
-    assert found.task.extra["thresholds"] == [0.5] * 4
-    assert found.test.accuracy.value == pytest.approx(right.mean(), abs=0.01)
+    assert result.task.extra["thresholds"] == [0.5] * 4
+    assert result.test.accuracy.value == pytest.approx(right.mean(), abs=0.01)
 
 
 def test_an_untouched_directory_verifies_and_the_card_tells_of_thresholds(tagger, remarks_dir, capsys):
@@ -214,13 +216,13 @@ def test_compare_tells_the_better_one_and_which_rows_they_disagree_on(tagger, re
     place = tmp_path / "compared"
     words = ["compare", "tfidf", str(tagger), "--dataset", str(remarks_dir), "--output-dir", str(place), "--json"]
     assert main(words) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["metrics"]["accuracy"]["b"] == pytest.approx(
+    comparison = json.loads(capsys.readouterr().out)
+    assert comparison["metrics"]["accuracy"]["b"] == pytest.approx(
         report_of(tagger)["evaluation"]["test"]["metrics"]["accuracy"]["value"], abs=0.01
     )
-    assert found["metrics"]["hamming_loss"]["low"] <= found["metrics"]["hamming_loss"]["difference"]
+    assert comparison["metrics"]["hamming_loss"]["low"] <= comparison["metrics"]["hamming_loss"]["difference"]
     lines = (place / "disagreements.csv").read_text().splitlines()
-    assert len(lines) - 1 >= found["only_a_right"] + found["only_b_right"]
+    assert len(lines) - 1 >= comparison["only_a_right"] + comparison["only_b_right"]
 
 
 def test_seeds_can_be_averaged_with_a_learning_curve(tagger, words, tmp_path):

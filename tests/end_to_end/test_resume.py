@@ -28,7 +28,7 @@ def words(tiny_model_dir, reviews_dir):
 def contents(directory: Path) -> dict[str, str]:
     """Hashes of what must be the same, and the record without its times."""
     files = ["model.safetensors", "config.json", *(f"predictions/{split}.parquet" for split in ("validation", "test"))]
-    found = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in files}
+    hashes = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in files}
     events = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     for event in events:
         del event["seconds"]
@@ -36,7 +36,7 @@ def contents(directory: Path) -> dict[str, str]:
             event["values"].pop(name, None)
     report = json.loads((directory / "report.json").read_text())
     training = {name: report["training"][name] for name in ("best_step", "steps", "epochs", "padding_fraction")}
-    return found | {"events": events, "evaluation": report["evaluation"], "training": training}
+    return hashes | {"events": events, "evaluation": report["evaluation"], "training": training}
 
 
 @pytest.fixture(scope="module")
@@ -232,8 +232,8 @@ def test_a_full_disk_loses_nothing(small_disk, words, undisturbed, capsys, momen
     assert not (small_disk / "run" / "checkpoints" / ".partial").exists()
     (small_disk / "other-things").unlink()
     assert main([*run, "--logging-steps", "5", "--resume"]) == 0
-    found = contents(small_disk / "run")
-    assert {name: found[name] for name in found if name != "events"} == {
+    result = contents(small_disk / "run")
+    assert {name: result[name] for name in result if name != "events"} == {
         name: undisturbed[name] for name in undisturbed if name != "events"
     }
 

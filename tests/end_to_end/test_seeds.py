@@ -54,9 +54,9 @@ def test_mean_and_deviation_are_on_the_card_and_recomputed(seeds_dir, tmp_path):
     seeds["summary"]["test"]["accuracy"]["mean"] += 0.01
     seeds["runs"][[7, 8, 9].index(seeds["chosen"])]["test"]["accuracy"] += 0.01
     (changed / "report.json").write_text(json.dumps(report))
-    found = "\n".join(verify_directory(changed).differences)
-    assert "training.seeds.summary.test.accuracy.mean states" in found
-    assert f"training.seeds.runs, seed {seeds['chosen']}, test.accuracy states" in found
+    differences = "\n".join(verify_directory(changed).differences)
+    assert "training.seeds.summary.test.accuracy.mean states" in differences
+    assert f"training.seeds.runs, seed {seeds['chosen']}, test.accuracy states" in differences
 
 
 @pytest.mark.parametrize("average", [None, "uniform"])

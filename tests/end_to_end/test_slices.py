@@ -36,14 +36,14 @@ def sliced_run(tmp_path_factory, tiny_model_dir, sliced_dir):
 def test_slices_are_reported_and_derived_again(sliced_run, tmp_path):
     report = json.loads((sliced_run / "report.json").read_text())
     assert report["task"]["slice_column"] == "shop"
-    found = report["evaluation"]["test"]["slices"]
-    assert [(entry["name"], entry["rows"]) for entry in found["by_column"]["slices"]] == [
+    slices = report["evaluation"]["test"]["slices"]
+    assert [(entry["name"], entry["rows"]) for entry in slices["by_column"]["slices"]] == [
         ("(none)", 16),
         ("north|east", 16),
         ("south", 32),
     ]
-    assert [entry["accuracy"] is None for entry in found["by_column"]["slices"]] == [True, True, False]
-    assert sum(entry["rows"] for entry in found["by_length"]["slices"]) == 64
+    assert [entry["accuracy"] is None for entry in slices["by_column"]["slices"]] == [True, True, False]
+    assert sum(entry["rows"] for entry in slices["by_length"]["slices"]) == 64
     assert verify_directory(sliced_run).differences == ()
     changed = tmp_path / "changed"
     shutil.copytree(sliced_run, changed)
@@ -75,11 +75,11 @@ def test_evaluate_slices_too(finished_run, sliced_dir, capsys):
 
 def test_the_weakest_is_printed(finished_run, reviews_dir, tmp_path, capsys):
     """The labels are the predictions, except for half of one shop: that slice is the weakest."""
-    said = pq.read_table(finished_run / "predictions" / "test.parquet").column("prediction").to_pylist()
+    predictions = pq.read_table(finished_run / "predictions" / "test.parquet").column("prediction").to_pylist()
     header, *lines = (reviews_dir / "test.csv").read_text().splitlines()
     other = {"positive": "negative", "negative": "positive"}
     rows = []
-    for number, (line, label) in enumerate(zip(lines, said, strict=True)):
+    for number, (line, label) in enumerate(zip(lines, predictions, strict=True)):
         label = other[label] if number % 4 == 1 else label
         rows.append(f"{line.rpartition(',')[0]},{label},{('north', 'south')[number % 2]}")
     (tmp_path / "t.csv").write_text("\n".join([f"{header},shop", *rows]) + "\n")

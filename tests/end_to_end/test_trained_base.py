@@ -38,9 +38,9 @@ def base(tmp_path_factory, tiny_model_dir, reviews_dir):
     directory = tmp_path_factory.mktemp("base") / "reviews"
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(directory)]
     assert main([*words, "--epochs", "4", "--learning-rate", "0.003", "--batch-size", "16"]) == 0
-    found = accuracy(json.loads((directory / "report.json").read_text()))
-    assert found > 0.8
-    return directory, found
+    value = accuracy(json.loads((directory / "report.json").read_text()))
+    assert value > 0.8
+    return directory, value
 
 
 CASES = {

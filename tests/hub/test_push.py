@@ -69,15 +69,15 @@ def test_one_commit_holds_exactly_the_list(hub, model_dir, transfer):
     (model_dir / "predictions" / "private.parquet").write_text("private")
     (model_dir / "model-x.safetensors.bak").write_text("private")
     (model_dir / "vocab.txt").symlink_to("notes.txt")
-    said = []
-    pushed = push_directory(model_dir, PushRequest(REPO), said.append)
+    log_lines = []
+    pushed = push_directory(model_dir, PushRequest(REPO), log_lines.append)
     made = commits(hub)
     assert [commit.oid for commit in made] == [pushed.oid]
     assert set(made[0].files) == FILES
     assert repository(hub).private
     for name in FILES - {".gitattributes"}:
         assert repository(hub).content(made[0].files[name]) == (model_dir / name).read_bytes(), name
-    assert said == [
+    assert log_lines == [
         "note: not sent, because report.json does not state it: 'model-x.safetensors.bak', 'notes.txt', "
         "'predictions/private.parquet', 'vocab.txt'",
         f"Made the private repository {REPO}",
@@ -100,10 +100,10 @@ def test_the_card_names_the_repository_and_follows_from_the_pushed_report(hub, m
 
 def test_nothing_is_sent_when_the_hub_has_it_already(hub, model_dir):
     first = push_directory(model_dir, PushRequest(REPO))
-    said = []
-    again = push_directory(model_dir, PushRequest(REPO), said.append)
+    log_lines = []
+    again = push_directory(model_dir, PushRequest(REPO), log_lines.append)
     assert again.oid == first.oid
-    assert said == ["The Hub has exactly these files already"]
+    assert log_lines == ["The Hub has exactly these files already"]
     assert len(commits(hub)) == 1
 
 
@@ -151,12 +151,12 @@ def test_what_an_earlier_push_stated_is_removed_in_the_same_commit_and_nothing_o
     push_directory(model_dir, PushRequest(REPO))
     assert set(repository(hub).head.files) == FILES | set(FOREIGN) | {"plots/data_curve.png"}
     without_it_again(model_dir)
-    before, said = len(commits(hub)), []
-    push_directory(model_dir, PushRequest(REPO), said.append)
+    before, log_lines = len(commits(hub)), []
+    push_directory(model_dir, PushRequest(REPO), log_lines.append)
     assert set(repository(hub).head.files) == FILES | set(FOREIGN)
     assert {name: on_the_hub(hub, name) for name in FOREIGN} == FOREIGN
     assert len(commits(hub)) == before + 1
-    assert said == [
+    assert log_lines == [
         "Replacing 'report.json'",
         "Removing 'plots/data_curve.png', which an earlier push wrote and this model does not have",
         "Leaving 9 other files there as they are",
@@ -184,10 +184,10 @@ def test_a_model_of_somebody_else_is_not_replaced_unless_asked(hub, model_dir, n
         push_directory(model_dir, PushRequest(REPO))
     assert len(commits(hub)) == before
     assert on_the_hub(hub, name) == b'{"architectures": ["Theirs"]}'
-    said = []
-    push_directory(model_dir, PushRequest(REPO, overwrite=True), said.append)
+    log_lines = []
+    push_directory(model_dir, PushRequest(REPO, overwrite=True), log_lines.append)
     assert on_the_hub(hub, name) == (model_dir / name).read_bytes()
-    assert f"Replacing '{name}'" in said
+    assert f"Replacing '{name}'" in log_lines
 
 
 def test_a_file_that_people_changed_on_the_hub_is_not_replaced_unless_asked(hub, model_dir):
@@ -444,9 +444,9 @@ def test_another_writer_in_between_is_noticed_and_kept(hub, model_dir, no_waitin
         bob.commit("alice", {"summary": "by hand"}, [("file", {"path": "NOTES.md", "data": b"mine"})], "main")
 
     hub.fail("/commit/", act=interfere)
-    said = []
-    push_directory(model_dir, PushRequest(REPO), said.append)
-    assert any("412, somebody else changed the repository" in line for line in said)
+    log_lines = []
+    push_directory(model_dir, PushRequest(REPO), log_lines.append)
+    assert any("412, somebody else changed the repository" in line for line in log_lines)
     assert [commit.title for commit in commits(hub)][:2] == ["Push film-reviews with hfbertcls", "by hand"]
     assert "NOTES.md" in repository(hub).head.files
 

@@ -50,7 +50,7 @@ def private_model(model):
 
 
 @pytest.fixture
-def said():
+def log_lines():
     return []
 
 
@@ -89,8 +89,8 @@ def changed(hub, since=0):
 # ---- what is made
 
 
-def test_one_commit_holds_exactly_the_files_and_a_manifest(hub, model, said):
-    deployed = deploy_space(FILES, request(), said.append)
+def test_one_commit_holds_exactly_the_files_and_a_manifest(hub, model, log_lines):
+    deployed = deploy_space(FILES, request(), log_lines.append)
     assert [commit.oid for commit in commits(hub)] == [deployed.oid]
     assert set(space(hub).head.files) == THERE
     assert {path: content(hub, path) for path in FILES} == FILES
@@ -98,7 +98,7 @@ def test_one_commit_holds_exactly_the_files_and_a_manifest(hub, model, said):
     assert space(hub).space.variables["MODEL_ID"]["value"] == MODEL
     assert space(hub).space.secrets == {}
     assert not space(hub).private
-    assert said == [
+    assert log_lines == [
         f"Made the public Space {SPACE}",
         f"Set MODEL_ID to {MODEL}",
         f"Sent the files in one commit: {hub.url}/spaces/{SPACE}/commit/{deployed.oid}",
@@ -128,15 +128,15 @@ def test_the_settings_are_there_before_the_build_begins(hub, model):
     assert space(hub).space.hardware == "zero-a10g"
 
 
-def test_an_unchanged_space_gets_no_commit_and_no_setting(hub, private_model, said):
+def test_an_unchanged_space_gets_no_commit_and_no_setting(hub, private_model, log_lines):
     wish = request(with_token=True, hardware="zero-a10g")
     deploy_space(FILES, wish)
     before, number = space(hub).head.oid, len(hub.log)
-    deployed = deploy_space(FILES, wish, said.append)
+    deployed = deploy_space(FILES, wish, log_lines.append)
     assert (deployed.oid, deployed.stage) == (None, "RUNNING")
     assert space(hub).head.oid == before
     assert changed(hub, number) == []
-    assert said == ["The Space has exactly these files already", "The Space is running"]
+    assert log_lines == ["The Space has exactly these files already", "The Space is running"]
 
 
 def test_another_release_with_the_same_files_makes_no_commit(hub, model, monkeypatch):
@@ -145,10 +145,10 @@ def test_another_release_with_the_same_files_makes_no_commit(hub, model, monkeyp
     assert deploy_space(FILES, request()).oid is None
 
 
-def test_only_what_differs_is_sent_and_what_is_no_longer_ours_is_deleted(hub, model, said):
+def test_only_what_differs_is_sent_and_what_is_no_longer_ours_is_deleted(hub, model, log_lines):
     deploy_space({**FILES, "examples.json": b"[]\n"}, request())
     by_hand(hub, "notes.md", b"mine\n")
-    deployed = deploy_space({**FILES, "app.py": b"print('new')\n"}, request(), said.append)
+    deployed = deploy_space({**FILES, "app.py": b"print('new')\n"}, request(), log_lines.append)
     assert set(space(hub).head.files) == THERE | {"notes.md"}
     assert len(commits(hub)) == 3
     assert commits(hub)[0].oid == deployed.oid
@@ -178,38 +178,38 @@ def test_a_bare_name_is_a_space_of_the_account_and_organizations_work(hub, model
     assert set(space(hub, "acme/films").head.files) == THERE
 
 
-def test_another_model_in_the_same_space_is_logged(hub, model, said):
+def test_another_model_in_the_same_space_is_logged(hub, model, log_lines):
     deploy_space(FILES, request())
     HfApi().create_repo("alice/books")
-    deploy_space(FILES, request(model_id="alice/books"), said.append)
-    assert f"Set MODEL_ID to alice/books (it was {MODEL})" in said
+    deploy_space(FILES, request(model_id="alice/books"), log_lines.append)
+    assert f"Set MODEL_ID to alice/books (it was {MODEL})" in log_lines
     assert space(hub).space.variables["MODEL_ID"]["value"] == "alice/books"
 
 
 # ---- visibility and the token
 
 
-def everything_said(said, capfd, caplog, tmp_path):
+def everything_said(log_lines, capfd, caplog, tmp_path):
     captured = capfd.readouterr()
     files = [path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
-    return "\n".join([*said, captured.out, captured.err, caplog.text, *files])
+    return "\n".join([*log_lines, captured.out, captured.err, caplog.text, *files])
 
 
-def test_a_private_model_without_a_token_is_explained_before_anything_is_made(hub, private_model, said):
+def test_a_private_model_without_a_token_is_explained_before_anything_is_made(hub, private_model, log_lines):
     number = len(hub.log)
     with pytest.raises(SharingError) as refused:
-        deploy_space(FILES, request(), said.append)
+        deploy_space(FILES, request(), log_lines.append)
     message = str(refused.value)
     assert f"the model {MODEL} is private, so the Space {SPACE} could not read it. Nothing was changed" in message
     for choice in ("make the model public", "--with-token", "YOUR token as the secret HF_TOKEN", "fine-grained"):
         assert choice in message
     assert changed(hub, number) == []
-    assert said == []
+    assert log_lines == []
 
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_with_a_token_it_is_logged_and_stored_and_its_value_is_nowhere(
-    hub, private_model, said, capfd, caplog, tmp_path, monkeypatch, debug
+    hub, private_model, log_lines, capfd, caplog, tmp_path, monkeypatch, debug
 ):
     token = "hf_" + "aZ9" * 12
     hub.store.add_account("alice", token)
@@ -219,20 +219,20 @@ def test_with_a_token_it_is_logged_and_stored_and_its_value_is_nowhere(
     monkeypatch.setattr(constants, "HF_DEBUG", debug)
     monkeypatch.chdir(tmp_path)
     with caplog.at_level(logging.DEBUG):
-        deployed = deploy_space(FILES, request(with_token=True), said.append)
+        deployed = deploy_space(FILES, request(with_token=True), log_lines.append)
         by_hand(hub, "app.py", b"print('edited')\n")
         with pytest.raises(SharingError) as refused:
-            deploy_space(FILES, request(with_token=True), said.append)
-        deploy_space(FILES, request(with_token=True, overwrite=True), said.append)
+            deploy_space(FILES, request(with_token=True), log_lines.append)
+        deploy_space(FILES, request(with_token=True, overwrite=True), log_lines.append)
     entry = space(hub).space.secrets["HF_TOKEN"]
     assert entry["value"] == token
     assert token not in entry["description"]
     assert space(hub).private
-    notes = [line for line in said if line.startswith("note: --with-token stores your token")]
+    notes = [line for line in log_lines if line.startswith("note: --with-token stores your token")]
     assert len(notes) == 1
     assert f"can only read {MODEL} is safer" in notes[0]
-    assert said.index(notes[0]) < said.index("Stored your token as the secret HF_TOKEN")
-    text = everything_said([*said, str(deployed), repr(refused.value)], capfd, caplog, tmp_path)
+    assert log_lines.index(notes[0]) < log_lines.index("Stored your token as the secret HF_TOKEN")
+    text = everything_said([*log_lines, str(deployed), repr(refused.value)], capfd, caplog, tmp_path)
     assert "Stored your token" in text
     assert token not in text
     for commit in space(hub).commits.values():
@@ -240,7 +240,7 @@ def test_with_a_token_it_is_logged_and_stored_and_its_value_is_nowhere(
             assert token.encode() not in space(hub).content(file)
 
 
-def test_a_refused_secret_is_not_repeated_by_the_error(hub, private_model, said, clock):
+def test_a_refused_secret_is_not_repeated_by_the_error(hub, private_model, log_lines, clock):
     """Neither in the message nor in an error that hangs on it, even if the Hub repeats the request."""
     token = "hf_" + "bY8" * 12
     hub.store.add_account("alice", token)
@@ -248,55 +248,55 @@ def test_a_refused_secret_is_not_repeated_by_the_error(hub, private_model, said,
     with pytest.raises(
         SharingError, match="the secret HF_TOKEN of alice/films-demo could not be stored: the Hub answe"
     ) as e:
-        deploy_space(FILES, request(with_token=True), said.append, HfApi(token=token))
-    assert token not in "\n".join([*said, str(e.value)])
+        deploy_space(FILES, request(with_token=True), log_lines.append, HfApi(token=token))
+    assert token not in "\n".join([*log_lines, str(e.value)])
     assert (e.value.__cause__, e.value.__context__) == (None, None)
     assert commits(hub) == []
 
 
-def test_a_token_that_was_stored_before_is_stored_again_only_if_it_is_another(hub, private_model, said):
+def test_a_token_that_was_stored_before_is_stored_again_only_if_it_is_another(hub, private_model, log_lines):
     deploy_space(FILES, request(with_token=True))
     hub.store.add_account("alice", "hf_alice_new")
     number = len(hub.log)
-    deploy_space(FILES, request(with_token=True), said.append, HfApi(token="hf_alice_new"))
+    deploy_space(FILES, request(with_token=True), log_lines.append, HfApi(token="hf_alice_new"))
     assert space(hub).space.secrets["HF_TOKEN"]["value"] == "hf_alice_new"
     assert changed(hub, number) == [f"POST /api/spaces/{SPACE}/secrets"]
     number = len(hub.log)
-    deploy_space(FILES, request(), said.append, HfApi(token="hf_alice_new"))
+    deploy_space(FILES, request(), log_lines.append, HfApi(token="hf_alice_new"))
     assert changed(hub, number) == []
 
 
-def test_a_token_that_somebody_put_there_serves_and_stays(hub, private_model, said):
+def test_a_token_that_somebody_put_there_serves_and_stays(hub, private_model, log_lines):
     """The way that the message names for a token that can only read."""
     api = HfApi()
     api.create_repo(SPACE, repo_type="space", space_sdk="gradio", private=True)
     api.add_space_secret(SPACE, "HF_TOKEN", "hf_fine_grained")
-    deploy_space(FILES, request(), said.append)
-    assert not any("token" in line for line in said)
-    deploy_space(FILES, request(with_token=True), said.append)
-    assert any("has a secret HF_TOKEN that hfbertcls did not store; it stays" in line for line in said)
+    deploy_space(FILES, request(), log_lines.append)
+    assert not any("token" in line for line in log_lines)
+    deploy_space(FILES, request(with_token=True), log_lines.append)
+    assert any("has a secret HF_TOKEN that hfbertcls did not store; it stays" in line for line in log_lines)
     assert space(hub).space.secrets["HF_TOKEN"]["value"] == "hf_fine_grained"
-    deploy_space(FILES, request(with_token=True, overwrite=True), said.append)
+    deploy_space(FILES, request(with_token=True, overwrite=True), log_lines.append)
     assert space(hub).space.secrets["HF_TOKEN"]["value"] == TOKEN
 
 
-def test_a_public_model_needs_no_token(hub, model, said):
-    deploy_space(FILES, request(with_token=True), said.append)
+def test_a_public_model_needs_no_token(hub, model, log_lines):
+    deploy_space(FILES, request(with_token=True), log_lines.append)
     assert space(hub).space.secrets == {}
-    assert any("can be read by anyone; the Space needs no token, so none is stored" in line for line in said)
+    assert any("can be read by anyone; the Space needs no token, so none is stored" in line for line in log_lines)
 
 
-def test_a_model_that_became_public_leaves_a_token_with_a_note(hub, private_model, said):
+def test_a_model_that_became_public_leaves_a_token_with_a_note(hub, private_model, log_lines):
     deploy_space(FILES, request(with_token=True))
     private_model.private = False
-    deploy_space(FILES, request(), said.append)
-    assert said[0] == "note: the Space has a secret HF_TOKEN that it does not need; remove it in its settings"
+    deploy_space(FILES, request(), log_lines.append)
+    assert log_lines[0] == "note: the Space has a secret HF_TOKEN that it does not need; remove it in its settings"
 
 
-def test_a_private_model_in_a_public_space_is_logged(hub, private_model, said):
-    deploy_space(FILES, request(public=True, with_token=True), said.append)
+def test_a_private_model_in_a_public_space_is_logged(hub, private_model, log_lines):
+    deploy_space(FILES, request(public=True, with_token=True), log_lines.append)
     assert not space(hub).private
-    assert said[0] == f"note: the Space is public, so anyone can use the model {MODEL} there"
+    assert log_lines[0] == f"note: the Space is public, so anyone can use the model {MODEL} there"
 
 
 def test_a_private_space_for_a_public_model(hub, model):
@@ -335,14 +335,14 @@ def test_a_space_that_became_public_against_the_wish_gets_nothing(hub, private_m
 # ---- what people edited
 
 
-def test_an_edited_file_is_kept_and_its_difference_is_shown(hub, private_model, said, clock):
+def test_an_edited_file_is_kept_and_its_difference_is_shown(hub, private_model, log_lines, clock):
     deploy_space(FILES, request(with_token=True))
     by_hand(hub, "app.py", b"print('hello')\nprint('mine')\n")
     number, before = len(hub.log), space(hub).head.oid
     del clock[:]
     with pytest.raises(SharingError) as refused:
-        deploy_space(FILES, request(with_token=True, hardware="zero-a10g"), said.append)
-    assert (clock, said) == ([], []), "a refusal of ours was tried again"
+        deploy_space(FILES, request(with_token=True, hardware="zero-a10g"), log_lines.append)
+    assert (clock, log_lines) == ([], []), "a refusal of ours was tried again"
     message = str(refused.value)
     assert f"hfbertcls did not write what the Space {SPACE} holds in app.py" in message
     assert "--- app.py (the Space)\n+++ app.py (hfbertcls)\n" in message
@@ -350,9 +350,9 @@ def test_an_edited_file_is_kept_and_its_difference_is_shown(hub, private_model, 
     assert f"hfbertcls space {MODEL} --space-id {SPACE} --hardware zero-a10g --with-token --overwrite" in message
     assert changed(hub, number) == []
     assert space(hub).head.oid == before
-    deploy_space(FILES, request(with_token=True, overwrite=True), said.append)
+    deploy_space(FILES, request(with_token=True, overwrite=True), log_lines.append)
     assert content(hub, "app.py") == FILES["app.py"]
-    assert f"Replacing app.py; what was there stays in the history of the Space, at {before[:8]}" in said
+    assert f"Replacing app.py; what was there stays in the history of the Space, at {before[:8]}" in log_lines
     assert space(hub).content(space(hub).commits[before].files["app.py"]).endswith(b"print('mine')\n")
 
 
@@ -512,53 +512,53 @@ def test_402_for_other_hardware_leaves_the_files_as_they_were(hub, model):
     assert len(commits(hub)) == 1
 
 
-def test_a_paying_account_gets_what_it_asks_for(hub, model, said):
+def test_a_paying_account_gets_what_it_asks_for(hub, model, log_lines):
     hub.store.requires_plan = True
     hub.store.add_account("alice", TOKEN, is_pro=True)
     deploy_space(FILES, request())
-    deploy_space(FILES, request(hardware="t4-small"), said.append)
+    deploy_space(FILES, request(hardware="t4-small"), log_lines.append)
     assert space(hub).space.hardware == "t4-small"
-    assert "Asked for the hardware t4-small" in said
+    assert "Asked for the hardware t4-small" in log_lines
     assert len(commits(hub)) == 1
 
 
 # ---- waiting
 
 
-def test_each_stage_is_logged_once_and_the_pauses_grow(hub, model, said, clock):
+def test_each_stage_is_logged_once_and_the_pauses_grow(hub, model, log_lines, clock):
     hub.store.space_stages = ["BUILDING"] * 6 + ["APP_STARTING"] * 3 + ["RUNNING"]
-    deploy_space(FILES, request(), said.append)
+    deploy_space(FILES, request(), log_lines.append)
     stages = ["The Space is being built", "The Space is starting", "The Space is running"]
-    assert said[-3:] == stages
+    assert log_lines[-3:] == stages
     assert clock == pytest.approx([2, 3, 4.5, 6.75, 10.125, 15.1875, 20, 20, 20])
 
 
 @pytest.mark.parametrize("tells_commit", [True, False])
-def test_the_stage_of_the_former_version_does_not_count(hub, model, said, clock, tells_commit):
+def test_the_stage_of_the_former_version_does_not_count(hub, model, log_lines, clock, tells_commit):
     hub.store.tells_running_commit = tells_commit
     deploy_space(FILES, request())
     hub.store.stale_polls = 4
     hub.store.space_stages = ["RUNNING_BUILDING", "BUILD_ERROR"]
     with pytest.raises(SharingError, match="could not be built"):
-        deploy_space({**FILES, "app.py": b"broken\n"}, request(), said.append)
+        deploy_space({**FILES, "app.py": b"broken\n"}, request(), log_lines.append)
     hub.store.space_stages = ["RUNNING_BUILDING", "RUNNING"]
-    del said[:]
-    deploy_space({**FILES, "app.py": b"print('well')\n"}, request(), said.append)
-    assert said[-2:] == ["The Space is being built; its former version still runs", "The Space is running"]
+    del log_lines[:]
+    deploy_space({**FILES, "app.py": b"print('well')\n"}, request(), log_lines.append)
+    assert log_lines[-2:] == ["The Space is being built; its former version still runs", "The Space is running"]
 
 
-def test_a_stage_that_stays_counts_after_a_minute(hub, model, said, clock):
+def test_a_stage_that_stays_counts_after_a_minute(hub, model, log_lines, clock):
     hub.store.space_stages = ["PAUSED"]
     hub.store.tells_running_commit = False
-    assert deploy_space(FILES, request(), said.append).stage == "PAUSED"
-    assert said[-1] == "The Space is paused; restart it on its page"
+    assert deploy_space(FILES, request(), log_lines.append).stage == "PAUSED"
+    assert log_lines[-1] == "The Space is paused; restart it on its page"
     assert 60 <= sum(clock) < 90
 
 
-def test_a_stage_that_is_unknown_is_named(hub, model, said):
+def test_a_stage_that_is_unknown_is_named(hub, model, log_lines):
     hub.store.space_stages = ["SLEEPING"]
-    assert deploy_space(FILES, request(), said.append).stage == "SLEEPING"
-    assert said[-1] == "The Space has the stage SLEEPING"
+    assert deploy_space(FILES, request(), log_lines.append).stage == "SLEEPING"
+    assert log_lines[-1] == "The Space has the stage SLEEPING"
 
 
 def test_nobody_has_to_wait(hub, model):
@@ -674,16 +674,16 @@ def impatient():
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_that_passes_is_survived_with_one_commit(hub, private_model, monkeypatch, impatient, said, name):
+def test_a_fault_that_passes_is_survived_with_one_commit(hub, private_model, monkeypatch, impatient, log_lines, name):
     path, how = FAULTS[name]
     fault = hub.fail(path, **how)
     hub.store.add_account("alice", TOKEN, is_pro=True)
     if name == "hardware 503":
         HfApi().create_repo(SPACE, repo_type="space", space_sdk="gradio", private=True)
-    deployed = deploy_space(FILES, request(with_token=True, hardware="t4-small"), said.append)
+    deployed = deploy_space(FILES, request(with_token=True, hardware="t4-small"), log_lines.append)
     assert fault.seen > 0, "the fault did not strike"
     if name == "commit too slow":
-        assert any("ReadTimeout" in line for line in said)
+        assert any("ReadTimeout" in line for line in log_lines)
         while len(hub.requests("/commit/")) < 2:  # the first is answered when nobody waits any more
             threading.Event().wait(0.05)
     assert [commit.oid for commit in commits(hub)] == [deployed.oid]
@@ -721,17 +721,17 @@ def test_a_dead_hub_is_an_error(model, clock):
 
 
 @pytest.mark.parametrize("theirs", ["NOTES.md", "app.py"])
-def test_another_writer_in_between_is_noticed_and_kept(hub, model, said, theirs):
+def test_another_writer_in_between_is_noticed_and_kept(hub, model, log_lines, theirs):
     deploy_space(FILES, request())
     hub.fail("/commit/", act=lambda: by_hand(hub, theirs, b"mine\n"))
     new = {**FILES, "app.py": b"print('new')\n"}
     if theirs == "app.py":
         with pytest.raises(SharingError, match="holds in app.py"):
-            deploy_space(new, request(), said.append)
+            deploy_space(new, request(), log_lines.append)
     else:
-        deploy_space(new, request(), said.append)
+        deploy_space(new, request(), log_lines.append)
         assert content(hub, "app.py") == new["app.py"]
-    assert any("412, somebody else changed the repository" in line for line in said)
+    assert any("412, somebody else changed the repository" in line for line in log_lines)
     assert content(hub, theirs) == b"mine\n"
 
 

@@ -17,15 +17,15 @@ def members(values, worth, metric="f1_macro"):
 
 def test_the_best_run_comes_first_and_each_next_one_stays_if_nothing_is_lost():
     values = {7: 0.7, 8: 0.9, 9: 0.8}
-    found, tried = members(values, {(8, 9): 0.9, (7, 8, 9): 0.95})
-    assert found == [7, 8, 9]
+    chosen, tried = members(values, {(8, 9): 0.9, (7, 8, 9): 0.95})
+    assert chosen == [7, 8, 9]
     assert tried == [(8, 9), (7, 8, 9)]
 
 
 def test_a_run_that_makes_the_average_worse_is_left_out():
     values = {7: 0.7, 8: 0.9, 9: 0.8}
-    found, tried = members(values, {(8, 9): 0.89, (7, 8): 0.91})
-    assert found == [7, 8]
+    chosen, tried = members(values, {(8, 9): 0.89, (7, 8): 0.91})
+    assert chosen == [7, 8]
     assert tried == [(8, 9), (7, 8)]
 
 

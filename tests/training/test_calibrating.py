@@ -31,10 +31,12 @@ def without_head(source):
 def test_a_model_without_a_last_linear_layer_keeps_its_weights(tmp_path, tiny_model_dir, monkeypatch):
     validation = staged(tmp_path, tiny_model_dir)
     before = (tmp_path / "model.safetensors").read_bytes()
-    said = []
+    log_lines = []
     monkeypatch.setattr("hfbertcls.training.calibrating.load_for_inference", without_head)
-    calibrate(tmp_path, validation, "cpu", said.append)
-    assert "not calibrated: BertForSequenceClassification has no linear layer with 2 outputs at its end" in said[0]
+    calibrate(tmp_path, validation, "cpu", log_lines.append)
+    assert (
+        "not calibrated: BertForSequenceClassification has no linear layer with 2 outputs at its end" in log_lines[0]
+    )
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
@@ -42,7 +44,7 @@ def test_a_layer_that_does_not_give_the_logits_is_noticed(tmp_path, tiny_model_d
     validation = staged(tmp_path, tiny_model_dir)
     before = (tmp_path / "model.safetensors").read_bytes()
     monkeypatch.setattr("hfbertcls.modeling.heads.output_layer", lambda model: torch.nn.Linear(2, 2))
-    said = []
-    calibrate(tmp_path, validation, "cpu", said.append)
-    assert "not calibrated: the last linear layer of this model does not give its logits" in said[0]
+    log_lines = []
+    calibrate(tmp_path, validation, "cpu", log_lines.append)
+    assert "not calibrated: the last linear layer of this model does not give its logits" in log_lines[0]
     assert (tmp_path / "model.safetensors").read_bytes() == before

@@ -212,14 +212,14 @@ class SignalAt(TrainerCallback):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("step", [4, 9])
 def test_a_request_to_stop_saves_and_the_run_resumes_from_there(tmp_path, undisturbed, number, step):
-    said = []
-    interruption = InterruptionCallback(said.append)
+    log_lines = []
+    interruption = InterruptionCallback(log_lines.append)
     trainer = make(tmp_path, SignalAt(step, number), interruption)
     before = signal.getsignal(number)
     with interruption.listening(), pytest.raises(TrainingInterruptedError, match=rf"step {step + 1} of 20, and saved"):
         trainer.train()
     assert signal.getsignal(number) == before
-    assert said == ["Stopping after this step, and saving. Press Ctrl-C again to stop at once, without saving"]
+    assert log_lines == ["Stopping after this step, and saving. Press Ctrl-C again to stop at once, without saving"]
     assert latest_complete(tmp_path / "out").name == f"checkpoint-{step + 1}"
     resumed = make(tmp_path)
     resumed.train(resume_from_checkpoint=True)

@@ -30,11 +30,11 @@ def test_the_random_order_is_that_of_the_stock_trainer_in_every_epoch(tmp_path, 
         assert isinstance(loader.batch_sampler.sampler, ShuffledSampler) == (
             trainer_class is TextClassificationTrainer
         )
-        found = []
+        order = []
         for epoch in (0, 1, 5):
             loader.set_epoch(epoch)
-            found.append([row for batch in loader for row in batch["row"].tolist()])
-        orders.append(found)
+            order.append([row for batch in loader for row in batch["row"].tolist()])
+        orders.append(order)
     assert orders[0] == orders[1]
     assert sorted(orders[0][0]) == list(range(1_100))
     assert orders[0][0] != orders[0][1]

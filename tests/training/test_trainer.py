@@ -214,12 +214,12 @@ def test_thresholds_come_from_the_validation_rows_and_never_from_those_that_are_
     trainer = TextClassificationTrainer(model, arguments(tmp_path), None, multi_label(rows(64)), validation)
     trainer.train()
     own = trainer.evaluate()
-    found = trainer.predict(test)
+    output = trainer.predict(test)
     chosen = trainer.predict(validation)
     thresholds = fit_thresholds(chosen.label_ids.astype(int), chosen.predictions)
     task = MultiLabel(("a", "b"), tuple(thresholds))
-    expected = task.scores(found.label_ids.astype(int), found.predictions)
-    assert found.metrics["test_f1_macro"] == pytest.approx(expected["f1_macro"])
+    expected = task.scores(output.label_ids.astype(int), output.predictions)
+    assert output.metrics["test_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert trainer.evaluate(test)["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert (
         trainer.evaluate()["eval_f1_macro"] == own["eval_f1_macro"] == pytest.approx(chosen.metrics["test_f1_macro"])
@@ -243,7 +243,7 @@ def test_metrics_of_the_user_stand_beside_ours_which_choose_the_checkpoint(tmp_p
 def test_metrics_of_predictions_that_are_no_logits_stand_alone(tmp_path):
     trainer = TextClassificationTrainer(
         tiny_classifier(), arguments(tmp_path, metric_for_best_model="hits"), None, rows(32), rows(16, seed=1),
-        compute_metrics=lambda found: {"hits": float((found.predictions == found.label_ids).sum())},
+        compute_metrics=lambda prediction: {"hits": float((prediction.predictions == prediction.label_ids).sum())},
         preprocess_logits_for_metrics=lambda logits, labels: logits.argmax(dim=-1),
     )  # fmt: skip
     trainer.train()

@@ -184,9 +184,18 @@ def test_words_of_transformers_and_switches_of_yaml_reach_the_run(words, tmp_pat
         "calibration: false\nno_padding_free: true\nnum_train_epochs: 2\nearly_stopping: 2\nearly_stopping_threshold: 0.01\n"
     )
     assert main([*words, "--config", str(tmp_path / "run.yaml"), "--per_device_train_batch_size", "4"]) == 1
-    (found,) = asked
-    assert (found.calibration, found.padding_free, found.epochs, found.batch_size) == (False, False, 2.0, 4)
-    assert (found.early_stopping, found.early_stopping_threshold, found.seed) == (2, 0.01, DEFAULT_SEED)
+    (run_options,) = asked
+    assert (run_options.calibration, run_options.padding_free, run_options.epochs, run_options.batch_size) == (
+        False,
+        False,
+        2.0,
+        4,
+    )
+    assert (run_options.early_stopping, run_options.early_stopping_threshold, run_options.seed) == (
+        2,
+        0.01,
+        DEFAULT_SEED,
+    )
 
 
 def test_the_threshold_of_early_stopping_reaches_the_run(words, tmp_path):
