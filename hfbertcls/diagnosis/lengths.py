@@ -22,7 +22,8 @@ DEFAULT_MAX_LENGTH = 512
 _COVERED = 0.99  # fraction of the training texts that the suggested length reads to their end
 _TEXTS_PER_BATCH = 1_000
 # A token for each seven letters begun of a word, for each sign of a script without blanks, and for each mark.
-# Against BERT's English WordPiece the mean of 2,000 texts was off by -8 to +6 % on nine sets of labelled text, Chinese among them.
+# Against BERT's English WordPiece, the mean of 2,000 texts was off by -8 to +6 % on nine sets of labelled text, one
+# of them Chinese.
 _TOKEN = (
     r"\p{Han}|\p{Hiragana}|\p{Katakana}|\p{Hangul}|[\p{Latin}\p{Cyrillic}\p{Greek}\p{N}\p{M}]{1,7}|\p{L}"
     r"|[^\s\p{L}\p{N}\p{M}\p{Z}]"
