@@ -9,7 +9,7 @@ _ANYTHING_ELSE = 2_000_000  # bytes: a text of MAX_CHARACTERS, each written in J
 
 
 class BodyLimit:
-    """Refuses a request that sends more than any text or file that is accepted, before it fills the memory.
+    """Rejects a request that is larger than any accepted text or file, before it fills the memory.
 
     Args:
         app: that answers the others.

@@ -150,7 +150,7 @@ def test_what_people_write_may_change(model_dir):
     card = card.replace(
         "tags:\n- hfbertcls\n", "tags:\n- films\n- hfbertcls\nlicense: mit\nlanguage: en\nthumbnail: 7.png\n", 1
     )
-    card = card.replace("<!-- hfbertcls:begin", "Above: 12 figures.\n\n<!-- hfbertcls:begin", 1) + "\nBelow: 0.99.\n"
+    card = card.replace("<!-- hfbertcls:begin", "Above: 12 metrics.\n\n<!-- hfbertcls:begin", 1) + "\nBelow: 0.99.\n"
     (model_dir / "README.md").write_text(card)
     assert verify_directory(model_dir).differences == ()
 

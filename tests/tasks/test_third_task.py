@@ -173,7 +173,9 @@ def test_it_is_inferred_from_the_data_and_trained_with_its_own_loss(trained, tas
     predictions = Predictions.from_parquet(data, task)
     assert predictions.predicted.min() > 0, "a squared loss on logarithms would not give rates"
     assert report.test.mae.value == pytest.approx(np.abs(predictions.gold - predictions.predicted).mean())
-    assert report.training.selection_metric == "mae", "the headline of the task chooses, where nobody names a metric"
+    assert report.training.selection_metric == "mae", (
+        "the headline metric of the task is the default for model selection"
+    )
     assert report.test.mae.value < report.test.baselines["mean"].metrics["mae"] / 2
 
 
