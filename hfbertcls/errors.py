@@ -158,7 +158,7 @@ def trouble_with_the_disk(err: BaseException) -> str | None:
 
 
 _DISK = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room on the disk, or name another place"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free disk space, or choose another location"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "Allow it, or name another place"),
     errno.ENOENT: "Find out whether it was moved or removed meanwhile",
     errno.EIO: "Check the disk",

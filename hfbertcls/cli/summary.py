@@ -17,7 +17,7 @@ def summary(report: Report) -> str:
             numbers = [
                 f"{task.metric_in_sentence(one)} {format_number(baseline.metrics[one])}" for one in task.key_metrics
             ]
-            lines.append(f"  {task.baseline_names[key]:<{width}} {', '.join(numbers)}")
+            lines.append(f"  {task.baseline_names[key]:<{width}}  {', '.join(numbers)}")
     if shown.verdict is not None:
         lines.append(f"{printable(shown.verdict.sentence, 400)}.")
     imperfect = [item for item in shown.per_label.items() if item[1].f1 < 1]

@@ -42,8 +42,8 @@ def add_parser(verbs: Any) -> Parser:
     parser.add_argument("--model", required=True, metavar="M", help="Hub id or directory of an encoder")
     add_model_options(parser)
     add_data_options(parser)
-    parser.add_argument("--split-by", metavar="NAME", help="column whose rows stay together in one split")
-    parser.add_argument("--slice-by", metavar="NAME", help="column of slices: metrics for each of its values")
+    parser.add_argument("--split-by", metavar="NAME", help="keep rows with the same value of this column in one split")
+    parser.add_argument("--slice-by", metavar="NAME", help="report metrics for each value of this column")
     parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
     add_training_options(parser, TrainingOptions)
     parser.add_argument(
@@ -74,7 +74,9 @@ def add_parser(verbs: Any) -> Parser:
         help="send each checkpoint to a branch of that repository; --resume on another machine continues from there",
     )
     add_sharing_options(sharing)
-    sharing.add_argument("--space", action="store_true", help="show the pushed model in a Gradio Space of its name")
+    sharing.add_argument(
+        "--space", action="store_true", help="show the pushed model in a Gradio Space of the same name"
+    )
     add_space_options(sharing)
     return parser
 

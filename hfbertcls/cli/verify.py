@@ -16,7 +16,7 @@ def add_parser(verbs: Any) -> Parser:
         "verify",
         allow_abbrev=False,
         help="recompute every metric on a card from the files beside it",
-        description="Derive report and card of a model repository again from its predictions, and compare all hashes. "
+        description="Recompute report and card of a model repository from its predictions, and compare all hashes. "
         "Exit 1 if anything differs. It proves that the files belong together, not who made them.",
     )
     parser.add_argument("model", metavar="DIR_OR_REPO", help="a directory, or a repository on the Hub")

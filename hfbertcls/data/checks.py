@@ -62,14 +62,14 @@ def require_labelled_texts(dataset: TextDataset) -> Task:
             else f"pass --text-column {dataset.text_column!r} without --text-pair-column"
         )
         raise DatasetError(
-            f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}). Classifiers of "
-            f"pairs cannot be trained yet. To use the first text alone, {alone}; or join the two texts into one column"
+            f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}). Text-pair "
+            f"classification is not supported yet. To use the first text alone, {alone}; or join the two texts into one column"
         )
     if dataset.task is None:
         raise DatasetError(
-            f"the labels of {dataset.source} ({dataset.label_column!r}) look like numbers to be predicted, "
-            "not like classes, and regression is not supported. "
-            "If each number is a class of its own, pass --task single_label; else make classes of them"
+            f"the labels of {dataset.source} ({dataset.label_column!r}) look like regression targets, "
+            "and regression is not supported. "
+            "If each number is a class of its own, pass --task single_label; otherwise bin the values"
         )
     return dataset.task
 
@@ -106,7 +106,7 @@ def _similar_labels(labels: Sequence[str], dataset: TextDataset) -> DatasetError
     keep = shlex.join(labels)
     return DatasetError(
         f"labels of {dataset.source} differ only in capitals, blanks, invisible marks or Unicode form: {shown}. They would become "
-        f"different classes. Make them equal in the data, or keep them apart with --labels {keep}"
+        f"different classes. Merge them in the data, or keep them apart with --labels {keep}"
     )
 
 

@@ -200,7 +200,7 @@ def _unused_separator(tables: Mapping[str, RawTable], columns: Columns) -> tuple
         for raw in tables.values()
     ):
         return ()
-    return (f"no cell of {columns.label!r} holds {mark!r}, so each names one label at most",)
+    return (f"no cell of {columns.label!r} holds {mark!r}, so every row has at most one label",)
 
 
 def _check_slices(splits: dict[str, TextSplit], column: str, source: Source) -> None:
@@ -237,7 +237,7 @@ def _labels(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
         if unknown:
             raise DatasetError(
                 f"{source.name} has labels that were not declared: {listing(unknown)}. "
-                f"Declared are {listing(declared)}. Correct --labels or the data"
+                f"The declared labels are {listing(declared)}. Correct --labels or the data"
             )
         if len(set(declared)) != len(declared):
             raise ConfigurationError(f"a label is declared twice in {listing(declared)}. Correct --labels or the data")
@@ -246,12 +246,12 @@ def _labels(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
     if len(present) > MOST_LABELS:
         raise DatasetError(
             f"{source.name} has {len(present):,} different labels, more than the {MOST_LABELS:,} that can be reported on. "
-            "Check --label-column, or join rare labels to one"
+            "Check --label-column, or merge rare labels"
         )
     if len(present) > max(20, rows // 2):
         raise DatasetError(
             f"the label column has {len(present):,} different values in {rows:,} rows (such as "
-            f"{shorten(min(present))}), so it looks like texts or numbers of rows and not like labels. "
+            f"{shorten(min(present))}), so it looks like free text or row ids, not labels. "
             "Name another one with --label-column"
         )
     return order_labels(present)

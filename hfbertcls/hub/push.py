@@ -113,7 +113,7 @@ def check_destination(request: PushRequest, api: HfApi | None = None) -> Destina
         info = None
     if not account.may_write_in(namespace) and not request.create_pr:
         refusal = _ForeignNamespaceError(
-            f"{account.name} may not write in {namespace!r}. Push to {account.name}/{name}, or propose the change to an "
+            f"{account.name} has no write access to {namespace!r}. Push to {account.name}/{name}, or propose the change to an "
             "existing repository with --create-pr"
         )
         refusal.own = f"{account.name}/{name}"
@@ -175,7 +175,9 @@ def push_directory(
         destination = check_destination(request, api)
     except SharingError as err:
         allowed = replace(request, repo_id=err.own) if isinstance(err, _ForeignNamespaceError) else request
-        raise SharingError(f"{err}. Nothing was sent. Then run: {command_of(directory, allowed)}") from err
+        raise SharingError(
+            f"{err}. Nothing was sent. After fixing this, run: {command_of(directory, allowed)}"
+        ) from err
     repo_id = destination.repo_id
     address(
         folder,

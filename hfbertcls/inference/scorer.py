@@ -33,8 +33,8 @@ def task_of_classifier(source: ModelSource) -> Task:
     """
     config: Any = load_config(source)
     task = task_of_config(config)
-    if task is None:
-        kind = "one output" if config.problem_type is None else str(config.problem_type)
+    if task is None or (task.has_labels and config.num_labels < 2):
+        kind = "one output" if task is not None or config.problem_type is None else str(config.problem_type)
         raise ModelError(
             f"{source.public_name!r} does not give labels ({kind}), which predict needs. Use load_pipeline() for it"
         )

@@ -48,7 +48,7 @@ class TrainingOptions:
 
     max_length: int | None = option(
         None,
-        "tokens read of a text (default: the model's limit, at most 512)",
+        "maximum tokens of a text (default: the model's limit, at most 512)",
         metavar="N",
         determines=True,
     )
@@ -59,14 +59,14 @@ class TrainingOptions:
     )
     seed: int = option(
         DEFAULT_SEED,
-        "of splits, head, data order and dropout (default: {default})",
+        "random seed of splits, head, data order and dropout (default: {default})",
         sets="seed",
         determines=True,
         row="seed",
     )
     epochs: float | None = option(
         None,
-        "default: by the number of rows and labels",
+        "number of epochs (default: by the number of rows and labels)",
         metavar="N",
         above=0,
         sets="num_train_epochs",
@@ -75,7 +75,7 @@ class TrainingOptions:
     )
     max_steps: int | None = option(
         None,
-        "stop after so many updates; overrides --epochs",
+        "number of updates; overrides --epochs",
         metavar="N",
         above=0,
         sets="max_steps",
@@ -84,7 +84,7 @@ class TrainingOptions:
     )
     batch_size: int | str = option(
         32,
-        "rows in a batch, on each device (default: {default}); auto: {default}, in parts that fit",
+        "rows in a batch, on each device (default: {default}); auto: {default}, in micro-batches that fit",
         metavar="N",
         parse=_number_or_word,
         least=1,
@@ -95,7 +95,7 @@ class TrainingOptions:
     )
     learning_rate: float | None = option(
         None,
-        "default: by the size of the model",
+        "learning rate (default: by the size of the model)",
         metavar="R",
         above=0,
         sets="learning_rate",
@@ -104,7 +104,7 @@ class TrainingOptions:
     )
     precision: str = option(
         "auto",
-        "auto, bf16, fp16 or fp32, in training (default: {default})",
+        "precision of training: auto, bf16, fp16 or fp32 (default: {default})",
         metavar="P",
         sets="precision",
         determines=True,
@@ -112,20 +112,20 @@ class TrainingOptions:
     )
     padding_free: bool = option(
         True,
-        "compute padding, too (default: left out where the model allows it; the results are the same)",
+        "compute padding too (default: left out where the model allows it; the results are the same)",
         sets="padding_free",
         determines=True,
     )
     metric: str | None = option(
         None,
-        "chooses the checkpoint on validation (default: f1_macro)",
+        "metric on validation that selects the checkpoint (default: f1_macro)",
         metavar="NAME",
         sets="metric_for_best_model",
         determines=True,
     )
     eval_every: str | float = option(
         "0.2",
-        "epoch, a number of steps, or a fraction of the run (default: {default})",
+        "when to evaluate: epoch, a number of steps, or a fraction of the run (default: {default})",
         metavar="E",
         parse=str,
         sets="eval_every",
@@ -134,7 +134,7 @@ class TrainingOptions:
     )
     early_stopping: int | None = option(
         None,
-        "stop after so many evaluations without gain",
+        "stop after this many evaluations without improvement",
         metavar="PATIENCE",
         least=1,
         determines=True,
@@ -157,7 +157,10 @@ class TrainingOptions:
         row="early_stopping_min_steps",
     )
     calibration: bool = option(
-        True, "leave the scores as training made them (default: a temperature)", determines=True, row="calibration"
+        True,
+        "skip temperature scaling (default: fitted on validation, folded into the weights)",
+        determines=True,
+        row="calibration",
     )
     trainer: str = option(
         DEFAULT_TRAINER,
@@ -171,7 +174,7 @@ class TrainingOptions:
     )
     report_to: Sequence[str] = option((), "trackio, tensorboard, wandb, mlflow, ...", metavar="TRACKER")
     publish_examples: int = option(
-        0, "show so many rows of your data on the card (default: {default})", group="sharing", metavar="N", least=0
+        0, "show this many rows of your data on the card (default: {default})", group="sharing", metavar="N", least=0
     )
     arguments: Mapping[str, Any] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)

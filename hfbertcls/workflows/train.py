@@ -219,7 +219,7 @@ def _make_trainer(
     if largest >= num_embeddings:
         raise ModelError(
             f"the tokenizer of {inputs.source.public_name!r} gives token ids up to {largest:,}, but the model has only {num_embeddings:,} "
-            "embeddings. Tokenizer and weights do not belong together"
+            "embeddings. Tokenizer and weights do not match"
         )
     trainer: TextClassificationTrainer = _built(
         trainer_class(options),
@@ -296,14 +296,14 @@ def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log
         differences = earlier.differences(identity)
         if differences:
             raise ConfigurationError(
-                f"--resume continues the run in {directory.path.name!r}, but this is another one. What differs: "
+                f"--resume continues the run in {directory.path.name!r}, but these settings differ: "
                 f"{', '.join(differences)}. Repeat the command of that run, or restart with --overwrite"
             )
     if directory.holds_a_model:
         return None
     step = (step_of(checkpoint) or 0) if checkpoint is not None else 0
     for name in discard(directory.checkpoints, after=step):
-        log(f"  note: {name} cannot be resumed from, and is removed")
+        log(f"  note: {name} cannot be resumed from; it is removed")
     if checkpoint is not None:
         log(f"Resuming from step {step:,}")
     return checkpoint

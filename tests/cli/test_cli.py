@@ -186,7 +186,7 @@ def test_a_tokenizer_with_more_words_than_the_model_is_an_error(
     words[words.index("--model") + 1] = str(tmp_path / "spoilt")
     code, message = failed(words, capsys)
     assert code == 1
-    assert "Tokenizer and weights do not belong together" in message
+    assert "Tokenizer and weights do not match" in message
 
 
 def test_a_matched_head_is_logged(tmp_path, tiny_model_dir, reviews_dir, capsys):
@@ -264,7 +264,7 @@ def test_pairs_are_an_error_with_the_reason(tmp_path, tiny_model_dir, capsys):
     ]
     code, message = failed(words, capsys)
     assert code == 1
-    assert "Classifiers of pairs cannot be trained yet. To use the first text alone" in message
+    assert "Text-pair classification is not supported yet. To use the first text alone" in message
 
 
 def test_env_tells_versions_as_json(capsys):

@@ -139,7 +139,7 @@ def test_a_group_column_with_a_reserved_name_is_refused(tmp_path):
             "text,label\na,x\n",
             {"labels": ["y"]},
             DatasetError,
-            "not declared: 'x'. Declared are 'y'. Correct --labels",
+            "not declared: 'x'. The declared labels are 'y'. Correct --labels",
         ),
         (
             "text,label\na,x\n",
@@ -263,4 +263,4 @@ def test_lists_that_do_not_name_the_labels_of_a_row_are_refused(tmp_path, labels
 def test_a_separator_that_no_cell_holds_is_told(tmp_path):
     (tmp_path / "reviews.csv").write_text(SEVERAL_IN_A_CELL)
     data = load_text_dataset(str(tmp_path / "reviews.csv"), label_separator="|", make_splits=False)
-    assert data.notes == ("no cell of 'labels' holds '|', so each names one label at most",)
+    assert data.notes == ("no cell of 'labels' holds '|', so every row has at most one label",)

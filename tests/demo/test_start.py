@@ -92,7 +92,7 @@ def test_a_model_without_a_report_is_shown_without_figures(app, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code], env={**app.environment, "MODEL_ID": str(model)}, capture_output=True, text=True
     )
-    assert "brings no report.json" in done.stdout
+    assert "has no report.json" in done.stdout
 
 
 def about_of(app, model) -> str:

@@ -136,7 +136,7 @@ def test_a_run_does_not_resume_with_another_calibration(finished_run, tiny_model
     words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir", str(finished_run)]
     words += ["--max-steps", "20", "--learning-rate", "0.003", "--eval-every", "10", "--resume"]
     assert main([*words, "--no-calibration"]) == 2
-    assert "What differs: calibration (True, now False)" in capsys.readouterr().err
+    assert "these settings differ: calibration (True, now False)" in capsys.readouterr().err
     assert main(words) == 0
 
 

@@ -148,7 +148,7 @@ def stopped(tmp_path, words):
 def test_another_run_is_not_gone_on_with(stopped, capsys, changes, expected):
     assert main([*stopped, *changes, "--resume"]) == 2
     message = capsys.readouterr().err
-    assert f"this is another one. What differs: {expected}" in message
+    assert f"these settings differ: {expected}" in message
     assert "Repeat the command of that run, or restart with --overwrite" in message
 
 
@@ -157,7 +157,7 @@ def test_other_texts_are_not_gone_on_with(stopped, reviews_dir, tmp_path, capsys
     with (tmp_path / "reviews" / "train.csv").open("a") as file:
         file.write("the good film,positive\n")
     assert main([*stopped, "--dataset", str(tmp_path / "reviews"), "--resume"]) == 2
-    assert "What differs: the rows of train." in capsys.readouterr().err
+    assert "these settings differ: the rows of train." in capsys.readouterr().err
 
 
 def test_smaller_batches_with_more_accumulation_are_the_same_run(stopped, capsys):

@@ -242,7 +242,9 @@ def test_somebody_without_rights_may_propose(hub, model_dir, monkeypatch):
     push_directory(model_dir, PushRequest(REPO, public=True))
     (model_dir / "README.md").write_text((model_dir / "README.md").read_text() + "\nMore.\n")
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
-    with pytest.raises(SharingError, match="bob may not write in 'alice'.*--create-pr.*Then run: .* bob/"):
+    with pytest.raises(
+        SharingError, match="bob has no write access to 'alice'.*--create-pr.*After fixing this, run: .* bob/"
+    ):
         push_directory(model_dir, PushRequest(REPO))
     assert push_directory(model_dir, PushRequest(REPO, create_pr=True)).pr_url
 
@@ -252,7 +254,7 @@ def test_somebody_without_rights_may_propose(hub, model_dir, monkeypatch):
     [
         ("hf_nobody", REPO, "the Hub answered 401, the token is not valid"),
         ("hf_rita", "rita/m", "the token can only read"),
-        ("hf_alice", "museum/m", "alice may not write in 'museum'"),
+        ("hf_alice", "museum/m", "alice has no write access to 'museum'"),
         (None, REPO, "nobody is logged in"),
     ],
 )
@@ -422,7 +424,7 @@ def test_a_fault_that_stays_is_an_error_and_repeating_completes_with_one_commit(
 def test_a_dead_hub_is_an_error(model_dir, no_waiting, monkeypatch, outcome):
     api = HfApi(endpoint="http://127.0.0.1:9")
     repeat = re.escape(command("push", model_dir, REPO))
-    expected = rf"the Hub cannot be asked who you are: ConnectError.*reachable.*Then run: {repeat}"
+    expected = rf"the Hub cannot be asked who you are: ConnectError.*reachable.*After fixing this, run: {repeat}"
     with pytest.raises(SharingError, match=expected):
         push_directory(model_dir, PushRequest(REPO), api=api)
     outcome("dead Hub", "exit 1: the Hub cannot be asked; the command to repeat")
@@ -589,7 +591,7 @@ def test_train_pushes_its_model(hub, tmp_path, tiny_model_dir, reviews_dir, caps
 @pytest.mark.parametrize(
     ("more", "card", "code", "message"),
     [
-        (["--push-to-hub", "museum/m"], "", 1, "alice may not write in 'museum'"),
+        (["--push-to-hub", "museum/m"], "", 1, "alice has no write access to 'museum'"),
         (["--push-to-hub", REPO], "license: mitt", 2, "the Hub knows no licence 'mitt' (did you mean 'mit'?)"),
         (["--push-to-hub", REPO], "language: english", 2, "'english' is no language code"),
     ],

@@ -58,12 +58,20 @@ def test_tfidf_is_fitted_on_the_rows_that_the_model_was_trained_on(trained, tmp_
     assert "tfidf is fitted on the train split and compared on another one" in capsys.readouterr().err
 
 
+def as_multi_label(report):
+    """What a report of a multi-label task has and has not."""
+    for entry in report["evaluation"].values():
+        entry["confusion_matrix"] = None
+        entry["metrics"]["f1_micro"] = entry["metrics"]["accuracy"]
+        for baseline in entry["baselines"].values():
+            baseline["f1_micro"] = baseline["accuracy"]
+
+
 def test_the_separator_is_remembered_with_the_label_column(trained, tmp_path):
     model, _ = trained
     report = json.loads((model / "report.json").read_text())
     report["task"] |= {"label_separator": "|", "type": "multi_label"}
-    for entry in report["evaluation"].values():
-        entry["confusion_matrix"] = None  # (a multi-label task has none)
+    as_multi_label(report)
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "report.json").write_text(json.dumps(report))
     (tmp_path / "d.csv").write_text("body,verdict\nfine,positive|negative\npoor,negative\n")
@@ -81,8 +89,7 @@ def test_the_separator_is_remembered_with_the_label_column(trained, tmp_path):
 def test_the_labels_of_vectors_are_remembered(trained, tmp_path, name, text):
     report = json.loads((trained[0] / "report.json").read_text())
     report["task"] |= {"type": "multi_label", "text_column": "text"}
-    for entry in report["evaluation"].values():
-        entry["confusion_matrix"] = None  # (a multi-label task has none)
+    as_multi_label(report)
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "report.json").write_text(json.dumps(report))
     (tmp_path / name).write_text(text)

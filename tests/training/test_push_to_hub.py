@@ -97,7 +97,7 @@ def test_a_repository_is_named_and_made_public_as_with_the_parent(hub, make):
 
 
 def test_without_rights_it_is_an_error_before_training(hub, make):
-    with pytest.raises(SharingError, match="alice may not write in 'museum'"):
+    with pytest.raises(SharingError, match="alice has no write access to 'museum'"):
         make(push_to_hub=True, hub_model_id="museum/films")
 
 

@@ -65,9 +65,9 @@ def test_a_planted_option_is_read_from_yaml_and_stands_in_identity_report_and_ca
         assert row in card.replace("\\_", "_"), row
     capsys.readouterr()
     assert main([*words, "--resume", "--flavour", "lemon"]) == 2
-    assert "What differs: flavour (mint, now lemon)." in capsys.readouterr().err
+    assert "these settings differ: flavour (mint, now lemon)." in capsys.readouterr().err
     assert main([*words, "--resume", "--decay", "0.5"]) == 2
-    assert "What differs: weight_decay (0.25, now 0.5)." in capsys.readouterr().err
+    assert "these settings differ: weight_decay (0.25, now 0.5)." in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
 
 

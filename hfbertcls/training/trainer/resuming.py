@@ -138,6 +138,6 @@ def _unwritable(directory: Path, name: str, err: BaseException) -> str:
     kept = [folder.name for folder in checkpoints_in(directory)]
     intact = f"; {kept[0]} is intact" if kept else ""
     return (
-        f"{name} could not be written ({shorten(str(err), 160)}{free}){intact}. Make room on the disk, then repeat the "
+        f"{name} could not be written ({shorten(str(err), 160)}{free}){intact}. Free disk space, then repeat the "
         "command with --resume"
     )
