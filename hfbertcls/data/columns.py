@@ -123,7 +123,7 @@ def _refuse_unnamed_pairs(raw: RawTable) -> None:
     for first, second in _TWO_TEXTS:
         if first in raw.table.column_names and second in raw.table.column_names:
             raise DatasetError(
-                f"{raw.name} has two text columns, {first!r} and {second!r}. Classifiers of pairs cannot be trained yet. Pass "
+                f"{raw.name} has two text columns, {first!r} and {second!r}. Text-pair classification is not supported yet. Pass "
                 f"--text-column {first!r} to use the first text alone, or join the two texts into one column"
             )
 

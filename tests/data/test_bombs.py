@@ -114,7 +114,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, kind):
         with pytest.raises(DatasetError, match="is neither a file nor a folder"):
             load_text_dataset(path)
     with pytest.raises(ConfigurationError, match=r"x\.csv is not a file \(a folder, a pipe or a device\)"):
-        expand_config(["train", "--config", str(path)])
+        expand_config(["train", "--config", str(path)], ())
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_yaml_that_grows_is_refused(tmp_path, text, message):
         parse_front_matter(text)
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(ConfigurationError, match=message):
-        expand_config(["train", "--config", str(tmp_path / "x.yaml")])
+        expand_config(["train", "--config", str(tmp_path / "x.yaml")], ())

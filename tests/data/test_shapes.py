@@ -230,7 +230,7 @@ def test_what_is_no_spreadsheet_is_refused(tmp_path, monkeypatch):
 def test_pairs_are_refused_with_one_and_the_same_way_out(options):
     with pytest.raises(
         DatasetError,
-        match="Text-pair classification is not supported yet.*--text-column sentence1.*join the two texts",
+        match="Text-pair classification is not supported yet.*--text-column 'sentence1'.*join the two texts",
     ):
         require_trainable(load_text_dataset(str(TRIALS / "pairs_s12.csv"), **options))
     assert require_trainable(load_text_dataset(str(TRIALS / "pairs_s12.csv"), text_column="sentence1")).labels

@@ -19,7 +19,7 @@ REFUSED = {
     "07_no_label_column.csv": r"columns 'text', 'source', but a label column.*was expected.*--label-column NAME",
     "08_other_column_names.csv": r'Name them: --text-column "Review Text" --label-column Sentiment',
     "12_continuous_labels.csv": r"look like regression targets.*pass --task single_label; otherwise bin the values",
-    "13_label_space_case.csv": r"differ only in capitals.*'NEGATIVE' \(8 rows\).*Make them equal in the data, or.*--labels",
+    "13_label_space_case.csv": r"differ only in capitals.*'NEGATIVE' \(8 rows\).*Merge them in the data, or.*--labels",
     "14_one_class.csv": r"only the label 'positive' \(24 rows\).*Check --label-column, or add rows",
     "18_one_row.csv": r"too few usable rows to hold out.*: 1, with 1 different labels.*Add rows, or add validation and test files",
     "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line and one line for each text",
