@@ -33,9 +33,7 @@ def test_labels_that_train_lacks_are_refused_with_split_and_row(tmp_path, name):
 
 def test_similar_labels_are_refused_with_counts_unless_they_are_declared(tmp_path):
     path = folder(tmp_path, ["Ja", "ja", "ja", "nein"], validation=["ja"])
-    with pytest.raises(
-        DatasetError, match=r"'Ja' \(1 rows\), 'ja' \(3 rows\)\. .*Merge them .* --labels Ja ja nein"
-    ):
+    with pytest.raises(DatasetError, match=r"'Ja' \(1 rows\), 'ja' \(3 rows\)\. .*Merge them .* --labels Ja ja nein"):
         require_trainable(load_text_dataset(path))
     declared = load_text_dataset(path, labels=["nein", "ja", "Ja"])
     assert require_trainable(declared).labels == ("nein", "ja", "Ja")

@@ -117,7 +117,7 @@ def test_half_a_character_gets_a_message(app):
 )
 def test_a_report_of_another_kind_does_not_keep_the_app_from_starting(app, model_dir, report):
     (model_dir / "report.json").write_text(report)
-    assert "is not one that can be read here" in about_of(app, model_dir)
+    assert "cannot be read here" in about_of(app, model_dir)
 
 
 def test_the_limits_of_a_card_are_only_text(app, model_dir):
@@ -196,7 +196,7 @@ def test_about_states_the_figures_of_the_report(app):
     assert expected in done.stdout
     for row in report["evaluation"]["test"]["confusion_matrix"]:
         assert " | ".join(f"{count:,}" for count in row) in done.stdout
-    assert "The figures hold for texts like those" in done.stdout
+    assert "The metrics hold for texts like those" in done.stdout
 
 
 def test_about_gives_the_verdict_of_a_report_and_passes_over_what_it_does_not_know(app, model_dir):

@@ -225,7 +225,7 @@ def test_a_full_disk_loses_nothing(small_disk, words, undisturbed, capsys, momen
         assert main([*run, "--logging-steps", "5"]) == 1
     message = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hfbertcls: error: ")]
     assert len(message) == 1
-    assert "Make room" in message[0]
+    assert "Free disk space" in message[0]
     assert "repeat the command with --resume" in message[0]
     left = {path.name for path in (small_disk / "run").iterdir()}
     assert left <= {"checkpoints", "metrics.jsonl"}
