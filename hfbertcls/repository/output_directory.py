@@ -183,9 +183,9 @@ class OutputDirectory:
                 f"the disk of {self.path.name!r} is full ({_bytes(shutil.disk_usage(self.path).free)} free): "
                 f"{shorten(str(err), 120)}. "
                 + (
-                    "The checkpoints are intact. Make room, then repeat the command with --resume"
+                    "The checkpoints are intact. Free disk space, then repeat the command with --resume"
                     if self.checkpoints.is_dir() and not self.holds_a_model
-                    else "Make room, then repeat the command"
+                    else "Free disk space, then repeat the command"
                 )
             ) from err
         finally:
