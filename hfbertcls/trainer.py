@@ -4,7 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,7 @@ from hfbertcls.repository.card_metadata import check_metadata
 from hfbertcls.repository.output_directory import OutputDirectory, follow_umask
 from hfbertcls.repository.script_report import report_on_trainer
 from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.task import Task
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.page_release import PageReleaseCallback
@@ -121,6 +122,11 @@ class TextClassificationTrainer(
         if isinstance(self.args, TextClassificationTrainingArguments):
             self._resolve_recipe(self.args)
 
+    @cached_property
+    def _task(self) -> Task | None:
+        """What the model answers; its kind and labels stay while it is trained."""
+        return task_of_config(cast(Any, self.model).config)
+
     @property
     def throughput(self) -> ThroughputCallback:
         """How fast training went."""
@@ -137,7 +143,7 @@ class TextClassificationTrainer(
             len(rows) if hasattr(rows, "__len__") else 0,
             model.config.num_labels,
             args.train_batch_size * args.gradient_accumulation_steps * args.world_size,
-            1.0 if (task := task_of_config(model.config)) is None else task.learning_rate_factor,
+            1.0 if self._task is None else self._task.learning_rate_factor,
         )
         if args.learning_rate == AUTO:
             args.learning_rate = recipe.learning_rate
@@ -186,8 +192,7 @@ class TextClassificationTrainer(
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         counted = inputs["labels"].ne(-100).sum()
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
-        task = task_of_config(cast(Any, self.model).config)
-        own = None if task is None else task.loss(outputs["logits"], inputs["labels"])
+        own = None if self._task is None else self._task.loss(outputs["logits"], inputs["labels"])
         loss = loss if own is None else own
         total = torch.as_tensor(num_items_in_batch, device=loss.device).flatten()[0] * max(1, self.args.n_gpu)
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1

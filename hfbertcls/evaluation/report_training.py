@@ -1,7 +1,7 @@
 """The training run, as types: what `training` of `report.json` holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hfbertcls.evaluation.json_form import Count, Rows, Section, further_keys, optional, optional_mapping
@@ -119,3 +119,12 @@ class TrainingFacts(Section):
     notes: tuple[str, ...] = optional(())
     seeds: Seeds | None = optional()
     learning_curve: LearningCurve | None = optional()
+
+    @property
+    def unseeded(self) -> "TrainingFacts":
+        """The facts without the seed, wherever it stands in them."""
+        hyperparameters, arguments, options = (
+            {key: value for key, value in values.items() if key != "seed"}
+            for values in (self.hyperparameters, self.arguments, self.options)
+        )
+        return replace(self, seed=None, hyperparameters=hyperparameters, arguments=arguments, options=options)

@@ -20,11 +20,8 @@ def _recipe(report: Report) -> Any:
     rows = [(splits[name].sha256, splits[name].rows) for name in ("train", "validation") if name in splits]
     if training is None:
         return report.task, base, report.data.split_method, rows
-    settings = [
-        {key: value for key, value in values.items() if key != "seed"}
-        for values in (training.hyperparameters, training.arguments, training.options)
-    ]
-    return report.task, base, report.data.split_method, rows, settings
+    facts = training.unseeded
+    return report.task, base, report.data.split_method, rows, facts.hyperparameters, facts.arguments, facts.options
 
 
 def sentence_on_training(

@@ -13,8 +13,8 @@ from hfbertcls.errors import ModelError
 from hfbertcls.tasks.calibration_error import expected_calibration_error
 from hfbertcls.tasks.cells import Column, holds_lists, ids_of
 from hfbertcls.tasks.counted import CountedLabelSets, count_label_sets
-from hfbertcls.tasks.label_scores import LabelSums
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits, sigmoid
+from hfbertcls.tasks.single_label import scores_by_label
 from hfbertcls.tasks.task import Task, Temperature
 from hfbertcls.tasks.temperature import FEWEST_ROWS, of_sigmoid
 from hfbertcls.tasks.thresholds import fit_thresholds
@@ -38,10 +38,7 @@ class MultiLabel(Task):
     problem_type = "multi_label_classification"
     kind = "any number of labels"
     column_kind = "lists of labels"
-    baseline_names: ClassVar = {
-        "majority": "always predicting the most frequent set of labels",
-        "tfidf_logreg": "TF-IDF + logistic regression",
-    }
+    baseline_names: ClassVar = {**Task.baseline_names, "majority": "always predicting the most frequent set of labels"}
     cells = pa.list_(pa.string())
     # MiniLM was better with 1.6e-4 than with 8e-5 and not worse than with 3e-4 (benchmarks/RESULTS.md). BERT-base was
     # published with 5e-5 (Demszky et al., "GoEmotions", ACL 2020).
@@ -195,15 +192,23 @@ class MultiLabel(Task):
         return np.asarray(of_labels.mean(axis=1))
 
     def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
-        """As in scikit-learn; F1 averages are over the labels that occur in gold or predictions."""
-        sums = LabelSums.of_sets(gold, predicted)
-        occurring = sums.occurring
+        """By scikit-learn; F1 averages are over the labels that occur in gold or predictions."""
+        from sklearn import metrics  # noqa: PLC0415  (takes a second)
+
+        averages = ("macro", "micro", "weighted")
+        anywhere = bool(gold.any() or predicted.any())
+        f1 = {
+            f"f1_{average}": float(metrics.f1_score(gold, predicted, average=average, zero_division=np.nan))
+            if anywhere
+            else 0.0
+            for average in averages
+        }
+        if anywhere and not gold.any():  # (no rows to weigh by)
+            f1["f1_weighted"] = 0.0
         return {
-            "accuracy": float(np.mean(np.equal(gold, predicted).all(axis=1))),
-            "f1_macro": float(sums.f1.sum() / max(1, len(occurring.gold))),
-            "f1_micro": float(sums.together.f1[0]),
-            "f1_weighted": float(np.average(occurring.f1, weights=occurring.gold)) if gold.any() else 0.0,
-            "hamming_loss": float(np.count_nonzero(gold != predicted)) / gold.size,
+            "accuracy": float(metrics.accuracy_score(gold, predicted)),
+            **f1,
+            "hamming_loss": float(metrics.hamming_loss(gold, predicted)),
         }
 
     def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
@@ -220,7 +225,7 @@ class MultiLabel(Task):
         return count_label_sets(gold, *predicted)
 
     def per_label(self, gold: Answers, predicted: Answers) -> list[dict[str, Any]]:
-        return LabelSums.of_sets(gold, predicted).by_label()
+        return scores_by_label(gold, predicted, len(self.labels))
 
     def statements(self, gold: Answers, probabilities: Floats) -> tuple[Floats, Answers]:
         """The probability of each label, and whether the row has it."""

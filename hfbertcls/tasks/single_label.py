@@ -10,7 +10,6 @@ import pyarrow as pa
 from hfbertcls.tasks.calibration_error import expected_calibration_error
 from hfbertcls.tasks.cells import Column, are_quantities, holds_lists, ids_of
 from hfbertcls.tasks.counted import CountedRows, count_rows
-from hfbertcls.tasks.label_scores import LabelSums, average_precision, roc_auc
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits, softmax
 from hfbertcls.tasks.task import Task, Temperature
 from hfbertcls.tasks.temperature import of_softmax
@@ -115,17 +114,21 @@ class SingleLabel(Task):
         return names if len(self.labels) == 2 else names[:-2]
 
     def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
-        """As in scikit-learn. F1 averages are over the labels that occur in gold or predictions."""
-        sums = LabelSums.of_ids(gold, predicted, max(gold.max(), predicted.max()) + 1).occurring
+        """By scikit-learn. F1 averages are over the labels that occur in gold or predictions."""
+        from sklearn import metrics  # noqa: PLC0415  (takes a second)
+
+        one_label = len(np.union1d(gold, predicted)) == 1  # no correlation: scikit-learn says 0 too, but warns
         return {
-            "accuracy": float(np.mean(gold == predicted)),
-            "f1_macro": float(sums.f1.mean()),
-            "f1_weighted": float(np.average(sums.f1, weights=sums.gold)),
-            "mcc": sums.correlation,
+            "accuracy": float(metrics.accuracy_score(gold, predicted)),
+            "f1_macro": float(metrics.f1_score(gold, predicted, average="macro", zero_division=0)),
+            "f1_weighted": float(metrics.f1_score(gold, predicted, average="weighted", zero_division=0)),
+            "mcc": 0.0 if one_label else float(metrics.matthews_corrcoef(gold, predicted)),
         }
 
     def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
         """All metrics. Those of ranking are None if one of the two labels does not occur."""
+        from sklearn import metrics  # noqa: PLC0415  (takes a second)
+
         scores: dict[str, float | None] = {
             **self.answer_scores(gold, self.decide(logits)),
             "log_loss": float(self.row_losses(gold, logits).mean()),
@@ -134,8 +137,8 @@ class SingleLabel(Task):
         if len(self.labels) == 2:
             both = 0 < int(gold.sum()) < len(gold)
             margin = logits[:, 1].astype(np.float64) - logits[:, 0]
-            scores["roc_auc"] = roc_auc(gold, margin) if both else None
-            scores["average_precision"] = average_precision(gold, margin) if both else None
+            scores["roc_auc"] = float(metrics.roc_auc_score(gold, margin)) if both else None
+            scores["average_precision"] = float(metrics.average_precision_score(gold, margin)) if both else None
         return scores
 
     def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
@@ -145,7 +148,7 @@ class SingleLabel(Task):
         return count_rows(len(self.labels), gold, *predicted)
 
     def per_label(self, gold: Answers, predicted: Answers) -> list[dict[str, Any]]:
-        return LabelSums.of_ids(gold, predicted, len(self.labels)).by_label()
+        return scores_by_label(gold, predicted, len(self.labels))
 
     def confusion_matrix(self, gold: Answers, predicted: Answers) -> list[list[int]] | None:
         size = len(self.labels)
@@ -191,3 +194,16 @@ class SingleLabel(Task):
             "scores": pa.array(list(scores), pa.list_(pa.float32())),
             "abstained": pa.array(abstained),
         }
+
+
+def scores_by_label(gold: Answers, predicted: Answers, num_labels: int) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support (rows with the label) of each label, in label order."""
+    from sklearn import metrics  # noqa: PLC0415  (takes a second)
+
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        gold, predicted, labels=np.arange(num_labels), zero_division=0
+    )
+    return [
+        {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+        for p, r, f, s in zip(precision, recall, f1, support, strict=True)
+    ]

@@ -73,16 +73,4 @@ def facts_of_average(best_run: TrainingFacts) -> TrainingFacts:
     Args:
         best_run: the `training` of its report.
     """
-    hyperparameters, arguments, options = (
-        {key: value for key, value in values.items() if key != "seed"}
-        for values in (best_run.hyperparameters, best_run.arguments, best_run.options)
-    )
-    return replace(
-        best_run,
-        best_step=None,
-        selection_value=None,
-        seed=None,
-        hyperparameters=hyperparameters,
-        arguments=arguments,
-        options=options,
-    )
+    return replace(best_run.unseeded, best_step=None, selection_value=None)

@@ -1,4 +1,4 @@
-"""Our metrics of predicted labels and of rankings are those of scikit-learn, to the last bit."""
+"""The metrics of predicted labels are those of scikit-learn, to the last bit."""
 
 import warnings
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hfbertcls.tasks.label_scores import average_precision, roc_auc
 from hfbertcls.tasks.multi_label import MultiLabel
 from hfbertcls.tasks.single_label import SingleLabel
 
@@ -60,14 +59,3 @@ def test_multi_label_scores_equal_scikit_learn(seed):
         "hamming_loss": metrics.hamming_loss(gold, predicted),
     }
     assert task.per_label(gold, predicted) == by_label(gold, predicted, count)
-
-
-@pytest.mark.parametrize("digits", [0, 1, 6])
-@pytest.mark.parametrize("rows", [2, 3, 30, 1_000])
-def test_scores_of_rankings_equal_scikit_learn(rows, digits):
-    generator = np.random.default_rng(rows)
-    is_positive = generator.integers(0, 2, rows)
-    is_positive[:2] = 0, 1
-    scores = np.round(generator.normal(size=rows) + is_positive, digits)  # (with few digits, many are equal)
-    assert roc_auc(is_positive, scores) == metrics.roc_auc_score(is_positive, scores)
-    assert average_precision(is_positive, scores) == metrics.average_precision_score(is_positive, scores)
