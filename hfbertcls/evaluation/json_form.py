@@ -111,8 +111,7 @@ class Section:
             raise DamagedError(f"{place or 'the report'} is {shown(values)}; expected an object")
         kind: Any = cls
         hints, arguments = _hints(kind), dict[str, Any]()
-        own = {one.name: one for one in _own_fields(kind) if not one.metadata.get("further")}
-        further = next(one.name for one in _own_fields(kind) if one.metadata.get("further"))
+        own, further = _keys(kind)
         for name, one in own.items():
             if name not in values and not _is_optional(one):
                 raise DamagedError(f"{_joined(place, name)} is missing")
@@ -165,6 +164,13 @@ def _own_fields(cls: Any) -> tuple[Field[Any], ...]:
     further = [one for one in fields(cls) if one.metadata.get("further")]
     ordinary = [one for one in fields(cls) if one.name != "extra"]
     return tuple(ordinary if len(further) > 1 else [*ordinary, *further])
+
+
+@cache
+def _keys(cls: Any) -> tuple[dict[str, Field[Any]], str]:
+    """The fields that have a key of their own, by its name, and the name of the field that holds all further keys."""
+    own = {one.name: one for one in _own_fields(cls) if not one.metadata.get("further")}
+    return own, next(one.name for one in _own_fields(cls) if one.metadata.get("further"))
 
 
 def _is_optional(one: Field[Any]) -> bool:
@@ -259,12 +265,11 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _object(cls: Any, definitions: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     hints = _hints(cls)
-    own = [one for one in _own_fields(cls) if not one.metadata.get("further")]
-    further = next(one.name for one in _own_fields(cls) if one.metadata.get("further"))
+    own, further = _keys(cls)
     yield "description", (cls.__doc__ or "").partition("\n")[0]
     yield "type", "object"
-    yield "properties", {one.name: _schema_of_field(one, hints[one.name], definitions) for one in own}
-    yield "required", [one.name for one in own if not _is_optional(one)]
+    yield "properties", {name: _schema_of_field(one, hints[name], definitions) for name, one in own.items()}
+    yield "required", [name for name, one in own.items() if not _is_optional(one)]
     yield "additionalProperties", _schema(get_args(hints[further])[1], definitions)
 
 
