@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbertcls.data.readers import records
+from hfbertcls.data.readers import records, tables
 from hfbertcls.data.readers.tables import is_table_file, read_table
 from hfbertcls.errors import DatasetError
 
@@ -259,3 +259,45 @@ def test_views_of_text_are_read_as_text(tmp_path):
     with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
         file.write_table(table)
     assert read_table(tmp_path / "a.arrow").table["text"].to_pylist() == ["a", "b"]
+
+
+@pytest.fixture
+def growing(tmp_path, monkeypatch):
+    """A file to which somebody adds a row while it is read."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\none,x\ntwo,y\n")
+
+    def look_and_write(data, name, suffix):
+        with path.open("a") as file:
+            file.write("three,z\n")
+
+    monkeypatch.setattr(tables, "refuse_wrong_content", look_and_write)
+    return path
+
+
+def test_a_file_is_read_once_and_its_hash_is_that_of_what_was_parsed(growing):
+    expected = hashlib.sha256(growing.read_bytes()).hexdigest()
+    raw = read_table(growing)
+    assert raw.table.column("text").to_pylist() == ["one", "two"]
+    assert raw.sha256 == expected
+
+
+def test_a_large_file_that_changes_while_it_is_read_is_refused(growing, monkeypatch):
+    monkeypatch.setattr(tables, "_HELD_UP_TO", 0)
+    with pytest.raises(
+        DatasetError, match=r"a\.csv changed while it was read\. Repeat the command when nothing writes"
+    ):
+        read_table(growing)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet", "a.parquet.gz"])
+def test_large_files_are_read_like_small_ones(tmp_path, monkeypatch, name):
+    kind = name.removesuffix(".gz")
+    data = FORMS[kind] if isinstance(FORMS[kind], bytes) else FORMS[kind].encode()
+    path = tmp_path / name
+    path.write_bytes(data if kind == name else gzip.compress(data))
+    small = read_table(path)
+    monkeypatch.setattr(tables, "_HELD_UP_TO", 0)
+    large = read_table(path)
+    assert small.table.to_pylist() == large.table.to_pylist() == ROWS
+    assert small.sha256 == large.sha256

@@ -71,8 +71,10 @@ def _refuse_declared_bomb(metadata: pq.FileMetaData, size: int, name: str) -> No
     refuse_bomb(sum(chunk.num_values for chunk in chunks), size, name)
 
 
-def refuse_parquet_bomb(source: BinaryIO, name: str) -> None:
-    """Refuse a Parquet file that holds far more than its size suggests, such as a long text stored once for many rows.
+def harmless_metadata(source: BinaryIO, name: str) -> pq.FileMetaData:
+    """The metadata of a Parquet file that does not hold far more than its size suggests.
+
+    Its rows may share a long text that is stored once; such columns are read.
 
     Raises:
         DatasetError: if it does, or is damaged.
@@ -87,6 +89,7 @@ def refuse_parquet_bomb(source: BinaryIO, name: str) -> None:
     if columns:
         for _ in parquet_parts(source, name, ROWS_PER_PART, columns):
             pass
+    return metadata
 
 
 def _unreadable(err: Exception, name: str) -> DatasetError:

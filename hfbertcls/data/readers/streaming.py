@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbertcls.data.columns import looks_like_a_text
-from hfbertcls.data.readers.columnar import parquet_parts, refuse_parquet_bomb
+from hfbertcls.data.readers.columnar import harmless_metadata, parquet_parts
 from hfbertcls.data.readers.delimited import (
     COMMAS,
     Form,
@@ -230,9 +229,8 @@ def _chunks_of_records(file: TextFile, stored: _Hashed, text_column: str, kept: 
 
 def _survey_parquet(file: TextFile) -> TextFile:
     with file.path.open("rb") as stored:
-        refuse_parquet_bomb(stored, file.path.name)
-        with pq.ParquetFile(stored) as source:
-            return replace(file, columns=tuple(source.schema_arrow.names), rows=source.metadata.num_rows)
+        metadata = harmless_metadata(stored, file.path.name)
+    return replace(file, columns=tuple(metadata.schema.to_arrow_schema().names), rows=metadata.num_rows)
 
 
 def _records(file: TextFile, stored: io.BufferedReader) -> Iterator[dict[str, Any]]:

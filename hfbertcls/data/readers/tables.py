@@ -20,9 +20,12 @@ from hfbertcls.data.readers.layout import AS_SEEN, Layout
 from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.data.readers.records import read_json, read_jsonl
 from hfbertcls.errors import DatasetError, MissingAssetError
+from hfbertcls.files import sha256_of
 
 
 BYTES_OF_HEAD = 1 << 16
+_HELD_UP_TO = 1 << 24
+"""Bytes up to which a file is read from the disk once, and what is hashed is what is parsed."""
 _Reader = Callable[[Opened, str, Layout], RawTable]
 
 
@@ -38,18 +41,17 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
         MissingAssetError: if a package is missing that reads it.
     """
     suffix, reader = _reader_for(path)
-    opened = partial(open_stored, path)
     try:
         with open_stored(path):
             pass  # (refuses a pipe before it is waited for)
-        with path.open("rb") as stored:
-            digest = hashlib.file_digest(stored, "sha256").hexdigest()
+        held = path.read_bytes() if path.stat().st_size <= _HELD_UP_TO else None
+        digest = sha256_of(path) if held is None else hashlib.sha256(held).hexdigest()
+        opened = partial(open_stored, path, held)
         with opened() as stream:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
         raw = reader(opened, path.name, layout)
-        with path.open("rb") as stored:
-            is_same = hashlib.file_digest(stored, "sha256").hexdigest() == digest
+        is_same = held is not None or sha256_of(path) == digest
     except MissingAssetError:  # (is an OSError, too)
         raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
@@ -61,26 +63,32 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
     return replace(raw, name=path.name, sha256=digest)
 
 
-def open_stored(path: Path) -> BinaryIO:
+def open_stored(path: Path, held: bytes | None = None) -> BinaryIO:
     """The bytes of a file, unpacked if it ends in .gz.
+
+    Args:
+        path: where it is.
+        held: its bytes, if they were read already.
 
     Raises:
         DatasetError: if it is no file; while it is read, if it unpacks to far more than any text does.
     """
     if path.exists() and not path.is_file():
         raise DatasetError(f"{path.name} is not a file (a folder, a pipe or a device). Name a file")
+    stored: BinaryIO = path.open("rb") if held is None else io.BytesIO(held)
     if path.suffix.lower() != ".gz":
-        return path.open("rb")
-    return cast(BinaryIO, io.BufferedReader(_Unpacked(path), BYTES_OF_HEAD))
+        return stored
+    size = path.stat().st_size if held is None else len(held)
+    return cast(BinaryIO, io.BufferedReader(_Unpacked(stored, path.name, size), BYTES_OF_HEAD))
 
 
 class _Unpacked(io.RawIOBase):
     """The bytes of a gzip file, as many as a text of its size can have."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, stored: BinaryIO, name: str, size: int) -> None:
         super().__init__()
-        self._name, self._size = path.name, path.stat().st_size
-        self._stream = gzip.open(path, "rb")  # noqa: SIM115  (closed by `close`)
+        self._stored, self._name, self._size = stored, name, size
+        self._stream = gzip.GzipFile(fileobj=stored, mode="rb")
         self._count = 0
 
     def readable(self) -> bool:
@@ -94,6 +102,7 @@ class _Unpacked(io.RawIOBase):
 
     def close(self) -> None:
         self._stream.close()
+        self._stored.close()
         super().close()
 
 
