@@ -44,6 +44,7 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
     try:
         with open_stored(path):
             pass  # (refuses a pipe before it is waited for)
+        before = _state_of(path)
         held = path.read_bytes() if path.stat().st_size <= _HELD_UP_TO else None
         digest = sha256_of(path) if held is None else hashlib.sha256(held).hexdigest()
         opened = partial(open_stored, path, held)
@@ -51,7 +52,7 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
             head = stream.read(BYTES_OF_HEAD)
         refuse_wrong_content(head, path.name, suffix)
         raw = reader(opened, path.name, layout)
-        is_same = held is not None or sha256_of(path) == digest
+        is_same = _state_of(path) == before and (held is not None or sha256_of(path) == digest)
     except MissingAssetError:  # (is an OSError, too)
         raise
     except (EOFError, zlib.error, gzip.BadGzipFile) as err:
@@ -61,6 +62,12 @@ def read_table(path: Path, layout: Layout = AS_SEEN) -> RawTable:
     if not is_same:
         raise DatasetError(f"{path.name} changed while it was read. Repeat the command when nothing writes to it")
     return replace(raw, name=path.name, sha256=digest)
+
+
+def _state_of(path: Path) -> tuple[int, int, int]:
+    """What changes when somebody writes to a file or puts another in its place."""
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
 
 
 def open_stored(path: Path, held: bytes | None = None) -> BinaryIO:
