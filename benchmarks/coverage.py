@@ -60,7 +60,7 @@ class Population:
         parts = [self.draw(ROWS_OF_TRUTH // 10, np.random.default_rng(seed)) for seed in range(10)]
         gold, logits = (np.concatenate(part) for part in zip(*parts, strict=True))
         predicted = logits.argmax(axis=1)
-        scores = self.task.answer_scores(gold, predicted)
+        scores = self.task.answer_metrics(gold, predicted)
         wide = logits * np.float32(OVERCONFIDENCE)
         bins = reliability(*self.stated(gold, wide))
         return {

@@ -54,7 +54,7 @@ def main() -> None:
     for num_labels, dependence, factor in itertools.product(options.labels, options.dependence, (1.0, OVERCONFIDENCE)):
         task = MultiLabel(tuple(map(str, range(num_labels))))
         gold, logits = draw(ROWS_OF_TRUTH, num_labels, dependence, factor, np.random.default_rng(1))
-        truth = task.scores(gold, logits)
+        truth = task.compute_metrics(gold, logits)
         if factor == 1.0:
             truth["ece"] = 0.0
         for rows in options.rows:

@@ -368,7 +368,7 @@ class TextClassifier:
             return ""
         if report is None:
             return ""
-        shown, task = report.shown, report.answers
+        shown, task = report.shown, report.resolved_task
         rows = [
             f"{task.metric_in_sentence(name)} {format_number(shown.metrics[name].value)}" for name in task.key_metrics
         ]

@@ -23,12 +23,16 @@ _OTHER_NAMES = {
 # A quoted command stays unchanged: `hfbertcls push 'my model' me/x --public`, `pip install --no-deps x`.
 _COMMAND = r"(?:\bhfbertcls'? [a-z]+|-m pip install)(?: (?:'[^']*'|[^\s,;']+(?=[\s;,]|$)))*"
 _FLAG = r"(?<![\w-])--(?P<name>[a-z][a-z-]*[a-z])(?:[ =](?P<value>'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?\b|[A-Z][A-Z_]*\b))?"
-_NAME = r"(?!(?:and|or|with|without)\b)(?:\w[\w-]*|\"[^\"]*\")"
-_ONE, _SOME = rf"(?:text|text-pair)-column(?= {_NAME}(?:$| -| \())", "label-column"
+_NAME = r"(?!(?:and|or|with|without)\b)(?:\w[\w-]*|\"[^\"]*\"|'[^']*')"
+_ONE = rf"(?:text|text-pair)-column(?= {_NAME}(?:$| -| \())"
+_SOME = rf"label-column|labels(?= {_NAME}(?: {_NAME})+$)"
 _COLUMNS = rf"(?<![\w-])--(?P<column>{_ONE}|{_SOME}) (?P<names>{_NAME}(?: {_NAME})*)(?=$| --| \()"
-_CHOICE = r"(?<![\w-])--(?P<option>quoting (?:none|standard)|precision fp32|card (?:hub|local))\b"
+_CHOICE = (
+    r"(?<![\w-])--(?P<option>quoting (?:none|standard)|precision fp32|card (?:hub|local)|eval-every no"
+    r"|task (?:single_label|multi_label))\b"
+)
 _PATTERN = re.compile("|".join((_COMMAND, _COLUMNS, _CHOICE, _FLAG)))
-_WORDS = re.compile(r'"([^"]*)"|(\S+)')
+_WORDS = re.compile(r"\"([^\"]*)\"|'([^']*)'|(\S+)")
 _SIDE_BY_SIDE = re.compile(r"""(\b[a-z_]+=(?:'[^']*'|"[^"]*"|\d+)) (?=[a-z_]+=)""")
 
 
@@ -50,11 +54,11 @@ def as_callers_type_it(message: str) -> str:
 def _keyword(match: re.Match[str]) -> str:
     name, value = match["name"], match["value"]
     if match["column"] is not None:
-        names = [quoted or bare for quoted, bare in _WORDS.findall(match["names"])]
+        names = ["".join(forms) for forms in _WORDS.findall(match["names"])]
         return f"{match['column'].replace('-', '_')}={names if len(names) > 1 else repr(names[0])}"
     if match["option"] is not None:
         option, _, choice = match["option"].partition(" ")
-        return f"{_OTHER_NAMES.get(option, option)}={choice!r}"
+        return f"{_OTHER_NAMES.get(option, option).replace('-', '_')}={choice!r}"
     if name is None:
         return match[0]
     keyword = _OTHER_NAMES.get(name, name.replace("-", "_"))

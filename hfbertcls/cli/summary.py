@@ -7,7 +7,7 @@ from hfbertcls.repository.card import difference_of, format_number, summary_rows
 
 def summary(report: Report) -> str:
     """Metrics with intervals beside the baselines, and the weakest labels."""
-    name, shown, task = report.shown_split, report.shown, report.answers
+    name, shown, task = report.shown_split, report.shown, report.resolved_task
     lines = [f"Results on the {name} split ({shown.rows:,} rows), with 95 % intervals:"]
     lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(report, name)]
     if shown.baselines:
@@ -32,7 +32,7 @@ def summary(report: Report) -> str:
 def _weakest_slices(report: Report) -> list[str]:
     """One line for each way to slice the split in which one slice is the weakest."""
     lines = []
-    metric = report.answers.slice_metrics[0] if report.answers.slice_metrics else ""
+    metric = report.resolved_task.slice_metrics[0] if report.resolved_task.slice_metrics else ""
     for title, key in (("length", "by_length"), (str(report.task.slice_column), "by_column")):
         slices = report.shown.slices.get(key)
         worst = None if slices is None else next((one for one in slices.slices if one.name == slices.worst), None)
@@ -40,7 +40,7 @@ def _weakest_slices(report: Report) -> list[str]:
             continue
         interval = f"{format_number(value.low)} to {format_number(value.high)}"
         lines.append(
-            f"Lowest {report.answers.metric_in_sentence(metric)} by {printable(title)}: {printable(worst.name)} "
+            f"Lowest {report.resolved_task.metric_in_sentence(metric)} by {printable(title)}: {printable(worst.name)} "
             f"({format_number(value.value)}, {interval}, {worst.rows:,} rows; {difference_of(slices)})"
         )
     return lines

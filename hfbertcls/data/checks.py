@@ -115,7 +115,7 @@ def _unseen_labels(dataset: TextDataset, labels: Sequence[str], name: str, unsee
     split = dataset.splits[name]
     first = split.first_row_of(unseen[0])
     return DatasetError(
-        f"the {name} split has labels that the train split has not: "
+        f"the {name} split has labels that do not occur in the train split: "
         + ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unseen[:8])
         + f"; the first: {split.place(first)}. No model can learn them. "
         "Add rows with these labels to train, or remove them from the other split"

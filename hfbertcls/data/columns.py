@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.readers.indicators import indicator_columns
-from hfbertcls.data.readers.list_cells import holds_lists, is_list, is_string
+from hfbertcls.data.readers.list_cells import holds_written_lists, is_string
 from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean, listing
+from hfbertcls.tasks.cells import holds_lists
 
 
 _TEXT_NAMES = ("text", "sentence")
@@ -99,9 +100,9 @@ def _obvious_label(table: pa.Table) -> str | None:
     if _LABEL_LIST_NAME not in table.column_names:
         return label
     lists = table.column(_LABEL_LIST_NAME)
-    if not is_list(lists.type):
-        return _LABEL_LIST_NAME if label is None and is_string(lists.type) and holds_lists(lists) else label
-    if label is None or is_list(table.column(label).type):
+    if not holds_lists(lists):
+        return _LABEL_LIST_NAME if label is None and is_string(lists.type) and holds_written_lists(lists) else label
+    if label is None or holds_lists(table.column(label)):
         return label or _LABEL_LIST_NAME
     joined = table.column(label).to_pylist()
     same = all(

@@ -36,7 +36,7 @@ class Duplicates:
                 points = 100 * count / sizes[second]
                 yield (
                     f"{count:,} of the {sizes[second]:,} {second} texts {'is' if count == 1 else 'are'} in train too: up to {points:.1f} points of "
-                    f"the {second} accuracy may be memory"
+                    f"the {second} accuracy may come from memorisation"
                 )
         for name, count in self.conflicting_texts.items():
             yield f"{_texts(count)} in {name} with different labels in different rows"

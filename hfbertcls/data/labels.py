@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.columns import Columns
-from hfbertcls.data.readers.list_cells import is_list, is_string, lists_of
+from hfbertcls.data.readers.list_cells import is_string, lists_of
 from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import DatasetError, listing, shorten
+from hfbertcls.tasks.cells import holds_lists
 
 
 def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
@@ -26,7 +27,7 @@ def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
         return labels
     if not pa.types.is_string(labels.type):
         raise DatasetError(
-            f"the column {column!r} of {raw.name} holds {'lists' if pa.types.is_list(labels.type) else 'numbers'}, which "
+            f"the column {column!r} of {raw.name} holds {'lists' if holds_lists(labels) else 'numbers'}, which "
             "--label-separator cannot separate. Leave it out"
         )
     # (a blank cell means "none of the labels")
@@ -38,7 +39,7 @@ def _label(raw: RawTable, column: str, columns: Columns) -> pa.ChunkedArray:
     values = raw.table.column(column)
     kind = values.type
     names = raw.class_names.get(column)
-    if is_list(kind):
+    if holds_lists(values):
         lists = values.to_pylist() if names is None else _class_lists(raw, column, names)
         return _sets(raw, column, lists, () if names is not None else columns.names)
     if is_string(kind):

@@ -149,12 +149,14 @@ def repeat_findings(
         if first != "train":
             yield Finding("overlap", "info", fact)
         elif count <= LEAKAGE_LIMIT * sizes[second]:
-            yield Finding("overlap", "warning", fact, f"Up to as many points of the {second} accuracy may be memory")
+            yield Finding(
+                "overlap", "warning", fact, f"Up to as many points of the {second} accuracy may come from memorisation"
+            )
         else:
             yield Finding(
                 "leakage",
                 "warning" if allow_leakage else "error",
-                f"{fact}: up to {100 * count / sizes[second]:.1f} points of the {second} accuracy may be memory "
+                f"{fact}: up to {100 * count / sizes[second]:.1f} points of the {second} accuracy may come from memorisation "
                 f"({100 * LEAKAGE_LIMIT:.0f} % is tolerated)",
                 "Remove these rows from one of the two, or pass --allow-leakage to train nevertheless",
             )

@@ -33,7 +33,7 @@ def compare_with_baselines(predictions: Predictions, fitted_on: Mapping[str, Fit
     """
     task, baselines = predictions.task, {}
     for name, answers in predictions.baselines.items():
-        scores = task.answer_scores(predictions.gold, answers)
+        scores = task.answer_metrics(predictions.gold, answers)
         source = fitted_on.get(name, {})
         baselines[name] = Baseline(
             metrics={metric: scores[metric] for metric in task.key_metrics},

@@ -163,7 +163,7 @@ def metric_difference(
     rows_a, rows_b = task.count(gold, by_a, by_b)
 
     def gaps(tables: Any) -> dict[str, Floats]:
-        return {"gap": rows_b.scores(tables)[task.judged_by] - rows_a.scores(tables)[task.judged_by]}
+        return {"gap": rows_b.metrics_of(tables)[task.judged_by] - rows_a.metrics_of(tables)[task.judged_by]}
 
     counts, width = rows_a.counts, 4 * task.num_outputs
     gap = float(gaps(counts[None])["gap"][0])
@@ -188,7 +188,7 @@ def _differences(
     counts, width = rows_a.counts, 4 * task.num_outputs
 
     def gaps(tables: Any) -> dict[str, Floats]:
-        scores_a, scores_b = rows_a.scores(tables), rows_b.scores(tables)
+        scores_a, scores_b = rows_a.metrics_of(tables), rows_b.metrics_of(tables)
         return {name: scores_b[name] - scores_a[name] for name in scores_a}
 
     def with_labels(tables: Any) -> dict[str, Floats]:
@@ -196,7 +196,7 @@ def _differences(
 
     draws = joined(map(with_labels, resampled_tables(counts, width, seed)))
     left_out = joined(map(gaps, tables_without_one_row(counts, width))) if len(gold) > 1 else {}
-    values_a, values_b = (one.task.scores(gold, one.logits) for one in (a, b))
+    values_a, values_b = (one.task.compute_metrics(gold, one.logits) for one in (a, b))
     differences = {}
     for name, value_a in values_a.items():
         value_b = values_b[name]

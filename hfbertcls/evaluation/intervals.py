@@ -32,7 +32,7 @@ def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 
     Raises:
         ValueError: if there is no row.
     """
-    values, methods = task.scores(gold, logits), task.interval_methods
+    values, methods = task.compute_metrics(gold, logits), task.interval_methods
     bounds = answer_intervals(task, values, gold, task.decide(logits), seed)
     rankings = [name for name, method in methods.items() if method == "ranking" and values.get(name) is not None]
     draws = resampled_rankings(gold, logits, NUM_RESAMPLES, seed) if rankings else {}
@@ -61,7 +61,7 @@ def answer_intervals(
 
     Args:
         task: of the answers.
-        values: the metrics (`Task.answer_scores`), and maybe others.
+        values: the metrics (`Task.answer_metrics`), and maybe others.
         gold: the gold answers.
         predicted: the predicted answers.
         seed: of the resampling.

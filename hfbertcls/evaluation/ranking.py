@@ -17,7 +17,7 @@ def resampled_rankings(gold: Answers, logits: Logits, resamples: int, seed: int)
     ranking = Ranking.of(gold, logits)
     parts: dict[str, list[Floats]] = {}
     for rows in _resamples(len(gold), resamples, seed):
-        for name, draws in ranking.scores(rows).items():
+        for name, draws in ranking.metrics_of(rows).items():
             parts.setdefault(name, []).append(draws)
     return {name: np.concatenate(draws) for name, draws in parts.items()}
 
@@ -52,7 +52,7 @@ class Ranking:
         distinct, rank = np.unique(margin, return_inverse=True)
         return cls(rank, gold == 1, len(distinct))
 
-    def scores(self, rows: npt.NDArray[np.int32]) -> dict[str, Floats]:
+    def metrics_of(self, rows: npt.NDArray[np.int32]) -> dict[str, Floats]:
         """ROC-AUC and average precision of each resample; NaN where one label is absent.
 
         Both follow scikit-learn: ties count half in ROC-AUC, and average precision is the sum over distinct scores,

@@ -90,7 +90,7 @@ class Report(Section):
         return report
 
     @cached_property
-    def answers(self) -> Task:
+    def resolved_task(self) -> Task:
         """The task: what an answer is, and how it is decided."""
         return task_of_report(self.task.to_dict())
 
@@ -114,7 +114,7 @@ class Report(Section):
         return sorted({*super().__dir__(), *self.evaluation})
 
     def __repr__(self) -> str:
-        lines = [f"Report on {self.model.base_model!r} and {self.data.source!r}: {self.answers.summary}"]
+        lines = [f"Report on {self.model.base_model!r} and {self.data.source!r}: {self.resolved_task.summary}"]
         return "\n".join([*lines, *(f"{name}: {one!r}" for name, one in self.evaluation.items())])
 
 

@@ -59,11 +59,11 @@ def count_intervals(task: Task, gold: Answers, predicted: Answers, level: float,
         seed: of the resampling.
     """
     (rows,) = task.count(gold, predicted)
-    values = {name: float(value[0]) for name, value in rows.scores(rows.counts[None]).items()}
+    values = {name: float(value[0]) for name, value in rows.metrics_of(rows.counts[None]).items()}
     if len(gold) == 1:
         return {name: (value, value) for name, value in values.items()}
-    draws = joined(map(rows.scores, resampled_tables(rows.counts, task.num_outputs, seed)))
-    left_out = joined(map(rows.scores, tables_without_one_row(rows.counts, task.num_outputs)))
+    draws = joined(map(rows.metrics_of, resampled_tables(rows.counts, task.num_outputs, seed)))
+    left_out = joined(map(rows.metrics_of, tables_without_one_row(rows.counts, task.num_outputs)))
     return {name: bca(value, draws[name], left_out[name], rows.counts, level) for name, value in values.items()}
 
 

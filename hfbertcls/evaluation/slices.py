@@ -88,7 +88,7 @@ def _metrics(
     metrics: dict[str, Metric | None] = dict.fromkeys(task.slice_metrics)
     if len(inside) < FEWEST_ROWS:
         return metrics
-    values = task.answer_scores(inside, answers)
+    values = task.answer_metrics(inside, answers)
     bounds = answer_intervals(task, values, inside, answers)
     complete = bool(((task.support(inside) > 0) == (task.support(gold) > 0)).all())
     names = task.slice_metrics if complete else task.slice_metrics[:1]

@@ -60,7 +60,7 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
             "--target-accuracy needs. Use a model that hfbertcls train wrote, or pass --abstain-below P"
         )
     try:
-        task = Report.from_json(report.read_text(encoding="utf-8")).answers
+        task = Report.from_json(report.read_text(encoding="utf-8")).resolved_task
         predictions = Predictions.from_parquet(stored.read_bytes(), task)
     except (DatasetError, KeyError, UnicodeDecodeError, OSError) as err:
         raise ModelError(f"the predictions of {source.public_name!r} cannot be read: {err}") from err

@@ -18,7 +18,7 @@ def rows_to_measure(
 ) -> tuple[str, TextSplit]:
     """The split to measure on, and its rows without training rows, as far as the reports of the models tell.
 
-    Of a file whose splits were held out of train, only held-out rows are measured. A file that was trained on as a
+    Of a file whose splits were held out of train, only held-out rows are evaluated. A file that was trained on as a
     whole counts as the train split.
 
     Args:
@@ -43,7 +43,7 @@ def rows_to_measure(
         held_out = [key for key in ("test", "validation") if _is_of(rows, report_splits.get(key))]
         if not held_out:
             log(
-                f"  note: {source.public_name} was trained on these rows: metrics on them say little about other texts"
+                f"  note: {source.public_name} was trained on these rows, so metrics on them do not measure how it does on new texts"
             )
             name, rows = "train", replace(rows, name="train")
             continue
@@ -51,7 +51,7 @@ def rows_to_measure(
         rows = _held_out_rows(source, name, rows, data.source)
         log(
             f"  note: {source.public_name} was trained on rows of {data.source}. Only the {len(rows):,} rows of its {name} split are "
-            "measured"
+            "evaluated"
         )
     return name, rows
 
@@ -68,13 +68,13 @@ def _held_out_rows(source: ModelSource, name: str, rows: TextSplit, data_source:
     numbers = predicted_rows(source, name)
     if numbers is None:
         raise DatasetError(
-            f"{source.public_name} was trained on {data_source}, and predictions/{name}.parquet, which says which of its rows were "
-            "held out, is not there. Pass rows that it was not trained on"
+            f"{source.public_name} was trained on {data_source}, and predictions/{name}.parquet, which lists the held-out rows, is "
+            "missing. Pass rows that it was not trained on"
         )
     kept = np.flatnonzero(np.isin(rows.rows, numbers))
     if len(kept) == 0:
         raise DatasetError(
-            f"{data_source} has no row left on which no model was trained. Pass rows that they were not trained on"
+            f"each row of {data_source} was used to train one of the models. Pass rows that they were not trained on"
         )
     return rows.take(name, kept)
 

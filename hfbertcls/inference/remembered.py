@@ -13,7 +13,6 @@ from hfbertcls.data.sources import Data, open_source
 from hfbertcls.evaluation.report_sections import TaskFacts
 from hfbertcls.inference.model_files import predicted_rows, report_of
 from hfbertcls.modeling.loading import ModelSource
-from hfbertcls.tasks.multi_label import MultiLabel
 
 
 def read_as_trained_on(
@@ -30,7 +29,8 @@ def read_as_trained_on(
     """
     if isinstance(dataset, TextDataset):
         return data_to_measure(dataset, split)
-    task = next((report.task for one in sources if (report := report_of(one)) is not None), None)
+    report = next((report for one in sources if (report := report_of(one)) is not None), None)
+    task = None if report is None else report.task
     arguments = {key: value for key, value in named.items() if value is not None}
     quoting = arguments.pop("quoting", "auto")
     layout = Layout(
@@ -41,14 +41,14 @@ def read_as_trained_on(
     columns = set.intersection(*(set(raw.table.column_names) for raw in source.tables.values()))
     remembered = {} if task is None else _columns_in(task, columns)
     if (
-        task is not None
+        report is not None
         and isinstance(remembered.get("label_column"), str)
         and arguments.get("label_column") in (None, remembered["label_column"])
     ):
-        remembered |= {"label_separator": task.label_separator}
+        remembered |= {"label_separator": report.task.label_separator}
         columns_of_labels = [raw.table.column(remembered["label_column"]) for raw in source.tables.values()]
-        if task.type == MultiLabel.name and all(map(holds_vectors, columns_of_labels)):
-            remembered |= {"labels": list(task.labels)}
+        if report.resolved_task.answers_are_lists and all(map(holds_vectors, columns_of_labels)):
+            remembered |= {"labels": list(report.task.labels)}
     return load_text_dataset(
         source, quoting=layout.quoting, header=layout.header, make_splits=False, **remembered | arguments
     )

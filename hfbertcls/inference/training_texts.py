@@ -28,7 +28,7 @@ def count_training_texts(source: ModelSource, rows: TextSplit, log: Log) -> int 
     elif seen_rows:
         log(
             f"  note: {seen_rows:,} of the {total:,} measured texts ({seen_rows / total:.1%}) were in the training data of {name}: the "
-            "metrics say little about other texts"
+            "metrics do not measure how it does on new texts"
         )
     else:
         log(f"  note: none of the {total:,} measured texts was in the training data of {name}")

@@ -43,7 +43,7 @@ def render_model_card(report: Report) -> str:
         .get_template(_TEMPLATE)
         .render(
             report=report,
-            task=report.answers,
+            task=report.resolved_task,
             fewest_of_a_label=FEWEST_OF_A_LABEL,
             few_rows=_FEW_ROWS,
             limits=_limits(report),
@@ -201,13 +201,13 @@ def _limits(report: Report) -> list[str]:
     if shared:
         limits.append(
             f"{shared:,} of the {metrics.rows:,} texts of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
-            f"{100 * shared / metrics.rows:.1f} points of its accuracy may be memory."
+            f"{100 * shared / metrics.rows:.1f} points of its accuracy may come from memorisation."
         )
     chosen_on = report.data.overlap.get("train/validation", 0) if split != "validation" else 0
     if chosen_on:
         limits.append(
             f"{chosen_on:,} of the {report.evaluation['validation'].rows:,} texts of the validation split are in the train "
-            "split too, so the choice of the checkpoint favours memory."
+            "split too, so the choice of the checkpoint favours memorisation."
         )
     limits += [f"{escape(finding.fact)}." for finding in _findings(report) if finding.severity != "info"]
     max_length = report.task.max_length
@@ -218,7 +218,9 @@ def _limits(report: Report) -> list[str]:
     ]
     if truncated:
         end = "last" if report.task.truncation_side == "left" else "first"
-        limits.append(f"Only the {end} {max_length:,} tokens of a text are read; longer are {', '.join(truncated)}.")
+        limits.append(
+            f"Only the {end} {max_length:,} tokens of a text are read. Longer texts: {', '.join(truncated)}."
+        )
     longest = report.data.splits[split].longest_tokens
     if longest is not None and longest < max_length:
         limits.append(
@@ -230,7 +232,7 @@ def _limits(report: Report) -> list[str]:
         shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
         more = f" and {len(few) - 10} more" if len(few) > 10 else ""
         limits.append(
-            f"Labels with fewer than {_FEW_ROWS} rows in the {split} split, whose metrics are rough: {shown}{more}."
+            f"The metrics of labels with fewer than {_FEW_ROWS} rows in the {split} split are imprecise: {shown}{more}."
         )
     scarce = sum(1 <= row.support < _SCARCE_ROWS for row in metrics.per_label.values())
     if scarce:
@@ -243,19 +245,23 @@ def _limits(report: Report) -> list[str]:
         return limits
     if ece.value == 0 and ece.high:
         limits.append(
-            f"With {metrics.rows:,} rows, what the plot of the calibration shows may be chance; the expected calibration error may "
+            f"{metrics.rows:,} rows are too few to show a calibration error reliably: the expected calibration error may "
             f"be up to {format_number(ece.high)}."
         )
     if ece.low is not None and ece.low > 0.02:
         limits.append(
-            f"The scores are {'still off after calibration' if metrics.calibration else 'not calibrated'}: on average they "
-            f"are {format_number(ece.value)} away from the proportion of right answers."
+            f"The scores are {'still miscalibrated after calibration' if metrics.calibration else 'not calibrated'}: on average "
+            f"they differ from the accuracy by {format_number(ece.value)}."
         )
     return limits
 
 
 def _chosen(report: Report) -> str:
-    return "the checkpoint and the decision thresholds were" if report.answers.fits_decision else "the checkpoint was"
+    return (
+        "the checkpoint and the decision thresholds were"
+        if report.resolved_task.fits_decision
+        else "the checkpoint was"
+    )
 
 
 def difference_of(slices: Slices) -> str:
@@ -284,7 +290,7 @@ def _not_stated(report: Report) -> list[str]:
 
 def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:
     """Metric, value and interval of a split, as text: for the terminal."""
-    names, metrics = report.answers.metric_names, report.evaluation[split].metrics
+    names, metrics = report.resolved_task.metric_names, report.evaluation[split].metrics
     return [
         (names[name], format_number(one.value), f"{format_number(one.low)} to {format_number(one.high)}")
         for name, one in metrics.items()

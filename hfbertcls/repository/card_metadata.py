@@ -140,7 +140,7 @@ class TextClassificationCardData(ModelCardData):
             pipeline_tag="text-classification",
             tags=[TAG],
             metrics=list(
-                dict.fromkeys(_HUB_METRICS[name] for name in report.answers.key_metrics if name in _HUB_METRICS)
+                dict.fromkeys(_HUB_METRICS[name] for name in report.resolved_task.key_metrics if name in _HUB_METRICS)
             ),
             **values,
         )
@@ -165,7 +165,7 @@ def _eval_results(report: Report) -> list[EvalResult]:
             dataset_split="test",
             dataset_revision=report.data.revision,
             metric_type=kind,
-            metric_name=report.answers.metric_names[name],
+            metric_name=report.resolved_task.metric_names[name],
             metric_value=round(value, 6),
         )
         for name, kind in _HUB_METRICS.items()

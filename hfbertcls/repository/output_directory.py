@@ -88,10 +88,10 @@ class OutputDirectory:
         if not self.is_of_a_run and (resume or overwrite):
             if resume and all(name.split("/")[0] in _OURS for name in files_below(self.path)):
                 return  # (a run that was stopped before its first file)
-            remedy = "Pass --resume to the command of a run that was stopped" if resume else "Nothing was changed"
+            remedy = "Name the directory of the run that was stopped" if resume else "Name another directory"
             raise OutputDirectoryError(
                 f"no run of hfbertcls wrote the directory {self.path.name!r}: it has no report.json and no checkpoints/run.json "
-                f"of one, so what it holds is not touched. {remedy}, or name another directory"
+                f"of one. Nothing was changed. {remedy}"
             )
         if not resume and not overwrite:
             stopped = self.is_of_a_run and not self.holds_a_model
@@ -119,7 +119,7 @@ class OutputDirectory:
             raise OutputDirectoryError(f"--output-dir {self.path.name} is a file. Name a directory")
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
             raise OutputDirectoryError(
-                f"--output-dir {self.path.name} cannot be written: {nearest.name!r} is no directory where you may write. "
+                f"--output-dir {self.path.name} cannot be written: {nearest.name!r} is not a writable directory. "
                 "Name another directory"
             )
 
@@ -138,8 +138,8 @@ class OutputDirectory:
         if free + written < least:
             raise OutputDirectoryError(
                 f"the disk of {self.path.name!r} has {_bytes(free)} free, and the run needs at least {_bytes(least)} for a "
-                "checkpoint and the model. Make room, name another --output-dir, or pass --eval-every no, which keeps "
-                "no checkpoints"
+                "checkpoint and the model. Free disk space, name another --output-dir, or pass --eval-every no to "
+                "save no checkpoints"
             )
         short = "" if free + written >= most else ": this may not be enough"
         return f"up to {_bytes(most)} while training (checkpoints, then the model); {_bytes(free)} are free{short}"
@@ -258,7 +258,9 @@ class OutputDirectory:
             if not os.path.lexists(candidate := self.path / f"{name}.kept{'' if number == 1 else f'-{number}'}")
         )
         (self.path / name).rename(kept)
-        log(f"  note: {name} was not as a run wrote it; it is kept as {kept.relative_to(self.path).as_posix()}")
+        log(
+            f"  note: {name} was changed since the run wrote it; it is kept as {kept.relative_to(self.path).as_posix()}"
+        )
 
     def stage(self, place: Path, names: Iterable[str]) -> None:
         """Copy those of the `names` that another directory has into the staged repository."""

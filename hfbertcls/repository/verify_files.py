@@ -88,7 +88,7 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     if not isinstance(id2label, Mapping):
         yield "config.json: its id2label cannot be read"
         return
-    task = report.answers
+    task = report.resolved_task
     if task.has_labels and [id2label.get(str(index)) for index in range(len(id2label))] != list(task.labels):
         yield "config.json: its labels are not those of report.json"
     if not task.is_of_problem_type(config.get("problem_type")):

@@ -74,7 +74,7 @@ def _read(path: Path, name: str, report: Report, result: Derived) -> Predictions
             result.differences.append(f"{place}: it has {stored:,} rows, the {name} split has {rows:,}")
             return None
         data = path.read_bytes()
-        predictions = Predictions.from_parquet(data, report.answers)
+        predictions = Predictions.from_parquet(data, report.resolved_task)
         if not predictions.agree_with(data):
             result.differences.append(f"{place}: its predictions do not follow from its logits")
     except (HfBertClsError, OSError, ValueError, ArrowException) as err:

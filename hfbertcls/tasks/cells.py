@@ -17,7 +17,8 @@ Column: TypeAlias = pa.ChunkedArray | pa.Array
 
 def holds_lists(column: Column) -> bool:
     """Whether a row of the column holds a list."""
-    return bool(pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type))
+    kind = column.type
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def are_numbers(column: Column) -> bool:

@@ -28,7 +28,7 @@ class CountedRows:
     predicted: Answers
     num_labels: int
 
-    def scores(self, tables: Counts) -> dict[str, Floats]:
+    def metrics_of(self, tables: Counts) -> dict[str, Floats]:
         """Accuracy, F1 averages and correlation of tables of shape `(tables, kinds)`.
 
         They equal those of scikit-learn. Matthews correlation of more than two classes: Gorodkin, Comput. Biol. Chem.
@@ -95,7 +95,7 @@ class CountedLabelSets:
     gold: Answers
     predicted: Answers
 
-    def scores(self, tables: Counts) -> dict[str, Floats]:
+    def metrics_of(self, tables: Counts) -> dict[str, Floats]:
         """Subset accuracy, F1 averages and Hamming loss of tables of shape `(tables, kinds)`."""
         drawn = tables.astype(np.float64)
         exact = drawn[:, np.equal(self.gold, self.predicted).all(axis=1)].sum(axis=1)

@@ -14,7 +14,7 @@ from hfbertcls.tasks.calibration_error import expected_calibration_error
 from hfbertcls.tasks.cells import Column, holds_lists, ids_of
 from hfbertcls.tasks.counted import CountedLabelSets, count_label_sets
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits, sigmoid
-from hfbertcls.tasks.single_label import scores_by_label
+from hfbertcls.tasks.single_label import metrics_by_label
 from hfbertcls.tasks.task import Task, Temperature
 from hfbertcls.tasks.temperature import FEWEST_ROWS, of_sigmoid
 from hfbertcls.tasks.thresholds import fit_thresholds
@@ -191,7 +191,7 @@ class MultiLabel(Task):
         of_labels: Floats = np.logaddexp(0.0, np.where(gold == 1, -1.0, 1.0) * logits.astype(np.float64))
         return np.asarray(of_labels.mean(axis=1))
 
-    def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
+    def answer_metrics(self, gold: Answers, predicted: Answers) -> dict[str, float]:
         """By scikit-learn; F1 averages are over the labels that occur in gold or predictions."""
         from sklearn import metrics  # noqa: PLC0415  (takes a second)
 
@@ -211,9 +211,9 @@ class MultiLabel(Task):
             "hamming_loss": float(metrics.hamming_loss(gold, predicted)),
         }
 
-    def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
+    def _compute_metrics(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
         return {
-            **self.answer_scores(gold, self.decide(logits)),
+            **self.answer_metrics(gold, self.decide(logits)),
             "log_loss": float(self.row_losses(gold, logits).mean()),
             "ece": expected_calibration_error(*self.statements(gold, sigmoid(logits))),
         }
@@ -225,7 +225,7 @@ class MultiLabel(Task):
         return count_label_sets(gold, *predicted)
 
     def per_label(self, gold: Answers, predicted: Answers) -> list[dict[str, Any]]:
-        return scores_by_label(gold, predicted, len(self.labels))
+        return metrics_by_label(gold, predicted, len(self.labels))
 
     def statements(self, gold: Answers, probabilities: Floats) -> tuple[Floats, Answers]:
         """The probability of each label, and whether the row has it."""

@@ -108,12 +108,12 @@ class SingleLabel(Task):
         return losses
 
     @property
-    def metrics(self) -> tuple[str, ...]:
+    def metric_keys(self) -> tuple[str, ...]:
         """ROC-AUC and average precision, of two labels only, take the second one as the positive one."""
         names = tuple(self.metric_names)
         return names if len(self.labels) == 2 else names[:-2]
 
-    def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
+    def answer_metrics(self, gold: Answers, predicted: Answers) -> dict[str, float]:
         """By scikit-learn. F1 averages are over the labels that occur in gold or predictions."""
         from sklearn import metrics  # noqa: PLC0415  (takes a second)
 
@@ -125,12 +125,12 @@ class SingleLabel(Task):
             "mcc": 0.0 if one_label else float(metrics.matthews_corrcoef(gold, predicted)),
         }
 
-    def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
+    def _compute_metrics(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
         """All metrics. Those of ranking are None if one of the two labels does not occur."""
         from sklearn import metrics  # noqa: PLC0415  (takes a second)
 
         scores: dict[str, float | None] = {
-            **self.answer_scores(gold, self.decide(logits)),
+            **self.answer_metrics(gold, self.decide(logits)),
             "log_loss": float(self.row_losses(gold, logits).mean()),
             "ece": expected_calibration_error(*self.statements(gold, softmax(logits))),
         }
@@ -148,7 +148,7 @@ class SingleLabel(Task):
         return count_rows(len(self.labels), gold, *predicted)
 
     def per_label(self, gold: Answers, predicted: Answers) -> list[dict[str, Any]]:
-        return scores_by_label(gold, predicted, len(self.labels))
+        return metrics_by_label(gold, predicted, len(self.labels))
 
     def confusion_matrix(self, gold: Answers, predicted: Answers) -> list[list[int]] | None:
         size = len(self.labels)
@@ -196,7 +196,7 @@ class SingleLabel(Task):
         }
 
 
-def scores_by_label(gold: Answers, predicted: Answers, num_labels: int) -> list[dict[str, Any]]:
+def metrics_by_label(gold: Answers, predicted: Answers, num_labels: int) -> list[dict[str, Any]]:
     """Precision, recall, F1 and support (rows with the label) of each label, in label order."""
     from sklearn import metrics  # noqa: PLC0415  (takes a second)
 

@@ -28,8 +28,11 @@ class Counted(Protocol):
     def counts(self) -> Tables:
         """Rows of each kind, of shape `(kinds,)`."""
 
-    def scores(self, tables: Tables) -> dict[str, Floats]:
-        """The metrics of tables of counts of shape `(tables, kinds)`, each of shape `(tables,)`."""
+    def metrics_of(self, tables: Tables) -> dict[str, Floats]:
+        """The metrics of tables of counts of shape `(tables, kinds)`, each of shape `(tables,)`.
+
+        They are those of `Task.answer_metrics` whose interval is a bootstrap.
+        """
 
     def f1_by_label(self, tables: Tables) -> Floats:
         """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
@@ -265,7 +268,7 @@ class Task(ABC):
         return self.name.replace("_", "-") + (f", labels: {labels}" if labels else "")
 
     @property
-    def metrics(self) -> tuple[str, ...]:
+    def metric_keys(self) -> tuple[str, ...]:
         """The keys of the metrics of these labels, in display order."""
         return tuple(self.metric_names)
 
@@ -275,10 +278,10 @@ class Task(ABC):
         return name if name[1:2].isupper() else f"{name[:1].lower()}{name[1:]}"
 
     @abstractmethod
-    def answer_scores(self, gold: Answers, predicted: Answers) -> dict[str, float]:
+    def answer_metrics(self, gold: Answers, predicted: Answers) -> dict[str, float]:
         """The metrics that follow from the answers alone."""
 
-    def scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
+    def compute_metrics(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
         """All metrics; None where one is undefined for these rows.
 
         Raises:
@@ -286,11 +289,11 @@ class Task(ABC):
         """
         if len(gold) == 0:
             raise ValueError("no rows: metrics of nothing are not defined. Pass at least one row")
-        return self._scores(gold, logits)
+        return self._compute_metrics(gold, logits)
 
     @abstractmethod
-    def _scores(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
-        """`scores` of at least one row."""
+    def _compute_metrics(self, gold: Answers, logits: Logits) -> dict[str, float | None]:
+        """`compute_metrics` of at least one row."""
 
     interval_methods: ClassVar[Mapping[str, str]] = {}
     """The method of a metric's interval, if not the bootstrap: `wilson`, `mean`, `calibration` or `ranking`."""

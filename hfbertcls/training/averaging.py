@@ -64,7 +64,7 @@ def value_of_average(
     temperature = fit_temperature(task, gold, logits) if calibrated else None
     if temperature is not None:
         logits = (logits / np.asarray(temperature)).astype(np.float32)
-    return task.fit_decision(gold, logits).scores(gold, logits)[metric]
+    return task.fit_decision(gold, logits).compute_metrics(gold, logits)[metric]
 
 
 def facts_of_average(best_run: TrainingFacts) -> TrainingFacts:

@@ -243,7 +243,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         low, high = paired_proportion_interval(lost, won, len(rows.gold))
         difference = {"value": (won - lost) / len(rows.gold), "low": low, "high": high}
     for prefix, predicted in (("", actual_answers), ("original_", answers)):
-        metrics = task.answer_scores(rows.gold, predicted) if rows.gold is not None else {}
+        metrics = task.answer_metrics(rows.gold, predicted) if rows.gold is not None else {}
         scores |= {f"{prefix}{name}": metrics.get(name) for name in ("accuracy", "f1_macro")}
     return Agreement(
         split=rows.split,

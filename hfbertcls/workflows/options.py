@@ -36,7 +36,7 @@ def check_for_task(options: TrainingOptions, task: Task) -> None:
     Raises:
         ConfigurationError: for the first option that does not fit.
     """
-    metric, metrics = selection_metric(options, task), (*task.metrics, "loss")
+    metric, metrics = selection_metric(options, task), (*task.metric_keys, "loss")
     kind = f"a {task.name.replace('_', '-')} task of {len(task.labels)} labels"
     if metric not in metrics:
         raise ConfigurationError(f"--metric {metric} is not defined for {kind}. Choose one of {', '.join(metrics)}")

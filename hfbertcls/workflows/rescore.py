@@ -69,7 +69,7 @@ def rescore(
     data = _data_of(report, dataset)
     source = ModelSource(str(folder))
     model, tokenizer = load_for_inference(source), load_tokenizer(source)
-    task = report.answers
+    task = report.resolved_task
     run = Derived()
     run.check(report.model.num_parameters, int(model.num_parameters()), "report.json: model.num_parameters")
     has_train = _check_train(report, data, tokenizer, task, run)

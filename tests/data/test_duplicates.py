@@ -32,8 +32,8 @@ def test_repeats_conflicts_and_overlaps_are_counted(tmp_path):
     describe_dataset(data, lines.append)
     notes = [line.removeprefix("  note: ") for line in lines if line.startswith("  note: ")]
     assert notes == [
-        "1 of the 3 validation texts is in train too: up to 33.3 points of the validation accuracy may be memory",
-        "3 of the 5 test texts are in train too: up to 60.0 points of the test accuracy may be memory",
+        "1 of the 3 validation texts is in train too: up to 33.3 points of the validation accuracy may come from memorisation",
+        "3 of the 5 test texts are in train too: up to 60.0 points of the test accuracy may come from memorisation",
         "1 text stands in train with different labels in different rows",
         "1 text stands in test with different labels in different rows",
         "2 of the 6 rows of train repeat an earlier one",
@@ -94,6 +94,6 @@ def test_the_leaking_files_are_told(tmp_path):
     lines = []
     describe_dataset(load_text_dataset(str(tmp_path)), lines.append)
     assert (
-        "  note: 12 of the 20 test texts are in train too: up to 60.0 points of the test accuracy may be memory"
+        "  note: 12 of the 20 test texts are in train too: up to 60.0 points of the test accuracy may come from memorisation"
         in lines
     )

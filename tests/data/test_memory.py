@@ -193,7 +193,7 @@ def test_a_model_is_measured_on_the_same_rows_whichever_way_they_come_in(form, t
     lines = []
     report = evaluate_model(str(trained[0]), FORMS_OF_EVALUATION[form](), log=lines.append)
     assert report.test.rows == 20  # (the rows that were held out of its own training)
-    assert any("Only the 20 rows of its test split are measured" in line for line in lines)
+    assert any("Only the 20 rows of its test split are evaluated" in line for line in lines)
     assert evaluate_model(str(model_of_others), FORMS_OF_EVALUATION[form]()).test.rows == 200
     assert compare_models(str(trained[0]), str(model_of_others), FORMS_OF_EVALUATION[form]()).comparison.rows == 20
 

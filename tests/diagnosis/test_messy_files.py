@@ -114,7 +114,7 @@ def test_leakage_refuses_training_unless_it_is_allowed_and_then_stands_on_the_ca
 ):
     expected = (
         "12 of the 20 test texts (60.0 %) are in train too; the first is in test.csv, line 2: up to 60.0 points "
-        "of the test accuracy may be memory (5 % is tolerated). Remove these rows from one of the two, or pass --allow-leakage"
+        "of the test accuracy may come from memorisation (5 % is tolerated). Remove these rows from one of the two, or pass --allow-leakage"
     )
     code, output = doctor(capsys, leaking)
     assert (code, expected in output) == (1, True)
@@ -136,9 +136,7 @@ def test_a_label_that_only_the_test_file_has_is_refused_by_both(capsys, tmp_path
     folder.mkdir()
     shutil.copy(MESSY / "16_train.csv", folder / "train.csv")
     shutil.copy(MESSY / "16_eval_unseen_label.csv", folder / "test.csv")
-    expected = (
-        r"the test split has labels that the train split has not: 'neutral' \(4 rows\); the first: test.csv, line \d+"
-    )
+    expected = r"the test split has labels that do not occur in the train split: 'neutral' \(4 rows\); the first: test.csv, line \d+"
     for code, output in (doctor(capsys, folder), train(capsys, tmp_path, tiny_model_dir, folder)):
         assert code == 1
         assert re.search(expected, output)

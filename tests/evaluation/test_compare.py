@@ -45,7 +45,7 @@ def test_no_disagreement_is_no_surprise():
 def test_the_metrics_of_both_stand_beside_their_difference():
     gold, a, b = pair(skill_b=2.5)
     comparison = compare_predictions(gold, a, b)
-    scores_a, scores_b = (one.task.scores(gold, one.logits) for one in (a, b))
+    scores_a, scores_b = (one.task.compute_metrics(gold, one.logits) for one in (a, b))
     for name, row in comparison.metrics.items():
         assert (row.a, row.b) == (scores_a[name], scores_b[name])
         assert row.difference == row.b - row.a

@@ -72,7 +72,7 @@ def test_ranking_of_resamples_equals_scikit_learn(decimals):
     logits = np.round(logits, decimals)
     margin = logits[:, 1].astype(np.float64) - logits[:, 0]
     rows = np.random.default_rng(0).integers(0, 60, (20, 60), dtype=np.int32)
-    scores = Ranking.of(gold, logits).scores(rows)
+    scores = Ranking.of(gold, logits).metrics_of(rows)
     for index, drawn in enumerate(rows):
         assert scores["roc_auc"][index] == pytest.approx(metrics.roc_auc_score(gold[drawn], margin[drawn]))
         expected = metrics.average_precision_score(gold[drawn], margin[drawn])
@@ -81,7 +81,7 @@ def test_ranking_of_resamples_equals_scikit_learn(decimals):
 
 def test_ranking_of_a_resample_without_one_label_is_not_a_number():
     gold, logits = np.array([0, 1]), np.array([[0, 1], [1, 0]], dtype=np.float32)
-    scores = Ranking.of(gold, logits).scores(np.array([[0, 0], [1, 1], [0, 1]], dtype=np.int32))
+    scores = Ranking.of(gold, logits).metrics_of(np.array([[0, 0], [1, 1], [0, 1]], dtype=np.int32))
     assert np.isnan(scores["roc_auc"]).tolist() == [True, True, False]
     assert np.isnan(scores["average_precision"]).tolist() == [True, True, False]
 
@@ -117,10 +117,10 @@ def test_drawn_tables_have_the_metrics_that_scikit_learn_gives_for_their_rows():
     (rows,) = count_rows(5, gold, predicted)
     pairs = np.unique(gold * 5 + predicted)
     tables = np.random.default_rng(0).multinomial(80, rows.counts / 80, size=10)
-    scores = rows.scores(tables)
+    scores = rows.metrics_of(tables)
     for index, table in enumerate(tables):
         drawn = np.repeat(pairs, table)
-        expected = task_of(5).answer_scores(drawn // 5, drawn % 5)
+        expected = task_of(5).answer_metrics(drawn // 5, drawn % 5)
         assert {name: values[index] for name, values in scores.items()} == pytest.approx(expected)
 
 
@@ -128,10 +128,10 @@ def test_leaving_one_row_out_gives_the_metrics_of_the_others():
     gold, logits = sample(3, 30)
     predicted = logits.argmax(axis=1)
     (rows,) = count_rows(3, gold, predicted)
-    scores = np.concatenate([rows.scores(tables)["f1_macro"] for tables in tables_without_one_row(rows.counts, 3)])
+    scores = np.concatenate([rows.metrics_of(tables)["f1_macro"] for tables in tables_without_one_row(rows.counts, 3)])
     for index, pair in enumerate(np.unique(gold * 3 + predicted)):
         kept = np.delete(np.arange(30), np.flatnonzero(gold * 3 + predicted == pair)[0])
-        assert scores[index] == pytest.approx(task_of(3).answer_scores(gold[kept], predicted[kept])["f1_macro"])
+        assert scores[index] == pytest.approx(task_of(3).answer_metrics(gold[kept], predicted[kept])["f1_macro"])
 
 
 def test_bca_equals_scipy_for_a_mean():

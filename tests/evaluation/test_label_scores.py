@@ -32,7 +32,7 @@ def test_single_label_scores_equal_scikit_learn(seed):
         warnings.simplefilter("ignore")  # (where only one label occurs)
         correlation = metrics.matthews_corrcoef(gold, predicted)
     task = SingleLabel(labels_of(count))
-    assert task.answer_scores(gold, predicted) == {
+    assert task.answer_metrics(gold, predicted) == {
         "accuracy": metrics.accuracy_score(gold, predicted),
         "f1_macro": metrics.f1_score(gold, predicted, average="macro", zero_division=0),
         "f1_weighted": metrics.f1_score(gold, predicted, average="weighted", zero_division=0),
@@ -50,7 +50,7 @@ def test_multi_label_scores_equal_scikit_learn(seed):
     gold[0, -1] = 1
     gold[:, : count // 3] = predicted[:, : count // 3] = 0
     task = MultiLabel(labels_of(count))
-    assert task.answer_scores(gold, predicted) == {
+    assert task.answer_metrics(gold, predicted) == {
         "accuracy": metrics.accuracy_score(gold, predicted),
         **{
             f"f1_{how}": metrics.f1_score(gold, predicted, average=how, zero_division=np.nan)

@@ -29,9 +29,9 @@ def test_the_metrics_are_those_of_scikit_learn():
     gold, logits = answers()
     predicted = TASK.decide(logits)
     np.testing.assert_array_equal(predicted, sigmoid(logits) >= [0.5, 0.3, 0.2, 0.4])
-    scores = TASK.scores(gold, logits)
-    assert tuple(scores) == TASK.metrics == tuple(MultiLabel.metric_names)
-    assert TASK.metrics == ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss", "ece")
+    scores = TASK.compute_metrics(gold, logits)
+    assert tuple(scores) == TASK.metric_keys == tuple(MultiLabel.metric_names)
+    assert TASK.metric_keys == ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss", "ece")
     assert scores["accuracy"] == metrics.accuracy_score(gold, predicted) == TASK.is_right(gold, predicted).mean()
     assert scores["hamming_loss"] == metrics.hamming_loss(gold, predicted)
     for average in ("macro", "micro", "weighted"):
@@ -58,8 +58,8 @@ def test_the_metrics_of_a_resample_are_those_of_its_rows(seed):
     (rows,) = count_label_sets(gold, predicted)
     table = np.random.default_rng(seed).multinomial(60, rows.counts / 60)
     drawn = np.repeat(np.arange(len(table)), table)
-    expected = TASK.answer_scores(rows.gold[drawn], rows.predicted[drawn])
-    scores = rows.scores(table[None])
+    expected = TASK.answer_metrics(rows.gold[drawn], rows.predicted[drawn])
+    scores = rows.metrics_of(table[None])
     assert {name: value[0] for name, value in scores.items()} == pytest.approx(expected)
     by_label = [row["f1"] for row in TASK.per_label(rows.gold[drawn], rows.predicted[drawn])]
     assert np.nan_to_num(rows.f1_by_label(table[None])[0]) == pytest.approx(by_label)
@@ -67,23 +67,23 @@ def test_the_metrics_of_a_resample_are_those_of_its_rows(seed):
 
 def test_labels_that_occur_nowhere_do_not_count_in_the_average():
     gold, predicted = np.int8([[1, 0, 0], [0, 0, 1]]), np.int8([[1, 0, 0], [0, 0, 0]])
-    assert MultiLabel(("a", "b", "c")).answer_scores(gold, predicted)["f1_macro"] == pytest.approx(0.5)
+    assert MultiLabel(("a", "b", "c")).answer_metrics(gold, predicted)["f1_macro"] == pytest.approx(0.5)
     (rows,) = count_label_sets(gold, predicted)
-    assert rows.scores(rows.counts[None])["f1_macro"][0] == pytest.approx(0.5)
+    assert rows.metrics_of(rows.counts[None])["f1_macro"][0] == pytest.approx(0.5)
 
 
 def test_rows_without_any_label_have_metrics_too():
     task, nothing = MultiLabel(("a", "b", "c")), np.zeros((5, 3), dtype=np.int8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert task.answer_scores(nothing, nothing) == {
+        assert task.answer_metrics(nothing, nothing) == {
             "accuracy": 1.0, "f1_macro": 0.0, "f1_micro": 0.0, "f1_weighted": 0.0, "hamming_loss": 0.0,
         }  # fmt: skip
         one_given = nothing.copy()
         one_given[0, 0] = 1
-        assert task.answer_scores(nothing, one_given)["f1_weighted"] == 0.0
+        assert task.answer_metrics(nothing, one_given)["f1_weighted"] == 0.0
         (rows,) = count_label_sets(nothing, one_given)
-        assert rows.scores(rows.counts[None])["f1_weighted"][0] == 0.0
+        assert rows.metrics_of(rows.counts[None])["f1_weighted"][0] == 0.0
 
 
 def test_kinds_are_counted_with_their_labels():
@@ -106,7 +106,7 @@ def test_every_interval_contains_its_metric_and_shrinks_with_the_rows():
 
 def test_in_simulation_the_intervals_cover():
     """The metrics of 200,000 rows lie within the intervals of 300 in about 95 of 100 samples."""
-    truth = TASK.scores(*answers(rows=200_000, seed=99))
+    truth = TASK.compute_metrics(*answers(rows=200_000, seed=99))
     covered = dict.fromkeys(truth, 0)
     for seed in range(120):
         for name, interval in score_with_intervals(TASK, *answers(rows=300, seed=seed)).items():
@@ -146,7 +146,7 @@ def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right(
     assert comparison.verdict == (
         f"B is better by {100 * gap.difference:.1f} points of macro F1, 95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f}"
     )
-    for name, expected in b_task.scores(gold, b).items():
+    for name, expected in b_task.compute_metrics(gold, b).items():
         assert comparison.metrics[name].b == expected
     for name in ("accuracy", "f1_macro", "f1_micro", "f1_weighted", "hamming_loss", "log_loss"):
         row = comparison.metrics[name]

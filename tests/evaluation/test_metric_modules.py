@@ -26,20 +26,20 @@ def metric(tmp_path):
 
 
 def test_label_metric_equals_that_of_the_task(metric):
-    assert metric.compute(predictions=PREDICTED, references=GOLD) == TASK.answer_scores(GOLD, PREDICTED)
+    assert metric.compute(predictions=PREDICTED, references=GOLD) == TASK.answer_metrics(GOLD, PREDICTED)
 
 
 def test_label_metric_takes_batches_and_single_rows(metric):
     metric.add_batch(predictions=PREDICTED[:40].tolist(), references=GOLD[:40].tolist())
     for prediction, reference in zip(PREDICTED[40:], GOLD[40:], strict=True):
         metric.add(prediction=int(prediction), reference=int(reference))
-    assert metric.compute() == TASK.answer_scores(GOLD, PREDICTED)
+    assert metric.compute() == TASK.answer_metrics(GOLD, PREDICTED)
 
 
 def test_probability_metric_equals_that_of_the_task(tmp_path):
     scores = ProbabilityScores(cache_dir=str(tmp_path)).compute(predictions=LOGITS, references=GOLD)
     names = ("log_loss", "ece", "roc_auc", "average_precision")
-    assert scores == pytest.approx({name: TASK.scores(GOLD, LOGITS)[name] for name in names})
+    assert scores == pytest.approx({name: TASK.compute_metrics(GOLD, LOGITS)[name] for name in names})
 
 
 @pytest.mark.parametrize("wrong", [[0.9, 0.1], ["0", "1"], [True, False]])

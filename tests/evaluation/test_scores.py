@@ -29,14 +29,14 @@ def of_matrices(matrices):
     num_labels = matrices.shape[1]
     gold, predicted = np.divmod(np.arange(num_labels**2), num_labels)
     tables = matrices.reshape(len(matrices), -1)
-    return CountedRows(tables[0], gold, predicted, num_labels).scores(tables)
+    return CountedRows(tables[0], gold, predicted, num_labels).metrics_of(tables)
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
 def test_headline_metrics_equal_scikit_learn(num_labels, absent):
     gold, logits = sample(num_labels, absent=absent)
     task, predicted, probabilities = task_of(num_labels), logits.argmax(axis=1), softmax(logits)
-    scores = task.scores(gold, logits)
+    scores = task.compute_metrics(gold, logits)
     expected = {
         "accuracy": metrics.accuracy_score(gold, predicted),
         "f1_macro": metrics.f1_score(gold, predicted, average="macro"),
@@ -49,7 +49,7 @@ def test_headline_metrics_equal_scikit_learn(num_labels, absent):
         expected["average_precision"] = metrics.average_precision_score(gold, probabilities[:, 1])
     assert {name: scores[name] for name in expected} == pytest.approx(expected, abs=1e-7)
     assert scores.keys() == expected.keys() | {"ece"}
-    assert scores.keys() == set(task.metrics)
+    assert scores.keys() == set(task.metric_keys)
 
 
 @pytest.mark.parametrize(("num_labels", "absent"), CASES)
@@ -73,7 +73,7 @@ def test_metrics_of_resampled_matrices_equal_scikit_learn(num_labels, absent):
     matrices = np.stack([task.confusion_matrix(gold[rows], predicted[rows]) for rows in draws])
     scores = of_matrices(matrices)
     for index, rows in enumerate(draws):
-        expected = task.answer_scores(gold[rows], predicted[rows])
+        expected = task.answer_metrics(gold[rows], predicted[rows])
         assert {name: values[index] for name, values in scores.items()} == pytest.approx(expected)
 
 
@@ -90,13 +90,13 @@ def test_probabilities_of_extreme_logits_are_finite():
 
 
 def test_ranking_metrics_are_none_where_a_label_is_absent():
-    scores = task_of(2).scores(np.zeros(5, dtype=np.int64), np.ones((5, 2), dtype=np.float32))
+    scores = task_of(2).compute_metrics(np.zeros(5, dtype=np.int64), np.ones((5, 2), dtype=np.float32))
     assert scores["roc_auc"] is None
     assert scores["average_precision"] is None
 
 
 def test_one_label_alone_has_no_correlation_and_no_warning():
-    assert task_of(2).answer_scores(np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64))["mcc"] == 0.0
+    assert task_of(2).answer_metrics(np.ones(3, dtype=np.int64), np.ones(3, dtype=np.int64))["mcc"] == 0.0
 
 
 def test_no_rows_are_rejected():

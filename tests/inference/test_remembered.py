@@ -114,7 +114,7 @@ def test_a_model_on_the_hub_is_known_as_well_as_one_in_a_directory(hub, trained,
     assert "texts in the column 'body'" in capsys.readouterr().err
     test_rows = json.loads((model / "report.json").read_text())["data"]["splits"]["test"]["rows"]
     assert main(["evaluate", "alice/mails", "--dataset", str(mails)]) == 0
-    assert f"Only the {test_rows} rows of its test split are measured" in capsys.readouterr().err
+    assert f"Only the {test_rows} rows of its test split are evaluated" in capsys.readouterr().err
 
 
 def test_a_report_of_somebody_else_on_the_hub_says_nothing(hub, trained, tmp_path, monkeypatch):

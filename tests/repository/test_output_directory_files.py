@@ -108,7 +108,7 @@ def test_overwriting_gives_a_complete_model_beside_what_people_added(training, t
     (tmp_path / "m" / "plots" / "reliability.png").write_bytes(b"drawn by me")
     write(tmp_path / "m", ADDED)
     assert training(tmp_path / "m", "--overwrite", "--seed", "3") == 0
-    assert "plots/reliability.png was not as a run wrote it; it is kept as plots/reliability.png.kept" in (
+    assert "plots/reliability.png was changed since the run wrote it; it is kept as plots/reliability.png.kept" in (
         capsys.readouterr().err
     )
     assert (tmp_path / "m" / "plots" / "reliability.png.kept").read_bytes() == b"drawn by me"
@@ -169,7 +169,7 @@ def test_files_that_appear_during_a_run_are_kept(training, tmp_path, monkeypatch
     assert (tmp_path / "m" / "config.json.kept").read_text() == "mine"
     assert (tmp_path / "m" / "plots.kept").read_text() == "mine"
     assert "My words." in (tmp_path / "m" / "README.md").read_text()
-    assert "config.json was not as a run wrote it; it is kept as config.json.kept" in capsys.readouterr().err
+    assert "config.json was changed since the run wrote it; it is kept as config.json.kept" in capsys.readouterr().err
     assert verify_directory(tmp_path / "m").holds
 
 

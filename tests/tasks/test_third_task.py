@@ -27,7 +27,7 @@ class CountedPairs:
         self.counts = np.ones(len(gold), dtype=np.int64)
         self._errors = np.abs(gold - predicted)
 
-    def scores(self, tables):
+    def metrics_of(self, tables):
         rows = tables.sum(axis=1)
         return {
             "mae": (tables * self._errors).sum(axis=1) / rows,
@@ -99,13 +99,13 @@ class Rate(Task):
         expected = self.decide(logits)
         return 2 * (gold * np.log(gold / expected) - gold + expected)
 
-    def answer_scores(self, gold, predicted):
+    def answer_metrics(self, gold, predicted):
         errors = np.abs(gold - predicted)
         return {"mae": float(errors.mean()), "rmse": float(np.sqrt((errors**2).mean()))}
 
-    def _scores(self, gold, logits):
+    def _compute_metrics(self, gold, logits):
         deviance = float(self.row_losses(gold, logits).mean())
-        return {**self.answer_scores(gold, self.decide(logits)), "deviance": deviance}
+        return {**self.answer_metrics(gold, self.decide(logits)), "deviance": deviance}
 
     def is_right(self, gold, predicted):
         return np.isclose(gold, predicted)

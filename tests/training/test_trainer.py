@@ -153,7 +153,7 @@ def test_metrics_need_no_compute_metrics(tmp_path):
     trainer = TextClassificationTrainer(tiny_classifier(), arguments(tmp_path), None, rows(32), rows(16, seed=1))
     metrics = trainer.evaluate()
     output = trainer.predict(rows(16, seed=1))
-    expected = SingleLabel(("a", "b")).answer_scores(output.label_ids, output.predictions.argmax(axis=1))
+    expected = SingleLabel(("a", "b")).answer_metrics(output.label_ids, output.predictions.argmax(axis=1))
     assert metrics["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert math.isfinite(metrics["eval_log_loss"])
 
@@ -218,7 +218,7 @@ def test_thresholds_come_from_the_validation_rows_and_never_from_those_that_are_
     chosen = trainer.predict(validation)
     thresholds = fit_thresholds(chosen.label_ids.astype(int), chosen.predictions)
     task = MultiLabel(("a", "b"), tuple(thresholds))
-    expected = task.scores(output.label_ids.astype(int), output.predictions)
+    expected = task.compute_metrics(output.label_ids.astype(int), output.predictions)
     assert output.metrics["test_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert trainer.evaluate(test)["eval_f1_macro"] == pytest.approx(expected["f1_macro"])
     assert (

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import DatasetError, shorten
+from hfbertcls.tasks.cells import holds_lists
 
 
 _BRACKETS = r"^\s*(\[[\s\S]*\]|\([\s\S]*\)|\{[\s\S]*\})\s*$"
@@ -19,17 +20,12 @@ _LONGEST_CELL = 100_000
 _EXPECTED = 'Write each cell as a list such as ["delivery", "quality"]'
 
 
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a column of this type holds lists."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
-
-
 def is_string(kind: pa.DataType) -> bool:
     """Whether a column of this type holds texts."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def holds_lists(values: pa.ChunkedArray) -> bool:
+def holds_written_lists(values: pa.ChunkedArray) -> bool:
     """Whether every cell of a column of strings that is not blank is a list."""
     cells = _distinct(values)
     return (
@@ -41,7 +37,7 @@ def holds_lists(values: pa.ChunkedArray) -> bool:
 
 def holds_vectors(values: pa.ChunkedArray) -> bool:
     """Whether a column holds lists of nothing but 0 and 1, written as text or not."""
-    if is_list(values.type):
+    if holds_lists(values):
         entries = pc.unique(pc.list_flatten(values)).to_pylist()
     elif is_string(values.type):
         lists = [read_list(cell) for cell in _distinct(values)]

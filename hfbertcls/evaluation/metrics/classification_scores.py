@@ -36,7 +36,7 @@ class ClassificationScores(evaluate.Metric):  # type: ignore[misc]  # evaluate s
         super().add(prediction=prediction, reference=reference, **kwargs)
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return SingleLabel(()).answer_scores(np.asarray(references), np.asarray(predictions))
+        return SingleLabel(()).answer_metrics(np.asarray(references), np.asarray(predictions))
 
 
 def _refuse_other_than_ids(**arguments: Any) -> None:

@@ -31,5 +31,5 @@ class ProbabilityScores(evaluate.Metric):  # type: ignore[misc]  # evaluate ship
     def _compute(self, predictions: Any, references: Any) -> dict[str, float | None]:
         logits = np.asarray(predictions, dtype=np.float32)
         task = SingleLabel(tuple(map(str, range(logits.shape[1]))))
-        scores = task.scores(np.asarray(references), logits)
+        scores = task.compute_metrics(np.asarray(references), logits)
         return {name: scores[name] for name in _NAMES if name in scores}

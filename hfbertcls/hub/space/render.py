@@ -87,7 +87,7 @@ class SpaceFacts:
             datasets=[report.data.source] if report is not None and may_be_shown else [],
             examples=widget_texts(front_matter.get("widget")) or usage_texts,
             hardware=hardware,
-            **({} if report is None else {"summary": report.answers.summary}),
+            **({} if report is None else {"summary": report.resolved_task.summary}),
         )
 
 

@@ -38,7 +38,7 @@ def task_metrics(
     gold = task.from_loss_labels(prediction.label_ids)
     if not is_fitted:
         task = task.fit_decision(gold, logits)
-    ours = {name: value for name, value in task.scores(gold, logits).items() if value is not None}
+    ours = {name: value for name, value in task.compute_metrics(gold, logits).items() if value is not None}
     return ours if more is None else {**ours, **more(prediction)}
 
 
