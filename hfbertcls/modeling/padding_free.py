@@ -5,9 +5,7 @@ each text's first token. The model keeps its class, its weights and its signatur
 hook removes the padding. So any trainer, pipeline or script runs faster without changes, with the same results.
 """
 
-import contextlib
 import weakref
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +18,7 @@ from transformers.masking_utils import sdpa_mask
 from hfbertcls.modeling.attention import bucketed_attention, rounded_up
 from hfbertcls.modeling.dropout import FastDropout
 from hfbertcls.modeling.loading import POSITIONS_AFTER_PADDING
+from hfbertcls.modeling.trial import in_evaluation, trial_inputs
 
 
 if TYPE_CHECKING:
@@ -113,31 +112,10 @@ def _obstacle(model: "PreTrainedModel") -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    model.train(False)
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def _trial(model: "PreTrainedModel") -> torch.Tensor:
-    """Logits of four texts of up to 7 tokens, or longer than a window (of any ids: the same ones each time)."""
-    longest = 7 + int(getattr(model.config, "sliding_window", None) or 0)
-    lengths = torch.tensor([longest, 1, 4, longest])
-    places = torch.arange(longest)
-    mask = (places < lengths[:, None]).long()
-    embeddings: Any = model.get_input_embeddings()
-    vocabulary = int(embeddings.num_embeddings)
-    padding = model.config.pad_token_id or 0
-    ids = (torch.arange(4 * longest).view(4, longest) * 7 + 11) % vocabulary
-    ids = torch.where(ids == padding, (padding + 1) % vocabulary, ids)
-    ids = torch.where(mask.bool(), ids, padding)
-    with _in_evaluation(model), torch.no_grad():
-        logits: torch.Tensor = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
+    """Logits of the trial texts, in fp32."""
+    with in_evaluation(model), torch.no_grad():
+        logits: torch.Tensor = model(**trial_inputs(model)).logits
     return logits.float().cpu()
 
 
