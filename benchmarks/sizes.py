@@ -13,8 +13,8 @@ seconds hold everything: imports, checks, baselines, plots. `auto` needs the opt
 `setfit_run.py` in an environment of its own, with 8 rows a label, on five sets. The seconds of `frozen` hold the
 vectors of its own rows and of the test rows, by their proportion of all vectors of the set.
 
-One line of JSON is written when a run ends. Runs that are in the file are not repeated, failed ones are. `sizes_report.py`
-makes tables and a picture of the file. The network is not used.
+One line of JSON is written when a run ends. Runs that are in the file are not repeated, failed ones are.
+`sizes_report.py` makes tables and a picture of the file. The network is not used.
 """
 
 import argparse
