@@ -1,7 +1,7 @@
 """From texts to token ids, with a count of the truncated texts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +75,10 @@ class TokenizedSplit:
     def gold(self) -> Answers:
         """The gold answers, in the form of the task."""
         return gold_of(self.dataset, self.labelled_task)
+
+    def take(self, positions: npt.NDArray[np.int64]) -> "TokenizedSplit":
+        """Some of the rows; the counts of unknown tokens stay those of the whole split."""
+        return replace(self, dataset=self.dataset.select(positions), num_tokens=self.num_tokens[positions])
 
     def sorted_by_length(self) -> "datasets.Dataset":
         """The same rows, shortest first: batches of it need little padding."""

@@ -14,7 +14,7 @@ from hfbertcls.tasks.task import Task
 
 
 FittedOn = Mapping[str, int | str]
-"""`train_rows` and `analyzer` of a baseline that was fitted."""
+"""`train_rows`, and `analyzer` or `pooling`, of a baseline that was fitted."""
 _TRY = "Try more epochs, a higher learning rate, more rows or another encoder"
 _TRY_MORE_ROWS = (
     "More test rows would tell. To improve the model, try more epochs, a higher learning rate or another encoder"
@@ -39,6 +39,7 @@ def compare_with_baselines(predictions: Predictions, fitted_on: Mapping[str, Fit
             metrics={metric: scores[metric] for metric in task.key_metrics},
             train_rows=int(source["train_rows"]) if "train_rows" in source else None,
             analyzer=str(source["analyzer"]) if "analyzer" in source else None,
+            pooling=str(source["pooling"]) if "pooling" in source else None,
             difference=_difference(predictions, answers),
         )
     return baselines or None

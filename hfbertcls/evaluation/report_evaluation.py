@@ -99,6 +99,7 @@ class Baseline(Section):
     metrics: Mapping[str, float] = further_keys()
     train_rows: Count | None = optional()
     analyzer: str | None = optional()
+    pooling: str | None = optional()
     difference: Difference | None = optional()
 
 

@@ -35,6 +35,8 @@ class ModelFacts(Section):
     base_revision: str | None
     base_weights_sha256: Sha256 | None = optional()
     architecture: str | None = optional()
+    pooling: Literal["first", "mean"] | None = optional()
+    """Which vector the head reads: that of the first token, or the mean of all tokens."""
     num_parameters: Count
     weights_sha256: Sha256 | None
     files_sha256: Mapping[str, Sha256] = optional_mapping()

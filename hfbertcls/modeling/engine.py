@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from hfbertcls.errors import ModelError
+from hfbertcls.modeling.heads import output_layer, output_layer_name
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.progress import work
 
@@ -47,15 +48,58 @@ def score(
     Raises:
         ModelError: if no row is finite, and not even a text without words gets finite logits: the weights are damaged.
     """
+    from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415  (takes seconds)
+
+    enable_padding_free(model)
+    width = int(model.config.num_labels or 0)
+    logits = _outputs(model, tokenizer, tokenized, width, "Scoring", on_progress, tokens_per_batch)
+    if len(logits) and not finite_rows(logits).any():
+        require_working(model, tokenizer)
+    return logits
+
+
+def head_inputs(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", tokenized: "TokenizedSplit"
+) -> npt.NDArray[np.float32]:
+    """What the last linear layer of a classifier receives for each row: a vector of the text.
+
+    Args:
+        model (`PreTrainedModel`): in evaluation mode, with an `output_layer`; made padding-free where it can be.
+        tokenizer (`PreTrainedTokenizerBase`): to pad the batches.
+        tokenized (`TokenizedSplit`): the texts.
+
+    Returns:
+        float32 of shape `(rows, width)`, in the order of the rows.
+    """
     import torch  # noqa: PLC0415  (takes seconds)
 
-    from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
     from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
 
     enable_padding_free(model)
+    name, layer = output_layer_name(model), output_layer(model)
+    model.set_submodule(str(name), torch.nn.Identity())
+    try:
+        return _outputs(model, tokenizer, tokenized, layer.in_features, "Encoding")
+    finally:
+        model.set_submodule(str(name), layer)
+
+
+def _outputs(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    tokenized: "TokenizedSplit",
+    width: int,
+    title: str,
+    on_progress: Callable[[int], None] | None = None,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+) -> npt.NDArray[np.float32]:
+    """The `logits` of the model for every row, of shape `(rows, width)`."""
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
 
     rows = PaddedRows(tokenizer, tokenized)
-    logits = np.zeros((len(rows.lengths), int(model.config.num_labels or 0)), dtype=np.float32)
+    logits = np.zeros((len(rows.lengths), width), dtype=np.float32)
 
     def fill(positions: npt.NDArray[np.int64]) -> None:
         """Compute some rows, in halves if memory runs out."""
@@ -71,14 +115,12 @@ def score(
         for half in np.array_split(positions, 2):
             fill(half)
 
-    with torch.inference_mode(), work("Scoring", len(rows.lengths)) as advance:
+    with torch.inference_mode(), work(title, len(rows.lengths)) as advance:
         for positions in batches_by_length(rows.lengths, tokens_per_batch):
             fill(positions)
             advance(len(positions))
             if on_progress is not None:
                 on_progress(len(positions))
-    if len(logits) and not finite_rows(logits).any():
-        require_working(model, tokenizer)
     return logits
 
 

@@ -46,6 +46,11 @@ class HeadMatch:
         """Whether the head serves as it is."""
         return self.rows == tuple(range(len(self.earlier)))
 
+    @property
+    def keeps_none(self) -> bool:
+        """Whether every row is newly initialized."""
+        return all(row is None for row in self.rows)
+
     def note(self, name: str) -> str:
         """What becomes of the head, for a person.
 

@@ -236,6 +236,8 @@ class LoadedClassifier:
 
     model: "PreTrainedModel"
     notes: tuple[str, ...]
+    new_parameters: frozenset[str]
+    """Names of the parameters that were newly initialized; none if rows of a trained head are kept."""
 
 
 def load_for_training(
@@ -283,7 +285,7 @@ def load_for_training(
     if new | replaced if head is None else f"{head}.weight" in new:
         if priors is not None:
             begin_with(model, priors)
-        return LoadedClassifier(model, ())
+        return LoadedClassifier(model, (), frozenset(new | replaced))
     stored = {key: shape[0] for key, shape, _ in info["mismatched_keys"]}
     count = stored.get(f"{head}.weight", task.num_outputs)
     match = HeadMatch.of(earlier if count == len(earlier) else nameless(count), task.output_names)
@@ -294,7 +296,9 @@ def load_for_training(
                 f"rows could be matched with {listing(task.output_names, 4)}. Name an encoder without a head, or data with these labels"
             )
         model = _with_rows_of(source, model, match, seed, priors)
-    return LoadedClassifier(model, (match.note(source.public_name),))
+    return LoadedClassifier(
+        model, (match.note(source.public_name),), frozenset(replaced) if match.keeps_none else frozenset()
+    )
 
 
 def _with_rows_of(

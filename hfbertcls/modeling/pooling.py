@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hfbertcls.modeling.layer_parts import LayerParts
 
 
+Pooling = Literal["first", "mean"]
 POOLING = "hfbertcls_pooling"
 """The key of `config.json` that is "mean" if the encoder's last layer is the appended one."""
 TOLERANCE = 0.05
@@ -44,7 +45,7 @@ _OF_ITS_OWN = {
 }
 
 
-def pooling_of(config: Any) -> Literal["first", "mean"]:
+def pooling_of(config: Any) -> Pooling:
     """What the head of a classifier with this configuration reads: the first token, or the mean of all tokens.
 
     ```python

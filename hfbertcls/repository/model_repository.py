@@ -23,6 +23,7 @@ from hfbertcls.evaluation.splits import reliability_of
 from hfbertcls.files import files_below, hashes_of, regular_file, sha256_of
 from hfbertcls.modeling.heads import write_config_values
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.pooling import pooling_of
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.progress import work
 from hfbertcls.repository import plots
@@ -76,6 +77,7 @@ def model_facts(source: ModelSource, model: "PreTrainedModel", weights: Path) ->
         base_revision=source.revision,
         base_weights_sha256=hashes.get(base),
         architecture=type(model).__name__,
+        pooling=pooling_of(model.config),
         num_parameters=int(model.num_parameters()),
         weights_sha256=hashes.get(weights),
         files_sha256=hashes_of(weights.parent, ("config.json", *TOKENIZER_FILES)) if weights in hashes else {},

@@ -21,6 +21,10 @@ from hfbertcls.repository.verify_files import (
 from hfbertcls.repository.verify_metrics import derive_metrics
 
 
+FROZEN_BASELINE = "what the linear model on the frozen encoder predicts"
+"""A claim: the files of a model do not hold its encoder before training."""
+
+
 @dataclass(frozen=True)
 class Verification:
     """The result of a verification.
@@ -137,6 +141,9 @@ def _unproven(report: Report) -> list[str]:
     """Statements of a report that no file can prove."""
     training = report.training
     claims = ["how and how fast the model was trained", "which data it was trained on"]
+    baselines = [one for entry in report.evaluation.values() for one in (entry.baselines or {}).values()]
+    if any(one.pooling is not None for one in baselines):
+        claims.append(FROZEN_BASELINE)
     if training is not None and training.seeds is not None:
         claims.append("the metrics of the runs that are not shipped")
     if training is not None and training.learning_curve is not None:

@@ -9,6 +9,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import Evaluation
 from hfbertcls.files import files_below, sha256_of
 from hfbertcls.modeling.heads import TEMPERATURE
+from hfbertcls.modeling.pooling import POOLING
 from hfbertcls.repository.stated_files import CARD, EXPORT, REPORT, TOKENIZER_FILES, WEIGHTS, stated_files
 from hfbertcls.tasks.task import Temperature
 
@@ -102,6 +103,9 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     architecture = report.model.architecture
     if architecture is not None and config.get("architectures") != [architecture]:
         yield f"config.json: its architectures are not {architecture}, which report.json states"
+    reads_mean = config.get(POOLING) == "mean" or config.get("classifier_pooling") == "mean"
+    if report.model.pooling not in (None, "mean" if reads_mean else "first"):
+        yield f"config.json: its pooling is not {report.model.pooling}, which report.json states"
     length = _json_object(folder / "tokenizer_config.json").get("model_max_length")
     if isinstance(length, int) and length != report.task.max_length:
         yield f"tokenizer_config.json: its model_max_length is {length:,}, report.json states {report.task.max_length:,}"

@@ -25,7 +25,7 @@ from hfbertcls.repository.verify_files import temperature_in
 
 TOLERANCE = 1e-6  # relative; other versions of numpy may sum in another order
 _FITTING_TOLERANCE = 1e-3  # relative; the logits are rounded to fp32 and the temperature to five digits
-_MADE_FROM = ("train_rows", "analyzer")
+_MADE_FROM = ("train_rows", "analyzer", "pooling")
 """What a baseline was fitted on; it follows from the data, not from the predictions."""
 
 

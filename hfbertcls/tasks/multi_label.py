@@ -23,6 +23,7 @@ from hfbertcls.tasks.thresholds import fit_thresholds
 THRESHOLDS = "hfbertcls_thresholds"
 """The key of `config.json` with the decision threshold of each label."""
 _LEAST_PROBABILITY = 1e-6
+_LARGEST_LOGIT = float(-np.log(_LEAST_PROBABILITY))
 
 
 @dataclass(frozen=True)
@@ -244,16 +245,27 @@ class MultiLabel(Task):
         sets, counts = np.unique(gold, axis=0, return_counts=True)
         return np.asarray(sets[counts.argmax()])
 
-    def linear_model(self, gold: Answers) -> Any:
+    def linear_model(self, gold: Answers, c: float = 10.0) -> Any:
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415  (takes a second)
         from sklearn.multiclass import OneVsRestClassifier  # noqa: PLC0415
 
-        return OneVsRestClassifier(LogisticRegression(C=10.0, solver="liblinear"))
+        return OneVsRestClassifier(LogisticRegression(C=c, solver="liblinear"))
 
     def linear_logits(self, model: Any, features: Any) -> Logits:
         probabilities = np.clip(model.predict_proba(features), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         odds: Floats = probabilities / (1 - probabilities)
         return np.log(odds).astype(np.float32)
+
+    def linear_weights(self, model: Any) -> tuple[Floats, Floats]:
+        """A label that no training row has, or that each has, gets a bias alone."""
+        width = next((one.coef_.shape[1] for one in model.estimators_ if hasattr(one, "coef_")), model.n_features_in_)
+        weights, biases = np.zeros((len(self.labels), width)), np.zeros(len(self.labels))
+        for label, regression in enumerate(model.estimators_):
+            if hasattr(regression, "coef_"):
+                weights[label], biases[label] = regression.coef_[0], regression.intercept_[0]
+            else:
+                biases[label] = _LARGEST_LOGIT if regression.predict(np.zeros((1, width)))[0] else -_LARGEST_LOGIT
+        return weights, biases
 
     def answer_table(self, logits: Logits, abstain_below: float) -> dict[str, pa.Array]:
         """The predicted labels, highest score first, and the score of every label."""

@@ -170,18 +170,29 @@ class SingleLabel(Task):
         """The most frequent label; of equally frequent ones, the first."""
         return np.asarray(np.bincount(gold).argmax())
 
-    def linear_model(self, gold: Answers) -> Any:
+    def linear_model(self, gold: Answers, c: float = 10.0) -> Any:
         from sklearn.dummy import DummyClassifier  # noqa: PLC0415  (takes a second)
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
 
         if len(np.unique(gold)) == 1:
             return DummyClassifier()  # (no regression can be fitted to rows of one label)
-        return LogisticRegression(C=10.0, max_iter=1_000)
+        return LogisticRegression(C=c, max_iter=1_000)
 
     def linear_logits(self, model: Any, features: Any) -> Logits:
         logits = np.full((len(features), len(self.labels)), _LEAST_LOG_PROBABILITY, dtype=np.float32)
         logits[:, model.classes_] = np.maximum(model.predict_log_proba(features), _LEAST_LOG_PROBABILITY)
         return logits
+
+    def linear_weights(self, model: Any) -> tuple[Floats, Floats]:
+        """A label that the training rows lack gets a bias that makes it improbable."""
+        coefficients = np.atleast_2d(getattr(model, "coef_", np.zeros((1, model.n_features_in_))))
+        intercepts = np.atleast_1d(getattr(model, "intercept_", 0.0)).astype(np.float64)
+        if len(model.classes_) == 2:  # (one row of scikit-learn stands for the difference of two logits)
+            coefficients, intercepts = (np.concatenate([-one, one]) / 2 for one in (coefficients, intercepts))
+        weights = np.zeros((len(self.labels), coefficients.shape[1]))
+        biases = np.full(len(self.labels), intercepts.min() + _LEAST_LOG_PROBABILITY)
+        weights[model.classes_], biases[model.classes_] = coefficients, intercepts
+        return weights, biases
 
     def answer_table(self, logits: Logits, abstain_below: float) -> dict[str, pa.Array]:
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))

@@ -79,8 +79,10 @@ class Task(ABC):
     baseline_names: ClassVar[Mapping[str, str]] = {
         "majority": "always predicting the most frequent label",
         "tfidf_logreg": "TF-IDF + logistic regression",
+        "frozen_logreg": "frozen encoder + logistic regression",
     }
-    """The key of each baseline in a report, and what a sentence calls it: the constant one, then the linear model."""
+    """The key of each baseline in a report, and what a sentence calls it: the constant one, the linear model on TF-IDF
+    and, where there is a third, the linear model on vectors of the encoder before training."""
     states_probabilities: ClassVar[bool] = True
     """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()
@@ -333,12 +335,19 @@ class Task(ABC):
         """The best constant answer: an array of the shape of one row's answer."""
 
     @abstractmethod
-    def linear_model(self, gold: Answers) -> Any:
-        """A linear model of scikit-learn, to be fitted to these answers."""
+    def linear_model(self, gold: Answers, c: float = 10.0) -> Any:
+        """A linear model of scikit-learn, to be fitted to these answers; `c` is its inverse regularization."""
 
     @abstractmethod
     def linear_logits(self, model: Any, features: Any) -> Logits:
         """The logits of a fitted `linear_model`."""
+
+    def linear_weights(self, model: Any) -> tuple[Floats, Floats]:
+        """Weights of shape `(num_outputs, features)` and biases of shape `(num_outputs,)` of a fitted `linear_model`.
+
+        Only a task with a third baseline has them.
+        """
+        raise NotImplementedError(f"{self.name} has no linear model on vectors of an encoder")
 
     # Answers of a pipeline and of `predict`
 

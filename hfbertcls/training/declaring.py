@@ -28,6 +28,7 @@ class Option:
         row: its name in the card's table of hyperparameters; None if it has no row.
         least: the smallest valid number.
         above: the largest invalid number.
+        choices: the valid values of a text; empty: any.
         words: valid instead of a number, with the fields of the training arguments that each word sets.
         parse: converts a word of the command line, or a value from Python.
     """
@@ -44,6 +45,7 @@ class Option:
     row: str | None = None
     least: int | None = None
     above: float | None = None
+    choices: tuple[str, ...] = ()
     words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     parse: Callable[[Any], Any] | None = None
 
@@ -88,7 +90,7 @@ class Option:
                 not isinstance(value, str) and isinstance(value, Sequence) and all(isinstance(v, str) for v in value)
             )
         if isinstance(value, str):
-            return str in self.types and not self.words
+            return str in self.types and not self.words and (not self.choices or value in self.choices)
         is_number = isinstance(value, self.types) or (isinstance(value, int) and float in self.types)
         high_enough = self.least is None or value >= self.least
         return is_number and high_enough and (self.above is None or value > self.above)
@@ -97,6 +99,8 @@ class Option:
     def _expected(self) -> str:
         if self.is_switch or self.is_list:
             return "True or False" if self.is_switch else "a list of names"
+        if self.choices:
+            return " or ".join([", ".join(self.choices[:-1]), self.choices[-1]])
         if self.above is not None:
             return f"a number above {self.above:g}; leave it out to have it chosen"
         if self.least is not None:

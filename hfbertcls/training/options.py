@@ -82,6 +82,22 @@ class TrainingOptions:
         determines=True,
         row="max_steps",
     )
+    recipe: str = option(
+        "auto",
+        "auto: start from a linear model on the frozen encoder; plain: start from a random head (default: {default})",
+        metavar="R",
+        choices=("auto", "plain"),
+        determines=True,
+        row="recipe",
+    )
+    pooling: str = option(
+        "auto",
+        "what the head reads: first (token), mean (of the tokens), or auto: the better one (default: {default})",
+        metavar="P",
+        choices=("auto", "first", "mean"),
+        determines=True,
+        row="pooling",
+    )
     batch_size: int | str = option(
         32,
         "rows in a batch, on each device (default: {default}); auto: {default}, in micro-batches that fit",

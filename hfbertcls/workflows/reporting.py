@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score, turn_to_bf16
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.modeling.loading import ModelSource, load_for_training
+from hfbertcls.modeling.pooling import Pooling
 from hfbertcls.modeling.predictions import Predictions, require_finite
+from hfbertcls.modeling.stated_pooling import stated_pooling
 from hfbertcls.repository import plots
 from hfbertcls.repository.model_repository import (
     card_facts,
@@ -34,10 +37,12 @@ from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.task import Task
 from hfbertcls.training.calibrating import Staged
 from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
+from hfbertcls.training.frozen_start import FrozenStart, frozen_start
 from hfbertcls.training.precision import choose_precision
 
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
 
@@ -54,6 +59,18 @@ class RunInput:
     """The splits as token ids."""
     doctor: DoctorFacts
     """The findings in the data, for the key of that name."""
+    pooling: Pooling | None
+    """What the head is to read; None if that is to be found out."""
+    device: "torch.device"
+
+    @cached_property
+    def frozen(self) -> FrozenStart | None:
+        """The linear model on vectors of the encoder before training, computed once for all seeds."""
+        loaded = load_for_training(self.source, self.task, seed=0)
+        pooling = self.pooling or stated_pooling(self.source)
+        return frozen_start(
+            loaded, self.tokenizer, self.tokenized, pooling if loaded.new_parameters else "first", self.device
+        )
 
 
 def report_on_training(
@@ -85,6 +102,8 @@ def report_on_training(
     model, tokenizer = staged.model, staged.tokenizer
     gold = {name: split.gold for name, split in tokenized.items()}
     baselines = Baselines(task, data.splits["train"].texts, gold["train"])
+    frozen = inputs.frozen
+    fitted_on = baselines.fitted_on | ({} if frozen is None else {frozen.key: frozen.fitted_on})
     evaluation, predicted = {}, {}
     for name in [name for name in ("validation", "test") if name in data.splits]:
         validation_logits = staged.validation if name == "validation" else None
@@ -95,9 +114,11 @@ def report_on_training(
         slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
         tokens = tokenized[name].num_tokens
         beside = baselines.predict(data.splits[name].texts)
+        if frozen is not None:
+            beside[frozen.key] = frozen.answers(name)
         predictions = Predictions(task, data.splits[name].rows, gold[name], logits, tokens, slices, beside)
         digest = write_predictions(staging, name, predictions)
-        evaluation[name] = evaluate_split(predictions, digest, baselines.fitted_on, temperature_of(model.config))
+        evaluation[name] = evaluate_split(predictions, digest, fitted_on, temperature_of(model.config))
         predicted[name] = predictions.predicted
     answers = usage_of(pipeline_of(model, tokenizer), card)
     if choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +21,19 @@ from hfbertcls.evaluation.report_evaluation import Evaluation
 from hfbertcls.evaluation.splits import split_facts
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, finite_rows
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.stated_files import read_report
-from hfbertcls.repository.verify import Verification
+from hfbertcls.repository.verify import FROZEN_BASELINE, Verification
 from hfbertcls.repository.verify_metrics import Derived
+from hfbertcls.tasks.probabilities import Answers
 from hfbertcls.tasks.task import Task
+from hfbertcls.training.frozen_start import FrozenStart, frozen_start
 
+
+if TYPE_CHECKING:
+    from hfbertcls.modeling.pooling import Pooling
 
 LOGIT_TOLERANCE = 1e-3
 """Tolerance for a logit in fp32 across hardware, batches and versions."""
@@ -73,11 +78,12 @@ def rescore(
     run = Derived()
     run.check(report.model.num_parameters, int(model.num_parameters()), "report.json: model.num_parameters")
     has_train = _check_train(report, data, tokenizer, task, run)
-    baselines = None
+    baselines = frozen = None
     if has_train and any(entry.baselines for entry in report.evaluation.values()):
         log("Fitting the baselines again ...")
         train = data.splits["train"]
         baselines = Baselines(task, train.texts, task.encode(train.label_cells))
+        frozen = _frozen_again(report, data, tokenizer, task, model.device)
     notes = []
     for name, entry in report.evaluation.items():
         path = folder / "predictions" / f"{name}.parquet"
@@ -118,12 +124,18 @@ def rescore(
         elif finite.all():
             notes.append(f"{name}: {len(split):,} rows scored again, logits within {gap:.2g}")
         if baselines is not None:
-            _check_baselines(baselines, split, shared, entry, name, report, run)
+            answers, fitted_on = baselines.predict(split.texts), baselines.fitted_on
+            if frozen is not None:
+                answers, fitted_on = (
+                    answers | {frozen.key: frozen.answers(name)},
+                    fitted_on | {frozen.key: frozen.fitted_on},
+                )
+            _check_baselines(answers, fitted_on, shared, entry, name, report, run)
     _check_example(folder, report, run)
     if has_train and set(report.data.splits) <= set(data.splits):
         duplicates = asdict(find_duplicates(data))
         run.check({key: getattr(report.data, key) for key in duplicates}, duplicates, "report.json: data")
-    return _joined(found or Verification(()), run, notes, has_train=has_train)
+    return _joined(found or Verification(()), run, notes, has_train=has_train, has_encoder=frozen is not None)
 
 
 def _data_of(report: Report, dataset: str) -> TextDataset:
@@ -189,9 +201,24 @@ def _same_rows(data: TextDataset, name: str, shared: Predictions, run: Derived) 
     return replace(split.take(name, order), name=name, rows_read=split.rows_read, dropped=split.dropped)
 
 
+def _frozen_again(report: Report, data: TextDataset, tokenizer: Any, task: Task, device: Any) -> FrozenStart | None:
+    """The linear model on the frozen encoder, fitted again; None if the report has none, or the encoder is not here."""
+    entries = [one for entry in report.evaluation.values() for one in (entry.baselines or {}).values()]
+    pooling = next((one.pooling for one in entries if one.pooling is not None), None)
+    if pooling is None or not report.model.base_model_is_hub_id:
+        return None
+    source = ModelSource(report.model.base_model, report.model.base_revision)
+    tokenized = {
+        name: tokenize_split(split, tokenizer, report.task.max_length, task) for name, split in data.splits.items()
+    }
+    return frozen_start(
+        load_for_training(source, task, seed=0), tokenizer, tokenized, cast("Pooling", pooling), device
+    )
+
+
 def _check_baselines(
-    baselines: Baselines,
-    split: TextSplit,
+    answers_by_key: Mapping[str, Answers],
+    fitted_on: Mapping[str, Mapping[str, int | str]],
     shared: Predictions,
     entry: Evaluation,
     name: str,
@@ -200,7 +227,7 @@ def _check_baselines(
 ) -> None:
     """Compare the predictions of the baselines, fitted again; another scikit-learn may differ on a few rows."""
     same_version = report.environment.get("scikit_learn") == package_version("scikit-learn")
-    for key, answers in baselines.predict(split.texts).items():
+    for key, answers in answers_by_key.items():
         place = f"predictions/{name}.parquet: baseline_{key}"
         stated_answers = shared.baselines.get(key)
         if stated_answers is None:
@@ -213,8 +240,8 @@ def _check_baselines(
                 f"{place}: fitted again, it predicts {differing:,} of {len(answers):,} rows otherwise"
             )
         baseline = (entry.baselines or {}).get(key)
-        facts = {fact: getattr(baseline, fact, None) for fact in baselines.fitted_on[key]}
-        run.check(facts, baselines.fitted_on[key], f"report.json: evaluation.{name}.baselines.{key}")
+        facts = {fact: getattr(baseline, fact, None) for fact in fitted_on[key]}
+        run.check(facts, fitted_on[key], f"report.json: evaluation.{name}.baselines.{key}")
 
 
 def _check_example(folder: Path, report: Report, run: Derived) -> None:
@@ -235,8 +262,12 @@ def _check_example(folder: Path, report: Report, run: Derived) -> None:
         run.differences.append("report.json: card.usage_output is not what the model answers to card.usage_text")
 
 
-def _joined(before: Verification, run: Derived, notes: list[str], *, has_train: bool) -> Verification:
+def _joined(
+    before: Verification, run: Derived, notes: list[str], *, has_train: bool, has_encoder: bool
+) -> Verification:
     unproven = before.unproven
+    if has_encoder:
+        unproven = tuple(line for line in unproven if line != FROZEN_BASELINE)
     if has_train and not run.differences:
         unproven = tuple(line for line in unproven if line != "which data it was trained on")
         unproven = (*unproven, "that it was trained on these data")

@@ -79,7 +79,7 @@ def train_with_seeds(
     with directory.claimed():
         if options.resume and directory.holds_a_model:
             return _complete(directory, range(first, first + count), average, log)
-        inputs = prepare(source, data, options, log)
+        inputs = prepare(source, data, options, training_arguments(directory, options).device, log)
         if not options.resume:
             directory.clear(log)
         reports: dict[int, Report] = {}

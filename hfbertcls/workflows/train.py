@@ -6,9 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import numpy.typing as npt
-
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset, describe_tokens
@@ -18,14 +15,13 @@ from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
 from hfbertcls.diagnosis.repeats import MOST_ROWS
-from hfbertcls.errors import ConfigurationError, HfBertClsError, ModelError, TrainingError, shorten
+from hfbertcls.errors import ConfigurationError, HfBertClsError, TrainingError, shorten
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.modeling.loading import (
     ModelSource,
     find_max_length,
     load_config,
-    load_for_training,
     load_tokenizer,
 )
 from hfbertcls.progress import Log, silent
@@ -35,11 +31,13 @@ from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.stated_files import read_report
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.options import check_for_task, selection_metric, trainer_class, training_arguments
+from hfbertcls.workflows.starting import Start, better_start, load_start
 
 
 if TYPE_CHECKING:
     import torch
 
+    from hfbertcls.modeling.pooling import Pooling
     from hfbertcls.trainer import TextClassificationTrainer
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.identity import RunIdentity
@@ -72,7 +70,8 @@ def train_and_evaluate(
     directory.check(overwrite=options.overwrite, resume=options.resume)
     arguments = training_arguments(directory, options)
     data = data_to_train(dataset, options.seed)
-    return train_prepared(prepare(source, data, options, log), directory, arguments, options, log, began)
+    inputs = prepare(source, data, options, arguments.device, log)
+    return train_prepared(inputs, directory, arguments, options, log, began)
 
 
 def train_prepared(
@@ -94,7 +93,7 @@ def train_prepared(
         began: when the run began, by `time.perf_counter`.
     """
     with directory.claimed():
-        trainer, notes = _make_trainer(inputs, directory, arguments, options, log)
+        trainer, start = _make_trainer(inputs, directory, arguments, options, log)
         identity = _identity(inputs, trainer, options)
         checkpoint = _checkpoint_of(identity, directory, log) if options.resume else None
         if options.resume and directory.holds_a_model:
@@ -106,13 +105,14 @@ def train_prepared(
         identity.write(directory.checkpoints)
         write_fingerprints(directory.checkpoints / FINGERPRINTS, inputs.data.splits["train"])
         _train(trainer, checkpoint, log)
+        of_start = _return_to_start(trainer, start, inputs, options, log)
         trainer.save_model(str(directory.staging))
         report = finish(
             inputs,
             directory,
             options,
             trainer.args.device,
-            lambda: replace(_facts(inputs, trainer, options, time.perf_counter() - began), notes=notes),
+            lambda: _with_start(_facts(inputs, trainer, options, time.perf_counter() - began), start, of_start),
             log,
         )
         report = write_report(directory.staging, report)
@@ -120,7 +120,9 @@ def train_prepared(
     return report
 
 
-def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, log: Log = silent) -> "RunInput":
+def prepare(
+    source: ModelSource, data: TextDataset, options: TrainingOptions, device: "torch.device", log: Log = silent
+) -> "RunInput":
     """Examine the rows, raise the errors of the doctor, and tokenize them.
 
     Raises:
@@ -137,7 +139,8 @@ def prepare(source: ModelSource, data: TextDataset, options: TrainingOptions, lo
     tokenizer.model_max_length = max_length
     tokenized = {name: tokenize_split(split, tokenizer, max_length, task) for name, split in data.splits.items()}
     describe_tokens(tokenized, log)
-    return RunInput(source, data, task, tokenizer, tokenized, diagnosis.facts)
+    pooling = None if options.pooling == "auto" else cast("Pooling", options.pooling)
+    return RunInput(source, data, task, tokenizer, tokenized, diagnosis.facts, pooling, device)
 
 
 def finish(
@@ -195,8 +198,8 @@ def _make_trainer(
     args: "TextClassificationTrainingArguments",
     options: TrainingOptions,
     log: Log,
-) -> "tuple[TextClassificationTrainer, tuple[str, ...]]":
-    """The trainer, and the notes on how its model was made."""
+) -> "tuple[TextClassificationTrainer, Start]":
+    """The trainer, and the start of its model."""
     from hfbertcls.training.callbacks.backup import BackupCallback
     from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
     from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
@@ -204,7 +207,7 @@ def _make_trainer(
     metric = selection_metric(options, inputs.task)
     if options.metric is None and metric != args.metric_for_best_model:
         args.choose_by(metric)
-    loaded = load_for_training(inputs.source, inputs.task, args.seed, _priors(inputs))
+    start = load_start(inputs, options, args.seed, log)
     callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
     if options.early_stopping is not None:
         extent = (options.early_stopping_threshold, options.early_stopping_min_steps)
@@ -212,32 +215,32 @@ def _make_trainer(
     callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
     if options.backup is not None:
         callbacks.append(BackupCallback(options.backup))
-    for note in loaded.notes:
-        log(f"  note: {note}")
-    num_embeddings = int(cast(Any, loaded.model.get_input_embeddings()).num_embeddings)
-    largest = max(split.largest_id for split in inputs.tokenized.values())
-    if largest >= num_embeddings:
-        raise ModelError(
-            f"the tokenizer of {inputs.source.public_name!r} gives token ids up to {largest:,}, but the model has only {num_embeddings:,} "
-            "embeddings. Tokenizer and weights do not match"
-        )
     trainer: TextClassificationTrainer = _built(
         trainer_class(options),
-        model=loaded.model,
+        model=start.model,
         args=args,
         train_dataset=inputs.tokenized["train"].dataset,
         eval_dataset=inputs.tokenized["validation"].sorted_by_length(),
         processing_class=inputs.tokenizer,
         callbacks=callbacks,
     )
-    return trainer, loaded.notes
+    return trainer, start
 
 
-def _priors(inputs: "RunInput") -> "npt.NDArray[np.float64] | None":
-    """The class priors with which a new head begins."""
-    train = inputs.data.splits["train"]
-    support = np.array(list(train.label_counts(inputs.task.labels).values()), dtype=np.int64)
-    return inputs.task.initial_probabilities(support, len(train))
+def _return_to_start(
+    trainer: "TextClassificationTrainer", start: Start, inputs: "RunInput", options: TrainingOptions, log: Log
+) -> float | None:
+    """Take the weights of the start if no checkpoint is as good on validation; returns its metric there, else None."""
+    args: Any = trainer.args
+    metric = str(args.metric_for_best_model).removeprefix("eval_")
+    best, more_is_better = trainer.state.best_metric, bool(args.greater_is_better)
+    value = better_start(start, inputs, metric, best, more_is_better=more_is_better)
+    if value is not None:
+        log(
+            f"No checkpoint is as good as the start on validation ({metric} {value:.4f}): the weights are those of the start"
+        )
+        cast(Any, trainer.model).load_state_dict(load_start(inputs, options, args.seed, silent).model.state_dict())
+    return value
 
 
 def _built(trainer_class: Any, **arguments: Any) -> Any:
@@ -279,6 +282,12 @@ def _facts(
     if run["max_steps"] < 0:  # (transformers' word for "not limited")
         run.pop("max_steps")
     return replace(facts, options=options.determining(run), hyperparameters=rows)
+
+
+def _with_start(facts: TrainingFacts, start: Start, of_start: float | None) -> TrainingFacts:
+    """The facts with the notes on the start; its weights are shipped if `of_start`, its metric on validation, is set."""
+    facts = replace(facts, notes=start.notes)
+    return facts if of_start is None else replace(facts, best_step=0, selection_value=of_start)
 
 
 def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log) -> Path | None:

@@ -19,6 +19,7 @@ _METRICS = {
 _BASELINES = {
     "majority": "Always the most frequent set of labels" if MULTI else "Always the most frequent label",
     "tfidf_logreg": "TF-IDF and logistic regression",
+    "frozen_logreg": "Frozen encoder and logistic regression",
 }
 _LABELS_SHOWN = 12
 _UNREADABLE = (

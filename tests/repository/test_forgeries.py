@@ -272,6 +272,11 @@ def another_kind_of_task(forger):
     forger.seal(forger.report)
 
 
+def another_pooling(forger):
+    other = {"first": "mean", "mean": "first"}[forger.report["model"]["pooling"]]
+    forger.change(lambda report: report["model"].update(pooling=other))
+
+
 def another_architecture(forger):
     forger.edit_json("config.json", architectures=["BertForMaskedLM"])
     forger.seal(forger.report)
@@ -379,6 +384,7 @@ SEEN = [
     (another_temperature, "config.json: its hfbertcls_temperature is not the one"),
     (another_length, "tokenizer_config.json: its model_max_length is 8, report.json states 32"),
     (another_kind_of_task, "config.json: its problem_type does not fit the task single_label"),
+    (another_pooling, "config.json: its pooling is not"),
     (another_architecture, "config.json: its architectures are not BertForSequenceClassification"),
     (no_hash_of_the_configuration, "model.files_sha256 does not state config.json and the tokenizer"),
     (no_number_is_a_number, "must have 2 finite logits a row"),

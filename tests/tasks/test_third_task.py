@@ -116,7 +116,7 @@ class Rate(Task):
     def constant_baseline(self, gold):
         return np.float64(gold.mean())
 
-    def linear_model(self, gold):
+    def linear_model(self, gold, c=10.0):
         from sklearn.linear_model import PoissonRegressor
 
         return PoissonRegressor(alpha=1e-4)

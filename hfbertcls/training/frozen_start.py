@@ -1,0 +1,160 @@
+"""Where training begins: the encoder as it is, with a linear model in the last layer of its head."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.evaluation.baselines import FrozenBaseline, Vectors
+from hfbertcls.modeling.engine import head_inputs
+from hfbertcls.modeling.heads import output_layer_name
+from hfbertcls.modeling.loading import LoadedClassifier
+from hfbertcls.modeling.pooling import Pooling, append_mean_pooling, pooling_of
+from hfbertcls.modeling.predictions import finite_rows
+from hfbertcls.progress import work
+from hfbertcls.tasks.probabilities import Answers, Logits
+from hfbertcls.tasks.task import Task
+
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+MOST_ROWS = 10_000
+"""Training rows on which the linear model is fitted."""
+_MOST_PROBED = 1_000
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class FrozenStart:
+    """A linear model on vectors of the encoder before training.
+
+    Args:
+        key: of the baseline in a report.
+        pooling: how the vectors are read.
+        baseline: the linear model.
+        logits: what it gives for each split but train, float32 of shape `(rows, num_outputs)`.
+        new_parameters: of the head through which the vectors are read, where they were newly initialized.
+        note: for a person; empty if there is nothing to note.
+    """
+
+    key: str
+    pooling: Pooling
+    baseline: FrozenBaseline
+    logits: Mapping[str, Logits]
+    new_parameters: Mapping[str, "torch.Tensor"]
+    note: str = ""
+
+    def answers(self, split: str) -> Answers:
+        """What the baseline predicts for the rows of a split."""
+        return self.baseline.task.decide(self.logits[split])
+
+    @property
+    def fitted_on(self) -> dict[str, int | str]:
+        """For the `baselines` of a report."""
+        return {"train_rows": self.baseline.train_rows, "pooling": self.pooling}
+
+
+def frozen_start(
+    loaded: LoadedClassifier,
+    tokenizer: "PreTrainedTokenizerBase",
+    tokenized: Mapping[str, TokenizedSplit],
+    pooling: Pooling | None,
+    device: "torch.device",
+) -> FrozenStart | None:
+    """Fit a linear model on vectors of the encoder; None where its vectors cannot be read.
+
+    Args:
+        loaded: a classifier before training. It is used up.
+        tokenizer: of the model.
+        tokenized: the splits; at most 10,000 rows of train are used, drawn with a seed.
+        pooling: how to read the vectors; None: as cross-validation on at most 1,000 training rows finds better.
+        device: where to compute.
+    """
+    train = tokenized["train"]
+    keys = list(train.labelled_task.baseline_names)
+    if len(keys) < 3 or output_layer_name(loaded.model) is None:
+        return None
+    reader: Any = loaded.model
+    reader.train(False)
+    reader.to(device)
+    reader, note = _reader(reader, tokenizer, train, pooling)
+    rows = _drawn(len(train.num_tokens), MOST_ROWS)
+    vectors = head_inputs(reader, tokenizer, train.take(rows))
+    if not finite_rows(vectors).all():
+        return None
+    with work("Fitting a linear model on vectors of the encoder"):
+        baseline = FrozenBaseline(train.labelled_task, vectors, train.gold[rows])
+    logits = {
+        name: baseline.logits(head_inputs(reader, tokenizer, split))
+        for name, split in tokenized.items()
+        if name != "train"
+    }
+    parameters = {name: value.detach().cpu() for name, value in reader.named_parameters()}
+    new = {name: parameters[name] for name in loaded.new_parameters if name in parameters}
+    return FrozenStart(keys[2], pooling_of(reader.config), baseline, logits, new, note)
+
+
+def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:
+    """Let a classifier answer as a linear model on vectors of its encoder does.
+
+    Args:
+        model: with a new head, changed in place.
+        start: of this encoder.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    if start.pooling == "mean":
+        append_mean_pooling(model)
+    values = {
+        **start.new_parameters,
+        f"{output_layer_name(model)}.weight": torch.from_numpy(start.baseline.weights),
+        f"{output_layer_name(model)}.bias": torch.from_numpy(start.baseline.biases),
+    }
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in values:
+                parameter.copy_(values[name])
+
+
+def _reader(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", train: TokenizedSplit, pooling: Pooling | None
+) -> "tuple[PreTrainedModel, str]":
+    """The model that gives the vectors, and a note."""
+    if pooling == "first" or pooling_of(model.config) == "mean":
+        return model, ""
+    mean = copy.deepcopy(model) if pooling is None else model
+    obstacle = append_mean_pooling(mean)
+    if obstacle is not None:
+        return model, f"the first token of a text is read, not the mean of its tokens: {obstacle}"
+    if pooling == "mean":
+        return model, ""
+    rows = _drawn(len(train.num_tokens), _MOST_PROBED)
+    few, gold = train.take(rows), train.gold[rows]
+    losses = [_loss(train.labelled_task, head_inputs(one, tokenizer, few), gold) for one in (model, mean)]
+    return (model if losses[0] < losses[1] else mean), ""
+
+
+def _loss(task: Task, vectors: Vectors, gold: Answers) -> float:
+    """The mean loss of the linear model in cross-validation."""
+    if not finite_rows(vectors).all():
+        return float("inf")
+    folds = np.random.default_rng(0).permutation(len(gold)) % min(_FOLDS, len(gold))
+    losses = [
+        task.row_losses(gold[fold], FrozenBaseline(task, vectors[~fold], gold[~fold]).logits(vectors[fold]))
+        for fold in (folds == number for number in range(folds.max() + 1))
+    ]
+    return float(np.concatenate(losses).mean())
+
+
+def _drawn(rows: int, most: int) -> npt.NDArray[np.int64]:
+    """At most so many rows, in order, drawn with a seed."""
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
