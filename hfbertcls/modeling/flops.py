@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from hfbertcls.modeling.layer_parts import PARTS
+from hfbertcls.modeling.pooling import own_layers
+
 
 _SIZE = {"cpu": 1_024, "cuda": 8_192}
 _ROUNDS = 4
@@ -17,7 +20,8 @@ def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
     """Floating-point operations of matrix products that a forward and a backward pass over real tokens need.
 
     6 for each token and weight of the encoder's linear layers, and 12 for each pair of tokens of a text and hidden
-    unit of a layer (Chowdhery et al., PaLM, 2022, appendix B). Embeddings, norms and the head are small and left out.
+    unit of a layer (Chowdhery et al., PaLM, 2022, appendix B). Embeddings, norms, an appended layer and the head are small
+    and left out.
 
     Args:
         model: a classifier of transformers.
@@ -25,13 +29,17 @@ def training_flops(model: nn.Module, tokens: int, squares: int) -> float:
         squares: the sum of the squares of the texts' lengths.
     """
     encoder: Any = getattr(model, "base_model", model)
+    config: Any = encoder.config
+    # The pooler and an appended layer need one token of each text.
+    small = set(encoder.pooler.modules()) if getattr(encoder, "pooler", None) is not None else set()
+    if own_layers(config) < config.num_hidden_layers:
+        small |= set(encoder.get_submodule(PARTS[config.model_type].layers)[-1].modules())
     weights = sum(
         int(module.weight.numel())
-        for name, module in encoder.named_modules()
-        if isinstance(module, nn.Linear) and not name.startswith("pooler")  # (which sees one token of each text)
+        for module in encoder.modules()
+        if isinstance(module, nn.Linear) and module not in small
     )
-    config: Any = encoder.config
-    pairs = 12 * int(config.num_hidden_layers) * int(config.hidden_size)
+    pairs = 12 * own_layers(config) * int(config.hidden_size)
     return float(6 * weights * tokens + pairs * squares)
 
 

@@ -1,7 +1,7 @@
 """Running a classifier without arithmetic on padding: the texts of a batch are laid end to end.
 
 Embeddings, projections and feed-forward layers see real tokens only; attention stays within each text; the head reads
-each text's first token. The model keeps its class, its weights and its signature, and still takes padded batches; a
+each text's first token, or the mean of its tokens. The model keeps its class, its weights and its signature, and still takes padded batches; a
 hook removes the padding. So any trainer, pipeline or script runs faster without changes, with the same results.
 """
 
@@ -17,7 +17,9 @@ from transformers.masking_utils import sdpa_mask
 
 from hfbertcls.modeling.attention import bucketed_attention, rounded_up
 from hfbertcls.modeling.dropout import FastDropout
+from hfbertcls.modeling.first_token import compute_all_tokens, compute_first_tokens_only
 from hfbertcls.modeling.loading import POSITIONS_AFTER_PADDING
+from hfbertcls.modeling.pooling import own_layers
 from hfbertcls.modeling.trial import in_evaluation, trial_inputs
 
 
@@ -76,12 +78,18 @@ def enable_padding_free(model: "PreTrainedModel") -> str | None:
     model.set_attn_implementation(ATTENTION)
     handles = [
         model.register_forward_pre_hook(_leave_out_padding, with_kwargs=True),
-        model.base_model.register_forward_hook(_take_first_tokens, with_kwargs=True),
+        model.base_model.register_forward_pre_hook(_build_no_mask, with_kwargs=True),
+        model.base_model.register_forward_hook(_take_what_is_read, with_kwargs=True),
     ]
+    appended = own_layers(model.config) < model.config.num_hidden_layers
+    if appended:
+        compute_first_tokens_only(model)
     difference = float((_trial(model) - before).abs().max())
     if not difference <= TOLERANCE:
         for handle in handles:
             handle.remove()
+        if appended:
+            compute_all_tokens(model)
         model.set_attn_implementation(earlier)
         _FAILED[model] = f"on trial texts its logits are {difference:.2g} away from those with padding"
         return _FAILED[model]
@@ -105,8 +113,6 @@ def _obstacle(model: "PreTrainedModel") -> str | None:
         or not type(model).__name__.endswith("ForSequenceClassification")
     ):
         return f"it has not been tried with {type(model).__name__} ({kind})"
-    if getattr(model.config, "classifier_pooling", "cls") != "cls":
-        return "its head reads the mean of all tokens, not the first"
     if getattr(model.config, "is_decoder", False):
         return "it is a decoder, whose attention looks back only"
     return None
@@ -152,8 +158,7 @@ def _leave_out_padding(
         **keywords,
         "input_ids": F.pad(ids[real], behind, value=model.config.pad_token_id or 0)[None],
         "position_ids": F.pad(_positions(model, ids, real)[real], behind)[None],
-        # transformers builds no mask if the mask has four dimensions; the attention function needs none.
-        "attention_mask": ids.new_zeros((1, 1, 1, 1)),
+        "attention_mask": None,  # (with which a head that reads the mean would count the padding)
         "cu_seq_lens_q": boundaries,
         "cu_seq_lens_k": boundaries,
         "max_length_q": longest,
@@ -178,16 +183,39 @@ def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) 
     return torch.arange(ids.shape[1], device=ids.device).expand_as(real)
 
 
-def _take_first_tokens(encoder: nn.Module, _: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
-    """After the encoder: make its output look like a batch of one token each, the first of each text."""
+def _build_no_mask(
+    _: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Before the encoder: transformers builds no mask if there is one of four dimensions; attention needs none."""
+    boundaries = keywords.get("cu_seq_lens_q")
+    if boundaries is None:
+        return None
+    return arguments, {**keywords, "attention_mask": boundaries.new_zeros((1, 1, 1, 1))}
+
+
+def _take_what_is_read(encoder: Any, _: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
+    """After the encoder: make its output look like a batch of one token each, the one that the head reads."""
     boundaries = keywords.get("cu_seq_lens_q")
     if boundaries is None:
         return output
-    first = output.last_hidden_state[0].index_select(0, boundaries[:-1].long()).unsqueeze(1)
-    output.last_hidden_state = first
+    states = output.last_hidden_state[0]
+    if getattr(encoder.config, "classifier_pooling", "cls") == "mean":
+        states = _means(states, boundaries)
+    elif len(states) != len(boundaries) - 1:  # (else there is one row a text already)
+        states = states.index_select(0, boundaries[:-1].long())
+    output.last_hidden_state = states.unsqueeze(1)
     if output.get("pooler_output") is not None:
-        output.pooler_output = encoder.pooler(first)  # type: ignore[operator]
+        output.pooler_output = encoder.pooler(output.last_hidden_state)
     return output
+
+
+def _means(states: torch.Tensor, boundaries: torch.Tensor) -> torch.Tensor:
+    """The mean over the tokens of each text, of shape `(texts, hidden)`, summed in fp32."""
+    lengths = boundaries.diff().long()
+    texts = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
+    sums = torch.zeros((len(lengths), states.shape[-1]), dtype=torch.float32, device=states.device)
+    sums = sums.index_add(0, texts, states[: len(texts)].float())
+    return (sums / lengths[:, None]).to(states.dtype)
 
 
 def padding_free_attention(
