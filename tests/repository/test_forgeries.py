@@ -203,7 +203,9 @@ def weak_baselines(forger):
 def baselines_without_predictions(forger):
     report = forger.report
     data = forger.path("predictions/test.parquet").read_bytes()
-    table = pq.read_table(io.BytesIO(data)).drop_columns(["baseline_majority", "baseline_tfidf_logreg"])
+    table = pq.read_table(io.BytesIO(data)).drop_columns(
+        ["baseline_majority", "baseline_tfidf_logreg", "baseline_frozen_logreg"]
+    )
     pq.write_table(table, forger.path("predictions/test.parquet"))
     forger.seal(report)
 
