@@ -95,6 +95,16 @@ class LearningCurve(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phase(Section):
+    """A phase of training before the steps of the classifier itself."""
+
+    name: str
+    steps: Count
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingFacts(Section):
     """The training run: steps, time, speed, options and arguments."""
 
@@ -117,6 +127,7 @@ class TrainingFacts(Section):
     arguments: Mapping[str, Any]
     options: Mapping[str, Any] = optional_mapping()
     notes: tuple[str, ...] = optional(())
+    phases: tuple[Phase, ...] = optional(())
     seeds: Seeds | None = optional()
     learning_curve: LearningCurve | None = optional()
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.evaluation.baselines import FrozenBaseline, Vectors
 from hfbertcls.modeling.engine import head_inputs
-from hfbertcls.modeling.heads import output_layer_name
+from hfbertcls.modeling.heads import output_layer, output_layer_name
 from hfbertcls.modeling.loading import LoadedClassifier
 from hfbertcls.modeling.pooling import Pooling, append_mean_pooling, pooling_of
 from hfbertcls.modeling.predictions import finite_rows
@@ -112,15 +112,22 @@ def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:
 
     if start.pooling == "mean":
         append_mean_pooling(model)
-    values = {
-        **start.new_parameters,
-        f"{output_layer_name(model)}.weight": torch.from_numpy(start.baseline.weights),
-        f"{output_layer_name(model)}.bias": torch.from_numpy(start.baseline.biases),
-    }
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name in values:
-                parameter.copy_(values[name])
+            if name in start.new_parameters:
+                parameter.copy_(start.new_parameters[name])
+    fill_head(model, start.baseline)
+
+
+def fill_head(model: "PreTrainedModel", linear: FrozenBaseline) -> None:
+    """Let the last layer of a classifier be a linear model on the vectors that it receives."""
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    layer: Any = output_layer(model)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(linear.weights))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(linear.biases))
 
 
 def _reader(

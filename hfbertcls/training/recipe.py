@@ -37,9 +37,13 @@ def choose_recipe(
         batch_size: rows in each update, accumulation and devices included.
         rate_factor: of the task on the learning rate (`Task.learning_rate_factor`).
     """
-    millions = num_parameters / 1e6
-    rate = next((rate for limit, rate in _LEARNING_RATES if millions <= limit), _LEARNING_RATE_LARGE)
     updates_per_epoch = max(1, ceil(num_rows / batch_size))
     updates = max(_MIN_UPDATES, _UPDATES_PER_LABEL * num_labels)
     epochs = min(max(ceil(updates / updates_per_epoch), _MIN_EPOCHS), _MAX_EPOCHS)
-    return Recipe(rate * rate_factor, float(epochs))
+    return Recipe(choose_learning_rate(num_parameters) * rate_factor, float(epochs))
+
+
+def choose_learning_rate(num_parameters: int) -> float:
+    """The peak learning rate of a single-label classifier with so many parameters."""
+    millions = num_parameters / 1e6
+    return next((rate for limit, rate in _LEARNING_RATES if millions <= limit), _LEARNING_RATE_LARGE)

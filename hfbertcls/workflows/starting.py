@@ -1,5 +1,7 @@
-"""Where a training begins, and whether it ends better than it began."""
+"""Where fine-tuning begins, and whether it ends better than it began."""
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -7,40 +9,63 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.errors import ModelError
+from hfbertcls.evaluation.baselines import FrozenBaseline
+from hfbertcls.evaluation.report_training import Phase
+from hfbertcls.modeling.engine import head_inputs, score
 from hfbertcls.modeling.loading import load_for_training
+from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.progress import Log
-from hfbertcls.training.frozen_start import FrozenStart, begin_from
+from hfbertcls.tasks.probabilities import Logits
+from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
+from hfbertcls.training.frozen_start import begin_from, fill_head
 from hfbertcls.training.options import TrainingOptions
+from hfbertcls.training.recipe import choose_learning_rate
 
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.workflows.reporting import RunInput
 
 
 @dataclass(frozen=True)
 class Start:
-    """The model before training.
+    """The model before fine-tuning.
 
     Args:
-        model: to be trained.
+        model: to be fine-tuned.
         notes: on how it was made, for a person.
-        frozen: the linear model in its head; None where its head is new or was trained before.
+        weights: its weights; None where its head is random, or was trained before.
+        validation: its logits of the validation split, where `weights` are kept.
+        phases: of training that came before.
     """
 
     model: "PreTrainedModel"
     notes: tuple[str, ...]
-    frozen: FrozenStart | None
+    weights: "Mapping[str, torch.Tensor] | None" = None
+    validation: Logits | None = None
+    phases: tuple[Phase, ...] = ()
 
 
-def load_start(inputs: "RunInput", options: TrainingOptions, seed: int, log: Log) -> Start:
-    """Load the encoder with a head: a trained one, or a linear model on the frozen encoder, or a random one.
+def load_start(
+    inputs: "RunInput", options: TrainingOptions, arguments: "TextClassificationTrainingArguments", log: Log
+) -> Start:
+    """Load the encoder with a trained head, or a linear model on the frozen encoder, or a random head.
+
+    With few rows, a contrastive phase follows the linear model, which is then fitted again.
+
+    Args:
+        inputs: of the run.
+        options: of the run.
+        arguments: of its trainer.
+        log: called with each line of progress, for a person.
 
     Raises:
         ModelError: as `load_for_training`, and if the tokenizer does not fit the model.
     """
-    loaded = load_for_training(inputs.source, inputs.task, seed, _priors(inputs))
+    loaded = load_for_training(inputs.source, inputs.task, arguments.seed, _priors(inputs))
     model: Any = loaded.model
     num_embeddings = int(model.get_input_embeddings().num_embeddings)
     largest = max(split.largest_id for split in inputs.tokenized.values())
@@ -50,16 +75,21 @@ def load_start(inputs: "RunInput", options: TrainingOptions, seed: int, log: Log
             "embeddings. Tokenizer and weights do not match"
         )
     frozen = inputs.frozen if options.recipe == "auto" and loaded.new_parameters else None
-    notes = loaded.notes
-    if frozen is not None:
-        begin_from(model, frozen)
-        notes += (frozen.note,) if frozen.note else ()
+    notes = loaded.notes + ((frozen.note,) if frozen is not None and frozen.note else ())
     for note in notes:
         log(f"  note: {note}")
-    if frozen is not None:
-        read = "the mean of the tokens" if frozen.pooling == "mean" else "the first token"
-        log(f"Start: a linear model on the frozen encoder, which reads {read} of a text")
-    return Start(model, notes, frozen)
+    if frozen is None:
+        return Start(model, notes)
+    begin_from(model, frozen)
+    read = "the mean of the tokens" if frozen.pooling == "mean" else "the first token"
+    log(f"Start: a linear model on the frozen encoder, which reads {read} of a text")
+    validation: Logits = frozen.logits["validation"]
+    phases: tuple[Phase, ...] = ()
+    recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
+    if recipe is not None:
+        validation, phases = _contrasted(model, inputs, recipe, arguments, log)
+    weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    return Start(model, notes, weights, validation, phases)
 
 
 def better_start(
@@ -74,16 +104,43 @@ def better_start(
         best: its value at the best checkpoint; None if there was no evaluation.
         more_is_better: whether a higher value of the metric is better.
     """
-    if start.frozen is None or best is None:
+    if start.validation is None or best is None:
         return None
-    validation = inputs.tokenized["validation"]
-    gold, logits = validation.gold, start.frozen.logits["validation"]
-    task = validation.labelled_task.fit_decision(gold, logits)
+    split, logits = inputs.tokenized["validation"], start.validation
+    gold = split.gold
+    task = split.labelled_task.fit_decision(gold, logits)
     values = {**task.compute_metrics(gold, logits), "loss": float(task.row_losses(gold, logits).mean())}
     value = values.get(metric)
     if value is None or value == best or (value > best) != more_is_better:
         return None
     return value
+
+
+def _contrasted(
+    model: Any,
+    inputs: "RunInput",
+    recipe: ContrastiveRecipe,
+    arguments: "TextClassificationTrainingArguments",
+    log: Log,
+) -> tuple[Logits, tuple[Phase, ...]]:
+    """Train by contrast and fit the head again; returns the logits of the validation split, and the phase."""
+    train, tokenizer = inputs.tokenized["train"], inputs.tokenizer
+    log(
+        f"Contrastive phase: {recipe.steps} steps, in which texts of the same label come together; then the linear model "
+        "is fitted again"
+    )
+    trained = copy.deepcopy(model)  # (it is made padding-free, which the model may not become)
+    trained.to(arguments.device)
+    seconds = contrast(trained, tokenizer, train, recipe, arguments.seed, in_bf16=arguments.bf16)
+    vectors = head_inputs(trained, tokenizer, train)
+    if not finite_rows(vectors).all():
+        raise ModelError(
+            "the contrastive phase ended with vectors that are no numbers. Pass --precision fp32, or --recipe plain"
+        )
+    fill_head(trained, FrozenBaseline(inputs.task, vectors, train.gold))
+    model.load_state_dict(trained.state_dict())
+    phase = Phase(name="contrastive", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
+    return score(trained, tokenizer, inputs.tokenized["validation"]), (phase,)
 
 
 def _priors(inputs: "RunInput") -> "npt.NDArray[np.float64] | None":

@@ -105,7 +105,7 @@ def train_prepared(
         identity.write(directory.checkpoints)
         write_fingerprints(directory.checkpoints / FINGERPRINTS, inputs.data.splits["train"])
         _train(trainer, checkpoint, log)
-        of_start = _return_to_start(trainer, start, inputs, options, log)
+        of_start = _return_to_start(trainer, start, inputs, log)
         trainer.save_model(str(directory.staging))
         report = finish(
             inputs,
@@ -207,7 +207,7 @@ def _make_trainer(
     metric = selection_metric(options, inputs.task)
     if options.metric is None and metric != args.metric_for_best_model:
         args.choose_by(metric)
-    start = load_start(inputs, options, args.seed, log)
+    start = load_start(inputs, options, args, log)
     callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
     if options.early_stopping is not None:
         extent = (options.early_stopping_threshold, options.early_stopping_min_steps)
@@ -227,9 +227,7 @@ def _make_trainer(
     return trainer, start
 
 
-def _return_to_start(
-    trainer: "TextClassificationTrainer", start: Start, inputs: "RunInput", options: TrainingOptions, log: Log
-) -> float | None:
+def _return_to_start(trainer: "TextClassificationTrainer", start: Start, inputs: "RunInput", log: Log) -> float | None:
     """Take the weights of the start if no checkpoint is as good on validation; returns its metric there, else None."""
     args: Any = trainer.args
     metric = str(args.metric_for_best_model).removeprefix("eval_")
@@ -239,7 +237,7 @@ def _return_to_start(
         log(
             f"No checkpoint is as good as the start on validation ({metric} {value:.4f}): the weights are those of the start"
         )
-        cast(Any, trainer.model).load_state_dict(load_start(inputs, options, args.seed, silent).model.state_dict())
+        cast(Any, trainer.model).load_state_dict(start.weights)
     return value
 
 
@@ -285,8 +283,8 @@ def _facts(
 
 
 def _with_start(facts: TrainingFacts, start: Start, of_start: float | None) -> TrainingFacts:
-    """The facts with the notes on the start; its weights are shipped if `of_start`, its metric on validation, is set."""
-    facts = replace(facts, notes=start.notes)
+    """The facts with notes and phases of the start; its weights are shipped if `of_start`, its metric on validation, is set."""
+    facts = replace(facts, notes=start.notes, phases=start.phases)
     return facts if of_start is None else replace(facts, best_step=0, selection_value=of_start)
 
 

@@ -138,7 +138,7 @@ def test_a_training_that_loses_returns_to_the_start(tmp_path, tiny_model_dir, re
     value = report["training"]["selection_value"]
     assert value == pytest.approx(report["evaluation"]["validation"]["metrics"]["f1_macro"]["value"])
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "No checkpoint was as good on the validation split as the start of training" in card
+    assert "No checkpoint was as good on the validation split as the start of fine-tuning" in card
     assert main(["verify", str(tmp_path / "out")]) == 0
 
 
