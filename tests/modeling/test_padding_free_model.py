@@ -49,6 +49,11 @@ ARCHITECTURES = {
     "modernbert": lambda: ModernBertForSequenceClassification(
         ModernBertConfig(**WITH_LIMIT, **SPECIAL, local_attention=8, global_attn_every_n_layers=2)
     ),
+    "modernbert, mean": lambda: ModernBertForSequenceClassification(
+        ModernBertConfig(
+            **WITH_LIMIT, **SPECIAL, local_attention=8, global_attn_every_n_layers=2, classifier_pooling="mean"
+        )
+    ),
 }
 
 
@@ -171,12 +176,6 @@ def test_the_ways_for_other_devices_and_very_long_texts_give_the_same(name, monk
             "its attention has a position bias of its own",
         ),
         (lambda: BertForTokenClassification(BertConfig(**WITH_LIMIT)), "it has not been tried with BertForToken"),
-        (
-            lambda: ModernBertForSequenceClassification(
-                ModernBertConfig(**WITH_LIMIT, **SPECIAL, classifier_pooling="mean")
-            ),
-            "its head reads the mean",
-        ),
         (lambda: BertForSequenceClassification(BertConfig(**WITH_LIMIT, is_decoder=True)), "it is a decoder"),
     ],
 )
