@@ -323,7 +323,7 @@ def test_every_weight_of_the_layer_learns_from_the_second_step_on(kind):
         assert layers_of(model)[-1].get_submodule(name).weight.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra", "distilbert", "deberta-v2", "mpnet"])
 @pytest.mark.parametrize(
     ("dtype", "error", "labels"),
     # In bf16, the same models read by their first token change up to 1.1 % of these labels, too.
