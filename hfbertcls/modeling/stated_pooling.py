@@ -2,17 +2,19 @@
 
 import json
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
+
+from hfbertcls.modeling.pooling import Pooling
 
 
 if TYPE_CHECKING:
     from hfbertcls.modeling.loading import ModelSource
 
 
-def stated_pooling(source: "ModelSource") -> Literal["first", "mean"] | None:
+def stated_pooling(source: "ModelSource") -> Pooling | None:
     """How sentence-transformers is told to read an encoder, by the files `modules.json` and `1_Pooling/config.json`.
 
     ```python
@@ -37,7 +39,7 @@ def stated_pooling(source: "ModelSource") -> Literal["first", "mean"] | None:
     return None
 
 
-def _mode_of(config: Any) -> Literal["first", "mean"] | None:
+def _mode_of(config: Any) -> Pooling | None:
     if not isinstance(config, dict):
         return None
     modes = {name.removeprefix("pooling_mode_") for name, value in config.items() if value is True}
