@@ -1,8 +1,9 @@
 """Where fine-tuning begins, and whether it ends better than it began."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.progress import Log
 from hfbertcls.tasks.probabilities import Logits
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
-from hfbertcls.training.frozen_start import begin_from, fill_head
+from hfbertcls.training.frozen_start import FrozenStart, begin_from, fill_head
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.training.recipe import choose_learning_rate
 
@@ -37,15 +38,15 @@ class Start:
     Args:
         model: to be fine-tuned.
         notes: on how it was made, for a person.
-        weights: its weights; None where its head is random, or was trained before.
-        validation: its logits of the validation split, where `weights` are kept.
+        validation: its logits of the validation split; None where its head is random, or was trained before.
+        weights: returns its weights, where there is `validation`.
         phases: of training that came before.
     """
 
     model: "PreTrainedModel"
     notes: tuple[str, ...]
-    weights: "Mapping[str, torch.Tensor] | None" = None
     validation: Logits | None = None
+    weights: "Callable[[], Mapping[str, torch.Tensor]]" = dict
     phases: tuple[Phase, ...] = ()
 
 
@@ -83,13 +84,21 @@ def load_start(
     begin_from(model, frozen)
     read = "the mean of the tokens" if frozen.pooling == "mean" else "the first token"
     log(f"Start: a linear model on the frozen encoder, which reads {read} of a text")
-    validation: Logits = frozen.logits["validation"]
-    phases: tuple[Phase, ...] = ()
+    validation = frozen.logits["validation"]
     recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
-    if recipe is not None:
-        validation, phases = _contrasted(model, inputs, recipe, arguments, log)
+    if recipe is None:
+        return Start(model, notes, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
+    validation, phases = _contrasted(model, inputs, recipe, arguments, log)
     weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    return Start(model, notes, weights, validation, phases)
+    return Start(model, notes, validation, lambda: weights, phases)
+
+
+def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
+    """The weights of a start without a phase; they are not held in memory while the model is fine-tuned."""
+    model: Any = load_for_training(inputs.source, inputs.task, seed).model
+    begin_from(model, frozen)
+    weights: Mapping[str, torch.Tensor] = model.state_dict()
+    return weights
 
 
 def better_start(

@@ -237,7 +237,7 @@ def _return_to_start(trainer: "TextClassificationTrainer", start: Start, inputs:
         log(
             f"No checkpoint is as good as the start on validation ({metric} {value:.4f}): the weights are those of the start"
         )
-        cast(Any, trainer.model).load_state_dict(start.weights)
+        cast(Any, trainer.model).load_state_dict(start.weights())
     return value
 
 
