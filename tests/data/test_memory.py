@@ -175,6 +175,8 @@ def comparable(report):
         split["sha256"] = None
     timed = "second|peak|memory|utilisation"
     values["training"] = {key: value for key, value in values["training"].items() if not re.search(timed, key)}
+    for phase in values["training"].get("phases", ()):
+        del phase["seconds"]
     return values
 
 
