@@ -21,7 +21,7 @@ from hfbertcls.repository.verify_files import (
 from hfbertcls.repository.verify_metrics import derive_metrics
 
 
-FROZEN_BASELINE = "what the linear model on the frozen encoder predicts"
+FROZEN_BASELINE = "the predictions of the frozen-encoder baseline"
 """A claim: the files of a model do not hold its encoder before training."""
 
 

@@ -89,7 +89,7 @@ def frozen_start(
     vectors = head_inputs(reader, tokenizer, train.take(rows))
     if not finite_rows(vectors).all():
         return None
-    with work("Fitting a linear model on vectors of the encoder"):
+    with work("Fitting the linear probe"):
         baseline = FrozenBaseline(train.labelled_task, vectors, train.gold[rows])
     logits = {
         name: baseline.logits(head_inputs(reader, tokenizer, split))
@@ -139,7 +139,7 @@ def _reader(
     mean = copy.deepcopy(model) if pooling is None else model
     obstacle = append_mean_pooling(mean)
     if obstacle is not None:
-        return model, f"the first token of a text is read, not the mean of its tokens: {obstacle}"
+        return model, f"first-token pooling instead of mean pooling: {obstacle}"
     if pooling == "mean":
         return model, ""
     rows = _drawn(len(train.num_tokens), _MOST_PROBED)

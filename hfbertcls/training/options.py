@@ -84,7 +84,8 @@ class TrainingOptions:
     )
     recipe: str = option(
         "auto",
-        "auto: start from a linear model on the frozen encoder; plain: start from a random head (default: {default})",
+        "auto: start from a linear probe, with few rows after a contrastive phase; plain: start from a random head "
+        "(default: {default})",
         metavar="R",
         choices=("auto", "plain"),
         determines=True,
@@ -92,7 +93,7 @@ class TrainingOptions:
     )
     pooling: str = option(
         "auto",
-        "what the head reads: first (token), mean (of the tokens), or auto: the better one (default: {default})",
+        "pooling of the classification head: first (token), mean, or auto, the better one (default: {default})",
         metavar="P",
         choices=("auto", "first", "mean"),
         determines=True,

@@ -82,8 +82,7 @@ def load_start(
     if frozen is None:
         return Start(model, notes)
     begin_from(model, frozen)
-    read = "the mean of the tokens" if frozen.pooling == "mean" else "the first token"
-    log(f"Start: a linear model on the frozen encoder, which reads {read} of a text")
+    log(f"Start: linear probe on the frozen encoder ({'mean' if frozen.pooling == 'mean' else 'first-token'} pooling)")
     validation = frozen.logits["validation"]
     recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
     if recipe is None:
@@ -134,10 +133,7 @@ def _contrasted(
 ) -> tuple[Logits, tuple[Phase, ...]]:
     """Train by contrast and fit the head again; returns the logits of the validation split, and the phase."""
     train, tokenizer = inputs.tokenized["train"], inputs.tokenizer
-    log(
-        f"Contrastive phase: {recipe.steps} steps, in which texts of the same label come together; then the linear model "
-        "is fitted again"
-    )
+    log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
     trained = copy.deepcopy(model)  # (it is made padding-free, which the model may not become)
     trained.to(arguments.device)
     seconds = contrast(trained, tokenizer, train, recipe, arguments.seed, in_bf16=arguments.bf16)

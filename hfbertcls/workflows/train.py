@@ -234,9 +234,7 @@ def _return_to_start(trainer: "TextClassificationTrainer", start: Start, inputs:
     best, more_is_better = trainer.state.best_metric, bool(args.greater_is_better)
     value = better_start(start, inputs, metric, best, more_is_better=more_is_better)
     if value is not None:
-        log(
-            f"No checkpoint is as good as the start on validation ({metric} {value:.4f}): the weights are those of the start"
-        )
+        log(f"No checkpoint beats the start on validation ({metric} {value:.4f}): its weights are kept")
         cast(Any, trainer.model).load_state_dict(start.weights())
     return value
 

@@ -125,7 +125,7 @@ def test_report_and_card_state_the_phase_and_it_is_repeatable(tmp_path, tiny_mod
     assert phase["seconds"] > 0
     assert report["training"]["steps"] == 2
     assert "Contrastive phase: 60 steps" in capsys.readouterr().err
-    assert "came a contrastive phase of 60 steps" in (tmp_path / "one" / "README.md").read_text()
+    assert "came after a contrastive phase of 60 steps" in (tmp_path / "one" / "README.md").read_text()
     assert main(["verify", str(tmp_path / "one")]) == 0
     trained(tmp_path, tiny_model_dir, few_dir, "two")
     one, two = (

@@ -131,14 +131,17 @@ def test_a_training_that_loses_returns_to_the_start(tmp_path, tiny_model_dir, re
     report = trained(tmp_path, tiny_model_dir, reviews_dir, "--learning-rate", "0.5")
     assert report["training"]["best_step"] == 0
     assert report["training"]["steps"] == 4
-    assert "No checkpoint is as good as the start on validation (f1_macro" in capsys.readouterr().err
+    assert "No checkpoint beats the start on validation (f1_macro" in capsys.readouterr().err
     table = pq.read_table(tmp_path / "out" / "predictions" / "test.parquet")
     assert table["prediction"].to_pylist() == table["baseline_frozen_logreg"].to_pylist()
     assert report["evaluation"]["test"]["baselines"]["frozen_logreg"]["difference"]["value"] == 0
     value = report["training"]["selection_value"]
     assert value == pytest.approx(report["evaluation"]["validation"]["metrics"]["f1_macro"]["value"])
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "No checkpoint was as good on the validation split as the start of fine-tuning" in card
+    assert (
+        "No checkpoint beat the start of fine-tuning, a linear probe on the frozen encoder, on the validation split"
+        in card
+    )
     assert main(["verify", str(tmp_path / "out")]) == 0
 
 
@@ -157,11 +160,8 @@ def test_the_pooling_is_that_of_the_option(tmp_path, tiny_model_dir, reviews_dir
     report = trained(tmp_path, tiny_model_dir, reviews_dir, "--pooling", "mean")
     assert report["model"]["pooling"] == "mean"
     assert json.loads((tmp_path / "out" / "config.json").read_text())["num_hidden_layers"] == 3
-    assert "which reads the mean of the tokens" in capsys.readouterr().err
-    assert (
-        "The classification head reads the mean of the tokens of a text."
-        in (tmp_path / "out" / "README.md").read_text()
-    )
+    assert "linear probe on the frozen encoder (mean pooling)" in capsys.readouterr().err
+    assert "The classification head uses mean pooling." in (tmp_path / "out" / "README.md").read_text()
     again = ["train", "--model", str(tmp_path / "out"), "--dataset", str(reviews_dir), "--max-steps", "2"]
     assert main([*again, "--output-dir", str(tmp_path / "again")]) == 0
     assert json.loads((tmp_path / "again" / "config.json").read_text())["num_hidden_layers"] == 3
