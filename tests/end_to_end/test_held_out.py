@@ -61,7 +61,7 @@ def test_without_predictions_the_held_out_rows_are_unknown(single, tmp_path):
     directory = shutil.copytree(single / "model", tmp_path / "model")
     shutil.rmtree(directory / "predictions")
     with pytest.raises(
-        DatasetError, match=r"model was trained on reviews\.csv, and predictions/test\.parquet, which says"
+        DatasetError, match=r"model was trained on reviews\.csv, and predictions/test\.parquet, which lists"
     ):
         evaluate_model(str(directory), str(single / "reviews.csv"))
 

@@ -78,10 +78,12 @@ def test_of_multi_label_models_there_is_no_one_score_to_go_by(multi_label_dir, t
     assert {path.name for path in tmp_path.iterdir()} == {"texts.csv"}
 
 
-def test_what_cannot_be_reached_is_refused(finished_run, texts, tmp_path):
+def test_what_cannot_be_reached_is_refused(finished_run, tiny_model_dir, reviews_dir, texts, tmp_path):
     with pytest.raises(ConfigurationError, match="--target-accuracy 2 is an invalid value"):
         threshold_of(ModelSource(str(finished_run)), 2)
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(reviews_dir), "--output-dir"]
+    assert main([*words, str(tmp_path / "weak"), "--recipe", "plain", "--max-steps", "2"]) == 0
     with pytest.raises(ModelError, match="no score of .* reaches an accuracy of 1 on at least 30 rows"):
-        threshold_of(ModelSource(str(finished_run)), 1.0)
+        threshold_of(ModelSource(str(tmp_path / "weak")), 1.0)
     with pytest.raises(ConfigurationError, match="--abstain-below 1.5 is an invalid value"):
         predict_file(str(finished_run), texts, tmp_path / "o.csv", BulkOptions(abstain_below=1.5))
