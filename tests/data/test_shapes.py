@@ -63,7 +63,7 @@ def test_splits_agree_on_the_kind_of_their_columns(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("text,a,b\nx,1,0\ny,2,0\n", r"x\.csv, line 3: 'a' holds '2', but several columns.*must hold 0 or 1"),
+        ("text,a,b\nx,1,0\ny,2,0\n", r"x\.csv, line 3: 'a' holds '2', but more than one column.*must hold 0 or 1"),
         (
             "text,a,b\nx,1,0\ny,1,\n",
             r"x\.csv, line 3: 'b' is blank, but other labels of the row are not. Give it a 0 or 1",

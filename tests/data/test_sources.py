@@ -30,9 +30,9 @@ def test_shards_are_read_in_order_with_their_notes(tmp_path):
     [
         (["train-00000-of-00003.csv", "train-00002-of-00003.csv"], r"2 of 3 shards; missing .* numbers 1 "),
         (["train-00000-of-00003.csv"], r"1 of 3 shards; missing .* numbers 1, 2 "),
-        (["train-00000-of-00002.csv", "train-00000-of-00002.tsv"], "several files could be the train split"),
-        (["train-00000-of-00002.csv", "train-00000-of-00001.csv"], "several files could be the train split"),
-        (["train.csv", "training.csv"], "several files could be the train split"),
+        (["train-00000-of-00002.csv", "train-00000-of-00002.tsv"], "more than one file could be the train split"),
+        (["train-00000-of-00002.csv", "train-00000-of-00001.csv"], "more than one file could be the train split"),
+        (["train.csv", "training.csv"], "more than one file could be the train split"),
     ],
 )
 def test_incomplete_or_doubled_shards_are_refused(tmp_path, names, message):
@@ -101,7 +101,7 @@ def test_a_saved_data_set_is_read_and_its_other_splits_are_named(tmp_path):
 
 
 def test_two_splits_for_one_purpose_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match="several splits could be the validation split: 'validation', 'dev'"):
+    with pytest.raises(DatasetError, match="more than one split could be the validation split: 'validation', 'dev'"):
         open_source(saved(tmp_path, "train", "validation", "dev"))
 
 

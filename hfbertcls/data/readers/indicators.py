@@ -74,7 +74,7 @@ def _values(raw: RawTable, columns: Sequence[str]) -> npt.NDArray[np.int8]:
             if cell not in codes:
                 raise DatasetError(
                     f"{raw.place(pc.index(cells, pa.scalar(cell, cells.type)).as_py())}: {column!r} holds {shorten(str(cell), 40)}, but "
-                    "several columns were named as labels, and each of them must hold 0 or 1. Correct --label-column or the row"
+                    "more than one column was named as a label, and each of them must hold 0 or 1. Correct --label-column or the row"
                 )
         values[:, index] = [codes[cell] for cell in cells.to_pylist()]
     partly = np.flatnonzero((values == _BLANK).any(axis=1) & (values != _BLANK).any(axis=1))

@@ -38,7 +38,7 @@ def tables_in_memory(data: Any) -> tuple[dict[str | None, RawTable], tuple[str, 
         split = SPLIT_STEMS.get(str(name))
         if split in tables:
             raise DatasetError(
-                f"several splits could be the {split} split: {listing(map(str, data))}. Keep one of them"
+                f"more than one split could be the {split} split: {listing(map(str, data))}. Keep one of them"
             )
         if split is not None:
             tables[split] = _table(part, str(name))
