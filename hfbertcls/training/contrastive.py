@@ -112,7 +112,7 @@ def contrast(
     began = time.perf_counter()
     net.train(True)
     try:
-        with work("Contrastive phase", recipe.steps) as advance:
+        with work("Contrastive phase", recipe.steps, "steps") as advance:
             for _ in range(recipe.steps):
                 positions = _balanced(gold, generator)
                 batch = {

@@ -31,8 +31,8 @@ def training_facts(
         "train_sampling_strategy", "precision", "eval_every", "seed",
     )  # fmt: skip
     values = args.sanitised()
-    if args.max_steps > 0:  # (transformers ignores the epochs then)
-        values.pop("num_train_epochs", None)
+    # (transformers ignores the epochs if there are steps, and writes -1 if there are none)
+    unused = "num_train_epochs" if args.max_steps > 0 else "max_steps"
     return TrainingFacts(
         best_step=state.best_global_step or state.global_step,
         steps=state.global_step,
@@ -44,7 +44,9 @@ def training_facts(
         seed=args.seed,
         selection_metric=str(args.metric_for_best_model).removeprefix("eval_") if state.best_global_step else None,
         selection_value=state.best_metric,
-        hyperparameters={name: values[name] for name in names if name in values}
+        hyperparameters={name: values[name] for name in names if name in values and name != unused}
         | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
-        arguments={name: value for name, value in sorted(values.items()) if value not in (None, "", [], {})},
+        arguments={
+            name: value for name, value in sorted(values.items()) if name != unused and value not in (None, "", [], {})
+        },
     )

@@ -275,8 +275,6 @@ def _facts(
     facts = trainer.facts(wall_seconds)
     run = {**_chosen(inputs), **facts.arguments, **facts.hyperparameters}
     rows = {**facts.hyperparameters, **options.rows(run)}
-    if run["max_steps"] < 0:  # (transformers' word for "not limited")
-        run.pop("max_steps")
     return replace(facts, options=options.determining(run), hyperparameters=rows)
 
 
