@@ -89,9 +89,9 @@ class TfidfBaseline:
 class FrozenBaseline:
     """A linear model on vectors of an encoder that was not trained, fitted on the training rows, by scikit-learn.
 
-    The vectors are centred and scaled to a mean length of 1. There, an inverse regularization of 3 was as good as one
-    that was chosen by cross-validation, from 8 rows a label to 1,000 rows (benchmarks/RECIPES.md). Where a task has
-    decision thresholds, they are fitted on a fifth of the rows, by a model of the other rows.
+    The vectors are centred and scaled to a mean length of 1. There, an inverse regularization of 3 holds from 8
+    rows a label to 1,000 rows (benchmarks/RECIPES.md). Where a task has decision thresholds, they are fitted on a fifth
+    of the rows, by a model of the other rows.
 
     ```python
     >>> vectors = np.array([[0.0, 1.0], [0.1, 0.9], [1.0, 0.0], [0.9, 0.2]], dtype=np.float32)
