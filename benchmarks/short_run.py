@@ -1,6 +1,6 @@
 """How long `hfbertcls train` takes where hardly anything is trained: 300 rows, 20 steps, a BERT of 4 x 128 with random weights.
 
-    python benchmarks/short_run.py --rounds 9 before=/tmp/before/.venv/bin/hfbertcls after=.venv/bin/hfbertcls
+    python benchmarks/short_run.py --rounds 9 before=BEFORE/.venv/bin/hfbertcls after=.venv/bin/hfbertcls
 
 The commands take turns. Minimum and median of the wall time, and of the processor time of the command without the processes that it
 starts: what the user waits for where the other processor is free. All must end with the same weights and predictions.

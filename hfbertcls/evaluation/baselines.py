@@ -58,12 +58,9 @@ class TfidfBaseline:
         """The task with its fitted decision thresholds."""
         held_out, rest = np.zeros(0, dtype=np.int64), np.arange(len(texts))
         if task.fits_decision:
-            held_out, rest = np.split(generator.permutation(len(texts)), [max(1, len(texts) // 5)])
+            held_out, rest = _a_fifth_apart(len(texts), generator)
             rest = rest if len(rest) else held_out
-        with warnings.catch_warnings():
-            # A label that no row has, or that every row has, gets a constant answer. That is right, so no warning.
-            warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-            self._model.fit([texts[position] for position in rest.tolist()], answers[rest])
+        _fit(self._model, [texts[position] for position in rest.tolist()], answers[rest])
         if task.fits_decision:
             seen = self.logits([texts[position] for position in held_out.tolist()])
             self.task = task.fit_decision(answers[held_out], seen)
@@ -86,12 +83,39 @@ class TfidfBaseline:
         return self.task.decide(self.logits(texts))
 
 
-class FrozenBaseline:
-    """A linear model on vectors of an encoder that was not trained, fitted on the training rows, by scikit-learn.
+class LinearProbe:
+    """A linear model on vectors of an encoder, by scikit-learn.
 
-    The vectors are centred and scaled to a mean length of 1. There, an inverse regularization of 3 holds from 8
-    rows a label to 1,000 rows (benchmarks/RECIPES.md). Where a task has decision thresholds, they are fitted on a fifth
-    of the rows, by a model of the other rows.
+    The vectors are centred and scaled to a mean length of 1. There, an inverse regularization of 3 holds from 8 rows
+    a label to 1,000 rows (benchmarks/RECIPES.md).
+
+    Args:
+        task: of the answers.
+        vectors: of shape `(n, width)`.
+        answers: the gold answers of the rows.
+    """
+
+    def __init__(self, task: Task, vectors: Vectors, answers: Answers) -> None:
+        centre = vectors.mean(axis=0, dtype=np.float64)
+        centred = vectors - centre
+        scale = float(np.linalg.norm(centred, axis=1).mean()) or 1.0
+        model = task.linear_model(answers, _C_ON_VECTORS)
+        _fit(model, centred / scale, answers)
+        weights, biases = task.linear_weights(model)
+        self.weights: Floats = weights / scale
+        """Of shape `(num_outputs, width)`."""
+        self.biases: Floats = biases - self.weights @ centre
+        """Of shape `(num_outputs,)`."""
+
+    def logits(self, vectors: Vectors) -> Logits:
+        """Logits of shape `(n, num_outputs)`."""
+        return np.asarray(vectors @ self.weights.T + self.biases, dtype=np.float32)
+
+
+class FrozenBaseline(LinearProbe):
+    """A linear probe on an encoder that was not trained, and its answers.
+
+    Where a task has decision thresholds, they are fitted on a fifth of the rows, by a probe of the other rows.
 
     ```python
     >>> vectors = np.array([[0.0, 1.0], [0.1, 0.9], [1.0, 0.0], [0.9, 0.2]], dtype=np.float32)
@@ -107,39 +131,30 @@ class FrozenBaseline:
     """
 
     def __init__(self, task: Task, vectors: Vectors, answers: Answers, seed: int = 0) -> None:
+        super().__init__(task, vectors, answers)
         self.train_rows = len(vectors)
         self.task = task
         """The task with its fitted decision thresholds."""
         if task.fits_decision and len(vectors) > 1:
-            order = np.random.default_rng(seed).permutation(len(vectors))
-            held_out, rest = np.split(order, [max(1, len(vectors) // 5)])
-            weights, biases = _linear_weights(task, vectors[rest], answers[rest])
-            self.task = task.fit_decision(answers[held_out], _logits(weights, biases, vectors[held_out]))
-        self.weights, self.biases = _linear_weights(task, vectors, answers)
-        """Of shapes `(num_outputs, width)` and `(num_outputs,)`."""
-
-    def logits(self, vectors: Vectors) -> Logits:
-        """Logits of shape `(n, num_outputs)`."""
-        return _logits(self.weights, self.biases, vectors)
+            held_out, rest = _a_fifth_apart(len(vectors), np.random.default_rng(seed))
+            probe = LinearProbe(task, vectors[rest], answers[rest])
+            self.task = task.fit_decision(answers[held_out], probe.logits(vectors[held_out]))
 
     def predict(self, vectors: Vectors) -> Answers:
         """The predicted answers."""
         return self.task.decide(self.logits(vectors))
 
 
-def _linear_weights(task: Task, vectors: Vectors, answers: Answers) -> tuple[Floats, Floats]:
-    centre = vectors.mean(axis=0, dtype=np.float64)
-    centred = vectors - centre
-    scale = float(np.linalg.norm(centred, axis=1).mean()) or 1.0
+def _a_fifth_apart(rows: int, generator: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    """A fifth of the rows, at least one, for decision thresholds; and the others."""
+    return np.split(generator.permutation(rows), [max(1, rows // 5)])
+
+
+def _fit(model: Any, features: Any, answers: Answers) -> None:
+    """Fit a model. A label that no row has, or that every row has, gets a constant answer; that is right, so no warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-        model = task.linear_model(answers, _C_ON_VECTORS).fit(centred / scale, answers)
-    weights, biases = task.linear_weights(model)
-    return weights / scale, biases - (weights / scale) @ centre
-
-
-def _logits(weights: Floats, biases: Floats, vectors: Vectors) -> Logits:
-    return np.asarray(vectors @ weights.T + biases, dtype=np.float32)
+        model.fit(features, answers)
 
 
 class Baselines:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from hfbertcls.errors import ModelError
-from hfbertcls.modeling.heads import output_layer, output_layer_name
+from hfbertcls.modeling.heads import without_output_layer
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.progress import work
 
@@ -71,17 +71,11 @@ def head_inputs(
     Returns:
         float32 of shape `(rows, width)`, in the order of the rows.
     """
-    import torch  # noqa: PLC0415  (takes seconds)
-
-    from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
+    from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415  (takes seconds)
 
     enable_padding_free(model)
-    name, layer = output_layer_name(model), output_layer(model)
-    model.set_submodule(str(name), torch.nn.Identity())
-    try:
+    with without_output_layer(model) as layer:
         return _outputs(model, tokenizer, tokenized, layer.in_features, "Encoding")
-    finally:
-        model.set_submodule(str(name), layer)
 
 
 def _outputs(

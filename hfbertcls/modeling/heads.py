@@ -1,7 +1,8 @@
 """The last layer of a classifier, and a temperature folded into it."""
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,6 +55,23 @@ def output_layer(model: "PreTrainedModel") -> "torch.nn.Linear":
             "can be folded into it. Pass --no-calibration"
         )
     return cast("torch.nn.Linear", model.get_submodule(name))
+
+
+@contextlib.contextmanager
+def without_output_layer(model: "PreTrainedModel") -> "Iterator[torch.nn.Linear]":
+    """Inside of the block the `logits` of a model are what its output layer receives; gives that layer.
+
+    Raises:
+        ModelError: if there is none.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    name, layer = str(output_layer_name(model)), output_layer(model)
+    model.set_submodule(name, torch.nn.Identity())
+    try:
+        yield layer
+    finally:
+        model.set_submodule(name, layer)
 
 
 def begin_with(model: "PreTrainedModel", priors: npt.ArrayLike) -> None:

@@ -1,8 +1,9 @@
 """Running a classifier without arithmetic on padding: the texts of a batch are laid end to end.
 
 Embeddings, projections and feed-forward layers see real tokens only; attention stays within each text; the head reads
-each text's first token, or the mean of its tokens. The model keeps its class, its weights and its signature, and still takes padded batches; a
-hook removes the padding. So any trainer, pipeline or script runs faster without changes, with the same results.
+each text's first token, or the mean of its tokens. The model keeps its class, its weights and its signature, and still
+takes padded batches; a hook removes the padding. So any trainer, pipeline or script runs faster without changes, with
+the same results.
 """
 
 import weakref

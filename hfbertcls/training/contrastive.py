@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.modeling.engine import PaddedRows
-from hfbertcls.modeling.heads import output_layer_name
+from hfbertcls.modeling.heads import without_output_layer
 from hfbertcls.progress import work
 
 
@@ -99,20 +99,18 @@ def contrast(
 
     enable_padding_free(model)
     net: Any = model
-    name = str(output_layer_name(model))
-    layer = model.get_submodule(name)
     gold, rows = train.gold, PaddedRows(tokenizer, train)
     generator = np.random.default_rng(seed)
     set_seed(seed)
-    model.set_submodule(name, torch.nn.Identity())
     embeddings = net.get_input_embeddings().weight
     embeddings.requires_grad_(False)
-    optimizer = torch.optim.AdamW(_groups(model), lr=recipe.learning_rate, fused=model.device.type in ("cpu", "cuda"))
-    schedule = get_scheduler("linear", optimizer, round(_WARM_UP * recipe.steps), recipe.steps)
     began = time.perf_counter()
     net.train(True)
     try:
-        with work("Contrastive phase", recipe.steps, "steps") as advance:
+        with without_output_layer(model), work("Contrastive phase", recipe.steps, "steps") as advance:
+            is_fused = model.device.type in ("cpu", "cuda")
+            optimizer = torch.optim.AdamW(_groups(model), lr=recipe.learning_rate, fused=is_fused)
+            schedule = get_scheduler("linear", optimizer, round(_WARM_UP * recipe.steps), recipe.steps)
             for _ in range(recipe.steps):
                 positions = _balanced(gold, generator)
                 batch = {
@@ -129,7 +127,6 @@ def contrast(
                 advance(1)
     finally:
         embeddings.requires_grad_(True)
-        model.set_submodule(name, layer)
         net.train(False)
     return time.perf_counter() - began
 

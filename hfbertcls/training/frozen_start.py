@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.evaluation.baselines import FrozenBaseline, Vectors
+from hfbertcls.evaluation.baselines import FrozenBaseline, LinearProbe, Vectors
 from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.modeling.heads import output_layer, output_layer_name
 from hfbertcls.modeling.loading import LoadedClassifier
@@ -119,15 +119,15 @@ def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:
     fill_head(model, start.baseline)
 
 
-def fill_head(model: "PreTrainedModel", linear: FrozenBaseline) -> None:
+def fill_head(model: "PreTrainedModel", probe: LinearProbe) -> None:
     """Let the last layer of a classifier be a linear model on the vectors that it receives."""
     import torch  # noqa: PLC0415  (takes seconds)
 
     layer: Any = output_layer(model)
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(linear.weights))
+        layer.weight.copy_(torch.from_numpy(probe.weights))
         if layer.bias is not None:
-            layer.bias.copy_(torch.from_numpy(linear.biases))
+            layer.bias.copy_(torch.from_numpy(probe.biases))
 
 
 def _reader(
@@ -154,7 +154,7 @@ def _loss(task: Task, vectors: Vectors, gold: Answers) -> float:
         return float("inf")
     folds = np.random.default_rng(0).permutation(len(gold)) % min(_FOLDS, len(gold))
     losses = [
-        task.row_losses(gold[fold], FrozenBaseline(task, vectors[~fold], gold[~fold]).logits(vectors[fold]))
+        task.row_losses(gold[fold], LinearProbe(task, vectors[~fold], gold[~fold]).logits(vectors[fold]))
         for fold in (folds == number for number in range(folds.max() + 1))
     ]
     return float(np.concatenate(losses).mean())

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.errors import ModelError
-from hfbertcls.evaluation.baselines import FrozenBaseline
+from hfbertcls.evaluation.baselines import LinearProbe
 from hfbertcls.evaluation.report_training import Phase
 from hfbertcls.modeling.engine import head_inputs, score
 from hfbertcls.modeling.loading import load_for_training
@@ -142,7 +142,7 @@ def _contrasted(
         raise ModelError(
             "the contrastive phase ended with vectors that are no numbers. Pass --precision fp32, or --recipe plain"
         )
-    fill_head(trained, FrozenBaseline(inputs.task, vectors, train.gold))
+    fill_head(trained, LinearProbe(inputs.task, vectors, train.gold))
     model.load_state_dict(trained.state_dict())
     phase = Phase(name="contrastive", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
     return score(trained, tokenizer, inputs.tokenized["validation"]), (phase,)
