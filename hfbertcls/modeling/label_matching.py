@@ -83,7 +83,7 @@ class HeadMatch:
             for label, row in zip(self.labels, self.rows, strict=True)
             if row is None and label.casefold() in earlier_names
         ]
-        return f". Several names differ only in case, so {listing(unclear, 4)} cannot be matched" if unclear else ""
+        return f". Some names differ only in case, so {listing(unclear, 4)} cannot be matched" if unclear else ""
 
 
 def nameless(count: int) -> tuple[str, ...]:

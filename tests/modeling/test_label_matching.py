@@ -57,7 +57,7 @@ def test_names_match_exactly_or_else_without_case_and_nothing_is_guessed(earlier
         (
             ("Pos", "pos"),
             ("POS", "neg"),
-            "the trained head of base is replaced: it knows 'Pos', 'pos', and none of 'POS', 'neg'. Several names differ only in "
+            "the trained head of base is replaced: it knows 'Pos', 'pos', and none of 'POS', 'neg'. Some names differ only in "
             "case, so 'POS' cannot be matched",
         ),
     ],
