@@ -9,7 +9,8 @@ and label. A size below 50 counts rows of each label, a larger one counts rows. 
 and the same test rows. The pool that draws come from are at most 10,000 rows of the train split; `all` is the pool.
 
 `tfidf` and `frozen` run in the process of a worker. `plain` and `auto` are the command `hfbertcls train`, so their
-seconds hold everything: imports, checks, baselines, plots. `auto` needs the option `--recipe`. `setfit` runs
+seconds hold everything: imports, checks, baselines, plots. Where `auto` cross-validates, its line has the out-of-fold
+accuracy too. `auto` needs the option `--recipe`. `setfit` runs
 `setfit_run.py` in an environment of its own, with 8 rows a label, on five sets. The seconds of `frozen` hold the
 vectors of its own rows and of the test rows, by their proportion of all vectors of the set.
 
@@ -257,6 +258,8 @@ def ours(run: Run, rows: Rows, chosen: np.ndarray, settings: Settings) -> dict:
         predictions[row] = rows.labels.index(label)
     training = report["training"]
     facts = {"steps": training["steps"], "training_seconds": round(training["seconds"], 2)}
+    if "cross_validation" in report["evaluation"]:
+        facts["cross_validation"] = report["evaluation"]["cross_validation"]["metrics"]["accuracy"]["value"]
     return {"predictions": predictions, "seconds": seconds, **facts}
 
 

@@ -206,6 +206,22 @@ def losses(runs, ours):
     return "\n".join(lines) or "None."
 
 
+def out_of_fold_table(runs, ours):
+    """Out-of-fold accuracy minus that on the test rows, by size: points with intervals over sets and draws."""
+    rows = []
+    for size in runs.sizes:
+        gaps = {}
+        for name in sorted(runs.sets(ours, size)):
+            values = [run["cross_validation"] - run["accuracy"] for run in runs.draws(ours, size, name).values()
+                      if "cross_validation" in run]  # fmt: skip
+            if values:
+                gaps[name] = np.array(values)
+        if gaps:
+            count = sum(map(len, gaps.values()))
+            rows.append([title(size), f"{len(gaps)} sets, {count} runs", shown(interval_over_sets(gaps))])
+    return table(["size", "of", "points"], rows) if rows else "No run was cross-validated."
+
+
 def draw_picture(runs, path):
     """Accuracy over rows, a panel for each collection of sets and a line for each contender."""
     import matplotlib as mpl
@@ -251,6 +267,7 @@ def main() -> None:
         print(f"{len(sets)} sets: {', '.join(sorted(sets))}\n\n{means_table(runs, sets, contenders)}\n")
     print(f"Points of {NAMES[ours]} minus the others, paired, with 95 % intervals\n\n{paired_table(runs, ours)}\n")
     print(f"More than a point below the best of the others, with the interval below 0\n\n{losses(runs, ours)}\n")
+    print(f"Out-of-fold accuracy minus that on the test rows\n\n{out_of_fold_table(runs, ours)}\n")
     print(f"Accuracy by set (standard deviation over draws)\n\n{sets_table(runs)}\n")
     print(f"Seconds of a run, median (longest)\n\n{seconds_table(runs)}")
     if options.picture:

@@ -372,4 +372,4 @@ class TextClassifier:
         rows = [
             f"{task.metric_in_sentence(name)} {format_number(shown.metrics[name].value)}" for name in task.key_metrics
         ]
-        return f"; {report.shown_split}: {', '.join(rows)}"
+        return f"; {report.shown_split.replace('_', '-')}: {', '.join(rows)}"

@@ -180,6 +180,22 @@ def make_reviews(num_rows: int, seed: int, vocabulary: list[str]) -> list[tuple[
 
 
 @pytest.fixture(scope="session")
+def reviews(vocabulary):
+    """`make_reviews` as a function of number of rows and seed."""
+    return lambda num_rows, seed: make_reviews(num_rows, seed, vocabulary)
+
+
+@pytest.fixture(scope="module")
+def short_contrastive_phase():
+    """Ten steps instead of 60: for tests that look at other things."""
+    from hfbertcls.training import contrastive
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contrastive, "_STEPS", 10)
+        yield
+
+
+@pytest.fixture(scope="session")
 def reviews_dir(tmp_path_factory, vocabulary) -> Path:
     """A folder with train, validation and test CSV files of two labels."""
     import csv

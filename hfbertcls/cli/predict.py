@@ -60,7 +60,7 @@ def add_parser(verbs: Any) -> Parser:
         "--target-accuracy",
         type=float,
         metavar="A",
-        help="give no answer where the score is below that which reached this accuracy on the validation split (of models that "
+        help="give no answer where the score is below that which reached this accuracy on held-out rows (of models that "
         "give one label a text)",
     )
     return parser
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
         threshold = threshold_of(source, options.target_accuracy)
         least = threshold.score
         log(
-            f"Answers from a score of {least:.4f} on: on validation {threshold.accuracy:.1%} of them were right, and "
+            f"Answers from a score of {least:.4f} on: on held-out rows {threshold.accuracy:.1%} of them were right, and "
             f"{threshold.coverage:.0%} of the texts were answered"
         )
     bulk = BulkOptions(
@@ -133,11 +133,11 @@ def run(options: argparse.Namespace) -> int:
     if result.bf16_agreement is not None:
         from hfbertcls.inference.abstention import bf16_agreement_of
 
-        validation_agreement = bf16_agreement_of(source)
+        held_out_agreement = bf16_agreement_of(source)
         suffix = (
             ""
-            if validation_agreement is None
-            else f"; for {validation_agreement:.1%} of the validation texts, by the model's report"
+            if held_out_agreement is None
+            else f"; for {held_out_agreement:.1%} of held-out texts, by the model's report"
         )
         log(f"bf16 gives the answer of fp32 for {result.bf16_agreement:.1%} of the first texts{suffix}")
     rate = f", {result.scored / result.seconds:,.0f} a second" if result.scored else ""

@@ -2,13 +2,19 @@
 
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, OUT_OF_FOLD, within
 from hfbertcls.repository.card import difference_of, format_number, summary_rows
 
 
 def summary(report: Report) -> str:
     """Metrics with intervals beside the baselines, and the weakest labels."""
     name, shown, task = report.shown_split, report.shown, report.resolved_task
-    lines = [f"Results on the {name} split ({shown.rows:,} rows), with 95 % intervals:"]
+    lines = [f"Results {within(name)} ({shown.rows:,} rows), with 95 % intervals:"]
+    if shown.kind == OUT_OF_FOLD:
+        lines = [
+            f"Results of cross-validation ({shown.rows:,} rows in {shown.folds} folds), with 95 % intervals.",
+            "They estimate how well this way of training works, not the written weights, which were trained on all rows:",
+        ]
     lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(report, name)]
     if shown.baselines:
         lines.append("On the same rows:")
@@ -26,7 +32,21 @@ def summary(report: Report) -> str:
         f"{printable(label)} (F1 {format_number(row.f1)}, {row.support:,} rows)" for label, row in weakest
     )
     lines += [f"Weakest labels: {labels}"] if weakest else []
-    return "\n".join([*lines, *_weakest_slices(report)])
+    return "\n".join([*lines, *_weakest_slices(report), *_cross_validation(report)])
+
+
+def _cross_validation(report: Report) -> list[str]:
+    """One line on cross-validation, where a test split stands first."""
+    folds = report.evaluation.get(CROSS_VALIDATION)
+    if folds is None or folds is report.shown:
+        return []
+    metrics = [(one, folds.metrics[one]) for one in report.resolved_task.key_metrics]
+    values = ", ".join(
+        f"{report.resolved_task.metric_in_sentence(name)} {format_number(one.value)} "
+        f"({format_number(one.low)} to {format_number(one.high)})"
+        for name, one in metrics
+    )
+    return [f"Cross-validation ({folds.rows:,} rows in {folds.folds} folds): {values}"]
 
 
 def _weakest_slices(report: Report) -> list[str]:

@@ -190,12 +190,15 @@ def _data(options: argparse.Namespace, training: TrainingOptions) -> "TextDatase
     """The labelled text."""
     from hfbertcls.data.loading import load_text_dataset
     from hfbertcls.workflows.learning_curve import parts_of
+    from hfbertcls.workflows.options import cross_validation_of
 
+    given = {"--seeds": options.seeds is not None, "--learning-curve": options.learning_curve}
     data = load_text_dataset(
         options.dataset,
         **columns_of(options),
         split_by=options.split_by,
         slice_by=options.slice_by,
+        cross_validation=cross_validation_of(training, tuple(flag for flag, is_given in given.items() if is_given)),
         seed=training.seed,
     )
     if options.learning_curve:

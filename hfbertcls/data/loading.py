@@ -43,6 +43,7 @@ def load_text_dataset(
     quoting: Quoting = "auto",
     header: bool = True,
     make_splits: bool = True,
+    cross_validation: str = "auto",
     seed: int = DEFAULT_SEED,
 ) -> TextDataset:
     """Read labelled text from a file, a folder, the Hub, or memory.
@@ -77,6 +78,8 @@ def load_text_dataset(
             `column_2` and so on, and a txt file is read as lines of fields that are separated by tabs.
         make_splits (`bool`): hold missing splits out of train. Otherwise the splits stay as they are, and a single
             file is the `test` split.
+        cross_validation (`str`): with `auto`, no validation rows are held out of fewer than 300 training rows, because
+            training cross-validates them; with `off` they are; `on` is as `auto`, but an error for other data.
         seed (`int`): of the held-out splits.
 
     Raises:
@@ -143,23 +146,40 @@ def load_text_dataset(
         slice_column=slice_by,
         is_one_table=None in source.tables,
     )
-    return _with_held_out_splits(data, seed, split_by) if make_splits else data
+    return _with_held_out_splits(data, seed, split_by, cross_validation) if make_splits else data
 
 
-def data_to_train(dataset: Data, seed: int) -> TextDataset:
+def data_to_train(dataset: Data, seed: int, cross_validation: str = "auto") -> TextDataset:
     """Data with all the splits that training needs: what `load_text_dataset` takes, or its result.
+
+    Args:
+        dataset: what `load_text_dataset` takes, or its result. Where its splits were held out of train, and
+            `cross_validation` calls for others, they are joined and held out again.
+        seed: of the splits.
+        cross_validation: as `load_text_dataset` takes it.
 
     Raises:
         DatasetError: if they cannot be used as they are.
+        ConfigurationError: as `load_text_dataset`.
     """
     if not isinstance(dataset, TextDataset):
-        return load_text_dataset(dataset, seed=seed)
-    if {"train", "validation"} <= dataset.splits.keys():
+        return load_text_dataset(dataset, seed=seed, cross_validation=cross_validation)
+    if dataset.whole is not None and dataset.splits is dataset.cut_splits:
+        if cross_validation == "auto" or ("validation" in dataset.splits) == (cross_validation == "off"):
+            return dataset
+        seed = seed if dataset.split_seed is None else dataset.split_seed
+        return _with_held_out_splits(_as_train(dataset.whole), seed, dataset.split_by, cross_validation)
+    if {"train", "validation"} <= dataset.splits.keys() and cross_validation != "on":
         return dataset
-    if dataset.is_one_table:
-        only = next(iter(dataset.splits.values()))
-        dataset = replace(dataset, splits={"train": replace(only, name="train")})
-    return _with_held_out_splits(dataset, seed, None)
+    return _with_held_out_splits(_as_train(dataset), seed, dataset.split_by, cross_validation)
+
+
+def _as_train(data: TextDataset) -> TextDataset:
+    """Data of one table as a train split."""
+    if not data.is_one_table or "train" in data.splits:
+        return data
+    only = next(iter(data.splits.values()))
+    return replace(data, splits={"train": replace(only, name="train")})
 
 
 def data_to_measure(dataset: Data, split: str | None = None) -> TextDataset:
@@ -176,16 +196,25 @@ def data_to_measure(dataset: Data, split: str | None = None) -> TextDataset:
     return dataset if whole is None or (split is not None and split not in whole.splits) else whole
 
 
-def _with_held_out_splits(data: TextDataset, seed: int, split_by: str | None) -> TextDataset:
+def _with_held_out_splits(
+    data: TextDataset, seed: int, split_by: str | None, cross_validation: str = "auto"
+) -> TextDataset:
     if "train" not in data.splits:
         raise DatasetError(f"{data.source} has no train split; it has {listing(data.splits)}. Add a train file")
-    splits, method = complete_splits(data.splits, seed, split_by)
+    splits, method = complete_splits(data.splits, seed, split_by, cross_validation)
     whole = data
     if data.is_one_table:
         whole = replace(data, splits={"test": replace(data.splits["train"], name="test")})
-    if method != "as in the source":
-        data = replace(data, split_seed=seed, split_by=split_by)
-    return replace(data, splits=splits, split_method=method, whole=whole, cut_splits=splits)
+    was_cut = splits.keys() != data.splits.keys()
+    return replace(
+        data,
+        splits=splits,
+        split_method=method,
+        split_seed=seed if was_cut else None,
+        split_by=split_by,
+        whole=whole,
+        cut_splits=splits,
+    )
 
 
 def _hashed(split: TextSplit) -> TextSplit:

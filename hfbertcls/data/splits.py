@@ -10,16 +10,23 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.duplicates import first_occurrences
-from hfbertcls.errors import ConfigurationError, DatasetError
+from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean
 from hfbertcls.tasks.cells import holds_lists
 
 
 VALIDATION_FRACTION = 0.1
 TEST_FRACTION = 0.1
+CROSS_VALIDATED_BELOW = 300
+"""Training rows from which on validation rows are held out; fewer are cross-validated."""
+TEST_FROM = 100
+"""Training rows from which on test rows are held out of data that are cross-validated."""
+FOLDS = 5
+MODES = ("auto", "on", "off")
+"""Of cross-validation: instead of a validation split where there are few rows, always, or never."""
 
 
 def complete_splits(
-    splits: Mapping[str, TextSplit], seed: int, split_by: str | None = None
+    splits: Mapping[str, TextSplit], seed: int, split_by: str | None = None, cross_validation: str = "auto"
 ) -> tuple[dict[str, TextSplit], str]:
     """Hold missing splits out of train by a seeded, stratified split; splits of the source stay as they are.
 
@@ -29,35 +36,61 @@ def complete_splits(
     so that the test split is never used for model selection. Train and validation stay as they are, without test
     metrics.
 
+    Fewer than 300 training rows without a validation split are cross-validated, so they get none. Of 100 and more of
+    them, 10 % become test where there is no test split.
+
     Args:
         splits (`Mapping[str, TextSplit]`): with a `train` split.
         seed (`int`): the same seed gives the same splits of the same rows.
         split_by (`str`, *optional*): a column; rows with the same value there stay in the same split.
+        cross_validation (`str`): `off` holds validation rows out of few rows too; `on` is as `auto`, but an error for
+            data that are not cross-validated.
 
     Returns:
         The splits, and a description of how they were made.
 
     Raises:
         DatasetError: if the train split is too small.
-        ConfigurationError: if `split_by` is set, but no split is missing.
+        ConfigurationError: if `split_by` is set, but no split is missing; if there is no such `cross_validation`, or
+            it is `on`, and the data have a validation split or at least 300 training rows.
     """
+    if cross_validation not in MODES:
+        raise ConfigurationError(
+            f"--cross-validation {cross_validation} is an invalid value{did_you_mean(cross_validation, MODES)}. Expected "
+            "auto, on or off"
+        )
+    train = splits["train"]
+    is_few = "validation" not in splits and len(train) < CROSS_VALIDATED_BELOW
+    if cross_validation == "on" and not is_few:
+        what = "have a validation split" if "validation" in splits else f"have {len(train):,} training rows"
+        raise ConfigurationError(
+            f"--cross-validation on is for fewer than {CROSS_VALIDATED_BELOW} training rows without a validation split; "
+            f"these data {what}. Leave it out"
+        )
     if "validation" in splits:
         if split_by:
             raise ConfigurationError(
                 f"--split-by {split_by} has nothing to do: the data set has its own train and validation splits"
             )
         return dict(splits), "as in the source"
-    train = splits["train"]
-    fractions = [VALIDATION_FRACTION] if "test" in splits else [TEST_FRACTION, VALIDATION_FRACTION]
+    held_out = {} if "test" in splits else {"test": TEST_FRACTION}
+    if is_few and cross_validation != "off":
+        if len(train) < TEST_FROM or not held_out:
+            assign_folds(train, seed, split_by)  # (an error before any model is loaded)
+            return dict(splits), "as in the source" if "test" in splits else "none, every row is a training row"
+    else:
+        held_out["validation"] = VALIDATION_FRACTION
+    fractions = list(held_out.values())
     cut = (
         _hold_out_groups(train, fractions, seed, split_by)
         if split_by
         else _hold_out_stratified(train, fractions, seed)
     )
-    parts = dict(zip(["validation"] if len(fractions) == 1 else ["test", "validation"], cut[1:], strict=True))
+    parts = dict(zip(held_out, cut[1:], strict=True))
     result = {"train": train.take("train", cut[0], train.dropped)}
-    result["validation"] = train.take("validation", parts["validation"])
-    result["test"] = splits["test"] if "test" in splits else train.take("test", parts["test"])
+    for name in ("validation", "test"):
+        if name in parts or name in splits:
+            result[name] = train.take(name, parts[name]) if name in parts else splits[name]
     if split_by:
         how = f"no {split_by!r} in two splits"
     else:
@@ -65,8 +98,80 @@ def complete_splits(
         how = "by the rarest label of each row" if holds_lists(labels) else "stratified by label"
         how = "at random" if pa.types.is_floating(labels.type) else how
         how += ", duplicates together"
-    names = "validation" if "test" in splits else "validation and test"
-    return result, f"{names} held out of train ({how}, seed {seed})"
+    return result, f"{' and '.join(sorted(held_out, reverse=True))} held out of train ({how}, seed {seed})"
+
+
+def assign_folds(split: TextSplit, seed: int, split_by: str | None = None) -> npt.NDArray[np.int64]:
+    """Deal the rows of a split to five folds, stratified by label; duplicates go to the same fold.
+
+    There are fewer folds where there are fewer different texts, or fewer values of `split_by`.
+
+    Args:
+        split: the rows.
+        seed: the same seed gives the same folds of the same rows.
+        split_by: a column; rows with the same value there go to the same fold.
+
+    Returns:
+        The fold of each row, from 0, of shape `(len(split),)`.
+
+    Raises:
+        DatasetError: if fewer than two labels have two different texts, or `split_by` has one value.
+    """
+    codes, names = _strata(split)
+    first = first_occurrences(split)
+    texts = np.bincount(codes[first == np.arange(len(split))], minlength=len(names))
+    if len(names) > 1 and (texts > 1).sum() < 2:
+        raise DatasetError(
+            f"the train split has too few usable rows for cross-validation: {len(split):,}, with {len(names):,} different "
+            "labels. At least two labels need two different texts each. Add rows, or add validation and test files of "
+            "your own"
+        )
+    if split_by:
+        return _folds_of_groups(split, codes, seed, split_by)
+    return _stratified_folds(first, codes, names, seed)
+
+
+def _stratified_folds(
+    first: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], names: list[str], seed: int
+) -> npt.NDArray[np.int64]:
+    """Deal the shuffled texts label by label, one fold after the other; `first` has their first occurrences."""
+    generator = np.random.default_rng(seed)
+    distinct = np.flatnonzero(first == np.arange(len(first)))
+    dealt = [
+        generator.permutation(distinct[codes[distinct] == code])
+        for code in sorted(range(len(names)), key=names.__getitem__)
+    ]
+    order = np.concatenate(dealt)
+    folds = np.zeros(len(first), dtype=np.int64)
+    folds[order] = np.arange(len(order)) % FOLDS
+    return np.asarray(folds[first])
+
+
+def _folds_of_groups(split: TextSplit, codes: npt.NDArray[np.int64], seed: int, column: str) -> npt.NDArray[np.int64]:
+    """Like `_stratified_folds`, with rows of the same value of `column` together."""
+    from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415  (takes a second)
+
+    groups = _groups(split, column)
+    count = min(FOLDS, len(np.unique(groups)))
+    if count < 2:
+        raise DatasetError(
+            f"the column {column!r} has one value, so --split-by {column} leaves no row to train on beside a fold. Choose "
+            "another column"
+        )
+    codes = codes.copy()
+    counts = np.bincount(codes)
+    codes[counts[codes] < count] = counts.argmax()  # (as in `_hold_out_groups`)
+    folds = np.zeros(len(split), dtype=np.int64)
+    splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(codes, codes, groups)):
+        folds[held_out] = fold
+    return folds
+
+
+def _groups(split: TextSplit, column: str) -> npt.NDArray[np.int64]:
+    """A number for each value of a column."""
+    cells = split.table.column(column).combine_chunks()
+    return np.asarray(pc.dictionary_encode(cells, null_encoding="encode").indices)
 
 
 def _hold_out_stratified(split: TextSplit, fractions: list[float], seed: int) -> list[npt.NDArray[np.int64]]:
@@ -100,7 +205,7 @@ def _hold_out_stratified(split: TextSplit, fractions: list[float], seed: int) ->
     cut = [np.flatnonzero(np.isin(first, np.concatenate(part))) for part in parts]
     if any(len(part) == 0 for part in cut):
         raise DatasetError(
-            f"the train split has too few usable rows to hold out validation and test rows: {len(split):,}, with "
+            f"the train split has too few usable rows to hold out rows for validation or test: {len(split):,}, with "
             f"{len(names):,} different labels (each part takes at most one of {len(fractions) + 1} different texts of a "
             "label). "
             "Add rows, or add validation and test files of your own"
@@ -130,9 +235,7 @@ def _hold_out_groups(split: TextSplit, fractions: list[float], seed: int, column
     """Like `_hold_out_stratified`, with rows of the same value of `column` together; rare labels fall anywhere."""
     from sklearn.model_selection import StratifiedGroupKFold  # noqa: PLC0415  (takes a second)
 
-    groups = np.asarray(
-        pc.dictionary_encode(split.table.column(column).combine_chunks(), null_encoding="encode").indices
-    )
+    groups = _groups(split, column)
     folds = round(1 / fractions[0])
     if len(np.unique(groups)) < folds:
         raise DatasetError(

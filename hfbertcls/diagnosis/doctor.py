@@ -112,7 +112,7 @@ def diagnose(
     >>> len(diagnosis.refusals)
     0
     >>> diagnose((["good", "bad"] * 20, ["a", "a"] * 20)).refusals[0].message
-    '...'
+    "the train split has only the label 'a' (40 rows)..."
     ```
 
     Args:
@@ -186,12 +186,9 @@ def examine(
     counts = {name: split.label_counts(task.labels) if task else {} for name, split in data.splits.items()}
     others = [name for name in data.splits if name != "train"]
     pairs = [f"{first}/{second}" for second in data.splits for first in data.splits if _precedes(data, first, second)]
-    held_out = "test" if "test" in data.splits else "validation"
-    difference = (
-        smallest_difference(len(data.splits[held_out]))
-        if held_out in data.splits and (task is None or task.has_labels)
-        else None
-    )
+    measured = next((name for name in ("test", "validation", "train") if name in data.splits), "train")
+    num_measured = len(data.splits[measured])
+    difference = smallest_difference(num_measured) if task is None or task.has_labels else None
     findings = [
         *(
             Finding(code, "error", refusal.as_written)
@@ -206,7 +203,7 @@ def examine(
         *further,
     ]
     if difference is not None:
-        findings.append(_difference_finding(held_out, len(data.splits[held_out]), difference))
+        findings.append(_difference_finding(measured, num_measured, difference))
     return Diagnosis(
         source=data.source,
         task="regression" if task is None else task.name,
@@ -233,8 +230,8 @@ def examine(
         smallest_difference=None
         if difference is None
         else {
-            "split": held_out,
-            "rows": len(data.splits[held_out]),
+            "split": measured,
+            "rows": num_measured,
             "accuracy": ASSUMED_ACCURACY,
             "points": round(100 * difference, 2),
         },
@@ -258,12 +255,13 @@ def smallest_difference(rows: int, accuracy: float = ASSUMED_ACCURACY) -> float:
 
 
 def _difference_finding(name: str, rows: int, difference: float) -> Finding:
+    kind = "cross-validated" if name == "train" else name
     return Finding(
         "smallest_difference",
         "warning" if difference > 0.2 else "info",
-        f"with {rows:,} {name} rows, two models whose accuracies (near {ASSUMED_ACCURACY:.0%}) differ by less than "
+        f"with {rows:,} {kind} rows, two models whose accuracies (near {ASSUMED_ACCURACY:.0%}) differ by less than "
         f"{100 * difference:.1f} points cannot be told apart, unless they are compared row by row",
-        f"Add {name} rows" if difference > 0.2 else "",
+        f"Add {'' if name == 'train' else f'{name} '}rows" if difference > 0.2 else "",
     )
 
 

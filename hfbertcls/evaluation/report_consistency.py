@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from hfbertcls.evaluation.json_form import shown
-from hfbertcls.evaluation.report_evaluation import Calibration, Evaluation
+from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, OUT_OF_FOLD, Calibration, Evaluation, split_of
 from hfbertcls.evaluation.report_sections import DataFacts, ModelFacts, TaskFacts
 from hfbertcls.evaluation.report_training import LearningCurve, Seeds, TrainingFacts
 from hfbertcls.tasks.known import TASKS
@@ -53,8 +53,10 @@ def contradiction(
                 return f"{place} has the key {shown(name)}; expected the path of a file of the repository"
     for name, one in evaluation.items():
         place = f"evaluation.{name if _SPLIT_NAME.fullmatch(name) else shown(name)}"
-        if name not in data.splits:
+        if split_of(name) not in data.splits:
             return f"{place} has no counterpart in data.splits"
+        if (one.kind == OUT_OF_FOLD) != (name == CROSS_VALIDATION) or (one.kind is None) != (one.folds is None):
+            return f"{place}.kind must be {OUT_OF_FOLD}, with a number of folds, for {CROSS_VALIDATION} alone"
         if fault := _of_evaluation(kind, labels, one, place):
             return fault
     if training is None:

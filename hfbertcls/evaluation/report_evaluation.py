@@ -1,13 +1,50 @@
 """The metrics of a split, as types: what `evaluation` of `report.json` holds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from hfbertcls.evaluation.json_form import Count, Rows, Section, Sha256, further_keys, optional
 
 
+CROSS_VALIDATION = "cross_validation"
+"""The evaluation of training rows by models of the same procedure that were not trained on them."""
+OUT_OF_FOLD: Literal["out_of_fold"] = "out_of_fold"
+_DECIDED_ON = ("validation", CROSS_VALIDATION)
 Temperatures = float | tuple[float, ...]
 """One for all labels; one for each, in label order, where labels do not exclude each other."""
+
+
+def split_of(evaluation: str) -> str:
+    """The split whose rows an evaluation has.
+
+    >>> split_of("test"), split_of("cross_validation")
+    ('test', 'train')
+    """
+    return "train" if evaluation == CROSS_VALIDATION else evaluation
+
+
+def evaluation_name(evaluation: str, article: str = "the ") -> str:
+    """An evaluation in a sentence, or in a heading.
+
+    >>> evaluation_name("test"), evaluation_name("test", article=""), evaluation_name("cross_validation")
+    ('the test split', 'test split', 'cross-validation')
+    """
+    return "cross-validation" if evaluation == CROSS_VALIDATION else f"{article}{evaluation} split"
+
+
+def within(evaluation: str) -> str:
+    """An evaluation as a place in a sentence.
+
+    >>> within("test"), within("cross_validation")
+    ('on the test split', 'in cross-validation')
+    """
+    return f"{'in' if evaluation == CROSS_VALIDATION else 'on'} {evaluation_name(evaluation)}"
+
+
+def decided_on(evaluations: Collection[str]) -> str | None:
+    """The evaluation on which temperature and decision thresholds were fitted; None if there is none."""
+    return next((name for name in _DECIDED_ON if name in evaluations), None)
 
 
 @dataclass(frozen=True)
@@ -115,6 +152,10 @@ class Verdict(Section):
 class Evaluation(Section):
     """Every metric of one split; each is an attribute too (`report.test.accuracy`)."""
 
+    kind: Literal["out_of_fold"] | None = optional()
+    """Set where the predictions are those of models that were trained on other rows of the train split."""
+    folds: Count | None = optional()
+    """How many such models there were."""
     rows: Rows
     predictions_sha256: Sha256
     metrics: Mapping[str, Metric]

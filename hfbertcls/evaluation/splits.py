@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.evaluation.abstaining import accuracy_by_coverage
 from hfbertcls.evaluation.against_baselines import FittedOn, compare_with_baselines, verdict_on_baselines
 from hfbertcls.evaluation.intervals import score_with_intervals
-from hfbertcls.evaluation.report_evaluation import Bin, Evaluation, LabelMetrics
+from hfbertcls.evaluation.report_evaluation import OUT_OF_FOLD, Bin, Evaluation, LabelMetrics
 from hfbertcls.evaluation.report_sections import SplitFacts
 from hfbertcls.evaluation.slices import slices_of
 from hfbertcls.evaluation.temperature import calibration_metrics
@@ -37,6 +39,7 @@ def evaluate_split(
     predictions_sha256: str,
     fitted_on: Mapping[str, FittedOn],
     temperature: Temperature | None = None,
+    calibrated_on: str = "validation",
 ) -> Evaluation:
     """Every metric of a split, those of the baselines too, computed from its predictions alone.
 
@@ -45,13 +48,18 @@ def evaluate_split(
         predictions_sha256: of the predictions file.
         fitted_on: what each baseline was fitted on, by its name.
         temperature: of the calibration in the weights; None where there is none.
+        calibrated_on: the evaluation on whose logits it was fitted.
     """
     task, gold, logits = predictions.task, predictions.gold, predictions.logits
     per_label = [LabelMetrics(**entry) for entry in task.per_label(gold, predictions.predicted)]
     matrix = task.confusion_matrix(gold, predictions.predicted)
     baselines = compare_with_baselines(predictions, fitted_on)
     bins = reliability_of(predictions)
+    folds = predictions.folds
+    calibration = None if temperature is None else calibration_metrics(task, gold, logits, temperature, calibrated_on)
     return Evaluation(
+        kind=None if folds is None else OUT_OF_FOLD,
+        folds=None if folds is None else len(np.unique(folds)),
         rows=len(predictions),
         predictions_sha256=predictions_sha256,
         metrics=score_with_intervals(task, gold, logits),
@@ -60,7 +68,7 @@ def evaluate_split(
         reliability=() if bins is None else _as_facts(bins),
         slices=slices_of(predictions),
         abstaining=accuracy_by_coverage(task, gold, logits) if task.abstains else (),
-        calibration=None if temperature is None else calibration_metrics(task, gold, logits, temperature),
+        calibration=calibration,
         baselines=baselines,
         verdict=verdict_on_baselines(predictions, baselines),
     )

@@ -10,9 +10,6 @@ from hfbertcls.tasks.task import Task, Temperature
 from hfbertcls.tasks.temperature import FEWEST_ROWS
 
 
-FITTED_ON = "validation"
-
-
 @work("Calibrating")
 def fit_temperature(task: Task, gold: Answers, logits: Logits) -> Temperature | None:
     """The temperature T for which the probabilities of `logits / T` have the smallest loss.
@@ -23,7 +20,9 @@ def fit_temperature(task: Task, gold: Answers, logits: Logits) -> Temperature | 
     return None if len(logits) < FEWEST_ROWS else task.fit_temperature(gold, logits)
 
 
-def calibration_metrics(task: Task, gold: Answers, logits: Logits, temperature: Temperature) -> Calibration:
+def calibration_metrics(
+    task: Task, gold: Answers, logits: Logits, temperature: Temperature, fitted_on: str
+) -> Calibration:
     """Metrics before and after a temperature. The logits before it are `logits * temperature`.
 
     Args:
@@ -31,11 +30,12 @@ def calibration_metrics(task: Task, gold: Answers, logits: Logits, temperature: 
         gold: the gold answers.
         logits: of the weights as they are.
         temperature: that was folded into them.
+        fitted_on: the evaluation on whose logits it was fitted.
     """
     before = (logits * np.asarray(temperature)).astype(np.float32)
     return Calibration(
         temperature=tuple(temperature) if isinstance(temperature, list) else temperature,
-        fitted_on=FITTED_ON,
+        fitted_on=fitted_on,
         log_loss_before=float(task.row_losses(gold, before).mean()),
         log_loss_after=float(task.row_losses(gold, logits).mean()),
         ece_before=expected_calibration_error(*task.statements(gold, task.probabilities(before))),

@@ -1,16 +1,14 @@
-"""Selective prediction by the validation split: the score below which `predict` abstains; agreement of bf16."""
+"""Selective prediction by held-out rows: the score below which `predict` abstains; agreement of bf16."""
 
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError
 from hfbertcls.evaluation.abstaining import FEWEST_ROWS, Threshold, highest_accuracy, threshold_for_accuracy
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import decided_on, evaluation_name
 from hfbertcls.inference.model_files import file_of, report_of
 from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task
-
-
-_SPLIT = "validation"
 
 
 def refuse_without_one_score(source: ModelSource, task: Task | None, option: str) -> None:
@@ -37,10 +35,10 @@ def check_threshold(threshold: float) -> None:
 
 
 def threshold_of(source: ModelSource, target: float) -> Threshold:
-    """The least score with which a model's answers reach an accuracy on its validation split.
+    """The least score with which a model's answers reach an accuracy on its validation split, or in cross-validation.
 
     Args:
-        source: a directory or Hub id with `report.json` and `predictions/validation.parquet`.
+        source: a directory or Hub id with `report.json` and these predictions.
         target: accuracy, above 0 and at most 1.
 
     Raises:
@@ -52,23 +50,25 @@ def threshold_of(source: ModelSource, target: float) -> Threshold:
             f"--target-accuracy {target:g} is an invalid value. Expected a number above 0, at most 1"
         )
     refuse_without_one_score(source, task_of_config(load_config(source)), "--target-accuracy")
-    report = file_of(source, "report.json")
-    stored = file_of(source, f"predictions/{_SPLIT}.parquet")
-    if report is None or stored is None:
-        raise ModelError(
-            f"{source.public_name!r} has no report.json with predictions/{_SPLIT}.parquet, which "
-            "--target-accuracy needs. Use a model that hfbertcls train wrote, or pass --abstain-below P"
-        )
+    path = file_of(source, "report.json")
     try:
-        task = Report.from_json(report.read_text(encoding="utf-8")).resolved_task
+        report = None if path is None else Report.from_json(path.read_text(encoding="utf-8"))
+        name = (None if report is None else decided_on(report.evaluation)) or "validation"
+        stored = file_of(source, f"predictions/{name}.parquet")
+        if report is None or stored is None:
+            raise ModelError(
+                f"{source.public_name!r} has no report.json with predictions/{name}.parquet, which "
+                "--target-accuracy needs. Use a model that hfbertcls train wrote, or pass --abstain-below P"
+            )
+        task = report.resolved_task
         predictions = Predictions.from_parquet(stored.read_bytes(), task)
     except (DatasetError, KeyError, UnicodeDecodeError, OSError) as err:
         raise ModelError(f"the predictions of {source.public_name!r} cannot be read: {err}") from err
     threshold = threshold_for_accuracy(task, predictions.gold, predictions.logits, target)
     if threshold is None:
         raise ModelError(
-            f"no score of {source.public_name!r} reaches an accuracy of {target:g} on at least {FEWEST_ROWS} rows of its "
-            f"{_SPLIT} split{_reachable(predictions)}. Ask for less, or pass --abstain-below P"
+            f"no score of {source.public_name!r} reaches an accuracy of {target:g} on at least {FEWEST_ROWS} rows of "
+            f"{evaluation_name(name)}{_reachable(predictions)}. Ask for less, or pass --abstain-below P"
         )
     return threshold
 
@@ -80,10 +80,10 @@ def _reachable(predictions: Predictions) -> str:
 
 
 def bf16_agreement_of(source: ModelSource) -> float | None:
-    """Fraction of the validation texts with the same answer in bf16, by the model's report; None if it has none."""
+    """Fraction of held-out texts with the same answer in bf16, by the model's report; None if it has none."""
     try:
         report = report_of(source)
     except DatasetError:
         return None
-    measured = None if report is None else report.evaluation.get(_SPLIT)
-    return None if measured is None else measured.bf16_agreement
+    measured = () if report is None else report.evaluation.values()
+    return next((one.bf16_agreement for one in measured if one.bf16_agreement is not None), None)

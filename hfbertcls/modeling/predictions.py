@@ -72,6 +72,7 @@ class Predictions:
         tokens: how long each text is, int64 of shape `(n,)`; None where it is not known.
         slices: the slice of each row, by a column of the data; None without a slice column.
         baselines: what each baseline predicts for the same rows, by its name, in the form of `gold`.
+        folds: of out-of-fold predictions, the fold of each row, from 0, int64 of shape `(n,)`; else None.
     """
 
     task: Task
@@ -81,6 +82,7 @@ class Predictions:
     tokens: npt.NDArray[np.int64] | None = None
     slices: tuple[str, ...] | None = None
     baselines: Mapping[str, Answers] = field(default_factory=dict)
+    folds: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -100,7 +102,7 @@ class Predictions:
         return bool(predictions == self.task.decode(self.predicted))
 
     def to_parquet(self) -> bytes:
-        """The bytes of the predictions file: row, label, prediction, logits; and tokens, slice and baselines if set.
+        """The bytes of the predictions file: row, label, prediction, logits; tokens, slice, fold and baselines if set.
 
         The same predictions give the same bytes.
         """
@@ -114,6 +116,8 @@ class Predictions:
             columns["tokens"] = pa.array(self.tokens, pa.int64())
         if self.slices is not None:
             columns["slice"] = pa.array(self.slices, pa.string())
+        if self.folds is not None:
+            columns["fold"] = pa.array(self.folds, pa.int64())
         columns |= {f"{_BASELINE}{name}": self._cells(answers) for name, answers in self.baselines.items()}
         sink = io.BytesIO()
         pq.write_table(pa.table(columns), sink, compression="zstd")
@@ -156,13 +160,14 @@ class Predictions:
             logits=logits.astype(np.float32).reshape(-1, task.num_outputs),
             tokens=table.column("tokens").to_numpy() if "tokens" in table.column_names else None,
             slices=tuple(table.column("slice").to_pylist()) if "slice" in table.column_names else None,
+            folds=table.column("fold").to_numpy() if "fold" in table.column_names else None,
             baselines={name.removeprefix(_BASELINE): _encoded(table, name, task) for name in baseline_columns},
         )
 
 
 def _require_columns(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> None:
     """Raise an error unless the columns are those that `to_parquet` writes."""
-    optional = {"tokens": pa.int64(), "slice": pa.string()}
+    optional = {"tokens": pa.int64(), "slice": pa.string(), "fold": pa.int64()}
     missing = [name for name in kinds if name not in table.column_names]
     if missing:
         raise DatasetError(

@@ -3,13 +3,20 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.report_evaluation import Slices
+from hfbertcls.evaluation.report_evaluation import (
+    CROSS_VALIDATION,
+    Slices,
+    decided_on,
+    evaluation_name,
+    split_of,
+    within,
+)
 from hfbertcls.evaluation.report_sections import FindingFacts
 from hfbertcls.repository.card_metadata import TextClassificationCardData, join_front_matter, split_card
 from hfbertcls.resources import resource_dir
@@ -44,6 +51,8 @@ def render_model_card(report: Report) -> str:
         .render(
             report=report,
             task=report.resolved_task,
+            evaluations=sorted(report.evaluation.items(), key=lambda item: (item[0] == CROSS_VALIDATION, item[0])),
+            decided_on=decided_on(report.evaluation),
             fewest_of_a_label=FEWEST_OF_A_LABEL,
             few_rows=_FEW_ROWS,
             limits=_limits(report),
@@ -67,6 +76,11 @@ def _environment() -> Environment:
         autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
     )
     environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
+    environment.filters |= {
+        "evaluation": evaluation_name,
+        "heading": partial(evaluation_name, article=""),
+        "within": within,
+    }
     environment.filters |= {"code": _code, "difference": difference_of, "sentence": _sentence}
     return environment
 
@@ -192,7 +206,12 @@ def _limits(report: Report) -> list[str]:
     """Limitations that follow from the metrics and the data."""
     split, metrics = report.shown_split, report.shown
     limits = []
-    if split != "test":
+    if split == CROSS_VALIDATION:
+        limits.append(
+            "There is no test split. The metrics above come from cross-validation: they estimate how well this way of "
+            "training works, not these weights, which were trained on all of its rows."
+        )
+    elif split != "test":
         limits.append(
             f"There is no test split: {_chosen(report)} chosen on the validation split, so the metrics above are "
             "somewhat too good."
@@ -221,7 +240,7 @@ def _limits(report: Report) -> list[str]:
         limits.append(
             f"Only the {end} {max_length:,} tokens of a text are read. Longer texts: {', '.join(truncated)}."
         )
-    longest = report.data.splits[split].longest_tokens
+    longest = report.data.splits[split_of(split)].longest_tokens
     if longest is not None and longest < max_length:
         limits.append(
             f"The longest text of the {split} split has {longest:,} tokens. The metrics do not cover longer texts, of which "
@@ -232,12 +251,12 @@ def _limits(report: Report) -> list[str]:
         shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
         more = f" and {len(few) - 10} more" if len(few) > 10 else ""
         limits.append(
-            f"The metrics of labels with fewer than {_FEW_ROWS} rows in the {split} split are imprecise: {shown}{more}."
+            f"The metrics of labels with fewer than {_FEW_ROWS} rows {within(split)} are imprecise: {shown}{more}."
         )
     scarce = sum(1 <= row.support < _SCARCE_ROWS for row in metrics.per_label.values())
     if scarce:
         limits.append(
-            f"{scarce} of {len(metrics.per_label)} labels have fewer than {_SCARCE_ROWS} rows in the {split} split: the "
+            f"{scarce} of {len(metrics.per_label)} labels have fewer than {_SCARCE_ROWS} rows {within(split)}: the "
             "interval of macro F1 is too narrow."
         )
     ece = metrics.metrics.get("ece")

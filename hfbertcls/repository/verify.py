@@ -7,6 +7,7 @@ from pathlib import Path
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ModelError, OutputDirectoryError, listing
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION
 from hfbertcls.progress import work
 from hfbertcls.repository.card import Fence
 from hfbertcls.repository.card_metadata import split_card
@@ -144,6 +145,8 @@ def _unproven(report: Report) -> list[str]:
     baselines = [one for entry in report.evaluation.values() for one in (entry.baselines or {}).values()]
     if any(one.pooling is not None for one in baselines):
         claims.append(FROZEN_BASELINE)
+    if CROSS_VALIDATION in report.evaluation:
+        claims.append("the predictions of cross-validation")
     if training is not None and training.seeds is not None:
         claims.append("the metrics of the runs that are not shipped")
     if training is not None and training.learning_curve is not None:

@@ -16,9 +16,9 @@ from hfbertcls.evaluation.json_form import as_json
 from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
 from hfbertcls.evaluation.repeats import compare_average, summary_of_runs
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.report_evaluation import Evaluation
+from hfbertcls.evaluation.report_evaluation import Evaluation, decided_on, split_of
 from hfbertcls.evaluation.splits import evaluate_split
-from hfbertcls.evaluation.temperature import FITTED_ON, fit_temperature
+from hfbertcls.evaluation.temperature import fit_temperature
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.repository.verify_files import temperature_in
 
@@ -67,11 +67,11 @@ def derive_metrics(folder: Path, report: Report) -> Derived:
 def _read(path: Path, name: str, report: Report, result: Derived) -> Predictions | None:
     """The predictions of a split, as many as it has rows."""
     place = f"predictions/{name}.parquet"
-    rows = report.data.splits[name].rows
+    rows = report.data.splits[split_of(name)].rows
     try:
         stored = pq.ParquetFile(path).metadata.num_rows  # (before anything is unpacked)
         if stored != rows:
-            result.differences.append(f"{place}: it has {stored:,} rows, the {name} split has {rows:,}")
+            result.differences.append(f"{place}: it has {stored:,} rows, the {split_of(name)} split has {rows:,}")
             return None
         data = path.read_bytes()
         predictions = Predictions.from_parquet(data, report.resolved_task)
@@ -91,16 +91,18 @@ def _check_split(predictions: Predictions, name: str, entry: Evaluation, report:
         key: {fact: value for fact in _MADE_FROM if (value := getattr(one, fact)) is not None}
         for key, one in (entry.baselines or {}).items()
     }
-    derived = evaluate_split(predictions, entry.predictions_sha256, baselines, temperature)
+    fitted_on = decided_on(report.evaluation)
+    derived = evaluate_split(predictions, entry.predictions_sha256, baselines, temperature, fitted_on or name)
     provable = replace(entry, bf16_agreement=None, trained_on=None, extra={})
     result.check(provable, derived, place)
     counts = {label: row.support for label, row in derived.per_label.items()}
-    result.check(report.data.splits[name].label_counts, counts, f"report.json: data.splits.{name}.label_counts")
-    if temperature is not None and name == FITTED_ON:
+    split = split_of(name)
+    result.check(report.data.splits[split].label_counts, counts, f"report.json: data.splits.{split}.label_counts")
+    if temperature is not None and name == fitted_on:
         before = (predictions.logits * np.asarray(temperature)).astype(np.float32)
         fitted = fit_temperature(predictions.task, predictions.gold, before)
         result.check(temperature, fitted, f"{place}.calibration.temperature", _FITTING_TOLERANCE)
-    if name == FITTED_ON:
+    if name == fitted_on:
         fitted_task = predictions.task.fit_decision(predictions.gold, predictions.logits)
         for key, value in fitted_task.report_values.items():
             result.check(report.task.extra.get(key), value, f"report.json: task.{key}")
@@ -109,7 +111,7 @@ def _check_split(predictions: Predictions, name: str, entry: Evaluation, report:
 def _check_rows(read: Mapping[str, Predictions], report: Report, result: Derived) -> None:
     """No row of one source is in two splits."""
     for one, other in combinations(read, 2):
-        sources = [report.data.splits[name].sha256 for name in (one, other)]
+        sources = [report.data.splits[split_of(name)].sha256 for name in (one, other)]
         shared = np.intersect1d(read[one].rows, read[other].rows)
         if sources[0] is not None and sources[0] == sources[1] and len(shared):
             result.differences.append(
@@ -119,9 +121,8 @@ def _check_rows(read: Mapping[str, Predictions], report: Report, result: Derived
 
 def _check_examples(read: Mapping[str, Predictions], report: Report, result: Derived) -> None:
     """Label and prediction of the rows on the card."""
-    examples = report.card.examples
-    name = next((name for name in ("test", "validation") if name in report.evaluation), None)
-    if not examples or name is None or name not in read:
+    examples, name = report.card.examples, report.shown_split
+    if not examples or name not in read:
         return
     predictions = read[name]
     position = {int(row): index for index, row in enumerate(predictions.rows)}

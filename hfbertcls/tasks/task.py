@@ -222,6 +222,16 @@ class Task(ABC):
         """Which answers contain a label, of shape `(n,)`."""
         raise NotImplementedError(f"an answer of {self.name} contains no label")
 
+    def similarity(self, answers: Answers) -> Floats:
+        """How much two answers have in common, of shape `(n, n)`: shared labels / labels of either (Jaccard).
+
+        1 for the same answer, also where both have no label; 0 where no label is shared.
+        """
+        has = np.stack([self.has(answers, label) for label in range(len(self.labels))], axis=1).astype(np.float64)
+        shared = has @ has.T
+        either = has.sum(axis=1)[:, None] + has.sum(axis=1) - shared
+        return np.where(either == 0, 1.0, shared / np.maximum(either, 1.0))
+
     # Logits to answers
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Calibration after training: a temperature, fitted on the validation split and folded into the weights."""
+"""Calibration after training: a temperature, fitted on held-out logits and folded into the weights."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,44 +46,52 @@ class Staged:
         return cls(model, load_tokenizer(source))
 
 
-def calibrate(staging: Path, validation: TokenizedSplit, device: Any, log: Log) -> Staged:
+def calibrate(staging: Path, rows: TokenizedSplit, device: Any, log: Log, out_of_fold: Logits | None = None) -> Staged:
     """Fit a temperature and save the model with it; where that fails, log the reason and leave the model unchanged.
 
     Args:
         staging: the directory of the saved model.
-        validation: the rows to fit on.
+        rows: the rows to fit on: the validation split, or training rows with their out-of-fold logits.
         device: where to compute.
         log: gets the result.
+        out_of_fold: logits of the rows by models that were not trained on them; None: those of the saved model.
 
     Returns:
         The staged model.
     """
-    staged = _unless_rewritten(staging, validation, device, log)
+    staged = _unless_rewritten(staging, rows, device, log, out_of_fold)
     if staged is None:
         free_memory()  # (of the model, before the written one is loaded)
         staged = Staged.load(staging, device)
     return staged
 
 
-def _unless_rewritten(staging: Path, validation: TokenizedSplit, device: Any, log: Log) -> Staged | None:
+def _unless_rewritten(
+    staging: Path, rows: TokenizedSplit, device: Any, log: Log, out_of_fold: Logits | None
+) -> Staged | None:
     """Calibrate; returns the loaded model if it is unchanged, else None."""
     staged = Staged.load(staging, device)
     model, tokenizer = staged.model, staged.tokenizer
-    logits = score(model, tokenizer, validation)
-    require_finite(logits, "validation")
-    unchanged = replace(staged, validation=logits)
-    temperature = fit_temperature(validation.labelled_task, validation.gold, logits)
+    if out_of_fold is None:
+        where, logits = "validation", score(model, tokenizer, rows)
+        staged = replace(staged, validation=logits)
+    else:
+        where, logits = "training", out_of_fold
+    require_finite(logits, "validation" if out_of_fold is None else "train")
+    temperature = fit_temperature(rows.labelled_task, rows.gold, logits)
     if temperature is None:
-        log(f"  note: the scores are not calibrated: that needs {FEWEST_ROWS} validation rows and logits that differ")
-        return unchanged
+        log(f"  note: the scores are not calibrated: that needs {FEWEST_ROWS} {where} rows and logits that differ")
+        return staged
+    some = rows.take(np.arange(min(_ROWS_CHECKED, len(logits))))
+    before = logits[:_ROWS_CHECKED] if out_of_fold is None else score(model, tokenizer, some)
     try:
         fold_temperature(model, temperature)
     except ModelError as err:
         log(f"  note: the scores are not calibrated: {err}")
-        return unchanged
-    some = validation.take(np.arange(min(_ROWS_CHECKED, len(logits))))
-    expected = logits[:_ROWS_CHECKED] / np.asarray(temperature)
-    if not np.allclose(score(model, tokenizer, some), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+        return staged
+    if not np.allclose(
+        score(model, tokenizer, some), before / np.asarray(temperature), rtol=_TOLERANCE, atol=_TOLERANCE
+    ):
         log("  note: the scores are not calibrated: the last linear layer of this model does not give its logits")
         return None
     with TemporaryDirectory(dir=staging) as folder:  # (the loaded weights may be a view of the file that is replaced)
@@ -94,5 +102,6 @@ def _unless_rewritten(staging: Path, validation: TokenizedSplit, device: Any, lo
         values = f"a temperature for each label, {min(temperature):g} to {max(temperature):g}"
     else:
         values = f"a temperature of {temperature:g}"
-    log(f"Calibrated on the validation split: the last layer is divided by {values}")
+    where = "on the validation split" if out_of_fold is None else "by cross-validation"
+    log(f"Calibrated {where}: the last layer is divided by {values}")
     return None

@@ -1,11 +1,13 @@
-"""A contrastive phase: vectors of texts with the same label come together, those of others move apart.
+"""A contrastive phase: vectors of texts with the same labels come together, those of others move apart.
 
-Each batch gives one pair for every two of its texts. The loss is the supervised contrastive loss of Khosla et al.,
+Each batch gives one pair for every two of its texts. A pair of multi-label texts counts by the proportion of labels
+that they share. The loss is the supervised contrastive loss of Khosla et al.,
 "Supervised Contrastive Learning" (NeurIPS 2020), equation 2. With few rows this teaches an encoder more than the
 classification loss does (benchmarks/RECIPES.md); SetFit (Tunstall et al., 2022) does it with pairs one by one.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,6 @@ import numpy.typing as npt
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.modeling.engine import PaddedRows
 from hfbertcls.modeling.heads import without_output_layer
-from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class ContrastiveRecipe:
 def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_rate: float) -> ContrastiveRecipe | None:
     """The recipe for some rows; None where the phase has no meaning or was not shown to help.
 
-    It is for rows of exactly one label, fewer than 300 of them, with two labels that have two rows each. 60 updates,
-    fewer where they would take more than 1e14 floating-point operations.
+    It is for fewer than 300 rows with labels, two of which have two rows each. 60 updates, fewer where they would take
+    more than 1e14 floating-point operations.
 
     Args:
         model: to be trained.
@@ -61,10 +62,9 @@ def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_ra
     from hfbertcls.modeling.flops import training_flops  # noqa: PLC0415  (loads PyTorch)
 
     rows = len(train.num_tokens)
-    if not train.labelled_task.is_one_label or not rows < CONTRAST_BELOW:
+    if not train.labelled_task.has_labels or not rows < CONTRAST_BELOW:
         return None
-    counts = np.bincount(train.gold)
-    if (counts >= _FEWEST_OF_A_LABEL).sum() < 2:
+    if (train.labelled_task.support(train.gold) >= _FEWEST_OF_A_LABEL).sum() < 2:
         return None
     of_row = training_flops(model, int(train.lengths.sum()), int((train.lengths**2).sum())) / rows
     affordable = int(_MOST_OPERATIONS / (of_row * min(ROWS_PER_BATCH, rows)))
@@ -77,6 +77,7 @@ def contrast(
     train: TokenizedSplit,
     recipe: ContrastiveRecipe,
     seed: int,
+    advance: Callable[[int], None],
     *,
     in_bf16: bool,
 ) -> float:
@@ -87,9 +88,10 @@ def contrast(
     Args:
         model: changed in place, on its device. Padding is left out where it can be.
         tokenizer: of the model.
-        train: the rows, of exactly one label each.
+        train: the rows, with labels.
         recipe: how long and how fast.
         seed: of the batches and of dropout.
+        advance: called with the number of finished steps.
         in_bf16: whether to compute in bf16.
     """
     import torch  # noqa: PLC0415  (takes seconds)
@@ -99,7 +101,9 @@ def contrast(
 
     enable_padding_free(model)
     net: Any = model
-    gold, rows = train.gold, PaddedRows(tokenizer, train)
+    task, gold, rows = train.labelled_task, train.gold, PaddedRows(tokenizer, train)
+    of_labels = [np.flatnonzero(task.has(gold, label)) for label in range(len(task.labels))]
+    of_labels = [positions for positions in of_labels if len(positions)]
     generator = np.random.default_rng(seed)
     set_seed(seed)
     embeddings = net.get_input_embeddings().weight
@@ -107,18 +111,19 @@ def contrast(
     began = time.perf_counter()
     net.train(True)
     try:
-        with without_output_layer(model), work("Contrastive phase", recipe.steps, "steps") as advance:
+        with without_output_layer(model):
             is_fused = model.device.type in ("cpu", "cuda")
             optimizer = torch.optim.AdamW(_groups(model), lr=recipe.learning_rate, fused=is_fused)
             schedule = get_scheduler("linear", optimizer, round(_WARM_UP * recipe.steps), recipe.steps)
             for _ in range(recipe.steps):
-                positions = _balanced(gold, generator)
+                positions = _balanced(of_labels, generator)
                 batch = {
                     key: torch.from_numpy(value).to(model.device) for key, value in rows.padded(positions).items()
                 }
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=in_bf16):
                     vectors = net(**batch).logits
-                loss = supervised_contrastive_loss(vectors.float(), torch.from_numpy(gold[positions]).to(model.device))
+                similarity = torch.from_numpy(task.similarity(gold[positions])).to(model.device)
+                loss = supervised_contrastive_loss(vectors.float(), similarity.float())
                 torch.autograd.backward(loss)
                 torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
                 optimizer.step()
@@ -131,22 +136,22 @@ def contrast(
     return time.perf_counter() - began
 
 
-def supervised_contrastive_loss(vectors: "torch.Tensor", labels: "torch.Tensor") -> "torch.Tensor":
-    """The mean over all rows of a batch that share their label with another one.
+def supervised_contrastive_loss(vectors: "torch.Tensor", similarity: "torch.Tensor") -> "torch.Tensor":
+    """The mean over all rows of a batch that share a label with another one.
 
     The vectors are centred before their similarities are taken, because those of many encoders have one direction in
     common.
 
     ```python
-    >>> labels = torch.tensor([0, 0, 1, 1])
-    >>> together, apart = torch.eye(2)[labels], torch.eye(2)[torch.tensor([0, 1, 0, 1])]
-    >>> supervised_contrastive_loss(together, labels) < supervised_contrastive_loss(apart, labels)
+    >>> similarity = torch.block_diag(torch.ones(2, 2), torch.ones(2, 2))
+    >>> together, apart = torch.eye(2)[[0, 0, 1, 1]], torch.eye(2)[[0, 1, 0, 1]]
+    >>> supervised_contrastive_loss(together, similarity) < supervised_contrastive_loss(apart, similarity)
     tensor(True)
     ```
 
     Args:
         vectors: of shape `(rows, width)`; their length does not matter.
-        labels: of shape `(rows,)`.
+        similarity: how much the answers of two rows have in common, from 0 to 1, of shape `(rows, rows)`.
     """
     import torch  # noqa: PLC0415  (takes seconds)
 
@@ -154,18 +159,24 @@ def supervised_contrastive_loss(vectors: "torch.Tensor", labels: "torch.Tensor")
     itself = torch.eye(len(units), dtype=torch.bool, device=units.device)
     similarities = (units @ units.T / TEMPERATURE).masked_fill(itself, float("-inf"))
     logarithms = torch.log_softmax(similarities, dim=1)
-    same = (labels[:, None] == labels) & ~itself
-    counts = same.sum(dim=1)
-    of_rows = -logarithms.masked_fill(~same, 0.0).sum(dim=1) / counts.clamp(min=1)
-    return of_rows[counts > 0].mean()
+    weights = similarity.masked_fill(itself, 0.0)
+    totals = weights.sum(dim=1)
+    of_rows = -(weights * logarithms.masked_fill(itself, 0.0)).sum(dim=1)
+    return (of_rows / totals.clamp(min=1e-9))[totals > 0].mean()
 
 
-def _balanced(gold: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Rows of a batch: as many of each label as fit, at least two; of a random part of the labels if there are many."""
-    labels = generator.permutation(np.unique(gold))[: ROWS_PER_BATCH // _FEWEST_OF_A_LABEL]
+def _balanced(of_labels: Sequence[npt.NDArray[np.int64]], generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Rows of a batch: as many of each label as fit, at least two; of a random part of the labels if there are many.
+
+    Args:
+        of_labels: the rows of each label that has some.
+        generator: of the draw.
+    """
+    labels = generator.permutation(len(of_labels))[: ROWS_PER_BATCH // _FEWEST_OF_A_LABEL]
     each = max(_FEWEST_OF_A_LABEL, ROWS_PER_BATCH // len(labels))
-    rows = [generator.permutation(np.flatnonzero(gold == label))[:each] for label in labels]
-    return np.concatenate(rows)
+    rows = np.concatenate([generator.permutation(of_labels[label])[:each] for label in labels])
+    first = np.unique(rows, return_index=True)[1]
+    return np.asarray(rows[np.sort(first)])  # (a row may have more than one of the labels)
 
 
 def _groups(model: "PreTrainedModel") -> list[dict[str, Any]]:

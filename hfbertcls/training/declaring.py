@@ -25,6 +25,8 @@ class Option:
         rivals: options with the same word here exclude each other.
         sets: the field of transformers' training arguments that takes the value, if any.
         determines: whether the weights, their scores or the choice of them depend on it.
+        tunes: whether it is about the steps of fine-tuning, or the validation rows that choose among them. Set to
+            something else than its default, it switches cross-validation off.
         row: its name in the card's table of hyperparameters; None if it has no row.
         least: the smallest valid number.
         above: the largest invalid number.
@@ -42,6 +44,7 @@ class Option:
     rivals: str = ""
     sets: str | None = None
     determines: bool = False
+    tunes: bool = False
     row: str | None = None
     least: int | None = None
     above: float | None = None

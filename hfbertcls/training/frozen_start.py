@@ -39,6 +39,7 @@ class FrozenStart:
         key: of the baseline in a report.
         pooling: how the vectors are read.
         baseline: the linear model.
+        vectors: on which it was fitted, float32 of shape `(rows, width)`.
         logits: what it gives for each split but train, float32 of shape `(rows, num_outputs)`.
         new_parameters: of the head through which the vectors are read, where they were newly initialized.
         note: for a person; empty if there is nothing to note.
@@ -47,6 +48,7 @@ class FrozenStart:
     key: str
     pooling: Pooling
     baseline: FrozenBaseline
+    vectors: Vectors
     logits: Mapping[str, Logits]
     new_parameters: Mapping[str, "torch.Tensor"]
     note: str = ""
@@ -98,7 +100,7 @@ def frozen_start(
     }
     parameters = {name: value.detach().cpu() for name, value in reader.named_parameters()}
     new = {name: parameters[name] for name in loaded.new_parameters if name in parameters}
-    return FrozenStart(keys[2], pooling_of(reader.config), baseline, logits, new, note)
+    return FrozenStart(keys[2], pooling_of(reader.config), baseline, vectors, logits, new, note)
 
 
 def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:

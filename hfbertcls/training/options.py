@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from hfbertcls.training.callbacks.backup import Backup
 
 
+_NO_TUNING = ("use_cpu", "full_determinism")
+"""Training arguments that are not about the steps of fine-tuning."""
+
+
 def _number_or_word(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
@@ -71,6 +75,7 @@ class TrainingOptions:
         above=0,
         sets="num_train_epochs",
         determines=True,
+        tunes=True,
         row="num_train_epochs",
     )
     max_steps: int | None = option(
@@ -80,6 +85,7 @@ class TrainingOptions:
         above=0,
         sets="max_steps",
         determines=True,
+        tunes=True,
         row="max_steps",
     )
     recipe: str = option(
@@ -89,7 +95,17 @@ class TrainingOptions:
         metavar="R",
         choices=("auto", "plain"),
         determines=True,
+        tunes=True,
         row="recipe",
+    )
+    cross_validation: str = option(
+        "auto",
+        "auto: cross-validate fewer than 300 training rows instead of holding out validation rows; off: always hold them "
+        "out; on: as auto, but an error where that is not possible (default: {default})",
+        metavar="C",
+        choices=("auto", "on", "off"),
+        determines=True,
+        row="cross_validation",
     )
     pooling: str = option(
         "auto",
@@ -108,6 +124,7 @@ class TrainingOptions:
         words={"auto": {"try_longest_batch_first": True}},
         sets="per_device_train_batch_size",
         determines=True,
+        tunes=True,
         row="per_device_train_batch_size",
     )
     learning_rate: float | None = option(
@@ -117,6 +134,7 @@ class TrainingOptions:
         above=0,
         sets="learning_rate",
         determines=True,
+        tunes=True,
         row="learning_rate",
     )
     precision: str = option(
@@ -139,6 +157,7 @@ class TrainingOptions:
         metavar="NAME",
         sets="metric_for_best_model",
         determines=True,
+        tunes=True,
     )
     eval_every: str | float = option(
         "0.2",
@@ -147,6 +166,7 @@ class TrainingOptions:
         parse=str,
         sets="eval_every",
         determines=True,
+        tunes=True,
         row="eval_every",
     )
     early_stopping: int | None = option(
@@ -155,6 +175,7 @@ class TrainingOptions:
         metavar="PATIENCE",
         least=1,
         determines=True,
+        tunes=True,
         row="early_stopping",
     )
     early_stopping_threshold: float = option(
@@ -163,6 +184,7 @@ class TrainingOptions:
         metavar="GAIN",
         least=0,
         determines=True,
+        tunes=True,
         row="early_stopping_threshold",
     )
     early_stopping_min_steps: int = option(
@@ -171,6 +193,7 @@ class TrainingOptions:
         metavar="N",
         least=0,
         determines=True,
+        tunes=True,
         row="early_stopping_min_steps",
     )
     calibration: bool = option(
@@ -184,12 +207,13 @@ class TrainingOptions:
         "a registered subclass of TextClassificationTrainer (default: that class)",
         metavar="NAME",
         determines=True,
+        tunes=True,
         row="trainer",
     )
     callbacks: Sequence[str] = option(
-        (), "further registered callbacks", metavar="NAME", determines=True, row="callbacks"
+        (), "further registered callbacks", metavar="NAME", determines=True, tunes=True, row="callbacks"
     )
-    report_to: Sequence[str] = option((), "trackio, tensorboard, wandb, mlflow, ...", metavar="TRACKER")
+    report_to: Sequence[str] = option((), "trackio, tensorboard, wandb, mlflow, ...", metavar="TRACKER", tunes=True)
     publish_examples: int = option(
         0, "show this many rows of your data on the card (default: {default})", group="sharing", metavar="N", least=0
     )
@@ -225,6 +249,13 @@ class TrainingOptions:
         option_values |= {name: value for name, value in values.items() if name in own}
         rest = {name: value for name, value in values.items() if name not in own and name not in options}
         return cls(**{**option_values, "arguments": {**option_values.get("arguments", {}), **rest}})
+
+    @property
+    def tuning(self) -> tuple[str, ...]:
+        """The flags of the options that are about fine-tuning, and are not at their defaults."""
+        own = [one.flag for one in options_of(type(self)) if one.tunes and getattr(self, one.name) != one.default]
+        further = [f"--{name.replace('_', '-')}" for name in self.arguments if name not in _NO_TUNING]
+        return (*own, *further, *(["--push-every-save"] if self.backup is not None else []))
 
     def training_fields(self) -> dict[str, Any]:
         """The fields of transformers' training arguments that are set."""

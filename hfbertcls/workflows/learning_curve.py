@@ -55,7 +55,7 @@ def add_learning_curve(
         DatasetError: if an eighth of the rows lacks a label.
     """
     options = options or TrainingOptions()
-    data = data_to_train(data, options.seed)
+    data = data_to_train(data, options.seed, "off")
     directory = local_path(output_dir)
     split = report.shown_split
     rows = len(data.splits["train"])

@@ -26,6 +26,30 @@ def selection_metric(options: TrainingOptions, task: Task) -> str:
     return (options.metric or task.headline).removeprefix("eval_")
 
 
+def cross_validation_of(options: TrainingOptions, beside: tuple[str, ...] = ()) -> str:
+    """Whether few rows are cross-validated, as `load_text_dataset` takes it.
+
+    ```python
+    >>> cross_validation_of(TrainingOptions()), cross_validation_of(TrainingOptions(epochs=3))
+    ('auto', 'off')
+    ```
+
+    Args:
+        options: of the run.
+        beside: further flags that need a validation split.
+
+    Raises:
+        ConfigurationError: if cross-validation was asked for, and an option needs validation rows.
+    """
+    needing = (*options.tuning, *beside)
+    if needing and options.cross_validation == "on":
+        raise ConfigurationError(
+            f"--cross-validation on holds no validation rows out, which {', '.join(needing)} need"
+            f"{'s' if len(needing) == 1 else ''}. Leave one out"
+        )
+    return "off" if needing else options.cross_validation
+
+
 def check_for_task(options: TrainingOptions, task: Task) -> None:
     """Check that the options fit the labels of the data.
 

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.environment import describe_environment, directory_name
+from hfbertcls.evaluation.against_baselines import FittedOn
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, split_of
 from hfbertcls.evaluation.report_sections import DoctorFacts, Example
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split, split_facts
@@ -39,6 +41,7 @@ from hfbertcls.training.calibrating import Staged
 from hfbertcls.training.callbacks.metric_logging import FILE_NAME, read_events
 from hfbertcls.training.frozen_start import FrozenStart, frozen_start
 from hfbertcls.training.precision import choose_precision
+from hfbertcls.workflows.procedure import OutOfFold
 
 
 if TYPE_CHECKING:
@@ -82,6 +85,7 @@ def report_on_training(
     publish_examples: int,
     seed: int,
     command: str,
+    out_of_fold: OutOfFold | None = None,
 ) -> Report:
     """Score the staged weights, and write predictions and plots beside them.
 
@@ -97,40 +101,51 @@ def report_on_training(
         publish_examples: how many rows may stand on the card, with their texts.
         seed: of the draw of these rows.
         command: what to print under "reproduce".
+        out_of_fold: the predictions of cross-validation, where there is no validation split.
     """
     data, task, tokenized, staging = inputs.data, inputs.task, inputs.tokenized, directory.staging
     model, tokenizer = staged.model, staged.tokenizer
-    gold = {name: split.gold for name, split in tokenized.items()}
-    baselines = Baselines(task, data.splits["train"].texts, gold["train"])
+    baselines = Baselines(task, data.splits["train"].texts, tokenized["train"].gold)
     frozen = inputs.frozen
     fitted_on = baselines.fitted_on | ({} if frozen is None else {frozen.key: frozen.fitted_on})
     evaluation, predicted = {}, {}
-    for name in [name for name in ("validation", "test") if name in data.splits]:
-        validation_logits = staged.validation if name == "validation" else None
-        logits = score(model, tokenizer, tokenized[name]) if validation_logits is None else validation_logits
-        require_finite(logits, name, data.splits[name].rows)
-        if name == "validation":
-            task = with_fitted_decision(task, staging, model, gold[name], logits)
-        slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
-        tokens = tokenized[name].num_tokens
-        beside = baselines.predict(data.splits[name].texts)
-        if frozen is not None:
-            beside[frozen.key] = frozen.answers(name)
-        predictions = Predictions(task, data.splits[name].rows, gold[name], logits, tokens, slices, beside)
+    temperature = temperature_of(model.config)
+    names = [name for name in (CROSS_VALIDATION, "validation", "test") if split_of(name) in data.splits]
+    if out_of_fold is None:
+        names.remove(CROSS_VALIDATION)
+    for name in names:
+        split, tokens = data.splits[split_of(name)], tokenized[split_of(name)]
+        folds, fitted = None, cast("Mapping[str, FittedOn]", fitted_on)
+        if name == CROSS_VALIDATION and out_of_fold is not None:
+            logits = out_of_fold.logits if temperature is None else out_of_fold.logits / np.asarray(temperature)
+            logits, folds = logits.astype(np.float32), out_of_fold.folds
+            beside, fitted = dict(out_of_fold.baselines), out_of_fold.fitted_on
+        else:
+            known = staged.validation if name == "validation" else None
+            logits = score(model, tokenizer, tokens) if known is None else known
+            beside = baselines.predict(split.texts)
+            if frozen is not None:
+                beside[frozen.key] = frozen.answers(name)
+        require_finite(logits, split.name, split.rows)
+        if name == names[0]:
+            task = with_fitted_decision(task, staging, model, tokens.gold, logits)
+        slices = split.values(data.slice_column) if data.slice_column is not None else None
+        predictions = Predictions(task, split.rows, tokens.gold, logits, tokens.num_tokens, slices, beside, folds)
         digest = write_predictions(staging, name, predictions)
-        evaluation[name] = evaluate_split(predictions, digest, fitted_on, temperature_of(model.config))
+        evaluation[name] = evaluate_split(predictions, digest, fitted, temperature, names[0])
         predicted[name] = predictions.predicted
     answers = usage_of(pipeline_of(model, tokenizer), card)
-    if choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
-        rough = score(turn_to_bf16(model), tokenizer, tokenized["validation"])  # (last: the weights are rounded now)
-        same = task.is_right(predicted["validation"], task.decide(rough))
-        evaluation["validation"] = replace(evaluation["validation"], bf16_agreement=float(same.mean()))
+    held_out = next((name for name in names if name != CROSS_VALIDATION), None)
+    if held_out is not None and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
+        rough = score(turn_to_bf16(model), tokenizer, tokenized[held_out])  # (last: the weights are rounded now)
+        same = task.is_right(predicted[held_out], task.decide(rough))
+        evaluation[held_out] = replace(evaluation[held_out], bf16_agreement=float(same.mean()))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
     }
     facts_of_training = training()
-    examples = _examples(data.splits[name], predictions, publish_examples, seed)
+    examples = _examples(split, predictions, publish_examples, seed)
     report = Report(
         task=task_facts(data, task, tokenized["train"].max_length, str(tokenizer.truncation_side)),
         model=model_facts(inputs.source, model, staging / "model.safetensors"),
@@ -141,9 +156,11 @@ def report_on_training(
         environment=describe_environment(),
         command=command,
     )
-    events = read_events(directory.path / FILE_NAME)
-    curves = plots.learning_curves_plot(events, facts_of_training.selection_metric, facts_of_training.best_step)
-    write_plots(staging, report, predictions, {"learning_curves": curves})
+    curves = {}
+    if facts_of_training.steps:
+        events, chosen = read_events(directory.path / FILE_NAME), facts_of_training.best_step
+        curves["learning_curves"] = plots.learning_curves_plot(events, facts_of_training.selection_metric, chosen)
+    write_plots(staging, report, predictions, curves)
     return report
 
 

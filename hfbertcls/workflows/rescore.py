@@ -17,7 +17,7 @@ from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.report_evaluation import Evaluation
+from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, Evaluation
 from hfbertcls.evaluation.splits import split_facts
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
@@ -86,6 +86,9 @@ def rescore(
         frozen = _frozen_again(report, data, tokenizer, task, model.device)
     notes = []
     for name, entry in report.evaluation.items():
+        if name == CROSS_VALIDATION:
+            notes.append("cross-validation: its models are not here, so its predictions cannot be computed again")
+            continue
         path = folder / "predictions" / f"{name}.parquet"
         if not path.is_file():
             run.missing.append(f"the logits of {name}: predictions/{name}.parquet is not there")
@@ -153,6 +156,7 @@ def _data_of(report: Report, dataset: str) -> TextDataset:
         quoting=task.quoting,
         header=task.header,
         make_splits=was_cut,
+        cross_validation="off" if CROSS_VALIDATION not in report.evaluation else "auto",
         split_by=facts.split_by if was_cut else None,
         seed=facts.split_seed if facts.split_seed is not None else 42,
     )

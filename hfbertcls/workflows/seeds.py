@@ -26,7 +26,7 @@ from hfbertcls.repository.stated_files import TOKENIZER_FILES, read_report
 from hfbertcls.tasks.task import Task
 from hfbertcls.training.checkpoint_files import remove_checkpoint
 from hfbertcls.training.options import TrainingOptions
-from hfbertcls.workflows.options import selection_metric, training_arguments
+from hfbertcls.workflows.options import cross_validation_of, selection_metric, training_arguments
 from hfbertcls.workflows.train import finish, prepare, train_prepared
 
 
@@ -75,7 +75,7 @@ def train_with_seeds(
     first = options.seed
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
-    data = data_to_train(dataset, first)
+    data = data_to_train(dataset, first, cross_validation_of(options, ("--seeds",)))
     with directory.claimed():
         if options.resume and directory.holds_a_model:
             return _complete(directory, range(first, first + count), average, log)

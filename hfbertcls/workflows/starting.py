@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import ModelError
 from hfbertcls.evaluation.baselines import LinearProbe
 from hfbertcls.evaluation.report_training import Phase
 from hfbertcls.modeling.engine import head_inputs, score
-from hfbertcls.modeling.loading import load_for_training
+from hfbertcls.modeling.heads import output_layer_name
+from hfbertcls.modeling.loading import ModelSource, load_for_training
 from hfbertcls.modeling.predictions import finite_rows
-from hfbertcls.progress import Log
+from hfbertcls.progress import Log, work
 from hfbertcls.tasks.probabilities import Logits
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
 from hfbertcls.training.frozen_start import FrozenStart, begin_from, fill_head
@@ -25,7 +28,7 @@ from hfbertcls.training.recipe import choose_learning_rate
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.workflows.reporting import RunInput
@@ -50,18 +53,28 @@ class Start:
     phases: tuple[Phase, ...] = ()
 
 
-def load_start(
-    inputs: "RunInput", options: TrainingOptions, arguments: "TextClassificationTrainingArguments", log: Log
-) -> Start:
-    """Load the encoder with a trained head, or a linear model on the frozen encoder, or a random head.
+def starts_from_probe(source: ModelSource, data: TextDataset) -> bool:
+    """Whether a model starts from a linear probe: all of its head is new, and it ends in a linear layer."""
+    task = data.task
+    if task is None or len(task.baseline_names) < 3:
+        return False
+    loaded = load_for_training(source, task, seed=0)
+    return bool(loaded.new_parameters) and output_layer_name(loaded.model) is not None
 
-    With few rows, a contrastive phase follows the linear model, which is then fitted again.
+
+def begin(
+    inputs: "RunInput", options: TrainingOptions, arguments: "TextClassificationTrainingArguments", log: Log
+) -> "tuple[PreTrainedModel, tuple[str, ...], FrozenStart | None]":
+    """Load the encoder with a trained head, or a linear model on the frozen encoder, or a random head.
 
     Args:
         inputs: of the run.
         options: of the run.
         arguments: of its trainer.
         log: called with each line of progress, for a person.
+
+    Returns:
+        The model, notes for a person, and the linear model if the head is one.
 
     Raises:
         ModelError: as `load_for_training`, and if the tokenizer does not fit the model.
@@ -79,17 +92,42 @@ def load_start(
     notes = loaded.notes + ((frozen.note,) if frozen is not None and frozen.note else ())
     for note in notes:
         log(f"  note: {note}")
+    if frozen is not None:
+        begin_from(model, frozen)
+        pooling = "mean" if frozen.pooling == "mean" else "first-token"
+        log(f"Start: linear probe on the frozen encoder ({pooling} pooling)")
+    return model, notes, frozen
+
+
+def load_start(
+    inputs: "RunInput", options: TrainingOptions, arguments: "TextClassificationTrainingArguments", log: Log
+) -> Start:
+    """Where fine-tuning begins: `begin`; with few rows a contrastive phase follows, and the linear model is refitted.
+
+    Args:
+        inputs: of the run, with a validation split.
+        options: of the run.
+        arguments: of its trainer.
+        log: called with each line of progress, for a person.
+
+    Raises:
+        ModelError: as `begin`.
+    """
+    loaded, notes, frozen = begin(inputs, options, arguments, log)
+    model: Any = loaded
     if frozen is None:
         return Start(model, notes)
-    begin_from(model, frozen)
-    log(f"Start: linear probe on the frozen encoder ({'mean' if frozen.pooling == 'mean' else 'first-token'} pooling)")
     validation = frozen.logits["validation"]
     recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
     if recipe is None:
         return Start(model, notes, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
-    validation, phases = _contrasted(model, inputs, recipe, arguments, log)
+    log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
+    with work("Contrastive phase", recipe.steps, "steps") as advance:
+        one = contrasted(model, inputs.tokenizer, inputs.tokenized["train"], recipe, arguments, advance)
+    model.load_state_dict(one.model.state_dict())
     weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-    return Start(model, notes, validation, lambda: weights, phases)
+    validation = score(one.model, inputs.tokenizer, inputs.tokenized["validation"])
+    return Start(model, notes, validation, lambda: weights, (one.phase,))
 
 
 def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
@@ -124,28 +162,54 @@ def better_start(
     return value
 
 
-def _contrasted(
-    model: Any,
-    inputs: "RunInput",
+@dataclass(frozen=True)
+class Contrasted:
+    """A classifier after the contrastive phase.
+
+    Args:
+        model: padding-free where it can be, on the device of the run.
+        probe: the linear model in its head.
+        phase: for the report.
+    """
+
+    model: Any
+    probe: LinearProbe
+    phase: Phase
+
+
+def contrasted(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    rows: TokenizedSplit,
     recipe: ContrastiveRecipe,
     arguments: "TextClassificationTrainingArguments",
-    log: Log,
-) -> tuple[Logits, tuple[Phase, ...]]:
-    """Train by contrast and fit the head again; returns the logits of the validation split, and the phase."""
-    train, tokenizer = inputs.tokenized["train"], inputs.tokenizer
-    log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
-    trained = copy.deepcopy(model)  # (it is made padding-free, which the model may not become)
+    advance: Callable[[int], None],
+) -> Contrasted:
+    """A copy of a classifier, trained by contrast on some rows, with its linear probe fitted again.
+
+    Args:
+        model: to begin with. It is not changed.
+        tokenizer: of the model.
+        rows: to train on.
+        recipe: how long and how fast.
+        arguments: of the run.
+        advance: called with the number of finished steps.
+
+    Raises:
+        ModelError: if the vectors are not finite afterwards.
+    """
+    trained: Any = copy.deepcopy(model)
     trained.to(arguments.device)
-    seconds = contrast(trained, tokenizer, train, recipe, arguments.seed, in_bf16=arguments.bf16)
-    vectors = head_inputs(trained, tokenizer, train)
+    seconds = contrast(trained, tokenizer, rows, recipe, arguments.seed, advance, in_bf16=arguments.bf16)
+    vectors = head_inputs(trained, tokenizer, rows)
     if not finite_rows(vectors).all():
         raise ModelError(
             "the contrastive phase ended with vectors that are no numbers. Pass --precision fp32, or --recipe plain"
         )
-    fill_head(trained, LinearProbe(inputs.task, vectors, train.gold))
-    model.load_state_dict(trained.state_dict())
+    probe = LinearProbe(rows.labelled_task, vectors, rows.gold)
+    fill_head(trained, probe)
     phase = Phase(name="contrastive", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
-    return score(trained, tokenizer, inputs.tokenized["validation"]), (phase,)
+    return Contrasted(trained, probe, phase)
 
 
 def _priors(inputs: "RunInput") -> "npt.NDArray[np.float64] | None":

@@ -12,10 +12,11 @@ from hfbertcls.data.description import describe_dataset, describe_tokens
 from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
+from hfbertcls.data.splits import CROSS_VALIDATED_BELOW
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
 from hfbertcls.diagnosis.repeats import MOST_ROWS
-from hfbertcls.errors import ConfigurationError, HfBertClsError, TrainingError, shorten
+from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.modeling.loading import (
@@ -25,20 +26,21 @@ from hfbertcls.modeling.loading import (
     load_tokenizer,
 )
 from hfbertcls.progress import Log, silent
-from hfbertcls.registry import CALLBACKS
 from hfbertcls.repository.model_repository import write_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.stated_files import read_report
 from hfbertcls.training.options import TrainingOptions
-from hfbertcls.workflows.options import check_for_task, selection_metric, trainer_class, training_arguments
-from hfbertcls.workflows.starting import Start, better_start, load_start
+from hfbertcls.workflows.few_rows import FewRows
+from hfbertcls.workflows.fine_tuning import FineTuning
+from hfbertcls.workflows.options import check_for_task, cross_validation_of, training_arguments
+from hfbertcls.workflows.procedure import OutOfFold, Procedure
+from hfbertcls.workflows.starting import starts_from_probe
 
 
 if TYPE_CHECKING:
     import torch
 
     from hfbertcls.modeling.pooling import Pooling
-    from hfbertcls.trainer import TextClassificationTrainer
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.training.identity import RunIdentity
     from hfbertcls.workflows.reporting import RunInput
@@ -52,6 +54,8 @@ def train_and_evaluate(
     log: Log = silent,
 ) -> Report:
     """Fine-tune an encoder, choose the best checkpoint on validation, and write a complete model repository.
+
+    Fewer than 300 training rows without a validation split are trained on as a whole, and cross-validated.
 
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
@@ -69,7 +73,13 @@ def train_and_evaluate(
     directory = OutputDirectory(Path(output_dir))
     directory.check(overwrite=options.overwrite, resume=options.resume)
     arguments = training_arguments(directory, options)
-    data = data_to_train(dataset, options.seed)
+    mode = cross_validation_of(options)
+    data = data_to_train(dataset, options.seed, mode)
+    if options.tuning and is_few(data):
+        log(
+            f"  note: {', '.join(options.tuning)} need{'s' if len(options.tuning) == 1 else ''} validation rows. They are "
+            "held out of the train split, which is then not cross-validated"
+        )
     inputs = prepare(source, data, options, arguments.device, log)
     return train_prepared(inputs, directory, arguments, options, log, began)
 
@@ -93,27 +103,31 @@ def train_prepared(
         began: when the run began, by `time.perf_counter`.
     """
     with directory.claimed():
-        trainer, start = _make_trainer(inputs, directory, arguments, options, log)
-        identity = _identity(inputs, trainer, options)
+        procedure: Procedure
+        if "validation" in inputs.tokenized:
+            procedure = FineTuning(inputs, directory, arguments, options, log)
+        else:
+            procedure = FewRows(inputs, directory, arguments, options, log)
+        identity = _identity(inputs, procedure, options)
         checkpoint = _checkpoint_of(identity, directory, log) if options.resume else None
         if options.resume and directory.holds_a_model:
             log(f"The run in {directory.path.name!r} is complete: there is nothing to resume")
             return read_report(directory.path)
-        log(f"Disk: {directory.require_space(*_space(trainer))}")
+        log(f"Disk: {directory.require_space(*procedure.space())}")
         if not options.resume:
             directory.clear(log)
         identity.write(directory.checkpoints)
         write_fingerprints(directory.checkpoints / FINGERPRINTS, inputs.data.splits["train"])
-        _train(trainer, checkpoint, log)
-        of_start = _return_to_start(trainer, start, inputs, log)
-        trainer.save_model(str(directory.staging))
+        procedure.run(checkpoint, log)
+        procedure.save(directory.staging)
         report = finish(
             inputs,
             directory,
             options,
-            trainer.args.device,
-            lambda: _with_start(_facts(inputs, trainer, options, time.perf_counter() - began), start, of_start),
+            procedure.arguments.device,
+            lambda: _facts(inputs, procedure, options, time.perf_counter() - began),
             log,
+            procedure.out_of_fold,
         )
         report = write_report(directory.staging, report)
         directory.publish(log)
@@ -132,6 +146,7 @@ def prepare(
 
     task = require_trainable(data)
     check_for_task(options, task)
+    data = _with_validation_if_needed(source, data, options, log)
     describe_dataset(data, log)
     diagnosis = _examined(data, options, log)
     config, tokenizer = load_config(source), load_tokenizer(source)
@@ -150,6 +165,7 @@ def finish(
     device: "torch.device",
     training: Callable[[], TrainingFacts],
     log: Log = silent,
+    out_of_fold: OutOfFold | None = None,
 ) -> Report:
     """Calibrate the staged weights, score them, write predictions and plots, and return the report.
 
@@ -160,13 +176,16 @@ def finish(
         device: where to score.
         training: as `report_on_training` takes it.
         log: called with each line of progress, for a person.
+        out_of_fold: the predictions of cross-validation, where there is no validation split.
     """
     from hfbertcls.training.calibrating import Staged, calibrate
     from hfbertcls.workflows.reporting import report_on_training
 
     staging = directory.staging
-    if options.calibration:
+    if options.calibration and out_of_fold is None:
         staged = calibrate(staging, inputs.tokenized["validation"], device, log)
+    elif options.calibration and out_of_fold is not None:
+        staged = calibrate(staging, inputs.tokenized["train"], device, log, out_of_fold.logits)
     else:
         staged = Staged.load(staging, device)
     log("Evaluating the chosen weights in fp32 ...")
@@ -179,6 +198,7 @@ def finish(
         options.publish_examples,
         options.seed,
         options.command,
+        out_of_fold,
     )
 
 
@@ -192,74 +212,42 @@ def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosi
     return diagnosis
 
 
-def _make_trainer(
-    inputs: "RunInput",
-    directory: OutputDirectory,
-    args: "TextClassificationTrainingArguments",
-    options: TrainingOptions,
-    log: Log,
-) -> "tuple[TextClassificationTrainer, Start]":
-    """The trainer, and the start of its model."""
-    from hfbertcls.training.callbacks.backup import BackupCallback
-    from hfbertcls.training.callbacks.early_stopping import MetricEarlyStoppingCallback
-    from hfbertcls.training.callbacks.metric_logging import FILE_NAME, MetricLoggingCallback
+def is_few(data: TextDataset) -> bool:
+    """Whether validation rows were held out of a train split that could be cross-validated."""
+    rows = [len(data.splits[name]) for name in ("train", "validation") if name in data.splits]
+    return data.split_seed is not None and len(rows) == 2 and sum(rows) < CROSS_VALIDATED_BELOW
 
-    metric = selection_metric(options, inputs.task)
-    if options.metric is None and metric != args.metric_for_best_model:
-        args.choose_by(metric)
-    start = load_start(inputs, options, args, log)
-    callbacks: list[Any] = [MetricLoggingCallback(directory.path / FILE_NAME)]
-    if options.early_stopping is not None:
-        extent = (options.early_stopping_threshold, options.early_stopping_min_steps)
-        callbacks.append(MetricEarlyStoppingCallback(options.early_stopping, *extent))
-    callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
-    if options.backup is not None:
-        callbacks.append(BackupCallback(options.backup))
-    trainer: TextClassificationTrainer = _built(
-        trainer_class(options),
-        model=start.model,
-        args=args,
-        train_dataset=inputs.tokenized["train"].dataset,
-        eval_dataset=inputs.tokenized["validation"].sorted_by_length(),
-        processing_class=inputs.tokenizer,
-        callbacks=callbacks,
+
+def _with_validation_if_needed(
+    source: ModelSource, data: TextDataset, options: TrainingOptions, log: Log
+) -> TextDataset:
+    """The data with validation rows if their model cannot be cross-validated.
+
+    Raises:
+        ConfigurationError: if cross-validation was asked for.
+    """
+    if "validation" in data.splits or starts_from_probe(source, data):
+        return data
+    reason = (
+        f"{source.public_name} does not start from a linear probe, because its head is trained or is of another kind"
     )
-    return trainer, start
+    if options.cross_validation == "on":
+        raise ConfigurationError(f"--cross-validation on is not possible: {reason}. Leave it out")
+    log(f"  note: validation rows are held out of the train split, which is not cross-validated: {reason}")
+    return data_to_train(data, options.seed, "off")
 
 
-def _return_to_start(trainer: "TextClassificationTrainer", start: Start, inputs: "RunInput", log: Log) -> float | None:
-    """Take the weights of the start if no checkpoint is as good on validation; returns its metric there, else None."""
-    args: Any = trainer.args
-    metric = str(args.metric_for_best_model).removeprefix("eval_")
-    best, more_is_better = trainer.state.best_metric, bool(args.greater_is_better)
-    value = better_start(start, inputs, metric, best, more_is_better=more_is_better)
-    if value is not None:
-        log(f"No checkpoint beats the start on validation ({metric} {value:.4f}): its weights are kept")
-        cast(Any, trainer.model).load_state_dict(start.weights())
-    return value
-
-
-def _built(trainer_class: Any, **arguments: Any) -> Any:
-    """Make the trainer; a missing tracker or accelerator is an error here."""
-    try:
-        return trainer_class(**arguments)
-    except (ImportError, ValueError, RuntimeError) as err:
-        if isinstance(err, HfBertClsError):
-            raise
-        raise ConfigurationError(f"the training arguments do not fit: {shorten(str(err), 300)}") from err
-
-
-def _identity(inputs: "RunInput", trainer: "TextClassificationTrainer", options: TrainingOptions) -> "RunIdentity":
+def _identity(inputs: "RunInput", procedure: Procedure, options: TrainingOptions) -> "RunIdentity":
     from hfbertcls.training.identity import RunIdentity, determining, digest_of
 
-    args = trainer.args
+    args: Any = procedure.arguments
     rows_per_update = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     return RunIdentity(
         model="@".join(filter(None, (inputs.source.public_name, inputs.source.revision))),
         labels=list(inputs.task.labels),
         options=options.beside_arguments(_chosen(inputs)),
         rows={name: digest_of(split) for name, split in inputs.tokenized.items()},
-        arguments=determining(cast(Any, args).sanitised(), rows_per_update=rows_per_update),
+        arguments=determining(args.sanitised(), rows_per_update=rows_per_update),
     )
 
 
@@ -268,20 +256,12 @@ def _chosen(inputs: "RunInput") -> dict[str, Any]:
     return {"max_length": inputs.tokenized["train"].max_length}
 
 
-def _facts(
-    inputs: "RunInput", trainer: "TextClassificationTrainer", options: TrainingOptions, wall_seconds: float
-) -> TrainingFacts:
-    """The `training` of the report: the facts of the trainer, and the options of the run."""
-    facts = trainer.facts(wall_seconds)
+def _facts(inputs: "RunInput", procedure: Procedure, options: TrainingOptions, wall_seconds: float) -> TrainingFacts:
+    """The `training` of the report: the facts of the training, and the options of the run."""
+    facts = procedure.facts(wall_seconds)
     run = {**_chosen(inputs), **facts.arguments, **facts.hyperparameters}
     rows = {**facts.hyperparameters, **options.rows(run)}
     return replace(facts, options=options.determining(run), hyperparameters=rows)
-
-
-def _with_start(facts: TrainingFacts, start: Start, of_start: float | None) -> TrainingFacts:
-    """The facts with notes and phases of the start; its weights are shipped if `of_start`, its metric on validation, is set."""
-    facts = replace(facts, notes=start.notes, phases=start.phases)
-    return facts if of_start is None else replace(facts, best_step=0, selection_value=of_start)
 
 
 def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log) -> Path | None:
@@ -310,44 +290,3 @@ def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log
     if checkpoint is not None:
         log(f"Resuming from step {step:,}")
     return checkpoint
-
-
-def _space(trainer: "TextClassificationTrainer") -> tuple[int, int]:
-    """Least and largest disk space of a run in bytes: checkpoints with AdamW's two states, then the model."""
-    args: Any = trainer.args
-    weights = sum(4 * parameter.numel() for parameter in cast(Any, trainer.model).parameters())
-    if args.save_strategy == "no":
-        return weights, weights
-    checkpoint = weights * (3 if str(args.optim.value).startswith("adamw_torch") else 1)
-    kept = args.save_total_limit or 1
-    return checkpoint + weights, checkpoint * (kept + 1) + weights
-
-
-def _train(trainer: "TextClassificationTrainer", checkpoint: Path | None, log: Log) -> None:
-    from hfbertcls.training.callbacks.interruption import InterruptionCallback
-
-    args: Any = trainer.args
-    model: Any = trainer.model
-    count, unit = (args.max_steps, "step") if args.max_steps > 0 else (args.num_train_epochs, "epoch")
-    log(
-        f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
-        f"{count:,.12g} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} x "
-        f"{args.gradient_accumulation_steps}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
-    )
-    log(f"Batches: {trainer.padding_}")
-    interruption = InterruptionCallback(log)
-    trainer.add_callback(interruption)
-    try:
-        with interruption.listening():
-            trainer.train(str(checkpoint) if checkpoint is not None else None)
-    except RuntimeError as err:
-        if type(err).__module__ not in ("torch._dynamo.exc", "torch._inductor.exc"):
-            raise
-        raise TrainingError(
-            f"torch.compile cannot compile this model on this machine: {shorten(str(err), 200)}. Leave out --torch-compile"
-        ) from err
-    if trainer.state.global_step == 0:
-        raise TrainingError(
-            "no update was made: the train split has fewer rows than a batch, and incomplete batches are dropped. Choose a "
-            "smaller --batch-size"
-        )

@@ -21,6 +21,10 @@ _BASELINES = {
     "tfidf_logreg": "TF-IDF and logistic regression",
     "frozen_logreg": "Frozen encoder and logistic regression",
 }
+_OUT_OF_FOLD = (
+    "Each row was answered by a model that was trained on other rows. These metrics estimate how well this way of training "
+    "works. The model here was trained on all of these rows."
+)
 _LABELS_SHOWN = 12
 _UNREADABLE = (
     ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration, OSError, RecursionError,
@@ -65,11 +69,13 @@ def about() -> str:
         return f"This model has no report.json, so its metrics are unknown here. {card}"
     split = "test" if "test" in report["evaluation"] else next(iter(report["evaluation"]))
     evaluation = report["evaluation"][split]
+    is_out_of_fold = evaluation.get("kind") == "out_of_fold"
     return "\n".join(
         [
             f"{WHAT_IT_DOES}; fine-tuned from {plain(report['model']['base_model'])} on "
             f"{plain(report['data']['source'])}. It reads the {END} {LIMIT:,} tokens of a text. {card}",
-            f"### How good it is ({plain(split)} split, {evaluation['rows']:,} rows)\n",
+            f"### How good it is ({'cross-validation' if is_out_of_fold else f'{plain(split)} split'}, {evaluation['rows']:,} rows)\n",
+            *([f"{_OUT_OF_FOLD}\n"] if is_out_of_fold else []),
             *verdict(evaluation),
             *headline(evaluation),
             "\n### Per label\n",

@@ -110,11 +110,11 @@ def test_a_test_split_without_labels_is_left_out_and_noted(tmp_path):
     (tmp_path / "test.csv").write_text("text,label\na,\nb,\n")
     dataset = load_text_dataset(str(tmp_path))
     assert dataset.notes == ("the test split has no labels (2 rows) and is not used",)
-    assert len(dataset.splits["test"]) == 6
+    assert list(dataset.splits) == ["train"]
 
 
 def test_split_by_a_text_keeps_equal_texts_together(tmp_path):
-    lines = "".join(f"t{number // 2},{number % 2}\n" for number in range(100))
+    lines = "".join(f"t{number // 2},{number % 2}\n" for number in range(300))
     cut = load_csv(tmp_path, "text,label\n" + lines, make_splits=True, split_by="text").splits
     assert not set(cut["train"].texts) & set(cut["test"].texts + cut["validation"].texts)
 

@@ -209,7 +209,7 @@ def model_of_others(tmp_path_factory, tiny_model_dir):
 
 
 def test_a_split_that_was_cut_is_measured_where_it_is_asked_for(model_of_others):
-    data = load_text_dataset(PLAIN)
+    data = load_text_dataset(PLAIN, cross_validation="off")
     assert evaluate_model(str(model_of_others), data, "validation").validation.rows == 20
 
 

@@ -89,7 +89,7 @@ def test_split_by_works_with_a_rare_label():
 )
 @pytest.mark.parametrize("split_by", [None, "user"])
 def test_numbers_and_lists_are_cut_too(labels, split_by):
-    cut, how = complete_splits({"train": split(labels, user=[str(n) for n in range(100)])}, 0, split_by)
+    cut, how = complete_splits({"train": split(labels, user=[str(n) for n in range(100)])}, 0, split_by, "off")
     assert [len(part) for part in cut.values()] == [80, 10, 10]
     expected = "at random" if pa.types.is_floating(labels.type) else "by the rarest label of each row"
     assert (expected in how) == (split_by is None)
@@ -103,9 +103,14 @@ def test_each_part_gets_its_share_of_a_rare_label_beside_a_frequent_one():
 
 
 @pytest.mark.parametrize(("labels", "counts"), [(["a"], "1, with 1"), (["a", "b", "c", "d"], "4, with 4")])
-def test_too_few_rows_are_refused(labels, counts):
+def test_too_few_rows_to_hold_out_are_an_error(labels, counts):
     with pytest.raises(DatasetError, match=f"too few usable rows .* {counts} different labels .*files of your own"):
-        complete_splits({"train": split(labels)}, 0)
+        complete_splits({"train": split(labels)}, 0, cross_validation="off")
+
+
+def test_too_few_rows_for_folds_are_an_error():
+    with pytest.raises(DatasetError, match=r"for cross-validation: 4, with 4 different labels.*files of your own"):
+        complete_splits({"train": split(["a", "b", "c", "d"])}, 0)
 
 
 def test_too_few_groups_are_refused():
@@ -121,7 +126,9 @@ def test_a_group_that_would_leave_little_to_train_on_is_refused():
 
 
 def test_split_by_works_where_every_label_is_rare():
-    cut, _ = complete_splits({"train": split(list("aabbccddeeff"), user=[str(n) for n in range(12)])}, 0, "user")
+    cut, _ = complete_splits(
+        {"train": split(list("aabbccddeeff"), user=[str(n) for n in range(12)])}, 0, "user", "off"
+    )
     assert sorted(map(len, cut.values())) == [2, 2, 8]
 
 

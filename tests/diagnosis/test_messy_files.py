@@ -10,6 +10,7 @@ import pytest
 from hfbertcls.cli import main
 
 
+pytestmark = pytest.mark.usefixtures("short_contrastive_phase")
 MESSY = Path(__file__).resolve().parent.parent / "data" / "messy"
 
 # The message of both commands about a file that no classifier can be trained on as it stands.
@@ -20,28 +21,28 @@ REFUSED = {
     "08_other_column_names.csv": r'Name them: --text-column "Review Text" --label-column Sentiment',
     "12_continuous_labels.csv": r"look like regression targets.*pass --task single_label; otherwise bin the values",
     "13_label_space_case.csv": r"differ only in capitals.*'NEGATIVE' \(8 rows\).*Merge them in the data, or.*--labels",
-    "14_one_class.csv": r"only the label 'positive' \(24 rows\).*Check --label-column, or add rows",
-    "18_one_row.csv": r"too few usable rows to hold out.*: 1, with 1 different labels.*Add rows, or add validation and test files",
+    "14_one_class.csv": r"only the label 'positive' \(30 rows\).*Check --label-column, or add rows",
+    "18_one_row.csv": r"only the label 'positive' \(1 rows\).*or add rows with another label",
     "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line and one line for each text",
     "20_header_only.csv": r"20_header_only\.csv has a header \('text', 'label'\) but no row\. Expected one line",
     "22_nul_bytes.csv": r"22_nul_bytes\.csv, line 6: a NUL byte.*Save it again as UTF-8, or remove the byte",
 }
 # The fact that both commands name of a file that can be used.
 NAMED = {
-    "00_clean_test.csv": r"with 2 test rows, two models",
-    "00_clean_train.csv": r"with 6 test rows, two models",
+    "00_clean_test.csv": r"with 24 cross-validated rows, two models",
+    "00_clean_train.csv": r"with 60 cross-validated rows, two models",
     "01_bom_utf8.csv": r"01_bom_utf8\.csv: read as UTF-8 with a byte order mark",
     "02_utf16_excel.csv": r"02_utf16_excel\.csv: read as UTF-16",
     "03_cp1252.csv": r"03_cp1252\.csv: not UTF-8 \(first at line 2\), read as Windows-1252",
-    "05_quotes_newlines.csv": r"8 of the 24 texts of train \(33\.3 %\).* hold line breaks.*the first is in 05_quotes_newlines\.csv, line 8",
+    "05_quotes_newlines.csv": r"\d+ of the 30 texts of train \([\d.]+ %\).* hold line breaks.*the first is in 05_quotes_newlines\.csv, line \d+",
     "09_empty_texts.csv": r"5 .*(?:no text|empty text).*first: 09_empty_texts\.csv, line 5",
     "10_missing_labels.csv": r"6 .*(?:no label|missing label).*first: 10_missing_labels\.csv, line 7",
     "11_float_int_labels.csv": r"labels are written as decimal numbers \('0\.0', '1\.0'\) and stay so",
     "15_singleton_class.csv": r"1 label has under 10 rows in train: 'neutral' \(1\); the first row of 'neutral' is 15_singleton_class\.csv, line 60",
-    "16_eval_unseen_label.csv": r"3 labels have under 10 rows in train: 'negative' \(6\), 'neutral' \(4\), 'positive' \(6\)",
-    "16_train.csv": r"with 4 test rows, two models",
-    "17_leak_test.csv": r"2 labels have under 10 rows in train: 'negative' \(8\), 'positive' \(8\)",
-    "17_leak_train.csv": r"4 of the 32 rows of train \(12\.5 %\) are near-duplicates of an earlier one",
+    "16_eval_unseen_label.csv": r"3 labels have under 10 rows in train: 'negative' \(8\), 'neutral' \(4\), 'positive' \(8\)",
+    "16_train.csv": r"with 40 cross-validated rows, two models",
+    "17_leak_test.csv": r"with 20 cross-validated rows, two models",
+    "17_leak_train.csv": r"\d+ of the 40 rows of train \([\d.]+ %\) are near-duplicates of an earlier one",
     "23_int_label_gaps.csv": r"whole numbers with gaps \('1', '3', '7'\): their ids will be 0 to 2",
 }
 
@@ -55,7 +56,7 @@ def doctor(capsys, *words) -> tuple[int, str]:
 
 def train(capsys, tmp_path, model, dataset, *words) -> tuple[int, str]:
     options = ["--model", str(model), "--dataset", str(dataset), "--output-dir", str(tmp_path / "out")]
-    code = main(["train", *options, "--max-steps", "1", "--eval-every", "no", *words])
+    code = main(["train", *options, *words])
     output = capsys.readouterr().err
     assert "Traceback" not in output
     return code, output
@@ -141,4 +142,4 @@ def test_a_label_that_only_the_test_file_has_is_refused_by_both(capsys, tmp_path
         assert code == 1
         assert re.search(expected, output)
     _, output = doctor(capsys, folder, "--json")
-    assert json.loads(output)["labels_not_in_train"] == {"validation": [], "test": ["neutral"]}
+    assert json.loads(output)["labels_not_in_train"] == {"test": ["neutral"]}

@@ -61,7 +61,7 @@ def test_scores_by_chance_end_at_the_bound():
 def test_metrics_before_a_temperature_follow_from_the_logits_after_it():
     gold, logits = overconfident(2.0)
     after = (logits / 2.0).astype(np.float32)
-    calibration = calibration_metrics(task_of(4), gold, after, 2.0)
+    calibration = calibration_metrics(task_of(4), gold, after, 2.0, "validation")
     assert calibration.log_loss_before == pytest.approx(task_of(4).row_losses(gold, logits).mean(), rel=1e-6)
     assert calibration.log_loss_after == pytest.approx(task_of(4).row_losses(gold, after).mean(), rel=1e-6)
     assert calibration.log_loss_after < calibration.log_loss_before
@@ -105,7 +105,7 @@ def test_multi_label_nothing_is_fitted_to_few_rows_or_logits_that_are_all_zero()
 def test_metrics_before_multi_label_temperatures_follow_from_the_logits_after_them():
     gold, logits = multi_label([2.0, 3.0], [0.5, 0.2])
     task = task_of(2, MultiLabel)
-    calibration = calibration_metrics(task, gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0])
+    calibration = calibration_metrics(task, gold, (logits / [2.0, 3.0]).astype(np.float32), [2.0, 3.0], "validation")
     assert calibration.log_loss_before == pytest.approx(task.row_losses(gold, logits).mean(), rel=1e-6)
     assert calibration.log_loss_after < calibration.log_loss_before
     assert calibration.ece_after < 0.01 < calibration.ece_before

@@ -53,7 +53,7 @@ def test_the_score_for_an_accuracy_is_that_of_the_validation_split(finished_run)
 def test_the_command_finds_the_score_and_says_what_it_buys(finished_run, texts, tmp_path, capsys):
     words = ["predict", str(finished_run), "--input", str(texts), "--output", str(tmp_path / "o.parquet")]
     assert main([*words, "--target-accuracy", "0.5"]) == 0
-    assert "on validation" in capsys.readouterr().err
+    assert "on held-out rows" in capsys.readouterr().err
     least = threshold_of(ModelSource(str(finished_run)), 0.5).score
     for row in rows_of(tmp_path / "o.parquet"):
         assert row["abstained"] == (row["score"] < least)

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,7 @@ class MetricLoggingCallback(TrainerCallback):
             kept = []
         if state.global_step == 0:
             kept = []
-        partial = self.path_.with_name(self.path_.name + ".partial")
-        partial.write_text("".join(json.dumps(event) + "\n" for event in kept), encoding="utf-8")
-        partial.replace(self.path_)
+        write_events(self.path_, kept)
         self.started_ = time.monotonic() - (kept[-1]["seconds"] if kept else 0.0)
 
     def on_log(
@@ -83,6 +82,13 @@ def _number(value: Any) -> float | int | str | None:
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, int | float | str) else float(value)
+
+
+def write_events(path: Path, events: Iterable[Mapping[str, Any]]) -> None:
+    """Write a `metrics.jsonl`, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(json.dumps(event, allow_nan=False) + "\n" for event in events), encoding="utf-8")
+    partial.replace(path)
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

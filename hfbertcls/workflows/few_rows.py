@@ -1,0 +1,247 @@
+"""Training on few rows: all of them train the model, and cross-validation measures how well that works.
+
+No row is held out for choices. Each fold has a model of its own, which is trained on the rows of the other folds in the
+same way as the model that is written, and answers the rows of its fold. These out-of-fold predictions give the metrics,
+the temperature and the decision thresholds. They also decide between the two things that can be done with few rows: a
+linear probe on the frozen encoder, or a contrastive phase before the probe.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hfbertcls.data.splits import assign_folds
+from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.errors import ModelError
+from hfbertcls.evaluation.baselines import Baselines, FrozenBaseline
+from hfbertcls.evaluation.report_training import Phase, TrainingFacts
+from hfbertcls.modeling.engine import head_inputs
+from hfbertcls.progress import Log, work
+from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.tasks.probabilities import Answers, Logits
+from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast
+from hfbertcls.training.options import TrainingOptions
+from hfbertcls.training.recipe import choose_learning_rate
+from hfbertcls.workflows.procedure import OutOfFold, Procedure
+from hfbertcls.workflows.starting import begin, contrasted
+
+
+if TYPE_CHECKING:
+    from hfbertcls.evaluation.against_baselines import FittedOn
+    from hfbertcls.training.arguments import TextClassificationTrainingArguments
+    from hfbertcls.workflows.reporting import RunInput
+
+
+class FewRows(Procedure):
+    """A linear probe, on the encoder after a contrastive phase if cross-validation does not prefer the frozen encoder.
+
+    Args:
+        inputs: without a validation split.
+        directory: where `metrics.jsonl` is written.
+        arguments: of the run.
+        options: of the run.
+        log: called with each line of progress, for a person.
+
+    Raises:
+        DatasetError: if the rows are too few for folds.
+        ModelError: if the vectors of the encoder are no numbers.
+    """
+
+    def __init__(
+        self,
+        inputs: "RunInput",
+        directory: OutputDirectory,
+        arguments: "TextClassificationTrainingArguments",
+        options: TrainingOptions,
+        log: Log,
+    ) -> None:
+        self.arguments = arguments
+        self._inputs, self._directory = inputs, directory
+        self._folds = assign_folds(inputs.data.splits["train"], options.seed, inputs.data.split_by)
+        model, self._notes, frozen = begin(inputs, options, arguments, log)
+        if frozen is None:
+            raise ModelError(
+                f"the vectors of {inputs.source.public_name} are no numbers, so no linear probe fits them. Pass "
+                "--cross-validation off, or use another encoder"
+            )
+        self._model: Any = model
+        self._frozen = frozen
+        self._phases: tuple[Phase, ...] = ()
+
+    def space(self) -> tuple[int, int]:
+        """The model alone: there are no checkpoints."""
+        weights = sum(4 * parameter.numel() for parameter in self._model.parameters())
+        return weights, weights
+
+    def run(self, checkpoint: Path | None, log: Log) -> None:  # noqa: ARG002  (there is none)
+        """Train a model for each fold, then the one that is written; a run that was stopped begins again."""
+        recipe = self._recipe(self._train)
+        parts = [np.flatnonzero(self._folds != fold) for fold in range(int(self._folds.max()) + 1)]
+        recipes = [self._recipe(self._train.take(rows)) for rows in parts]
+        steps = sum(one.steps for one in (*recipes, recipe) if one is not None)
+        rows = f"{len(self._folds):,} training rows"
+        log(
+            f"Cross-validation: {len(parts)} folds of {rows}, then a model of all of them ("
+            + (f"{steps:,} contrastive steps, each followed by a linear probe)" if steps else "linear probes)")
+        )
+        with work("Cross-validation and training", steps or None, "steps") as advance:
+            began = time.perf_counter()
+            folds = [self._fold(rows, one, advance) for rows, one in zip(parts, recipes, strict=True)]
+            phases = [Phase(
+                name="cross_validation",
+                steps=sum(one.steps for one in recipes if one is not None),
+                learning_rate=0.0 if recipe is None else recipe.learning_rate,
+                seconds=time.perf_counter() - began,
+            )]  # fmt: skip
+            self._write_events(folds)
+            has_contrast = recipe is not None and self._is_worth_it(folds, log)
+            if recipe is not None and has_contrast:
+                one = contrasted(self._model, self._tokenizer, self._train, recipe, self.arguments, advance)
+                self._model.load_state_dict(one.model.state_dict())
+                phases.append(one.phase)
+        self._phases = tuple(phases)
+        self.out_of_fold = _joined(self._folds, folds, self._fitted_on(folds), has_contrast=has_contrast)
+
+    def save(self, folder: Path) -> None:
+        """Model and tokenizer as transformers saves them, and the arguments as the trainer does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._model.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+        (folder / "training_args.json").write_text(self.arguments.to_sanitised_json(), encoding="utf-8")
+
+    def facts(self, wall_seconds: float) -> TrainingFacts:
+        """No step of fine-tuning, and the phases."""
+        return TrainingFacts(
+            best_step=0,
+            steps=0,
+            epochs=None,
+            seconds=0.0,
+            wall_seconds=wall_seconds,
+            seed=self.arguments.seed,
+            selection_metric=None,
+            selection_value=None,
+            hyperparameters={
+                "folds": int(self._folds.max()) + 1,
+                **{
+                    f"contrastive_{key}": getattr(phase, key)
+                    for phase in self._phases
+                    if phase.name == "contrastive"
+                    for key in ("steps", "learning_rate")
+                },
+                "seed": self.arguments.seed,
+                "precision": "bf16" if self.arguments.bf16 else "fp32",
+            },
+            arguments={},
+            notes=self._notes,
+            phases=self._phases,
+        )
+
+    @property
+    def _train(self) -> TokenizedSplit:
+        return self._inputs.tokenized["train"]
+
+    @property
+    def _tokenizer(self) -> Any:
+        return self._inputs.tokenizer
+
+    @cached_property
+    def _gold(self) -> Answers:
+        return self._train.gold
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return self._inputs.data.splits["train"].texts
+
+    def _recipe(self, rows: TokenizedSplit) -> ContrastiveRecipe | None:
+        return choose_contrast(self._model, rows, choose_learning_rate(self._model.num_parameters()))
+
+    def _fold(
+        self, rows: npt.NDArray[np.int64], recipe: ContrastiveRecipe | None, advance: Callable[[int], None]
+    ) -> "_Fold":
+        """What models of these rows answer to the other ones."""
+        held_out = np.setdiff1d(np.arange(len(self._folds)), rows)
+        task, gold, vectors = self._inputs.task, self._gold, self._frozen.vectors
+        baseline = FrozenBaseline(task, vectors[rows], gold[rows])
+        simple = Baselines(task, [self._texts[row] for row in rows], gold[rows])
+        answers: dict[str, Answers] = simple.predict([self._texts[row] for row in held_out])
+        answers[self._frozen.key] = baseline.predict(vectors[held_out])
+        frozen = baseline.logits(vectors[held_out])
+        logits = frozen
+        if recipe is not None:
+            one = contrasted(self._model, self._tokenizer, self._train.take(rows), recipe, self.arguments, advance)
+            logits = one.probe.logits(head_inputs(one.model, self._tokenizer, self._train.take(held_out)))
+        facts: dict[str, int | str] = {"train_rows": baseline.train_rows, "pooling": self._frozen.pooling}
+        return _Fold(held_out, gold[held_out], frozen, logits, answers, {**simple.fitted_on, self._frozen.key: facts})
+
+    def _is_worth_it(self, folds: "list[_Fold]", log: Log) -> bool:
+        """Whether the contrastive phase is kept: unless the frozen encoder is better by more than a standard error."""
+        gold = np.concatenate([one.gold for one in folds])
+        after = self._right(gold, np.concatenate([one.logits for one in folds]))
+        before = self._right(gold, np.concatenate([one.frozen for one in folds]))
+        won, lost = int((after & ~before).sum()), int((before & ~after).sum())
+        is_kept = lost - won <= sqrt(lost + won)
+        log(
+            f"Out of fold, {after.sum():,} of {len(after):,} rows are right after a contrastive phase, "
+            f"{before.sum():,} without: it is {'kept' if is_kept else 'left out'}"
+        )
+        if not is_kept:
+            note = "no contrastive phase, because cross-validation found the frozen encoder better without it"
+            self._notes = (*self._notes, note)
+        return is_kept
+
+    def _right(self, gold: Answers, logits: Logits) -> npt.NDArray[np.bool_]:
+        """Which rows are right, with the decision fitted on them."""
+        task = self._inputs.task.fit_decision(gold, logits)
+        return task.is_right(gold, task.decide(logits))
+
+    def _fitted_on(self, folds: "list[_Fold]") -> "Mapping[str, FittedOn]":
+        """What each baseline was fitted on: the fewest rows of a fold."""
+        return max(folds, key=lambda one: len(one.rows)).fitted_on
+
+    def _write_events(self, folds: "list[_Fold]") -> None:
+        """One line of `metrics.jsonl` for each fold."""
+        from hfbertcls.training.callbacks.metric_logging import FILE_NAME, write_events
+
+        events = [
+            {
+                "step": 0,
+                "epoch": None,
+                "seconds": 0.0,
+                "split": "cross_validation",
+                "values": {"fold": number, **values},
+            }
+            for number, one in enumerate(folds)
+            for values in [self._inputs.task.compute_metrics(one.gold, one.logits)]
+        ]
+        write_events(self._directory.path / FILE_NAME, events)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Rows of a fold, and what models of the other rows answer to them."""
+
+    rows: npt.NDArray[np.int64]
+    gold: Answers
+    frozen: Logits
+    """Of the linear probe on the frozen encoder."""
+    logits: Logits
+    """After the contrastive phase, if there is one."""
+    baselines: Mapping[str, Answers]
+    fitted_on: "Mapping[str, FittedOn]"
+
+
+def _joined(
+    folds: npt.NDArray[np.int64], parts: list[_Fold], fitted_on: "Mapping[str, FittedOn]", *, has_contrast: bool
+) -> OutOfFold:
+    """The answers of all folds, in the order of the rows."""
+    order = np.argsort(np.concatenate([one.rows for one in parts]))
+    logits = np.concatenate([one.logits if has_contrast else one.frozen for one in parts])[order]
+    baselines = {name: np.concatenate([one.baselines[name] for one in parts])[order] for name in parts[0].baselines}
+    return OutOfFold(folds, logits, baselines, fitted_on)
