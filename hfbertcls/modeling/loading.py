@@ -238,6 +238,8 @@ class LoadedClassifier:
     notes: tuple[str, ...]
     new_parameters: frozenset[str]
     """Names of the parameters that were newly initialized; none if rows of a trained head are kept."""
+    new_rows: tuple[int, ...] = ()
+    """Labels that are new, by their ids, where other rows of a trained head are kept."""
 
 
 def load_for_training(
@@ -296,9 +298,10 @@ def load_for_training(
                 f"rows could be matched with {listing(task.output_names, 4)}. Name an encoder without a head, or data with these labels"
             )
         model = _with_rows_of(source, model, match, seed, priors)
-    return LoadedClassifier(
-        model, (match.note(source.public_name),), frozenset(replaced) if match.keeps_none else frozenset()
-    )
+    notes = (match.note(source.public_name),)
+    if match.keeps_none:
+        return LoadedClassifier(model, notes, frozenset(replaced))
+    return LoadedClassifier(model, notes, frozenset(), tuple(i for i, row in enumerate(match.rows) if row is None))
 
 
 def _with_rows_of(

@@ -192,6 +192,10 @@ class MultiLabel(Task):
         of_labels: Floats = np.logaddexp(0.0, np.where(gold == 1, -1.0, 1.0) * logits.astype(np.float64))
         return np.asarray(of_labels.mean(axis=1))
 
+    def total_loss(self, gold: Answers, logits: Logits) -> tuple[float, Floats]:
+        loss = len(self.labels) * float(self.row_losses(gold, logits).sum())
+        return loss, np.asarray(self.probabilities(logits) - gold)
+
     def answer_metrics(self, gold: Answers, predicted: Answers) -> dict[str, float]:
         """By scikit-learn; F1 averages are over the labels that occur in gold or predictions."""
         from sklearn import metrics  # noqa: PLC0415  (takes a second)

@@ -107,6 +107,11 @@ class SingleLabel(Task):
         losses: Floats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(gold)), gold]
         return losses
 
+    def total_loss(self, gold: Answers, logits: Logits) -> tuple[float, Floats]:
+        gradient = softmax(logits)
+        gradient[np.arange(len(gold)), gold] -= 1
+        return float(self.row_losses(gold, logits).sum()), gradient
+
     @property
     def metric_keys(self) -> tuple[str, ...]:
         """ROC-AUC and average precision, of two labels only, take the second one as the positive one."""

@@ -271,6 +271,13 @@ class Task(ABC):
     def row_losses(self, gold: Answers, logits: Logits) -> Floats:
         """The loss of each row, of shape `(n,)`."""
 
+    def total_loss(self, gold: Answers, logits: Logits) -> tuple[float, Floats]:
+        """The loss of all rows and outputs together, and its gradient by the logits.
+
+        Only a task with a third baseline has it.
+        """
+        raise NotImplementedError(f"{self.name} has no rows of a head that are fitted alone")
+
     # Metrics
 
     @property

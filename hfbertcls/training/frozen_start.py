@@ -87,7 +87,7 @@ def frozen_start(
     reader.train(False)
     reader.to(device)
     reader, note = _reader(reader, tokenizer, train, pooling)
-    rows = _drawn(len(train.num_tokens), MOST_ROWS)
+    rows = drawn(len(train.num_tokens), MOST_ROWS)
     vectors = head_inputs(reader, tokenizer, train.take(rows))
     if not finite_rows(vectors).all():
         return None
@@ -144,7 +144,7 @@ def _reader(
         return model, f"first-token pooling instead of mean pooling: {obstacle}"
     if pooling == "mean":
         return model, ""
-    rows = _drawn(len(train.num_tokens), _MOST_PROBED)
+    rows = drawn(len(train.num_tokens), _MOST_PROBED)
     few, gold = train.take(rows), train.gold[rows]
     losses = [_loss(train.labelled_task, head_inputs(one, tokenizer, few), gold) for one in (model, mean)]
     return (model if losses[0] < losses[1] else mean), ""
@@ -162,7 +162,7 @@ def _loss(task: Task, vectors: Vectors, gold: Answers) -> float:
     return float(np.concatenate(losses).mean())
 
 
-def _drawn(rows: int, most: int) -> npt.NDArray[np.int64]:
+def drawn(rows: int, most: int) -> npt.NDArray[np.int64]:
     """At most so many rows, in order, drawn with a seed."""
     if rows <= most:
         return np.arange(rows)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.errors import ModelError
+from hfbertcls.errors import ModelError, listing
 from hfbertcls.evaluation.baselines import LinearProbe
 from hfbertcls.evaluation.report_training import Phase
 from hfbertcls.modeling.engine import head_inputs, score
@@ -22,6 +22,7 @@ from hfbertcls.progress import Log, work
 from hfbertcls.tasks.probabilities import Logits
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
 from hfbertcls.training.frozen_start import FrozenStart, begin_from, fill_head
+from hfbertcls.training.new_rows import begin_new_rows
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.training.recipe import choose_learning_rate
 
@@ -89,6 +90,10 @@ def begin(
             "embeddings. Tokenizer and weights do not match"
         )
     frozen = inputs.frozen if options.recipe == "auto" and loaded.new_parameters else None
+    if options.recipe == "auto" and loaded.new_rows:
+        train, labels = inputs.tokenized["train"], [inputs.task.labels[row] for row in loaded.new_rows]
+        if begin_new_rows(model, inputs.tokenizer, train, loaded.new_rows, arguments.device):
+            log(f"Start: the trained head, with a linear probe for the new labels {listing(labels, 4)}")
     notes = loaded.notes + ((frozen.note,) if frozen is not None and frozen.note else ())
     for note in notes:
         log(f"  note: {note}")
