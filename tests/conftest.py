@@ -191,7 +191,7 @@ def short_contrastive_phase():
     from hfbertcls.training import contrastive
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrastive, "_STEPS", 10)
+        patch.setattr(contrastive, "_MOST_OPERATIONS", 1.0)
         yield
 
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 CONTRAST_BELOW = 300
 """Training rows from which on the phase is left out."""
 TEMPERATURE = 0.2
-ROWS_PER_BATCH = 48
-_STEPS, _FEWEST_STEPS = 60, 10
+ROWS_PER_BATCH = 24
+_STEPS, _FEWEST_STEPS, _FEWEST_AFFORDABLE = 60, 25, 10
+_STEPS_OF_A_ROW = 0.4
 _RATE_FACTOR = 0.6
 _MOST_OPERATIONS = 1e14
 _FEWEST_OF_A_LABEL = 2
@@ -51,7 +52,8 @@ class ContrastiveRecipe:
 def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_rate: float) -> ContrastiveRecipe | None:
     """The recipe for some rows; None where the phase has no meaning or was not shown to help.
 
-    It is for fewer than 300 rows with labels, two of which have two rows each. 60 updates, fewer where they would take
+    It is for fewer than 300 rows with labels, two of which have two rows each. It has as many updates as there are rows,
+    at least 25 and at most 60, or 0.4 times the rows if that is more (benchmarks/RECIPES.md); fewer where they would take
     more than 1e14 floating-point operations.
 
     Args:
@@ -68,7 +70,8 @@ def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_ra
         return None
     of_row = training_flops(model, int(train.lengths.sum()), int((train.lengths**2).sum())) / rows
     affordable = int(_MOST_OPERATIONS / (of_row * min(ROWS_PER_BATCH, rows)))
-    return ContrastiveRecipe(max(_FEWEST_STEPS, min(_STEPS, affordable)), _RATE_FACTOR * learning_rate)
+    steps = max(_FEWEST_STEPS, min(_STEPS, rows), round(_STEPS_OF_A_ROW * rows))
+    return ContrastiveRecipe(max(_FEWEST_AFFORDABLE, min(steps, affordable)), _RATE_FACTOR * learning_rate)
 
 
 def contrast(

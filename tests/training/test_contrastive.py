@@ -85,7 +85,10 @@ def test_a_batch_has_at_least_two_rows_of_each_of_its_labels():
 
 def test_the_phase_is_for_few_rows_of_two_labels_that_have_two_rows(few):
     model, _, rows = few
-    assert choose_contrast(model, rows, 5e-5) == ContrastiveRecipe(60, 3e-5)
+    assert choose_contrast(model, rows, 5e-5) == ContrastiveRecipe(40, 3e-5)
+    assert choose_contrast(model, rows.take(np.arange(20)), 5e-5).steps == 25
+    assert choose_contrast(model, rows.take(np.arange(100) % 40), 5e-5).steps == 60
+    assert choose_contrast(model, rows.take(np.arange(250) % 40), 5e-5).steps == 100
     of_one_label = np.flatnonzero(rows.gold == 0)
     assert choose_contrast(model, rows.take(of_one_label), 5e-5) is None
     one_of_the_other = np.append(of_one_label, np.flatnonzero(rows.gold == 1)[0])
@@ -97,7 +100,7 @@ def test_the_phase_is_for_few_rows_of_two_labels_that_have_two_rows(few):
 def test_the_phase_is_shorter_where_a_step_takes_long(few, monkeypatch):
     model, _, rows = few
     monkeypatch.setattr(contrastive, "_MOST_OPERATIONS", 1e9)
-    assert 10 < choose_contrast(model, rows, 5e-5).steps < 60
+    assert 10 < choose_contrast(model, rows, 5e-5).steps < 40
     monkeypatch.setattr(contrastive, "_MOST_OPERATIONS", 1.0)
     assert choose_contrast(model, rows, 5e-5).steps == 10
 
