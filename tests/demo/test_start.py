@@ -244,3 +244,15 @@ print(about.about_text())
     assert done.returncode == 0, done.stderr
     assert "The last 32 of 102 tokens were read; the rest was not." in done.stdout
     assert "It reads the last 32 tokens of a text." in done.stdout
+
+
+def test_metrics_of_cross_validation_are_said_to_be_such(app, model_dir, tmp_path):
+    model = tmp_path / "few"
+    shutil.copytree(model_dir, model)
+    report = json.loads((model / "report.json").read_text(encoding="utf-8"))
+    measured = report["evaluation"].pop("test") | {"kind": "out_of_fold", "folds": 5}
+    report["evaluation"] = {"cross_validation": measured}
+    (model / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    text = about_of(app, model)
+    assert "### How good it is (cross-validation, 64 rows)" in text
+    assert "Each row was answered by a model that was trained on other rows." in text

@@ -307,6 +307,31 @@ def test_arguments_hold_no_path_and_no_secret(trained, tmp_path):
     assert "token" not in json.loads(text)
 
 
+def test_it_is_pushed_with_the_predictions_of_its_folds(trained, hub, monkeypatch):
+    from huggingface_hub import HfApi
+
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    assert run("push", trained, "alice/few") == 0
+    files = HfApi(token="hf_alice").list_repo_files("alice/few")
+    assert {"predictions/cross_validation.parquet", "model.safetensors", "README.md"} <= set(files)
+    assert verify("alice/few").holds
+
+
+def test_a_killed_run_leaves_no_model_and_can_be_repeated(few, tiny_model_dir, tmp_path, monkeypatch):
+    from hfbertcls.workflows import few_rows
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    words = ("train", "--model", tiny_model_dir, "--dataset", few, "--output-dir", tmp_path / "model")
+    with monkeypatch.context() as patch:
+        patch.setattr(few_rows, "_joined", stop)
+        assert run(*words) != 0
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+    assert run(*words, "--resume") == 0
+    assert verify(tmp_path / "model").holds
+
+
 # Folds
 
 
