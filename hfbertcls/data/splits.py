@@ -126,9 +126,15 @@ def assign_folds(split: TextSplit, seed: int, split_by: str | None = None) -> np
             "labels. At least two labels need two different texts each. Add rows, or add validation and test files of "
             "your own"
         )
-    if split_by:
-        return _folds_of_groups(split, codes, seed, split_by)
-    return _stratified_folds(first, codes, names, seed)
+    if not split_by:
+        return _stratified_folds(first, codes, names, seed)
+    folds = _folds_of_groups(split, codes, seed, split_by)
+    if len(names) > 1 and any(len(np.unique(codes[folds != fold])) < 2 for fold in np.unique(folds)):
+        raise DatasetError(
+            f"with all rows of a value of {split_by!r} in one fold, the rows outside of some fold have one label only. "
+            "Choose another column, or add rows"
+        )
+    return folds
 
 
 def _stratified_folds(

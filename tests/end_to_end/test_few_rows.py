@@ -372,6 +372,13 @@ def test_one_group_makes_no_folds(tmp_path):
         load_text_dataset(path, split_by="who")
 
 
+def test_groups_that_are_labels_make_no_folds(tmp_path):
+    rows = [(f"text {n}", "ab"[n % 2], f"group {n % 2}") for n in range(12)]
+    path = write_rows(tmp_path / "rows.csv", rows, ("text", "label", "who"))
+    with pytest.raises(DatasetError, match="the rows outside of some fold have one label only"):
+        load_text_dataset(path, split_by="who")
+
+
 def test_too_few_rows_are_an_error_before_any_training(tmp_path, tiny_model_dir):
     path = write_rows(tmp_path / "rows.csv", [("one text", "a"), ("another", "b"), ("a third", "b")])
     with pytest.raises(DatasetError, match="too few usable rows for cross-validation: 3, with 2 different labels"):
