@@ -128,6 +128,11 @@ def compare_models(
     require_labelled_texts(data)
     name, rows = rows_to_measure(data, split, sources, log)
     train = data.splits.get("train") or rows_trained_on(sources[0], data)
+    if TFIDF in (a, b) and name == "train" and rows is not data.splits.get("train"):
+        raise DatasetError(
+            f"every row of {data.source} trained {sources[0].public_name}, so none is left to compare it with tfidf on. Pass "
+            "a folder with these rows as train and others as test"
+        )
     if TFIDF in (a, b) and (train is None or name == "train"):
         raise DatasetError(
             f"tfidf is fitted on the train split and compared on another one; {data.source} has {listing(data.splits)}. "

@@ -86,10 +86,9 @@ class FewRows(Procedure):
         parts = [np.flatnonzero(self._folds != fold) for fold in range(int(self._folds.max()) + 1)]
         recipes = [self._recipe(self._train.take(rows)) for rows in parts]
         steps = sum(one.steps for one in (*recipes, recipe) if one is not None)
-        rows = f"{len(self._folds):,} training rows"
+        how = f"{steps:,} contrastive steps in all" if steps else "linear probes"
         log(
-            f"Cross-validation: {len(parts)} folds of {rows}, then a model of all of them ("
-            + (f"{steps:,} contrastive steps, each followed by a linear probe)" if steps else "linear probes)")
+            f"Cross-validation: {len(parts)} folds of {len(self._folds):,} training rows, then one model of all; {how}"
         )
         with work("Cross-validation and training", steps or None, "steps") as advance:
             began = time.perf_counter()
@@ -188,8 +187,8 @@ class FewRows(Procedure):
         won, lost = int((after & ~before).sum()), int((before & ~after).sum())
         is_kept = lost - won <= sqrt(lost + won)
         log(
-            f"Out of fold, {after.sum():,} of {len(after):,} rows are right after a contrastive phase, "
-            f"{before.sum():,} without: it is {'kept' if is_kept else 'left out'}"
+            f"Right out-of-fold answers: {after.sum():,} of {len(after):,} after a contrastive phase, {before.sum():,} "
+            f"without. The phase is {'kept' if is_kept else 'left out'}"
         )
         if not is_kept:
             note = "no contrastive phase, because cross-validation found the frozen encoder better without it"

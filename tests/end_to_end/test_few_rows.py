@@ -166,6 +166,11 @@ def test_a_measured_training_file_is_said_to_be_one(trained, few, capsys):
     assert "was trained on these rows" in capsys.readouterr().err
 
 
+def test_nothing_is_left_to_compare_with_tfidf_on(trained, few, capsys):
+    assert run("compare", trained, "tfidf", "--dataset", few) == 1
+    assert "every row of few.csv trained model, so none is left to compare it with tfidf on" in capsys.readouterr().err
+
+
 def test_the_same_rows_give_the_same_weights(trained, few, tiny_model_dir, tmp_path):
     assert (
         run(
