@@ -136,6 +136,7 @@ def test_the_card_and_the_terminal_say_what_the_metrics_are(trained, capsys, tin
     card = (trained / "README.md").read_text(encoding="utf-8")
     assert "### Cross-validation, 64 rows in 5 folds" in card
     assert "They are not those of the shipped weights" in card
+    assert "The logits of these models were divided by the temperature that was fitted on them." in card
     assert "There is no test split. The metrics above come from cross-validation" in card
     assert "learning_curves.png" not in card
     assert not (trained / "plots" / "learning_curves.png").exists()
