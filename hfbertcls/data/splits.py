@@ -74,9 +74,10 @@ def complete_splits(
             )
         return dict(splits), "as in the source"
     held_out = {} if "test" in splits else {"test": TEST_FRACTION}
-    if is_few and cross_validation != "off":
+    is_cross_validated = is_few and cross_validation != "off"
+    if is_cross_validated:
+        assign_folds(train, seed, split_by)  # (an error before any model is loaded)
         if len(train) < TEST_FROM or not held_out:
-            assign_folds(train, seed, split_by)  # (an error before any model is loaded)
             return dict(splits), "as in the source" if "test" in splits else "none, every row is a training row"
     else:
         held_out["validation"] = VALIDATION_FRACTION
@@ -91,6 +92,8 @@ def complete_splits(
     for name in ("validation", "test"):
         if name in parts or name in splits:
             result[name] = train.take(name, parts[name]) if name in parts else splits[name]
+    if is_cross_validated:
+        assign_folds(result["train"], seed, split_by)
     if split_by:
         how = f"no {split_by!r} in two splits"
     else:
@@ -171,7 +174,7 @@ def _folds_of_groups(split: TextSplit, codes: npt.NDArray[np.int64], seed: int, 
     splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(splitter.split(codes, codes, groups)):
         folds[held_out] = fold
-    return folds
+    return np.unique(folds, return_inverse=True)[1].astype(np.int64)  # (a fold may have got no group)
 
 
 def _groups(split: TextSplit, column: str) -> npt.NDArray[np.int64]:

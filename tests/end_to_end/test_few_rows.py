@@ -378,8 +378,9 @@ def test_one_group_makes_no_folds(tmp_path):
         load_text_dataset(path, split_by="who")
 
 
-def test_groups_that_are_labels_make_no_folds(tmp_path):
-    rows = [(f"text {n}", "ab"[n % 2], f"group {n % 2}") for n in range(12)]
+@pytest.mark.parametrize("count", [12, 120])
+def test_groups_that_are_labels_make_no_folds(count, tmp_path):
+    rows = [(f"text {n}", "ab"[n % 2], f"group {n % 2}") for n in range(count)]
     path = write_rows(tmp_path / "rows.csv", rows, ("text", "label", "who"))
     with pytest.raises(DatasetError, match="the rows outside of some fold have one label only"):
         load_text_dataset(path, split_by="who")
