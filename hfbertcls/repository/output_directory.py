@@ -142,7 +142,8 @@ class OutputDirectory:
                 "save no checkpoints"
             )
         short = "" if free + written >= most else ": this may not be enough"
-        return f"up to {_bytes(most)} while training (checkpoints, then the model); {_bytes(free)} are free{short}"
+        needed = "for the model" if most == least else "while training (checkpoints, then the model)"
+        return f"up to {_bytes(most)} {needed}; {_bytes(free)} are free{short}"
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
