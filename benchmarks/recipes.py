@@ -63,7 +63,7 @@ def accuracy_of(recipe, encoder, task, rows, measured, frozen):
 
     kind, _, rest = recipe.partition(":")
     values = dict(pair.split("=") for pair in rest.split(":") if pair)
-    baselines._C_ON_VECTORS = float(values.get("c", 3.0))
+    baselines.C_ON_VECTORS = float(values.get("c", 3.0))
     contrastive.TEMPERATURE = float(values.get("tau", 0.2))
     contrastive.ROWS_PER_BATCH = int(values.get("batch", 24))
     seconds = 0.0

@@ -10,9 +10,8 @@ and the same test rows. The pool that draws come from are at most 10,000 rows of
 
 `tfidf` and `frozen` run in the process of a worker. `plain` and `auto` are the command `hfbertcls train`, so their
 seconds hold everything: imports, checks, baselines, plots. Where `auto` cross-validates, its line has the out-of-fold
-accuracy too. `auto` needs the option `--recipe`. `setfit` runs
-`setfit_run.py` in an environment of its own, with 8 rows a label, on five sets. The seconds of `frozen` hold the
-vectors of its own rows and of the test rows, by their proportion of all vectors of the set.
+accuracy too. `auto` needs the option `--recipe`. `setfit` runs `setfit_run.py` in an environment of its own, with 8 rows
+a label, on five sets. The seconds of `frozen` hold the vectors of its own rows and of the test rows, by their proportion.
 
 One line of JSON is written when a run ends. Runs that are in the file are not repeated, failed ones are.
 `sizes_report.py` makes tables and a picture of the file. The network is not used.

@@ -14,7 +14,8 @@ from hfbertcls.tasks.task import Task
 
 Vectors = npt.NDArray[np.float32]
 MAX_TRAIN_ROWS = 100_000
-_C_ON_VECTORS = 3.0
+C_ON_VECTORS = 3.0
+"""Inverse regularization of a linear model on `standardized` vectors."""
 _MAX_ANSWERS = 3_000_000
 """Rows x labels, where each label has a regression of its own."""
 
@@ -96,11 +97,9 @@ class LinearProbe:
     """
 
     def __init__(self, task: Task, vectors: Vectors, answers: Answers) -> None:
-        centre = vectors.mean(axis=0, dtype=np.float64)
-        centred = vectors - centre
-        scale = float(np.linalg.norm(centred, axis=1).mean()) or 1.0
-        model = task.linear_model(answers, _C_ON_VECTORS)
-        _fit(model, centred / scale, answers)
+        inputs, centre, scale = standardized(vectors)
+        model = task.linear_model(answers, C_ON_VECTORS)
+        _fit(model, inputs, answers)
         weights, biases = task.linear_weights(model)
         self.weights: Floats = weights / scale
         """Of shape `(num_outputs, width)`."""
@@ -110,6 +109,20 @@ class LinearProbe:
     def logits(self, vectors: Vectors) -> Logits:
         """Logits of shape `(n, num_outputs)`."""
         return np.asarray(vectors @ self.weights.T + self.biases, dtype=np.float32)
+
+
+def standardized(vectors: Vectors) -> tuple[Floats, Floats, float]:
+    """Vectors that are centred and scaled to a mean length of 1; and the centre and the mean length that they had.
+
+    ```python
+    >>> standardized(np.array([[1.0, 0.0], [5.0, 0.0]], dtype=np.float32))[1:]
+    (array([3., 0.]), 2.0)
+    ```
+    """
+    centre = vectors.mean(axis=0, dtype=np.float64)
+    centred = vectors - centre
+    scale = float(np.linalg.norm(centred, axis=1).mean()) or 1.0
+    return centred / scale, centre, scale
 
 
 class FrozenBaseline(LinearProbe):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.evaluation.baselines import Vectors
+from hfbertcls.evaluation.baselines import C_ON_VECTORS, Vectors, standardized
 from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.modeling.heads import output_layer
 from hfbertcls.modeling.predictions import finite_rows
@@ -18,9 +18,6 @@ from hfbertcls.training.frozen_start import MOST_ROWS, drawn
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-_C = 3.0  # as in `LinearProbe`
 
 
 def begin_new_rows(
@@ -81,9 +78,8 @@ def fit_rows(
     """
     from scipy.optimize import minimize  # noqa: PLC0415  (takes a while)
 
-    centre = vectors.mean(axis=0, dtype=np.float64)
-    scale = float(np.linalg.norm(vectors - centre, axis=1).mean()) or 1.0
-    inputs = np.hstack([(vectors - centre) / scale, np.ones((len(vectors), 1))])
+    inputs, centre, scale = standardized(vectors)
+    inputs = np.hstack([inputs, np.ones((len(vectors), 1))])
     shape = (len(rows), inputs.shape[1])
     outputs: Any = np.array(logits, dtype=np.float64)
 
@@ -93,8 +89,8 @@ def fit_rows(
         total, gradient = task.total_loss(gold, outputs)
         penalised = parameters.copy()
         penalised[:, -1] = 0.0
-        value = _C * total + 0.5 * float((penalised**2).sum())
-        return value, (_C * gradient[:, list(rows)].T @ inputs + penalised).ravel()
+        value = C_ON_VECTORS * total + 0.5 * float((penalised**2).sum())
+        return value, (C_ON_VECTORS * gradient[:, list(rows)].T @ inputs + penalised).ravel()
 
     found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
     weights = found.reshape(shape)[:, :-1] / scale

@@ -8,7 +8,7 @@ linear probe on the frozen encoder, or a contrastive phase before the probe.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import sqrt
 from pathlib import Path
@@ -176,8 +176,8 @@ class FewRows(Procedure):
         if recipe is not None:
             one = contrasted(self._model, self._tokenizer, self._train.take(rows), recipe, self.arguments, advance)
             logits = one.probe.logits(head_inputs(one.model, self._tokenizer, self._train.take(held_out)))
-        facts: dict[str, int | str] = {"train_rows": baseline.train_rows, "pooling": self._frozen.pooling}
-        return _Fold(held_out, gold[held_out], frozen, logits, answers, {**simple.fitted_on, self._frozen.key: facts})
+        fitted_on = {**simple.fitted_on, self._frozen.key: replace(self._frozen, baseline=baseline).fitted_on}
+        return _Fold(held_out, gold[held_out], frozen, logits, answers, fitted_on)
 
     def _is_worth_it(self, folds: "list[_Fold]", log: Log) -> bool:
         """Whether the contrastive phase is kept: unless the frozen encoder is better by more than a standard error."""

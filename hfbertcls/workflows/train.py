@@ -75,7 +75,7 @@ def train_and_evaluate(
     arguments = training_arguments(directory, options)
     mode = cross_validation_of(options)
     data = data_to_train(dataset, options.seed, mode)
-    if options.tuning and is_few(data):
+    if options.tuning and _could_be_cross_validated(data):
         log(
             f"  note: {', '.join(options.tuning)} need{'s' if len(options.tuning) == 1 else ''} validation rows. They are "
             "held out of the train split, which is then not cross-validated"
@@ -182,10 +182,9 @@ def finish(
     from hfbertcls.workflows.reporting import report_on_training
 
     staging = directory.staging
-    if options.calibration and out_of_fold is None:
-        staged = calibrate(staging, inputs.tokenized["validation"], device, log)
-    elif options.calibration and out_of_fold is not None:
-        staged = calibrate(staging, inputs.tokenized["train"], device, log, out_of_fold.logits)
+    split, logits = ("validation", None) if out_of_fold is None else ("train", out_of_fold.logits)
+    if options.calibration:
+        staged = calibrate(staging, inputs.tokenized[split], device, log, logits)
     else:
         staged = Staged.load(staging, device)
     log("Evaluating the chosen weights in fp32 ...")
@@ -212,7 +211,7 @@ def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosi
     return diagnosis
 
 
-def is_few(data: TextDataset) -> bool:
+def _could_be_cross_validated(data: TextDataset) -> bool:
     """Whether validation rows were held out of a train split that could be cross-validated."""
     rows = [len(data.splits[name]) for name in ("train", "validation") if name in data.splits]
     return data.split_seed is not None and len(rows) == 2 and sum(rows) < CROSS_VALIDATED_BELOW

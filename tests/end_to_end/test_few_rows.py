@@ -32,6 +32,10 @@ def run(*words):
     return main([str(word) for word in words])
 
 
+def train(model, data, place, *more):
+    return run("train", "--model", model, "--dataset", data, "--output-dir", place, *more)
+
+
 @pytest.fixture(scope="module")
 def few(tmp_path_factory, reviews):
     """A file of 64 rows."""
@@ -42,8 +46,7 @@ def few(tmp_path_factory, reviews):
 def trained(tmp_path_factory, tiny_model_dir, few, short_contrastive_phase):
     """What came of it."""
     place = tmp_path_factory.mktemp("trained") / "model"
-    words = ("--model", tiny_model_dir, "--dataset", few, "--output-dir", place, "--pooling", "mean")
-    assert run("train", *words) == 0
+    assert train(tiny_model_dir, few, place, "--pooling", "mean") == 0
     return place
 
 
@@ -173,20 +176,7 @@ def test_nothing_is_left_to_compare_with_tfidf_on(trained, few, capsys):
 
 
 def test_the_same_rows_give_the_same_weights(trained, few, tiny_model_dir, tmp_path):
-    assert (
-        run(
-            "train",
-            "--model",
-            tiny_model_dir,
-            "--dataset",
-            few,
-            "--output-dir",
-            tmp_path / "again",
-            "--pooling",
-            "mean",
-        )
-        == 0
-    )
+    assert train(tiny_model_dir, few, tmp_path / "again", "--pooling", "mean") == 0
     for name in ("model.safetensors", "predictions/cross_validation.parquet"):
         assert (tmp_path / "again" / name).read_bytes() == (trained / name).read_bytes()
 
@@ -287,23 +277,12 @@ def test_a_trained_head_is_not_cross_validated(trained, few, tmp_path, capsys):
 def test_a_stopped_run_begins_again_and_a_complete_one_does_not(trained, few, tiny_model_dir, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(trained, copy)
-    words = (
-        "train",
-        "--model",
-        tiny_model_dir,
-        "--dataset",
-        few,
-        "--output-dir",
-        copy,
-        "--resume",
-        "--pooling",
-        "mean",
-    )
-    assert run(*words) == 0
+    words = (tiny_model_dir, few, copy, "--resume", "--pooling", "mean")
+    assert train(*words) == 0
     assert "is complete: there is nothing to resume" in capsys.readouterr().err
     for name in ("report.json", "README.md", "model.safetensors", "config.json"):
         (copy / name).unlink()
-    assert run(*words) == 0
+    assert train(*words) == 0
     assert (copy / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
