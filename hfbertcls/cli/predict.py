@@ -31,7 +31,10 @@ def add_parser(verbs: Any) -> Parser:
         "--input", required=True, metavar="F", help="csv, tsv, jsonl (each also .gz) or parquet, of any size"
     )
     parser.add_argument("--output", required=True, metavar="G", help="where to write; its ending chooses the format")
-    parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: text)")
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: that of training)")
+    parser.add_argument(
+        "--text-pair-column", metavar="NAME", help="column of the second texts, for models that read pairs"
+    )
     add_layout(parser)
     parser.add_argument("--keep-columns", action="store_true", help="pass the columns of the input on")
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
@@ -112,14 +115,15 @@ def run(options: argparse.Namespace) -> int:
             f"{threshold.coverage:.0%} of the texts were answered"
         )
     bulk = BulkOptions(
-        options.text_column,
-        options.keep_columns,
-        options.precision == "bf16",
-        options.overwrite,
-        least,
-        options.quoting,
-        options.header,
-        options.threshold,
+        text_column=options.text_column,
+        text_pair_column=options.text_pair_column,
+        keep_columns=options.keep_columns,
+        bf16=options.precision == "bf16",
+        overwrite=options.overwrite,
+        abstain_below=least,
+        quoting=options.quoting,
+        header=options.header,
+        threshold=options.threshold,
     )
     progress = _Progress()
     try:

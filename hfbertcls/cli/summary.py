@@ -18,12 +18,13 @@ def summary(report: Report) -> str:
     lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(report, name)]
     if shown.baselines:
         lines.append("On the same rows:")
-        width = max(map(len, task.baseline_names.values()))
+        names = {key: task.names_of_baselines[key] for key in shown.baselines}
+        width = max(map(len, names.values()))
         for key, baseline in shown.baselines.items():
             numbers = [
                 f"{task.metric_in_sentence(one)} {format_number(baseline.metrics[one])}" for one in task.key_metrics
             ]
-            lines.append(f"  {task.baseline_names[key]:<{width}}  {', '.join(numbers)}")
+            lines.append(f"  {names[key]:<{width}}  {', '.join(numbers)}")
     if shown.verdict is not None:
         lines.append(f"{printable(shown.verdict.sentence, 400)}.")
     imperfect = [item for item in shown.per_label.items() if item[1].f1 < 1]

@@ -14,8 +14,7 @@ def require_trainable(dataset: TextDataset) -> Task:
     """Return the task of a data set that a model can be trained on.
 
     Raises:
-        DatasetError: for pairs and numbers to predict (not supported), for fewer than two
-            labels, for labels that differ only in case, blanks or Unicode form, and for labels that the validation or
+        DatasetError: for numbers to predict (not supported), for fewer than two labels, for labels that differ only in case, blanks or Unicode form, and for labels that the validation or
             test split has but the train split has not.
     """
     for _, refusal in refusals(dataset):
@@ -50,21 +49,11 @@ def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
 
 
 def require_labelled_texts(dataset: TextDataset) -> Task:
-    """Return the task of a data set with one text a row.
+    """Return the task of a data set of labelled texts.
 
     Raises:
-        DatasetError: if the rows are pairs, or have numbers instead of labels.
+        DatasetError: if the rows have numbers instead of labels.
     """
-    if dataset.text_pair_column is not None:
-        alone = (
-            "pass a file without the column 'text_pair'"
-            if dataset.text_pair_column.strip().casefold() == "text_pair"
-            else f"pass --text-column {dataset.text_column!r} without --text-pair-column"
-        )
-        raise DatasetError(
-            f"{dataset.source} is a data set of pairs ({dataset.text_column!r} and {dataset.text_pair_column!r}). Text-pair "
-            f"classification is not supported yet. To use the first text alone, {alone}; or join the two texts into one column"
-        )
     if dataset.task is None:
         raise DatasetError(
             f"the labels of {dataset.source} ({dataset.label_column!r}) look like regression targets, "

@@ -1,5 +1,6 @@
 """The columns of the text, its pair and the label: the named ones, else the obvious ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,15 +14,19 @@ from hfbertcls.tasks.cells import holds_lists
 
 
 _TEXT_NAMES = ("text", "sentence")
-_PAIR_NAMES = ("text_pair",)
 _LABEL_NAMES = ("label",)
 _LABEL_LIST_NAME = "labels"
 _TWO_TEXTS = (
+    ("text", "text_pair"),
+    ("sentence", "text_pair"),
     ("sentence1", "sentence2"),
     ("premise", "hypothesis"),
     ("question1", "question2"),
     ("question", "sentence"),
+    ("question", "answer"),
+    ("text_a", "text_b"),
 )
+"""The usual names of the two texts of a pair."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def choose_columns(
 
     Args:
         raw: the table.
-        text, text_pair, label: the named ones.
+        text, text_pair, label: the named ones. Where the first text alone is named, a row has one text.
         label_separator: between the labels of a cell; then `labels` is an obvious name, too.
 
     Raises:
@@ -60,10 +65,9 @@ def choose_columns(
                 f"{raw.name} has no column {name!r}{did_you_mean(name, names)}, which {option} names. "
                 f"Its columns are {listing(names)}"
             )
-    if text is None and text_pair is None:
-        _refuse_unnamed_pairs(raw)
-    chosen_text = text or _obvious(names, _TEXT_NAMES)
-    chosen_pair = text_pair or _obvious(names, _PAIR_NAMES)
+    chosen_text, chosen_pair = text, text_pair
+    if text is None:
+        chosen_text, chosen_pair = obvious_texts([name for name in names if name != label], text_pair)
     chosen_label = label or _obvious_label(raw.table)
     if chosen_label is None and label_separator is not None:
         chosen_label = _obvious(names, (_LABEL_LIST_NAME,))
@@ -119,14 +123,36 @@ def _separators_removed(joined: object) -> str:
     return text
 
 
-def _refuse_unnamed_pairs(raw: RawTable) -> None:
-    """A data set of pairs must not be trained on half of each pair because one column has an obvious name."""
+def obvious_texts(names: Sequence[str], text_pair: str | None = None) -> tuple[str | None, str | None]:
+    """The columns of the text and of the second text that have usual names.
+
+    >>> obvious_texts(["premise", "hypothesis", "label"]), obvious_texts(["text", "label"])
+    (('premise', 'hypothesis'), ('text', None))
+
+    Args:
+        names: of the columns.
+        text_pair: that of the second text, where it is known.
+    """
+    columns = list(names)
     for first, second in _TWO_TEXTS:
-        if first in raw.table.column_names and second in raw.table.column_names:
-            raise DatasetError(
-                f"{raw.name} has two text columns, {first!r} and {second!r}. Text-pair classification is not supported yet. Pass "
-                f"--text-column {first!r} to use the first text alone, or join the two texts into one column"
+        one, other = _obvious(columns, (first,)), _obvious(columns, (second,))
+        if one is not None and other is not None and one != text_pair and text_pair in (None, other):
+            return one, other
+    return _obvious([name for name in columns if name != text_pair], _TEXT_NAMES), text_pair
+
+
+def left_out_texts(raw: RawTable, columns: Columns) -> tuple[str, ...]:
+    """A note if a column is not read whose name says that it is a text of a pair."""
+    taken = (columns.text, columns.text_pair, columns.label)
+    others = [name for name in raw.table.column_names if name not in taken]
+    for first, second in _TWO_TEXTS:
+        one, other = (_obvious(raw.table.column_names, (name,)) for name in (first, second))
+        if one is not None and other is not None and (one in others or other in others) and columns.text_pair is None:
+            unread = listing([name for name in (one, other) if name in others])
+            return (
+                f"the column {unread} is not read. To classify pairs, pass --text-column {one!r} --text-pair-column {other!r}",
             )
+    return ()
 
 
 def _nothing_obvious(raw: RawTable, text: str | None, label: str | None) -> str:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.readers.layout import Quoting
+from hfbertcls.data.texts import TEXT_FIELDS, Text, texts_of
 from hfbertcls.tasks.cells import count_names, names_in
 from hfbertcls.tasks.task import Task
 
@@ -89,10 +90,14 @@ class TextSplit:
         return rows
 
     @property
-    def texts(self) -> list[str]:
-        """The texts, unchanged."""
-        texts: list[str] = self.table.column("text").to_pylist()
-        return texts
+    def text_fields(self) -> list[str]:
+        """The columns of `table` with the texts: `text`, and `text_pair` for pairs."""
+        return [name for name in TEXT_FIELDS if name in self.table.column_names]
+
+    @property
+    def texts(self) -> list[Text]:
+        """The texts, unchanged: strings, or a `TextPair` for each row."""
+        return texts_of([self.table.column(name).to_pylist() for name in self.text_fields])
 
     @property
     def labels(self) -> list[Any]:
@@ -199,6 +204,11 @@ class TextDataset:
     """The splits made from `whole`; other `splits` are unrelated to it."""
     is_one_table: bool = False
     """Whether the source has no splits of its own."""
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns of the source with the texts: one, or two for pairs."""
+        return (self.text_column,) if self.text_pair_column is None else (self.text_column, self.text_pair_column)
 
     def __repr__(self) -> str:
         kind = "numbers" if self.task is None else self.task.in_brief

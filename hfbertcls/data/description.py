@@ -12,8 +12,9 @@ from hfbertcls.progress import Log
 
 def describe_dataset(data: TextDataset, log: Log) -> None:
     """Log what was read, what was left out, and the labels."""
-    columns = " + ".join(filter(None, (data.text_column, data.text_pair_column)))
-    log(f"Data: {data.source} (text: {columns}, label: {data.label_column}; splits {data.split_method})")
+    log(
+        f"Data: {data.source} (text: {' + '.join(data.text_columns)}, label: {data.label_column}; splits {data.split_method})"
+    )
     for note in data.notes:
         log(as_callers_type_it(f"  note: {note}"))
     for name, split in data.splits.items():

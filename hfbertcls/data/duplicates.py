@@ -71,8 +71,7 @@ def _without_zeros(counts: dict[str, int]) -> dict[str, int]:
 
 def first_occurrences(split: TextSplit) -> npt.NDArray[np.int64]:
     """For each row, the position of the first row with the same text (or pair of texts), of shape `(rows,)`."""
-    columns = [name for name in ("text", "text_pair") if name in split.table.column_names]
-    return first_equal(row_codes(split, columns))
+    return first_equal(row_codes(split, split.text_fields))
 
 
 def first_equal(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -86,8 +85,7 @@ def text_codes(data: TextDataset) -> dict[str, npt.NDArray[np.int64]]:
 
     The numbers are 64 bits of a hash: among a million different texts two have the same with a probability of 3e-8.
     """
-    columns = [name for name in ("text", "text_pair") if name == "text" or data.text_pair_column]
-    return {name: row_codes(split, columns) for name, split in data.splits.items()}
+    return {name: row_codes(split, split.text_fields) for name, split in data.splits.items()}
 
 
 def folded(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

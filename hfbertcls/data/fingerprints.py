@@ -51,7 +51,6 @@ def known_texts(path: Path, rows: TextSplit) -> int | None:
 
 def _salted(split: TextSplit, salt: bytes) -> npt.NDArray[np.int64]:
     """A number of 64 bits for each text (pair of texts), of shape `(rows,)`, meaningless without the salt."""
-    columns = [name for name in ("text", "text_pair") if name in split.table.column_names]
-    codes = row_codes(split, columns)
+    codes = row_codes(split, split.text_fields)
     hashed = (hashlib.blake2b(code.tobytes(), digest_size=8, key=salt).digest() for code in codes)
     return np.frombuffer(b"".join(hashed), dtype=np.int64)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbertcls.data.on_disk import in_parts
+from hfbertcls.data.texts import TEXT_FIELDS
 
 
 def parquet_sha256(table: pa.Table) -> str:
@@ -22,7 +23,7 @@ def parquet_sha256(table: pa.Table) -> str:
 def rows_sha256(table: pa.Table) -> str:
     """Hash of rows, texts and labels, independent of the file format."""
     digest = hashlib.sha256()
-    names = [name for name in ("row", "text", "text_pair", "label") if name in table.column_names]
+    names = [name for name in ("row", *TEXT_FIELDS, "label") if name in table.column_names]
     for part in in_parts(table.select(names)):
         for row in zip(*(part.column(name).to_pylist() for name in names), strict=True):
             digest.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")

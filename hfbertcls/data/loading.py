@@ -6,7 +6,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbertcls.data.columns import Columns, choose_columns, columns_without_header
+from hfbertcls.data.columns import Columns, choose_columns, columns_without_header, left_out_texts
 from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit, order_labels
 from hfbertcls.data.hashing import rows_sha256
 from hfbertcls.data.readers.indicators import name_of, with_joined_labels
@@ -62,7 +62,9 @@ def load_text_dataset(
             `datasets.Dataset` or `DatasetDict`, a list of dicts, `(texts, labels)`, a mapping of splits to any of
             these. Or what `open_source` made.
         text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
-            are taken (`text`, `text_pair`, `label`, or `labels` where it holds lists). Of a list of label columns,
+            are taken (`text`, `label`, or `labels` where it holds lists). Where there are two texts (`text` and
+            `text_pair`, or names such as `premise` and `hypothesis`), rows are pairs, unless `text_column` alone is
+            named. Of a list of label columns,
             each holds 0 or 1 for one label: multi-label, or single-label if every row has exactly one 1 (this is
                 noted).
         label_separator (`str`, *optional*): the separator between the labels of a cell, such as `";"`; a blank cell
@@ -118,6 +120,7 @@ def load_text_dataset(
     splits = {name: read_split(tables[name], name, columns, extra) for name in SPLIT_NAMES if name in tables}
     notes += [note for raw in tables.values() for note in raw.notes]
     notes += _unused_separator(tables, columns)
+    notes += left_out_texts(first, columns)
     splits, unlabelled = _without_unlabelled(splits)
     kind = kind_of_data({name: split.label_cells for name, split in splits.items()}, task, columns.label)
     splits = {name: _hashed(with_cells(split, kind)) for name, split in splits.items()}

@@ -12,6 +12,7 @@ from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.labels import read_labels
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.readers.raw import RawTable
+from hfbertcls.data.texts import TEXT_FIELDS
 from hfbertcls.errors import DatasetError, listing, shorten
 from hfbertcls.tasks.cells import holds_lists
 from hfbertcls.tasks.task import Task
@@ -20,7 +21,7 @@ from hfbertcls.tasks.task import Task
 def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequence[str] = ()) -> TextSplit:
     """Take the chosen columns of a table and leave out, with a count, what cannot be used.
 
-    Left out are rows whose text is missing or blank (`empty_text`) and, of the rest, those whose label is missing or
+    Left out are rows whose text, or either text of a pair, is missing or blank (`empty_text`) and, of the rest, those whose label is missing or
     blank (`missing_label`). Labels become strings as in the source; decimal numbers stay numbers.
 
     Raises:
@@ -39,7 +40,7 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
     arrays["label"] = read_labels(raw, columns)
     taken = {"text": columns.text, "text_pair": columns.text_pair, "label": columns.label}
     for column in extra_columns:
-        if (column in arrays or column == "row") and taken.get(column) != column:
+        if (column in arrays or column in ("row", *TEXT_FIELDS)) and taken.get(column) != column:
             raise DatasetError(
                 f"the column {column!r} of {raw.name} has a name that hfbertcls uses for another one, "
                 "so it cannot be read beside it. Rename it in the data"
@@ -57,7 +58,7 @@ def read_split(raw: RawTable, name: str, columns: Columns, extra_columns: Sequen
 
 def _usable_rows(table: pa.Table) -> tuple[pa.Table, dict[str, int], dict[str, int]]:
     """The rows with text and label, with their numbers; how many others there are by reason, and the first of each."""
-    text_columns = [name for name in ("text", "text_pair") if name in table.column_names]
+    text_columns = [name for name in TEXT_FIELDS if name in table.column_names]
     types = {field.name: pa.large_string() if field.name in text_columns else field.type for field in table.schema}
     written = TableWriter(pa.schema({"row": pa.int64(), **types}))
     dropped = {"empty_text": 0, "missing_label": 0}

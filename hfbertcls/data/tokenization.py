@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.on_disk import TableWriter, in_parts
+from hfbertcls.data.texts import Text, fields_of
 from hfbertcls.progress import work
 from hfbertcls.tasks.probabilities import Answers
 from hfbertcls.tasks.task import Task
@@ -97,22 +98,23 @@ def tokenize_split(
     """Tokenize the texts of a split, in order, without padding.
 
     Args:
-        split (`TextSplit`): of one text a row.
+        split (`TextSplit`): of one text a row, or of pairs.
         tokenizer (`PreTrainedTokenizerBase`): of the model.
-        max_length (`int`): in tokens, special tokens included; longer texts are cut to it.
+        max_length (`int`): in tokens, special tokens included; longer texts are cut to it. Of a pair the longer text is cut
+            first.
         task (`Task`, *optional*): encodes the labels.
 
     Raises:
         DatasetError: if a label is none of the task's.
     """
-    names = ["text"] if task is None else ["text", "label"]
-    parts = in_parts(split.table.select(names), _TEXTS_PER_BATCH)
+    fields = split.text_fields
+    parts = in_parts(split.table.select(fields if task is None else [*fields, "label"]), _TEXTS_PER_BATCH)
     return _tokenize(
         len(split),
         (
             (
-                part.column(0).to_pylist(),
-                None if task is None else task.loss_labels(task.encode(part.column(1))),
+                [part.column(name).to_pylist() for name in fields],
+                None if task is None else task.loss_labels(task.encode(part.column("label"))),
             )
             for part in parts
         ),
@@ -122,26 +124,26 @@ def tokenize_split(
     )
 
 
-def tokenize_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> TokenizedSplit:
+def tokenize_texts(texts: Sequence[Text], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> TokenizedSplit:
     """Like `tokenize_split`, for bare texts."""
-    batches = (list(texts[start : start + _TEXTS_PER_BATCH]) for start in range(0, len(texts), _TEXTS_PER_BATCH))
+    batches = (fields_of(texts[start : start + _TEXTS_PER_BATCH]) for start in range(0, len(texts), _TEXTS_PER_BATCH))
     return _tokenize(len(texts), ((batch, None) for batch in batches), tokenizer, max_length)
 
 
 def _tokenize(
     rows: int,
-    batches: Iterable[tuple[list[str], pa.Array | None]],
+    batches: Iterable[tuple[list[list[str]], pa.Array | None]],
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     task: Task | None = None,
 ) -> TokenizedSplit:
-    """Tokenize batches of texts, each with or without labels."""
+    """Tokenize batches of texts by field, each with or without labels."""
     with work("Tokenizing", rows) as advance:
         return _tokenized(batches, tokenizer, max_length, task, advance)
 
 
 def _tokenized(
-    batches: Iterable[tuple[list[str], pa.Array | None]],
+    batches: Iterable[tuple[list[list[str]], pa.Array | None]],
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     task: Task | None,
@@ -149,21 +151,22 @@ def _tokenized(
 ) -> TokenizedSplit:
     written = TableWriter()
     counts: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
-    unknown = 0
-    for texts, labels in batches:
-        columns, num_tokens = _encode(texts, tokenizer, max_length)
+    unknown, are_pairs = 0, False
+    for fields, labels in batches:
+        columns, num_tokens = _encode(fields, tokenizer, max_length)
+        are_pairs = len(fields) > 1
         counts.append(num_tokens)
         if tokenizer.unk_token_id is not None:
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"])
         arrays = {name: pa.array(rows, _type_of(name)) for name, rows in columns.items()}
         arrays["length"] = pa.array(np.minimum(num_tokens, max_length))
-        advance(len(texts))
+        advance(len(num_tokens))
         written.write(pa.record_batch(arrays if labels is None else arrays | {"labels": labels}))
     if len(counts) == 1:
         written.write(
             pa.record_batch({"input_ids": pa.array([], _type_of("input_ids")), "length": pa.array([], pa.int64())})
         )
-    special = int(tokenizer.num_special_tokens_to_add())
+    special = int(tokenizer.num_special_tokens_to_add(pair=are_pairs))
     return TokenizedSplit(_dataset(written.table()), task, np.concatenate(counts), max_length, unknown, special)
 
 
@@ -182,15 +185,16 @@ def _dataset(table: pa.Table) -> "datasets.Dataset":
 
 
 def _encode(
-    texts: list[str], tokenizer: "PreTrainedTokenizerBase", max_length: int
+    fields: list[list[str]], tokenizer: "PreTrainedTokenizerBase", max_length: int
 ) -> tuple[dict[str, list[list[int]]], npt.NDArray[np.int64]]:
     """Encode whole texts to count their tokens, then those that must be truncated once more."""
-    whole: Any = tokenizer(texts, truncation=False, padding=False, verbose=False)
+    whole: Any = tokenizer(*fields, truncation=False, padding=False, verbose=False)
     columns: dict[str, list[list[int]]] = {name: list(rows) for name, rows in whole.items()}
     num_tokens = np.array([len(ids) for ids in columns["input_ids"]], dtype=np.int64)
     too_long = np.flatnonzero(num_tokens > max_length)
     if len(too_long):
-        cut: Any = tokenizer([texts[i] for i in too_long], truncation=True, max_length=max_length, padding=False)
+        longer = [[texts[i] for i in too_long] for texts in fields]
+        cut: Any = tokenizer(*longer, truncation="longest_first", max_length=max_length, padding=False)
         for name, rows in cut.items():
             for index, row in zip(too_long, rows, strict=True):
                 columns[name][index] = row

@@ -16,6 +16,7 @@ from hfbertcls.diagnosis.giveaways import giveaways
 from hfbertcls.diagnosis.labels import label_findings
 from hfbertcls.diagnosis.lengths import TokenLengths, count_lengths, estimate_lengths
 from hfbertcls.diagnosis.odd_texts import odd_texts
+from hfbertcls.diagnosis.pairs import pair_findings, second_text_findings
 from hfbertcls.diagnosis.repeats import find_near_duplicates, repeat_findings
 from hfbertcls.errors import DatasetError, cut
 from hfbertcls.evaluation.report_sections import DoctorFacts, FindingFacts
@@ -127,9 +128,8 @@ def diagnose(
     """
     model = ModelSource(model) if isinstance(model, str) else model
     tokenizer, config = (load_tokenizer(model), load_config(model)) if model is not None else (None, None)
-    limit = (
-        find_max_length(tokenizer, config, max_length) if tokenizer is not None and config is not None else max_length
-    )
+    if tokenizer is not None and config is not None:
+        find_max_length(tokenizer, config, max_length)  # (an error before the data are read)
     reading: dict[str, Any] = {
         "text_column": text_column, "text_pair_column": text_pair_column, "label_column": label_column,
         "label_separator": label_separator, "task": task, "labels": labels,
@@ -151,11 +151,12 @@ def diagnose(
     if "train" not in data.splits:
         only = next(iter(data.splits.values()))
         data = replace(data, splits={"train": replace(only, name="train")})
-    if model is not None and tokenizer is not None and limit is not None:
+    if model is not None and tokenizer is not None and config is not None:
+        limit = find_max_length(tokenizer, config, max_length, texts=len(data.text_columns))
         lengths = count_lengths(data, tokenizer, limit, model.public_name)
     else:
-        lengths = estimate_lengths(data, limit)
-    diagnosis = examine(data, lengths, further=giveaways(data, source.tables))
+        lengths = estimate_lengths(data, max_length)
+    diagnosis = examine(data, lengths, further=[*giveaways(data, source.tables), *second_text_findings(data)])
     return replace(diagnosis, findings=_gravest_first([*refused, *diagnosis.findings]))
 
 
@@ -198,6 +199,7 @@ def examine(
         *_left_out(data),
         *(label_findings(data, task, counts) if task and task.labels else ()),
         *repeat_findings(data, equal, near, allow_leakage=allow_leakage),
+        *pair_findings(data),
         *odd_texts(data),
         *(lengths.findings(data) if lengths else ()),
         *further,

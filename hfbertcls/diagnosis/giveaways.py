@@ -1,5 +1,6 @@
 """Target leakage: a column, or the first or last word of the texts, that predicts the label."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -29,14 +30,15 @@ def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Itera
     if data.task is None or not data.task.is_one_label or len(train) < _FEWEST_ROWS:
         return
     labels = _codes(train.table.column("label").combine_chunks())
-    for word, pattern in (("first", r"^\s*(?P<word>\S+)"), ("last", r"(?P<word>\S+)\s*$")):
-        words = pc.struct_field(pc.extract_regex(pc.utf8_lower(train.table.column("text")), pattern), "word")
+    ends = (("first", r"^\s*(?P<word>\S+)"), ("last", r"(?P<word>\S+)\s*$"))
+    for field, (word, pattern) in itertools.product(train.text_fields, ends):
+        words = pc.struct_field(pc.extract_regex(pc.utf8_lower(train.table.column(field)), pattern), "word")
         proportion = _predicted(_codes(words), labels)
         if proportion is not None:
             yield Finding(
                 "giveaway_word",
                 "warning",
-                f"the {word} word of a text tells its label in {100 * proportion:.0f} % of the training rows",
+                f"the {word} word of a {'text' if field == 'text' else 'second text'} tells its label in {100 * proportion:.0f} % of the training rows",
                 "If a new text will not begin or end like this, remove it from the data",
             )
     raw = tables["train"] if "train" in tables else tables[None]

@@ -102,7 +102,7 @@ def estimate_lengths(data: TextDataset, max_length: int | None = None) -> TokenL
     counts = {}
     for name, split in data.splits.items():
         counts[name] = np.full(len(split), 2, dtype=np.int64)
-        for column in _text_columns(split):
+        for column in split.text_fields:
             parts = in_parts(split.table.select([column]))
             pieces = [np.asarray(pc.count_substring_regex(part.column(0), _TOKEN)) for part in parts]
             counts[name] += np.concatenate(pieces) + (column == "text_pair")
@@ -125,12 +125,8 @@ def count_lengths(
 
 def _count(split: TextSplit, tokenizer: "PreTrainedTokenizerBase") -> Counts:
     counts: list[int] = []
-    for part in in_parts(split.table.select(_text_columns(split)), _TEXTS_PER_BATCH):
+    for part in in_parts(split.table.select(split.text_fields), _TEXTS_PER_BATCH):
         texts = [column.to_pylist() for column in part.columns]
         encoded: Any = tokenizer(*texts, truncation=False, padding=False, verbose=False)
         counts += [len(ids) for ids in encoded["input_ids"]]
     return np.array(counts, dtype=np.int64)
-
-
-def _text_columns(split: TextSplit) -> list[str]:
-    return [name for name in ("text", "text_pair") if name in split.table.column_names]

@@ -15,6 +15,8 @@ _SIMILAR_BUT_FOR_A_TYPO = 0.6
 _LETTERS_OF_A_TYPO, _LETTERS_PER_LETTER = 3, 15
 SHORTEST = 20
 """Shorter texts are near-duplicates only if all letters and digits are equal: one letter makes another word."""
+BETWEEN_TEXTS = " / "
+"""Stands between the texts of a pair; a text of letters and digits does not hold it."""
 _RUN = 4
 _BANDS, _ROWS = 20, 6
 _LONGEST = 20_000  # letters of a text that are looked at
@@ -123,6 +125,12 @@ def _runs(text: str) -> npt.NDArray[np.uint32]:
 
 
 def _are_near_duplicates(first: str, second: str) -> bool:
+    """Whether texts are near-duplicates; pairs are where each text is, or is equal."""
+    texts = zip(first.split(BETWEEN_TEXTS), second.split(BETWEEN_TEXTS), strict=True)
+    return all(one == other or _are_alike(one, other) for one, other in texts)
+
+
+def _are_alike(first: str, second: str) -> bool:
     if min(len(first), len(second)) < SHORTEST:
         return False
     needed = _SIMILAR_BUT_FOR_A_TYPO if _differ_by_a_typo(first, second) else SIMILARITY

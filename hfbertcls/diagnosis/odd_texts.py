@@ -77,7 +77,7 @@ _FOREIGN_AT_MOST = 0.1  # with a larger fraction of rows in another script, a da
 
 def odd_texts(data: TextDataset) -> Iterator[Finding]:
     """Count texts that look like something else, with the row of the first."""
-    for column in ["text"] if data.text_pair_column is None else ["text", "text_pair"]:
+    for column in data.splits["train"].text_fields:
         matches = {name: _matches(split, column) for name, split in data.splits.items()}
         for index, kind in enumerate(_KINDS):
             matching = {name: rows[index] for name, rows in matches.items()}

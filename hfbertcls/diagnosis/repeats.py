@@ -12,7 +12,7 @@ from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit
 from hfbertcls.data.duplicates import Duplicates, first_equal, folded, row_codes, text_codes
 from hfbertcls.data.on_disk import in_parts
 from hfbertcls.diagnosis.findings import Finding, percent
-from hfbertcls.diagnosis.near_duplicates import Signatures, near_matches, signatures
+from hfbertcls.diagnosis.near_duplicates import BETWEEN_TEXTS, Signatures, near_matches, signatures
 
 
 LEAKAGE_LIMIT = 0.05
@@ -41,7 +41,7 @@ class NearDuplicates:
 def find_near_duplicates(data: TextDataset) -> NearDuplicates:
     """Find texts that differ in marks only, and texts of high similarity (see `near_duplicates`).
 
-    Pairs of texts are compared as one text. Exact duplicates are not counted.
+    Pairs are near-duplicates if both their texts are equal or near-duplicates. Exact duplicates are not counted.
     """
     names = [name for name in SPLIT_NAMES if name in data.splits]
     codes = text_codes(data)
@@ -90,15 +90,13 @@ def _numbered_letters(split: TextSplit, position_of: dict[str, int]) -> Ids:
     """
     numbers = np.empty(len(split), dtype=np.int64)
     begin = 0
-    for part in in_parts(
-        split.table.select([name for name in ("text", "text_pair") if name in split.table.column_names])
-    ):
+    for part in in_parts(split.table.select(split.text_fields)):
         columns = [
             pc.utf8_trim(pc.replace_substring_regex(folded(column), r"[^\p{L}\p{N}\p{M}]+", " "), " ").to_pylist()
             for column in part.columns
         ]
         for position, texts in enumerate(zip(*columns, strict=True), start=begin):
-            numbers[position] = position_of.setdefault(" / ".join(texts), len(position_of))
+            numbers[position] = position_of.setdefault(BETWEEN_TEXTS.join(texts), len(position_of))
         begin += len(part)
     return numbers
 

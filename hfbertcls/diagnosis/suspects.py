@@ -13,6 +13,7 @@ from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.sources import Data
+from hfbertcls.data.texts import TEXT_FIELDS, Text, fields_of
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.baselines import TfidfBaseline
 from hfbertcls.evaluation.intervals import wilson_interval
@@ -51,8 +52,8 @@ class Suspects:
     """Probability of the row's own label; rows are sorted by it."""
     noise: Metric
     """Estimated proportion of wrong labels, 0 to 1, with the ends between which it lies by `estimate_noise`."""
-    texts: tuple[str, ...] = ()
-    """The texts of the rows."""
+    texts: tuple[Text, ...] = ()
+    """The texts of the rows: strings, or for pairs a `TextPair` each."""
 
     @property
     def noise_rate(self) -> float:
@@ -68,13 +69,15 @@ class Suspects:
         """A line for each row; `look_first` is yes for the `expected_errors` first ones."""
         sink = io.StringIO()
         writer = csv.writer(sink, lineterminator="\n")
+        fields = fields_of(self.texts)
         writer.writerow(
-            ["row", "text", "label", "likely_label", "likely_label_probability", "label_probability", "look_first"]
-        )
-        columns = (self.rows, self.texts, self.labels, self.likely_labels, self.confidences, self.label_probabilities)
+            ["row", *TEXT_FIELDS[:len(fields)], "label", "likely_label", "likely_label_probability", "label_probability", "look_first"]
+        )  # fmt: skip
+        texts = zip(*fields, strict=True)
+        columns = (self.rows, texts, self.labels, self.likely_labels, self.confidences, self.label_probabilities)
         for rank, (row, text, label, likely, confidence, probability) in enumerate(zip(*columns, strict=True)):
             is_expected = "yes" if rank < self.expected_errors else "no"
-            writer.writerow([int(row), text, label, likely, f"{confidence:.4f}", f"{probability:.4f}", is_expected])
+            writer.writerow([int(row), *text, label, likely, f"{confidence:.4f}", f"{probability:.4f}", is_expected])
         return sink.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,7 +103,7 @@ def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = No
     ```
 
     Args:
-        data: what `load_text_dataset` takes, or its result, with one label a row.
+        data: what `load_text_dataset` takes, or its result, with one label a row; pairs too.
         model: a Hub id, a directory or a `ModelSource` of an encoder whose embeddings are used, too; None uses the
             words alone.
         log: called with each line of progress, for a person.
@@ -111,10 +114,9 @@ def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = No
     model = ModelSource(model) if isinstance(model, str) else model
     data = data if isinstance(data, TextDataset) else load_text_dataset(data, make_splits=False)
     task = data.task
-    if task is None or not task.is_one_label or data.text_pair_column is not None:
+    if task is None or not task.is_one_label:
         raise DatasetError(
-            f"--suspects needs one text and one label in each row, and {data.source} has "
-            f"{'pairs of texts' if data.text_pair_column else 'numbers' if task is None else task.column_kind}. "
+            f"--suspects needs one label in each row, and {data.source} has {'numbers' if task is None else task.column_kind}. "
             "Leave it out"
         )
     split = data.splits["train"] if "train" in data.splits else next(iter(data.splits.values()))
@@ -210,7 +212,7 @@ def assign_folds(ids: Ids, first_of: Ids, seed: int = 0) -> Ids:
     return folds[first_of]
 
 
-def word_probabilities(task: Task, texts: Sequence[str], ids: Ids, folds: Ids) -> Probabilities:
+def word_probabilities(task: Task, texts: Sequence[Text], ids: Ids, folds: Ids) -> Probabilities:
     """Of each label by TF-IDF with logistic regression on the other folds, of shape `(rows, labels)`."""
     probabilities = np.zeros((len(ids), task.num_outputs))
     for fold in range(FOLDS):

@@ -70,11 +70,11 @@ def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Basel
     constant, task = _constant_answer(predictions), predictions.task
     if baselines is None:
         return None if constant is None else Verdict(code="constant", sentence=f"{constant}. {_TRY}")
-    names = list(task.baseline_names)
+    names = list(task.names_of_baselines)
     name = max(
         baselines, key=lambda key: (rank(baselines[key].metrics[task.judged_by], task.judged_by), names.index(key))
     )
-    code, sentence = _beside(task, task.baseline_names[name], baselines[name].difference)
+    code, sentence = _beside(task, task.names_of_baselines[name], baselines[name].difference)
     if constant is not None:
         code, sentence = "constant", f"{constant}. {sentence}"
     advice = {"better": "", "undecided": f". {_TRY_MORE_ROWS}"}.get(code, f". {_TRY}")

@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls.data.texts import Text, TextPair, fields_of
 from hfbertcls.progress import work
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 from hfbertcls.tasks.task import Task
@@ -24,7 +26,8 @@ class TfidfBaseline:
     """Logistic regression on TF-IDF weights of words and word pairs, by scikit-learn, fitted on the training rows.
 
     Scripts that put no blanks between words, and texts without words, are counted by character n-grams of length one
-    to three instead. At most 100,000 training rows are used, drawn with a seed.
+    to three instead. At most 100,000 training rows are used, drawn with a seed. Each text of a pair has weights of its
+    own, so that it counts which of the two a word is in.
 
     In a multi-label task each label has its own regression and its own decision threshold. The thresholds are fitted
     on a fifth of the rows, which is held out from the regressions. Rows x labels is at most 3,000,000.
@@ -36,9 +39,8 @@ class TfidfBaseline:
         seed: of the drawing.
     """
 
-    def __init__(self, task: Task, texts: Sequence[str], answers: Answers, seed: int = 0) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  (takes a second)
-        from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    def __init__(self, task: Task, texts: Sequence[Text], answers: Answers, seed: int = 0) -> None:
+        from sklearn.pipeline import make_pipeline  # noqa: PLC0415  (takes a second)
 
         generator = np.random.default_rng(seed)
         most = min(MAX_TRAIN_ROWS, _MAX_ANSWERS // answers[:1].size)
@@ -48,12 +50,7 @@ class TfidfBaseline:
         self.train_rows = len(texts)
         by_characters = _has_few_words(texts)
         self.analyzer = "char" if by_characters else "word"
-        vectorizer = TfidfVectorizer(
-            analyzer=self.analyzer,
-            ngram_range=(1, 3) if by_characters else (1, 2),
-            sublinear_tf=True,
-            token_pattern=None if by_characters else r"(?u)\b\w+\b",
-        )
+        vectorizer = _vectorizer(self.analyzer, are_pairs=isinstance(texts[0], TextPair))
         self._model: Any = make_pipeline(vectorizer, task.linear_model(answers))
         self.task = task
         """The task with its fitted decision thresholds."""
@@ -66,7 +63,7 @@ class TfidfBaseline:
             seen = self.logits([texts[position] for position in held_out.tolist()])
             self.task = task.fit_decision(answers[held_out], seen)
 
-    def logits(self, texts: Sequence[str]) -> Logits:
+    def logits(self, texts: Sequence[Text]) -> Logits:
         """Logits of the probabilities, of shape `(len(texts), num_outputs)`, as `Task.linear_logits` returns them.
 
         A label that the training rows lack gets one millionth.
@@ -79,9 +76,36 @@ class TfidfBaseline:
         regressions = getattr(self._model[-1], "estimators_", [self._model[-1]])
         return sum(int(one.coef_.size + one.intercept_.size) for one in regressions if hasattr(one, "coef_"))
 
-    def predict(self, texts: Sequence[str]) -> Answers:
+    def predict(self, texts: Sequence[Text]) -> Answers:
         """The predicted answers."""
         return self.task.decide(self.logits(texts))
+
+
+def _vectorizer(analyzer: str, *, are_pairs: bool) -> Any:
+    """What makes TF-IDF weights of texts; those of the two texts of a pair stand side by side."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  (takes a second)
+    from sklearn.pipeline import make_pipeline, make_union  # noqa: PLC0415
+    from sklearn.preprocessing import FunctionTransformer  # noqa: PLC0415
+
+    by_characters = analyzer == "char"
+    weights = [
+        TfidfVectorizer(
+            analyzer=analyzer,
+            ngram_range=(1, 3) if by_characters else (1, 2),
+            sublinear_tf=True,
+            token_pattern=None if by_characters else r"(?u)\b\w+\b",
+        )
+        for _ in TextPair._fields
+    ]
+    if not are_pairs:
+        return weights[0]
+    fields = [FunctionTransformer(partial(_field, position)) for position in range(len(weights))]
+    return make_union(*(make_pipeline(*steps) for steps in zip(fields, weights, strict=True)))
+
+
+def _field(position: int, texts: Sequence[Text]) -> list[str]:
+    """One of the texts of each pair."""
+    return fields_of(texts)[position]
 
 
 class LinearProbe:
@@ -171,7 +195,7 @@ def _fit(model: Any, features: Any, answers: Answers) -> None:
 
 
 class Baselines:
-    """The baselines that follow from the training texts.
+    """The baselines that follow from the training texts. Pairs have one more: the second text alone.
 
     Args:
         task: of the answers.
@@ -180,22 +204,43 @@ class Baselines:
     """
 
     @work("Fitting the baselines")
-    def __init__(self, task: Task, texts: Sequence[str], answers: Answers) -> None:
+    def __init__(self, task: Task, texts: Sequence[Text], answers: Answers) -> None:
         self._names = list(task.baseline_names)[:2]
         self._constant = task.constant_baseline(answers)
         self._linear = TfidfBaseline(task, texts, answers)
-        fitted_on: dict[str, int | str] = {"train_rows": self._linear.train_rows, "analyzer": self._linear.analyzer}
-        self.fitted_on: dict[str, dict[str, int | str]] = dict(zip(self._names, ({}, fitted_on), strict=True))
+        self._second: TfidfBaseline | None = None
+        if isinstance(texts[0], TextPair):
+            self._second = TfidfBaseline(task, second_texts(texts), answers)
+            self._names.append(task.second_text_baseline[0])
+        self.fitted_on: dict[str, dict[str, int | str]] = dict(
+            zip(self._names, ({}, *map(_fitted_on, self._of_words)), strict=True)
+        )
         """What each was fitted on, for the `baselines` of a report."""
 
-    def predict(self, texts: Sequence[str]) -> dict[str, Answers]:
+    @property
+    def _of_words(self) -> list[TfidfBaseline]:
+        return [self._linear, *([] if self._second is None else [self._second])]
+
+    def predict(self, texts: Sequence[Text]) -> dict[str, Answers]:
         """What each baseline predicts, by its name."""
         constant = np.broadcast_to(self._constant, (len(texts), *self._constant.shape))
-        return dict(zip(self._names, (constant, self._linear.predict(texts)), strict=True))
+        answers = [constant, self._linear.predict(texts)]
+        if self._second is not None:
+            answers.append(self._second.predict(second_texts(texts)))
+        return dict(zip(self._names, answers, strict=True))
 
 
-def _has_few_words(texts: Sequence[str]) -> bool:
-    sample = "".join(texts[:1_000])
+def second_texts(pairs: Sequence[Text]) -> list[str]:
+    """The second text of each pair."""
+    return fields_of(pairs)[1]
+
+
+def _fitted_on(baseline: TfidfBaseline) -> dict[str, int | str]:
+    return {"train_rows": baseline.train_rows, "analyzer": baseline.analyzer}
+
+
+def _has_few_words(texts: Sequence[Text]) -> bool:
+    sample = "".join(text for field in fields_of(texts[:1_000]) for text in field)
     if not any(letter.isalnum() for letter in sample):
         return True
     return sum(letter.isspace() for letter in sample) < 0.04 * len(sample)

@@ -129,6 +129,7 @@ class Example(Section):
 
     row: Count
     text: str
+    text_pair: str | None = optional()
     label: str
     prediction: str
 
@@ -151,5 +152,7 @@ class CardFacts(Section):
     usage_model: str | None = optional()
     usage_revision: str | None = optional()
     usage_text: str | None = optional()
+    usage_text_pair: str | None = optional()
+    """The second text, where the model reads pairs."""
     usage_output: tuple[Any, ...] = optional(())
     examples: tuple[Example, ...] = optional(())

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hfbertcls.data.readers.layout import Layout, Quoting
-from hfbertcls.data.readers.streaming import Chunk, TextFile, chunks, survey, text_column_of
+from hfbertcls.data.readers.streaming import Chunk, TextFile, chunks, survey, text_columns_of
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, DatasetError, OutputDirectoryError, listing
 from hfbertcls.inference.abstention import check_threshold, refuse_without_one_score
 from hfbertcls.inference.answer_file import format_of, write_answers
-from hfbertcls.inference.remembered import text_column_in
+from hfbertcls.inference.remembered import text_columns_in, texts_read_by
 from hfbertcls.inference.scorer import Scorer, task_of_classifier
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.option_names import as_callers_type_it
@@ -37,7 +37,8 @@ class BulkOptions:
     """How a file is to be scored.
 
     Args:
-        text_column: with the texts; None takes the obvious one.
+        text_column: with the texts; None takes that of training, else the obvious one.
+        text_pair_column: the same of the second texts, where the model reads pairs.
         keep_columns: pass the input's columns on.
         bf16: compute the matrix products in bf16; the agreement with fp32 is measured and logged.
         overwrite: replace the output, and the parts of an unfinished run.
@@ -48,6 +49,7 @@ class BulkOptions:
     """
 
     text_column: str | None = None
+    text_pair_column: str | None = None
     keep_columns: bool = False
     bf16: bool = False
     overwrite: bool = False
@@ -160,7 +162,7 @@ def predict_file(
     file = survey(path, Layout(options.quoting, options.header))
     for note in file.notes:
         log(as_callers_type_it(f"  note: {note}"))
-    text_column = text_column_of(file, options.text_column or text_column_in(source, file.columns))
+    text_columns = _text_columns(source, file, options)
     kept = list(file.columns) if options.keep_columns else []
     taken = [name for name in kept if name in ("row", *task.answer_columns, "reason")]
     if taken:
@@ -168,12 +170,12 @@ def predict_file(
             f"--keep-columns cannot keep {listing(taken)}: the output has columns of that name. Rename them in the input"
         )
     place = _Place.of_this_process()
-    log(f"{file.rows:,} rows in {file.path.name}, texts in the column {text_column!r}")
+    log(f"{file.rows:,} rows in {file.path.name}, {_named(text_columns)}")
     loaded: Any = load_for_inference(source)
     if place.device is not None:
         loaded.to(place.device)
     scorer = Scorer(loaded, load_tokenizer(source), task, bf16=options.bf16, abstain_below=options.abstain_below)
-    identity = _identity(file, source, text_column, options, task)
+    identity = _identity(file, source, text_columns, options, task)
     with _disk_errors(output):
         folder = output.parent / f".{output.name}.parts"
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +189,7 @@ def predict_file(
                 _claim(folder, identity, overwrite=options.overwrite)
             while not _is_claimed(folder, identity):
                 time.sleep(_POLL_SECONDS)
-            result = _score_all(file, text_column, kept, folder, scorer, place, log, on_progress)
+            result = _score_all(file, text_columns, kept, folder, scorer, place, log, on_progress)
             if place.rank == 0:
                 unanswered = write_answers(_complete_parts(result[2]), output, file.rows)
                 shutil.rmtree(folder)
@@ -215,7 +217,22 @@ def _disk_errors(output: Path) -> Iterator[None]:
         ) from err
 
 
-def _identity(file: TextFile, source: ModelSource, text_column: str, options: BulkOptions, task: Task) -> str:
+def _text_columns(source: ModelSource, file: TextFile, options: BulkOptions) -> tuple[str, str | None]:
+    """The columns that are named, else those of training, else the obvious ones."""
+    named = options.text_column, options.text_pair_column
+    if named == (None, None):
+        named = text_columns_in(source, file.columns)
+    return text_columns_of(file, *named, texts_read_by(source))
+
+
+def _named(text_columns: tuple[str, str | None]) -> str:
+    text, text_pair = text_columns
+    return f"texts in the column {text!r}" if text_pair is None else f"pairs in the columns {text!r} and {text_pair!r}"
+
+
+def _identity(
+    file: TextFile, source: ModelSource, text_columns: tuple[str, str | None], options: BulkOptions, task: Task
+) -> str:
     """What must be the same to resume a run, as JSON."""
     weights = None
     if source.is_local:
@@ -228,11 +245,11 @@ def _identity(file: TextFile, source: ModelSource, text_column: str, options: Bu
         "input": file.sha256,
         "model": [source.public_name, source.revision, weights],
         "task": task.config_values,
-        "text_column": text_column,
+        "text_columns": list(text_columns),
         "options": {
             name: value
             for name, value in asdict(options).items()
-            if name not in ("overwrite", "text_column", "threshold")  # (which `task` holds)
+            if name not in ("overwrite", "text_column", "text_pair_column", "threshold")  # (which `task` holds)
         },
     }
     return json.dumps(values, sort_keys=True)
@@ -272,7 +289,7 @@ def _part(folder: Path, chunk: Chunk) -> Path:
 
 def _score_all(
     file: TextFile,
-    text_column: str,
+    text_columns: tuple[str, str | None],
     kept: Sequence[str],
     folder: Path,
     scorer: Scorer,
@@ -283,7 +300,7 @@ def _score_all(
     """Score the missing chunks of this process; returns seconds, rows scored, and the parts of all processes."""
     seconds, scored, earlier = 0.0, 0, 0
     paths: list[Path] = []
-    for chunk in chunks(file, text_column, kept):
+    for chunk in chunks(file, text_columns[0], kept, text_columns[1]):
         path = _part(folder, chunk)
         paths.append(path)
         if path.is_file():

@@ -1,5 +1,6 @@
 """The answers of a classifier to a chunk of texts, as rows of an output."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 
 from hfbertcls.data.readers.streaming import Chunk
 from hfbertcls.data.reading import not_blank
+from hfbertcls.data.texts import Text, TextPair
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling.engine import in_bf16, score
@@ -72,11 +74,11 @@ class Scorer:
 
     def answers(self, chunk: Chunk) -> pa.Table:
         """The rows of the output for the rows of a chunk."""
-        texts = [text if isinstance(text, str) else None for text in chunk.texts]
-        shown = np.array(not_blank(pa.chunked_array([pa.array(texts, pa.large_string())])))
-        reasons = [None if ok else reason_of(text) for ok, text in zip(shown, chunk.texts, strict=True)]
+        texts = chunk.texts
+        reasons = reasons_against(texts)
+        shown = np.array([reason is None for reason in reasons], dtype=np.bool_)
         positions = np.flatnonzero(shown)
-        logits = self._logits([str(texts[position]) for position in positions])
+        logits = self._logits([texts[position] for position in positions])
         answered = finite_rows(logits)
         for position in positions[~answered]:
             shown[position], reasons[position] = False, NOT_FINITE
@@ -94,7 +96,7 @@ class Scorer:
             table = table.append_column(field, chunk.kept.column(field.name))
         return table
 
-    def _logits(self, texts: list[str]) -> npt.NDArray[np.float32]:
+    def _logits(self, texts: list[Text]) -> npt.NDArray[np.float32]:
         """Logits of shape `(texts, labels)`; the first time, measure the agreement of bf16."""
         logits = score(self.model, self.tokenizer, tokenize_texts(texts, self.tokenizer, self.max_length))
         if self.exact is not None and texts:
@@ -112,8 +114,22 @@ def _among(column: pa.Array, shown: npt.NDArray[np.bool_]) -> pa.Array:
     return spread.fill_null(False) if pa.types.is_boolean(column.type) else spread
 
 
-def reason_of(text: Any) -> str:
-    """Why a blank text, or something else than a text, has no answer."""
-    if text is None or isinstance(text, str):
-        return "the text is empty"
-    return f"not a text ({type(text).__name__})"
+def reasons_against(texts: Sequence[Any]) -> list[str | None]:
+    """Why each text, or each `TextPair`, has no answer; None for those that the model reads.
+
+    >>> reasons_against(["a lovely film", " ", 5]), reasons_against([TextPair("a lovely film", " ")])
+    ([None, 'the text is empty', 'not a text (int)'], ['the second text is empty'])
+    """
+    are_pairs = bool(texts) and isinstance(texts[0], TextPair)
+    reasons: list[str | None] = [None] * len(texts)
+    names = ("the first text", "the second text") if are_pairs else ("the text",)
+    for name, column in zip(names, zip(*texts, strict=True) if are_pairs else [texts], strict=True):
+        strings = [text if isinstance(text, str) else None for text in column]
+        blank = ~np.array(not_blank(pa.array(strings, pa.large_string())), dtype=np.bool_)
+        for position in np.flatnonzero(blank).tolist():
+            text = column[position]
+            is_empty = text is None or isinstance(text, str)
+            kind = "is empty" if is_empty else f"not a text ({type(text).__name__})"
+            reason = f"{name} {kind}" if is_empty else f"{name} is {kind}" if are_pairs else kind
+            reasons[position] = reasons[position] or reason
+    return reasons

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
 from transformers import TextClassificationPipeline
 
-from hfbertcls.data.reading import not_blank
+from hfbertcls.data.texts import TextPair
+from hfbertcls.errors import ConfigurationError
 from hfbertcls.inference.abstention import check_threshold
-from hfbertcls.inference.scorer import NOT_FINITE, reason_of
+from hfbertcls.inference.scorer import NOT_FINITE, reasons_against
 from hfbertcls.modeling.engine import batches_by_length
 from hfbertcls.modeling.predictions import finite_rows
+from hfbertcls.modeling.text_fields import reads_pairs
 from hfbertcls.tasks.known import task_of_config
 
 
@@ -29,6 +30,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.answering_task = task_of_config(cast(Any, self).model.config)
+        self.reads_pairs = reads_pairs(cast(Any, self).model.config)
 
     @property
     def _lists(self) -> bool:
@@ -43,15 +45,21 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         return before, forward, after
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """The answers of `TextClassificationPipeline`; a multi-label classifier answers one text with one list."""
+        """The answers of `TextClassificationPipeline`; a multi-label classifier answers one text with one list.
+
+        Raises:
+            ConfigurationError: if a classifier of pairs gets a single text.
+        """
+        if self.reads_pairs:
+            _refuse_single_text(inputs)
         in_lists = self._lists or "top_k" in {**cast(Any, self)._postprocess_params, **kwargs}
         if isinstance(inputs, list):
             reasons = [_reason_against(one) for one in inputs]
             texts = [one for one, reason in zip(inputs, reasons, strict=True) if reason is None]
             answers = iter(super().__call__(texts, *args, **kwargs) if texts else ())
             return [next(answers) if reason is None else _no_answer(reason, in_list=in_lists) for reason in reasons]
-        if (reason := _reason_against(inputs)) is not None and (inputs is None or isinstance(inputs, str)):
-            return _no_answer(reason, in_list=True)
+        if (reason := _reason_against(inputs)) is not None and (inputs is None or isinstance(inputs, str | dict)):
+            return _no_answer(reason, in_list=in_lists or not isinstance(inputs, dict))
         answer: Any = super().__call__(inputs, *args, **kwargs)
         has_top_k = "top_k" in kwargs or "top_k" in cast(Any, self)._postprocess_params
         if not self._lists or has_top_k or not isinstance(inputs, str):
@@ -106,10 +114,17 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
 
 def _reason_against(one: Any) -> str | None:
     """Why an input gets no answer, as in `predict`; None for a text, or a pair in a dict or a list."""
-    if isinstance(one, dict | list | tuple):
-        return None
-    is_text = isinstance(one, str) and bool(not_blank(pa.array([one]))[0].as_py())
-    return None if is_text else reason_of(one)
+    if isinstance(one, dict) and one.keys() == set(TextPair._fields):
+        return reasons_against([TextPair(**one)])[0]
+    return None if isinstance(one, dict | list | tuple) else reasons_against([one])[0]
+
+
+def _refuse_single_text(inputs: Any) -> None:
+    single = next((one for one in (inputs if isinstance(inputs, list) else [inputs]) if isinstance(one, str)), None)
+    if single is not None:
+        raise ConfigurationError(
+            'the model reads pairs of texts, and got a single one. Pass {"text": ..., "text_pair": ...}, or a list of these'
+        )
 
 
 def _no_answer(reason: str, *, in_list: bool) -> Any:

@@ -28,7 +28,7 @@ def embed(
 
     Args:
         source: the encoder; a classification head of it is not used.
-        split: with one text a row.
+        split: with the texts; a pair has one vector, of both texts together.
         task: of its labels.
         on_progress: called with the number of rows after each batch.
 

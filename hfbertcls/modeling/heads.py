@@ -103,9 +103,10 @@ def temperature_of(config: Any) -> float | list[float] | None:
 
 
 def write_config_values(directory: Path, values: Mapping[str, Any]) -> None:
-    """Add values to the `config.json` of a saved model."""
+    """Add values to the `config.json` of a saved model; None removes one."""
     path = directory / "config.json"
     config = json.loads(path.read_text(encoding="utf-8")) | values
+    config = {key: value for key, value in config.items() if value is not None or key not in values}
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

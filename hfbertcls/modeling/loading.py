@@ -165,21 +165,27 @@ def forget_truncation_and_padding(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def find_max_length(
-    tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", requested: int | None = None
+    tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", requested: int | None = None, *, texts: int = 1
 ) -> int:
-    """The number of tokens that are read of a text, special tokens included.
+    """The number of tokens that are read of a text, special tokens included; of a pair, those of both texts.
 
     `requested`, or else the model's own limit, at most 512.
+
+    Args:
+        tokenizer: of the model.
+        config: of the model.
+        requested: what the user named.
+        texts: how many a row has: 1, or 2 for pairs.
 
     Raises:
         ConfigurationError: if more was requested than the model can read, or too little to hold any word.
     """
-    limit, special = _limits(tokenizer, config)
+    limit, special = _limits(tokenizer, config, texts)
     if requested is None:
         return min(limit, DEFAULT_MAX_LENGTH)
-    if not special < requested <= limit:
+    if not special + texts <= requested <= limit:
         raise ConfigurationError(
-            f"--max-length {requested} is an invalid value: the model reads {special + 1} to {limit:,} tokens, "
+            f"--max-length {requested} is an invalid value: the model reads {special + texts} to {limit:,} tokens, "
             f"of which {special} are special ones. Choose a number in this range"
         )
     return requested
@@ -197,7 +203,7 @@ def reading_length(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConf
     return limit if 0 < tokenizer.model_max_length < _NO_LIMIT else min(limit, DEFAULT_MAX_LENGTH)
 
 
-def _limits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig") -> tuple[int, int]:
+def _limits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", texts: int = 1) -> tuple[int, int]:
     """How many tokens a model can read, and how many of them are special ones."""
     limit = _position_limit(config)
     own = tokenizer.model_max_length
@@ -205,8 +211,8 @@ def _limits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig") ->
         raise ModelError(f"model_max_length in tokenizer_config.json is {own!r}. Expected a number")
     if 0 < own < _NO_LIMIT:
         limit = min(limit, int(own))
-    special = tokenizer.num_special_tokens_to_add()
-    if limit <= special:
+    special = tokenizer.num_special_tokens_to_add(pair=texts > 1)
+    if limit < special + texts:
         raise ModelError(
             f"the model reads {limit:,} tokens, of which {special} are special ones: no word is left. Check "
             "max_position_embeddings in config.json and model_max_length in tokenizer_config.json"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
@@ -17,7 +18,7 @@ from hfbertcls.evaluation.report_evaluation import (
     split_of,
     within,
 )
-from hfbertcls.evaluation.report_sections import FindingFacts
+from hfbertcls.evaluation.report_sections import CardFacts, FindingFacts
 from hfbertcls.repository.card_metadata import TextClassificationCardData, join_front_matter, split_card
 from hfbertcls.resources import resource_dir
 from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
@@ -81,7 +82,7 @@ def _environment() -> Environment:
         "heading": partial(evaluation_name, article=""),
         "within": within,
     }
-    environment.filters |= {"code": _code, "difference": difference_of, "sentence": _sentence}
+    environment.filters |= {"usage": _usage, "code": _code, "difference": difference_of, "sentence": _sentence}
     return environment
 
 
@@ -187,6 +188,12 @@ def format_number(value: float | None, places: int = 3) -> str:
 def _code(text: str) -> str:
     """Lines of an indented block of code: nothing in them is markup."""
     return "\n    ".join(line.replace("-->", "-- >") for line in str(text).splitlines())
+
+
+def _usage(card: CardFacts) -> str:
+    """What the call on the card gets: a text, or a pair as transformers takes it."""
+    text, text_pair = (htmlsafe_json_dumps(one) for one in (card.usage_text, card.usage_text_pair))
+    return text if card.usage_text_pair is None else f'{{"text": {text}, "text_pair": {text_pair}}}'
 
 
 def _sentence(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.data.texts import TextPair
 from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import (
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 NO_DOCTOR = DoctorFacts()
 USAGE_TEXT = "This is an example. Put a text of your own here."
+USAGE_TEXT_PAIR = "And this is the second text of the pair."
 
 
 def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: str = "right") -> TaskFacts:
@@ -118,13 +120,30 @@ def with_fitted_decision(task: Task, staging: Path, model: "PreTrainedModel", go
     return fitted
 
 
-def usage_of(classifier: Callable[[str], Any], card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The output of a pipeline for the text that the card shows."""
-    return [{"label": one["label"], "score": round(one["score"], 4)} for one in classifier(_usage_text(card))]
+def usage_of(
+    classifier: Callable[[Any], Any], card: Mapping[str, Any], *, are_pairs: bool = False
+) -> list[dict[str, Any]]:
+    """The output of a pipeline for the text, or the pair, that the card shows."""
+    text = _usage_text(card)
+    return usage_answers(classifier, text, USAGE_TEXT_PAIR if are_pairs else None)
+
+
+def usage_answers(classifier: Callable[[Any], Any], text: str, text_pair: str | None) -> list[dict[str, Any]]:
+    """The output of a pipeline; for a pair transformers returns one answer without a list around it."""
+    answers = classifier(text if text_pair is None else TextPair(text, text_pair)._asdict())
+    return [
+        {"label": one["label"], "score": round(one["score"], 4)}
+        for one in (answers if isinstance(answers, list) else [answers])
+    ]
 
 
 def card_facts(
-    inputs: Mapping[str, Any], name: str, answers: Iterable[Mapping[str, Any]], examples: Sequence[Example] = ()
+    inputs: Mapping[str, Any],
+    name: str,
+    answers: Iterable[Mapping[str, Any]],
+    examples: Sequence[Example] = (),
+    *,
+    are_pairs: bool = False,
 ) -> CardFacts:
     """Facts from the author, and the call that the card shows with its output (`usage_of`)."""
     facts = CardFacts.from_dict({"title": name, **inputs})
@@ -133,6 +152,7 @@ def card_facts(
         renderer=RENDERER,
         usage_model=name,
         usage_text=_usage_text(inputs),
+        usage_text_pair=USAGE_TEXT_PAIR if are_pairs else None,
         usage_output=tuple(map(dict, answers)),
         examples=tuple(examples),
     )

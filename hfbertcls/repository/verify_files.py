@@ -10,6 +10,7 @@ from hfbertcls.evaluation.report_evaluation import Evaluation
 from hfbertcls.files import files_below, sha256_of
 from hfbertcls.modeling.heads import TEMPERATURE
 from hfbertcls.modeling.pooling import POOLING
+from hfbertcls.modeling.text_fields import TEXT_FIELDS_KEY, states_pairs
 from hfbertcls.repository.stated_files import CARD, EXPORT, REPORT, TOKENIZER_FILES, WEIGHTS, stated_files
 from hfbertcls.tasks.task import Temperature
 
@@ -106,6 +107,8 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     reads_mean = config.get(POOLING) == "mean" or config.get("classifier_pooling") == "mean"
     if report.model.pooling not in (None, "mean" if reads_mean else "first"):
         yield f"config.json: its pooling is not {report.model.pooling}, which report.json states"
+    if report.task.text_column is not None and states_pairs(config) != (report.task.text_pair_column is not None):
+        yield f"config.json: its {TEXT_FIELDS_KEY} are not the texts of a row that report.json states"
     length = _json_object(folder / "tokenizer_config.json").get("model_max_length")
     if isinstance(length, int) and length != report.task.max_length:
         yield f"tokenizer_config.json: its model_max_length is {length:,}, report.json states {report.task.max_length:,}"

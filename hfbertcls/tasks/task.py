@@ -83,6 +83,18 @@ class Task(ABC):
     }
     """The key of each baseline in a report, and what a sentence calls it: the constant one, the linear model on TF-IDF
     and, where there is a third, the linear model on vectors of the encoder before training."""
+
+    @property
+    def second_text_baseline(self) -> tuple[str, str]:
+        """Key and name of the baseline that pairs have beside these: the linear model on TF-IDF of the second text."""
+        key, name = list(self.baseline_names.items())[1]
+        return f"{key}_second_text", f"{name}, second text alone"
+
+    @property
+    def names_of_baselines(self) -> Mapping[str, str]:
+        """The key and name of every baseline that a report can have."""
+        return {**self.baseline_names, **dict([self.second_text_baseline])}
+
     states_probabilities: ClassVar[bool] = True
     """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()

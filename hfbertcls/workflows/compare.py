@@ -12,6 +12,7 @@ import numpy as np
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.sources import Data
+from hfbertcls.data.texts import fields_of
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.errors import ConfigurationError, DatasetError, ModelError, listing
 from hfbertcls.evaluation.baselines import TfidfBaseline
@@ -221,13 +222,15 @@ def _write_disagreements(path: Path, rows: TextSplit, gold: Answers, a: Contende
     task, by_a, by_b = a.task, a.predicted, b.predicted
     sure_a, sure_b = (one.task.confidence(one.logits) for one in (a, b))
     positions = np.flatnonzero(~task.is_right(by_a, by_b))
-    texts, numbers = rows.texts, rows.rows
+    texts, numbers = list(zip(*fields_of(rows.texts), strict=True)), rows.rows
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["row", "label", "a", "score_a", "b", "score_b", "right", "text"])
+        writer.writerow(["row", "label", "a", "score_a", "b", "score_b", "right", *rows.text_fields])
         for position in positions[np.argsort(-np.minimum(sure_a, sure_b)[positions], kind="stable")]:
             one_row = slice(position, position + 1)
             label, by_one, by_other = (task.shown(answers[one_row])[0] for answers in (gold, by_a, by_b))
             right = "a" if by_one == label else "b" if by_other == label else "neither"
             scores = f"{sure_a[position]:.4f}", f"{sure_b[position]:.4f}"
-            writer.writerow([numbers[position], label, by_one, scores[0], by_other, scores[1], right, texts[position]])
+            writer.writerow(
+                [numbers[position], label, by_one, scores[0], by_other, scores[1], right, *texts[position]]
+            )

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.data.splits import assign_folds
+from hfbertcls.data.texts import Text
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import ModelError
 from hfbertcls.evaluation.baselines import Baselines, FrozenBaseline
@@ -155,7 +156,7 @@ class FewRows(Procedure):
         return self._train.gold
 
     @cached_property
-    def _texts(self) -> list[str]:
+    def _texts(self) -> list[Text]:
         return self._inputs.data.splits["train"].texts
 
     def _recipe(self, rows: TokenizedSplit) -> ContrastiveRecipe | None:

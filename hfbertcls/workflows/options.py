@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls.data.dataset import TextDataset
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing, shorten
 from hfbertcls.progress import work
 from hfbertcls.registry import CALLBACKS, TRAINERS, register
@@ -103,6 +104,19 @@ def _check_card(card: Mapping[str, Any]) -> None:
                 "the fact 'widget' of the card must be a list of texts to try, none of them empty"
             )
     check_metadata({key: value for key, value in card.items() if key in ("license", "language")})
+
+
+def refuse_widget_of_pairs(data: TextDataset) -> None:
+    """Check that no texts to try are named for pairs.
+
+    Raises:
+        ConfigurationError: if they are.
+    """
+    if data.text_pair_column is not None:
+        raise ConfigurationError(
+            f"the fact 'widget' of the card holds texts for the Hub's widget, which has one box, and the rows of {data.source} are "
+            "pairs of texts. Leave it out"
+        )
 
 
 def _check_metric(metric: str | None) -> None:

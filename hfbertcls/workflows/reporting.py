@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.texts import TEXT_FIELDS, fields_of
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.environment import describe_environment, directory_name
 from hfbertcls.evaluation.against_baselines import FittedOn
@@ -134,7 +135,8 @@ def report_on_training(
         digest = write_predictions(staging, name, predictions)
         evaluation[name] = evaluate_split(predictions, digest, fitted, temperature, names[0])
         predicted[name] = predictions.predicted
-    answers = usage_of(pipeline_of(model, tokenizer), card)
+    are_pairs = data.text_pair_column is not None
+    answers = usage_of(pipeline_of(model, tokenizer), card, are_pairs=are_pairs)
     held_out = next((name for name in names if name != CROSS_VALIDATION), None)
     if held_out is not None and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
         rough = score(turn_to_bf16(model), tokenizer, tokenized[held_out])  # (last: the weights are rounded now)
@@ -152,7 +154,7 @@ def report_on_training(
         data=data_facts(data, facts, inputs.doctor),
         evaluation=evaluation,
         training=facts_of_training,
-        card=card_facts(card, directory_name(directory.path), answers, examples),
+        card=card_facts(card, directory_name(directory.path), answers, examples, are_pairs=are_pairs),
         environment=describe_environment(),
         command=command,
     )
@@ -167,14 +169,18 @@ def report_on_training(
 def _examples(split: TextSplit, predictions: Predictions, count: int, seed: int) -> list[Example]:
     """Rows drawn from a split (seeded), for the card, only on request."""
     drawn = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
-    texts = split.texts
+    texts = [[_shortened(text) for text in field] for field in fields_of(split.take(split.name, drawn).texts)]
     labels, predicted = (predictions.task.shown(answers) for answers in (predictions.gold, predictions.predicted))
     return [
         Example(
             row=int(split.rows[position]),
-            text=texts[position] if len(texts[position]) <= 300 else f"{texts[position][:299]}…",
+            **dict(zip(TEXT_FIELDS, row, strict=False)),
             label=labels[position],
             prediction=predicted[position],
         )
-        for position in drawn
+        for position, row in zip(drawn, zip(*texts, strict=True), strict=True)
     ]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:299]}…"

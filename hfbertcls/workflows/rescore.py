@@ -24,6 +24,7 @@ from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, finite_rows
 from hfbertcls.progress import Log, silent
+from hfbertcls.repository.model_repository import usage_answers
 from hfbertcls.repository.stated_files import read_report
 from hfbertcls.repository.verify import FROZEN_BASELINE, Verification
 from hfbertcls.repository.verify_metrics import Derived
@@ -149,6 +150,7 @@ def _data_of(report: Report, dataset: str) -> TextDataset:
     return load_text_dataset(
         dataset,
         text_column=task.text_column,
+        text_pair_column=task.text_pair_column,
         label_column=list(columns) if isinstance(columns, tuple) else columns,
         label_separator=task.label_separator,
         slice_by=task.slice_column,
@@ -253,7 +255,7 @@ def _check_example(folder: Path, report: Report, run: Derived) -> None:
     text, stated_output = report.card.usage_text, report.card.usage_output
     if text is None or not stated_output:
         return
-    answers: Any = load_pipeline(str(folder))(text)
+    answers = usage_answers(load_pipeline(str(folder)), text, report.card.usage_text_pair)
     run.values += len(answers)
     same = len(stated_output) == len(answers) and all(
         isinstance(one, Mapping)

@@ -19,12 +19,14 @@ from hfbertcls.diagnosis.repeats import MOST_ROWS
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import TrainingFacts
+from hfbertcls.modeling.heads import write_config_values
 from hfbertcls.modeling.loading import (
     ModelSource,
     find_max_length,
     load_config,
     load_tokenizer,
 )
+from hfbertcls.modeling.text_fields import text_field_values
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import write_report
 from hfbertcls.repository.output_directory import OutputDirectory
@@ -32,7 +34,12 @@ from hfbertcls.repository.stated_files import read_report
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.few_rows import FewRows
 from hfbertcls.workflows.fine_tuning import FineTuning
-from hfbertcls.workflows.options import check_for_task, cross_validation_of, training_arguments
+from hfbertcls.workflows.options import (
+    check_for_task,
+    cross_validation_of,
+    refuse_widget_of_pairs,
+    training_arguments,
+)
 from hfbertcls.workflows.procedure import OutOfFold, Procedure
 from hfbertcls.workflows.starting import starts_from_probe
 
@@ -146,11 +153,13 @@ def prepare(
 
     task = require_trainable(data)
     check_for_task(options, task)
+    if "widget" in options.card:
+        refuse_widget_of_pairs(data)
     data = _with_validation_if_needed(source, data, options, log)
     describe_dataset(data, log)
     diagnosis = _examined(data, options, log)
     config, tokenizer = load_config(source), load_tokenizer(source)
-    max_length = find_max_length(tokenizer, config, options.max_length)
+    max_length = find_max_length(tokenizer, config, options.max_length, texts=len(data.text_columns))
     tokenizer.model_max_length = max_length
     tokenized = {name: tokenize_split(split, tokenizer, max_length, task) for name, split in data.splits.items()}
     describe_tokens(tokenized, log)
@@ -182,6 +191,7 @@ def finish(
     from hfbertcls.workflows.reporting import report_on_training
 
     staging = directory.staging
+    write_config_values(staging, text_field_values(are_pairs=inputs.data.text_pair_column is not None))
     split, logits = ("validation", None) if out_of_fold is None else ("train", out_of_fold.logits)
     if options.calibration:
         staged = calibrate(staging, inputs.tokenized[split], device, log, logits)

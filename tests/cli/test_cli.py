@@ -250,7 +250,7 @@ def test_debug_shows_the_traceback(words, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_pairs_are_an_error_with_the_reason(tmp_path, tiny_model_dir, capsys):
+def test_texts_for_the_widget_are_an_error_for_pairs(tmp_path, tiny_model_dir, capsys):
     rows = "".join(f"a{i},b{i},{'xy'[i % 2]}\n" for i in range(40))
     (tmp_path / "pairs.csv").write_text("text,text_pair,label\n" + rows)
     words = [
@@ -261,10 +261,13 @@ def test_pairs_are_an_error_with_the_reason(tmp_path, tiny_model_dir, capsys):
         str(tmp_path / "pairs.csv"),
         "--output-dir",
         str(tmp_path / "o"),
+        "--config",
+        str(tmp_path / "run.yaml"),
     ]
+    (tmp_path / "run.yaml").write_text("card:\n  widget: [one text]\n")
     code, message = failed(words, capsys)
-    assert code == 1
-    assert "Text-pair classification is not supported yet. To use the first text alone" in message
+    assert code == 2
+    assert "the rows of pairs.csv are pairs of texts. Leave it out" in message
 
 
 def test_env_tells_versions_as_json(capsys):

@@ -78,15 +78,10 @@ def test_similar_means_equal_but_for_capitals_blanks_and_unicode_form():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (
-            "a.csv",
-            "text,text_pair,label\na,b,x\n",
-            "pairs .'text' and 'text_pair'.*file without the column 'text_pair'",
-        ),
         ("a.csv", "text,label\n" + "".join(f"t,{n}.5\n" for n in range(30)), "regression is not supported.*--task"),
     ],
 )
-def test_pairs_and_numbers_are_refused(tmp_path, name, content, message):
+def test_numbers_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     dataset = load_text_dataset(str(tmp_path / name), make_splits=False)
     with pytest.raises(DatasetError, match=message):

@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from hfbertcls.data.columns import Columns, choose_columns
+from hfbertcls.data.columns import Columns, choose_columns, left_out_texts
 from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.errors import ConfigurationError, DatasetError
 
@@ -54,15 +54,42 @@ def test_an_unknown_column_gets_a_proposal_and_the_list(option, value):
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2"), ("question", "sentence")],
-)
-def test_unnamed_pairs_are_refused_and_named_ones_read(first, second):
-    with pytest.raises(
-        DatasetError, match=f"two text columns.*Pass --text-column {first!r} to use the first text alone"
-    ):
-        choose([first, second, "label"])
+    [
+        ("text", "text_pair"), ("sentence", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis"),
+        ("question1", "question2"), ("question", "sentence"), ("question", "answer"), ("text_a", "text_b"),
+        ("Premise", "Hypothesis "),
+    ],
+)  # fmt: skip
+def test_pairs_are_read_by_their_usual_names_and_the_first_text_alone_where_it_is_named(first, second):
+    assert choose([first, second, "label"]) == Columns(first, "label", second)
+    assert choose([second, "label", first], text_pair=second) == Columns(first, "label", second)
     assert choose([first, second, "label"], text=first, text_pair=second) == Columns(first, "label", second)
     assert choose([first, second, "label"], text=first) == Columns(first, "label")
+
+
+def test_the_label_is_no_text_and_an_odd_pair_is_named():
+    assert choose(["text", "question", "answer"], label="answer") == Columns("text", "answer")
+    assert choose(["text", "reply", "label"], text_pair="reply") == Columns("text", "label", "reply")
+    assert choose(["body", "reply", "label"], text="body", text_pair="reply") == Columns("body", "label", "reply")
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen", "note"),
+    [
+        (
+            ["sentence1", "sentence2", "label"],
+            Columns("sentence1", "label"),
+            "the column 'sentence2' is not read. To classify",
+        ),
+        (["text", "premise", "hypothesis", "label"], Columns("text", "label"), "--text-pair-column 'hypothesis'"),
+        (["text", "label"], Columns("text", "label"), None),
+        (["text", "text_pair", "label"], Columns("text", "label", "text_pair"), None),
+    ],
+)
+def test_a_second_text_that_is_not_read_is_noted(columns, chosen, note):
+    raw = RawTable(pa.table({name: ["a"] for name in columns}), "x.csv", "")
+    notes = left_out_texts(raw, chosen)
+    assert [note in one for one in notes] == ([] if note is None else [True])
 
 
 def test_columns_without_obvious_names_are_proposed():

@@ -15,6 +15,7 @@ from hfbertcls.data.readers import expansion
 from hfbertcls.data.readers.layout import Layout
 from hfbertcls.data.readers.streaming import chunks, survey, text_column_of
 from hfbertcls.data.sources import open_source
+from hfbertcls.data.texts import TextPair
 from hfbertcls.errors import ConfigurationError, DatasetError, MissingAssetError
 
 
@@ -227,13 +228,14 @@ def test_what_is_no_spreadsheet_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{}, {"text_column": "sentence1", "text_pair_column": "sentence2"}])
-def test_pairs_are_refused_with_one_and_the_same_way_out(options):
-    with pytest.raises(
-        DatasetError,
-        match="Text-pair classification is not supported yet.*--text-column 'sentence1'.*join the two texts",
-    ):
-        require_trainable(load_text_dataset(str(TRIALS / "pairs_s12.csv"), **options))
-    assert require_trainable(load_text_dataset(str(TRIALS / "pairs_s12.csv"), text_column="sentence1")).labels
+def test_pairs_are_read_and_the_first_text_alone_is_noted(options):
+    data = load_text_dataset(str(TRIALS / "pairs_s12.csv"), **options)
+    assert require_trainable(data).labels
+    assert data.text_columns == ("sentence1", "sentence2")
+    assert isinstance(data.splits["train"].texts[0], TextPair)
+    alone = load_text_dataset(str(TRIALS / "pairs_s12.csv"), text_column="sentence1")
+    assert (require_trainable(alone).labels, alone.text_columns) == (data.task.labels, ("sentence1",))
+    assert any("the column 'sentence2' is not read" in note for note in alone.notes)
 
 
 def test_a_source_that_was_opened_is_read_as_it_was_opened():

@@ -169,7 +169,6 @@ def test_rows_are_those_of_the_source(planted):
             "at least 50 rows and two labels.*has 20 and 2. Leave it out",
         ),
         (["text,label"] + [f"t{n},a" for n in range(80)], "has 80 and 1"),
-        (["text,text_pair,label"] + [f"t{n},u{n},{'ab'[n % 2]}" for n in range(80)], "has pairs of texts"),
         (["text,label"] + [f"t{n},{n / 7}" for n in range(80)], "has numbers"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from hfbertcls.data.columns import looks_like_a_text
+from hfbertcls.data.columns import looks_like_a_text, obvious_texts
 from hfbertcls.data.readers.columnar import harmless_metadata, parquet_parts
 from hfbertcls.data.readers.delimited import (
     COMMAS,
@@ -27,7 +27,8 @@ from hfbertcls.data.readers.encodings import find_encoding
 from hfbertcls.data.readers.layout import AS_SEEN, Layout
 from hfbertcls.data.readers.records import json_lines
 from hfbertcls.data.readers.tables import BYTES_OF_HEAD, open_stored, refuse_wrong_content, suffix_of
-from hfbertcls.errors import DatasetError, listing, shorten
+from hfbertcls.data.texts import texts_of
+from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 
 
 ROWS_PER_CHUNK = 4_096
@@ -72,7 +73,7 @@ class Chunk:
     Args:
         number: of the chunk, from 0.
         first_row: 0-based position of its first row in the file.
-        texts: as they stand there: strings, None, or in JSON anything else.
+        texts: as they stand there: strings, None, or in JSON anything else; for pairs a `TextPair` of these.
         kept: the columns that are to be kept; those of JSON lines as JSON.
     """
 
@@ -141,13 +142,16 @@ def survey(path: Path, layout: Layout = AS_SEEN) -> TextFile:
         raise DatasetError(f"{path.name} cannot be read: {err.strerror}. Check --input") from err
 
 
-def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
+def chunks(
+    file: TextFile, text_column: str, kept: Sequence[str], text_pair_column: str | None = None
+) -> Iterator[Chunk]:
     """Read a file in parts, the same ones each time.
 
     Args:
         file: the result of `survey`.
         text_column: with the texts.
         kept: columns to pass on.
+        text_pair_column: with the second texts, for pairs.
 
     Raises:
         DatasetError: if the file changed since `survey`; after the last chunk at the latest.
@@ -157,13 +161,14 @@ def chunks(file: TextFile, text_column: str, kept: Sequence[str]) -> Iterator[Ch
         "command when nothing writes to the file"
     )
     digest = hashlib.sha256()
+    text_columns = [text_column, *([] if text_pair_column is None else [text_pair_column])]
     with file.path.open("rb", buffering=0) as stored:
         try:
             if file.suffix == ".parquet":
-                yield from _chunks_of_columns(file, stored, text_column, kept)
+                yield from _chunks_of_columns(file, stored, text_columns, kept)
                 stored.seek(0)
             else:
-                yield from _chunks_of_records(file, _Hashed(stored, digest), text_column, kept)
+                yield from _chunks_of_records(file, _Hashed(stored, digest), text_columns, kept)
         except (csv.Error, zlib.error, EOFError, LookupError, OSError, ValueError, pa.ArrowException) as err:
             stored.seek(0)
             if hashlib.file_digest(stored, "sha256").hexdigest() != file.sha256:
@@ -193,15 +198,20 @@ class _Hashed(io.RawIOBase):
         return count
 
 
-def _chunks_of_columns(file: TextFile, stored: io.FileIO, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
+def _chunks_of_columns(
+    file: TextFile, stored: io.FileIO, text_columns: Sequence[str], kept: Sequence[str]
+) -> Iterator[Chunk]:
     number = first_row = 0
-    columns = list(dict.fromkeys([text_column, *kept]))
+    columns = list(dict.fromkeys([*text_columns, *kept]))
     for table in parquet_parts(stored, file.path.name, ROWS_PER_CHUNK, columns):
-        yield Chunk(number, first_row, table.column(text_column).to_pylist(), table.select(kept))
+        texts = texts_of([table.column(name).to_pylist() for name in text_columns])
+        yield Chunk(number, first_row, texts, table.select(kept))
         number, first_row = number + 1, first_row + len(table)
 
 
-def _chunks_of_records(file: TextFile, stored: _Hashed, text_column: str, kept: Sequence[str]) -> Iterator[Chunk]:
+def _chunks_of_records(
+    file: TextFile, stored: _Hashed, text_columns: Sequence[str], kept: Sequence[str]
+) -> Iterator[Chunk]:
     number = first_row = 0
     as_json = file.suffix == ".jsonl"
     texts: list[Any] = []
@@ -214,9 +224,9 @@ def _chunks_of_records(file: TextFile, stored: _Hashed, text_column: str, kept: 
         return Chunk(number, first_row, texts, pa.table(arrays, schema=pa.schema(fields)))
 
     for record in _records(file, io.BufferedReader(stored, BYTES_OF_HEAD)):
-        text = record.get(text_column)
-        texts.append(text)
-        letters += len(text) if isinstance(text, str) else 0
+        row = [record.get(name) for name in text_columns]
+        texts += texts_of([[cast(str, text)] for text in row])
+        letters += sum(len(text) for text in row if isinstance(text, str))
         for column, name in zip(columns, kept, strict=True):
             column.append(json.dumps(record.get(name), ensure_ascii=True) if as_json else cast(str, record[name]))
         if len(texts) == ROWS_PER_CHUNK or letters >= _LETTERS_PER_CHUNK:
@@ -252,18 +262,56 @@ def _records(file: TextFile, stored: io.BufferedReader) -> Iterator[dict[str, An
             csv.field_size_limit(limit)
 
 
+def text_columns_of(
+    file: TextFile, text: str | None, text_pair: str | None, texts: int | None
+) -> tuple[str, str | None]:
+    """The column with the texts, and for pairs that with the second ones: the named ones, else the obvious ones.
+
+    Args:
+        file: the result of `survey`.
+        text: the named column of the texts.
+        text_pair: the named column of the second texts.
+        texts: how many the model reads of a row; None if that is unknown.
+
+    Raises:
+        DatasetError: if one is not there, or none is obvious.
+        ConfigurationError: if the model reads one text, and two columns are named, or the reverse.
+    """
+    for flag, name in (("--text-column", text), ("--text-pair-column", text_pair)):
+        _require_column(file, name, flag)
+    if text_pair is not None and texts == 1:
+        raise ConfigurationError(
+            f"--text-pair-column {text_pair} has no meaning: the model reads one text a row. Leave it out"
+        )
+    if texts != 2 and text_pair is None:
+        return text_column_of(file, text), None
+    if text is None:
+        text, text_pair = obvious_texts(file.columns, text_pair)
+    if text is None or text_pair is None:
+        raise DatasetError(
+            f"the model reads pairs of texts, and {file.path.name} has the columns {listing(file.columns)}. Name those of both "
+            "texts with --text-column and --text-pair-column"
+        )
+    if text == text_pair:
+        raise ConfigurationError(f"--text-column and --text-pair-column both name {text!r}. Name two columns")
+    return text, text_pair
+
+
+def _require_column(file: TextFile, name: str | None, flag: str) -> None:
+    if name is not None and name not in file.columns:
+        raise DatasetError(
+            f"{file.path.name} has no column {name!r}, which {flag} names. Its columns are {listing(file.columns)}"
+        )
+
+
 def text_column_of(file: TextFile, requested: str | None) -> str:
     """The column with the texts: the named one, else the obvious one.
 
     Raises:
         DatasetError: if it is not there, or none is obvious.
     """
+    _require_column(file, requested, "--text-column")
     if requested is not None:
-        if requested not in file.columns:
-            raise DatasetError(
-                f"{file.path.name} has no column {requested!r}, which --text-column names. Its columns are "
-                f"{listing(file.columns)}"
-            )
         return requested
     for candidate in ("text", "sentence"):
         alike = [name for name in file.columns if name.strip().casefold() == candidate]
