@@ -10,6 +10,7 @@ from hfbertcls.errors import ConfigurationError, HfBertClsError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.hub.push import Pushed, PushRequest, push_directory
 from hfbertcls.inference.frames import answers_in_frame
+from hfbertcls.inference.inputs import answered
 from hfbertcls.inference.model_files import report_of
 from hfbertcls.inference.pipelines import load_trained
 from hfbertcls.inference.scorer import Scorer, task_of_classifier
@@ -159,7 +160,7 @@ class TextClassifier:
         """
         return report_of(self.source)
 
-    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Any, text_pair: Any = None, **kwargs: Any) -> Any:
         """Answer a text or a list of texts of any length, as transformers' `pipeline()` does; see `load_pipeline`.
 
         ```python
@@ -172,14 +173,20 @@ class TextClassifier:
 
         Args:
             inputs: a text, or a list or Series of texts.
+            text_pair: the second text, or as many second texts, for a classifier of pairs:
+                `classifier("A man sleeps.", text_pair="He is awake.")`. Or `inputs` holds tuples, or dicts with the keys
+                `text` and `text_pair`.
             **kwargs: of the pipeline, such as `top_k=None` for the scores of all labels.
 
         Returns:
             for each text its label and score, in a list; of a multi-label classifier a list of them for each text.
-        """
-        return self.pipeline(inputs.tolist() if hasattr(inputs, "tolist") else inputs, **kwargs)
 
-    def predict(self, texts: Any, *, log: Log | None = print_line) -> "pd.DataFrame":
+        Raises:
+            ConfigurationError: if a classifier of pairs gets a single text, or the reverse.
+        """
+        return answered(self.pipeline, self.source, inputs, text_pair, **kwargs)
+
+    def predict(self, texts: Any, text_pair: Any = None, *, log: Log | None = print_line) -> "pd.DataFrame":
         """Classify texts, of any length and number, one row each, in their order.
 
         ```python
@@ -190,7 +197,8 @@ class TextClassifier:
 
         Args:
             texts: a list, an array or a Series of texts, whose index the rows keep. `predict_file` classifies the rows
-                of a file.
+                of a file. Pairs can be tuples, or dicts with the keys `text` and `text_pair`.
+            text_pair: as many second texts, for a classifier of pairs.
             log: called with each line of progress; None shows nothing, no bar either.
 
         Returns:
@@ -201,11 +209,12 @@ class TextClassifier:
             missing, and a column `reason` says why.
 
         Raises:
-            ConfigurationError: if `texts` is a single text, or a table.
+            ConfigurationError: if `texts` is a single text, or a table; if a classifier of pairs gets single texts, or the
+                reverse.
         """
         with watched(log):
             scorer = Scorer(self.pipeline.model, self.pipeline.tokenizer, self.task)  # type: ignore[arg-type]
-            return answers_in_frame(scorer, texts)
+            return answers_in_frame(scorer, self.source, texts, text_pair)
 
     def evaluate(
         self,

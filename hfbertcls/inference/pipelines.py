@@ -53,6 +53,8 @@ def load_pipeline(model: str, *, revision: str | None = None, **kwargs: Any) -> 
     {'label': None, 'score': None, 'reason': 'the text is empty'}
     ```
 
+    A classifier of pairs takes `{"text": ..., "text_pair": ...}`, or a list of these, as in transformers.
+
     Args:
         model (`str`): a directory or a Hub id.
         revision (`str`, *optional*): a branch, tag or commit on the Hub.

@@ -28,7 +28,8 @@ def trial_inputs(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
     """Four padded texts of up to 7 tokens, or longer than a window; any ids, the same ones each time.
 
     Returns:
-        `input_ids` and `attention_mask`, int64 of shape `(4, length)`, on the device of the model.
+        `input_ids`, `attention_mask` and, where the model tells two segments apart, `token_type_ids`; int64 of shape
+        `(4, length)`, on the device of the model.
     """
     longest = 7 + int(getattr(model.config, "sliding_window", None) or 0)
     lengths = torch.tensor([longest, 1, 4, longest])
@@ -40,4 +41,7 @@ def trial_inputs(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
     ids = (torch.arange(4 * longest).view(4, longest) * 7 + 11) % vocabulary
     ids = torch.where(ids == padding, (padding + 1) % vocabulary, ids)
     ids = torch.where(mask.bool(), ids, padding)
-    return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if int(getattr(model.config, "type_vocab_size", None) or 0) > 1:
+        inputs["token_type_ids"] = (places >= 3) * mask
+    return {name: values.to(model.device) for name, values in inputs.items()}

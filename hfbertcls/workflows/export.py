@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.sources import Data
+from hfbertcls.data.texts import texts_of
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
 from hfbertcls.environment import local_path
 from hfbertcls.errors import ConfigurationError, ModelError, OutputDirectoryError, listing
@@ -34,6 +35,7 @@ from hfbertcls.modeling.onnx_graph import (
     to_onnx,
 )
 from hfbertcls.modeling.predictions import require_finite
+from hfbertcls.modeling.text_fields import reads_pairs
 from hfbertcls.option_names import as_callers_type_it
 from hfbertcls.progress import Log, silent, work
 from hfbertcls.repository.model_repository import rewrite_report
@@ -212,7 +214,9 @@ def _rows_of(
         generator = np.random.default_rng(0)
         sizes = generator.integers(1, max_length, _MADE_UP_TEXTS)
         ids = [generator.integers(0, int(model.config.vocab_size), size) for size in sizes]
-        return _Rows(tokenize_texts([str(tokenizer.decode(row)) for row in ids], tokenizer, max_length), None, None)
+        texts = [str(tokenizer.decode(row)) for row in ids]
+        pairs = texts_of([texts, texts[::-1]]) if reads_pairs(model.config) else texts
+        return _Rows(tokenize_texts(pairs, tokenizer, max_length), None, None)
     require_labelled_texts(data)
     name, chosen = rows_to_measure(data, split, [source], log)
     count_training_texts(source, chosen, log)
