@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from classifier import END, FOLDER, LIMIT, MULTI, NAME, WHAT_IT_DOES
+from classifier import END, FOLDER, LIMIT, MULTI, NAME, PAIRS, WHAT_IT_DOES
 
 
 _METRICS = {
@@ -19,6 +19,7 @@ _METRICS = {
 _BASELINES = {
     "majority": "Always the most frequent set of labels" if MULTI else "Always the most frequent label",
     "tfidf_logreg": "TF-IDF and logistic regression",
+    "tfidf_logreg_second_text": "TF-IDF and logistic regression, second text alone",
     "frozen_logreg": "Frozen encoder and logistic regression",
 }
 _OUT_OF_FOLD = (
@@ -52,13 +53,14 @@ def read_report() -> dict[str, Any] | None:
     return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
-def text_column() -> str | None:
-    """The column with the texts that the model was trained on, if its report names it."""
+def text_columns() -> list[str]:
+    """The columns with the texts that the model was trained on, as far as its report names them."""
     try:
-        name = (read_report() or {})["task"]["text_column"]
+        task = (read_report() or {})["task"]
+        names = [task["text_column"], task["text_pair_column"]]
     except _UNREADABLE:
-        return None
-    return name if isinstance(name, str) else None
+        return []
+    return [name for name in names if isinstance(name, str)]
 
 
 def about() -> str:
@@ -73,7 +75,7 @@ def about() -> str:
     return "\n".join(
         [
             f"{WHAT_IT_DOES}; fine-tuned from {plain(report['model']['base_model'])} on "
-            f"{plain(report['data']['source'])}. It reads the {END} {LIMIT:,} tokens of a text. {card}",
+            f"{plain(report['data']['source'])}. {what_it_reads()} {card}",
             f"### How good it is ({'cross-validation' if is_out_of_fold else f'{plain(split)} split'}, {evaluation['rows']:,} rows)\n",
             *([f"{_OUT_OF_FOLD}\n"] if is_out_of_fold else []),
             *verdict(evaluation),
@@ -85,6 +87,13 @@ def about() -> str:
             limits(),
         ]
     )
+
+
+def what_it_reads() -> str:
+    """How much of a text, or of a pair, the model reads."""
+    if PAIRS:
+        return f"It reads up to {LIMIT:,} tokens of a pair; the longer text is truncated first."
+    return f"It reads the {END} {LIMIT:,} tokens of a text."
 
 
 def verdict(evaluation: dict[str, Any]) -> list[str]:

@@ -26,12 +26,32 @@ from starlette.middleware import Middleware
 
 from about import about_text, plain
 from bodies import BodyLimit
-from classifier import MAX_CHARACTERS, MULTI, NAME, WHAT_IT_DOES, classify, explain
-from tables import MAX_FILE, MAX_ROWS, SHOWN_ROWS, classify_file, likely_column, read_table
+from classifier import (
+    MAX_CHARACTERS,
+    MULTI,
+    NAME,
+    PAIRS,
+    WHAT_IT_DOES,
+    classify,
+    classify_pair,
+    explain,
+    explain_pair,
+)
+from tables import (
+    MAX_FILE,
+    MAX_ROWS,
+    SHOWN_ROWS,
+    classify_file,
+    classify_file_of_pairs,
+    likely_columns,
+    read_table,
+)
 
 
 _SCALE, _SMALLEST = 2.0, 0.1  # logits: full colour, and what counts as nothing
 _WAITING = 512  # requests; further ones get an error that the queue is full
+_BETWEEN_TEXTS = "\n\n"
+_ORDINALS = ("First", "Second")
 _STRONGEST = 0.6  # colour value at which the text on it is still easy to read
 
 
@@ -39,15 +59,15 @@ _Coloured = list[tuple[str, float | None]]
 _Rows = list[list[str]]
 
 
-def show_classification(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
+def show_classification(*texts: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
     """The output of `classify` for the page; it clears the words of an earlier text."""
-    scores, table, note = probabilities_of(text)
+    scores, table, note = probabilities_of(*texts)
     return scores, table, [], [], note
 
 
-def probabilities_of(text: str) -> tuple[dict[str, float], _Rows, str]:
+def probabilities_of(*texts: str) -> tuple[dict[str, float], _Rows, str]:
     """The probabilities of the labels, also as a table, and a note."""
-    answers = classify(text)
+    answers = classify_pair(*texts) if PAIRS else classify(*texts)
     table = [[label, f"{score:.4f}", f"{answers['logits'][label]:+.3f}"] for label, score in answers["scores"].items()]
     if not MULTI:
         return answers["scores"], table, answers["note"]
@@ -62,23 +82,31 @@ def probabilities_of(text: str) -> tuple[dict[str, float], _Rows, str]:
     return answers["scores"], table, f"{labels} {answers['note']}"
 
 
-def show_explanation(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
-    """The output of `classify` and `explain` for the page: the text with coloured words, also as a table."""
-    scores, exact_scores, _ = probabilities_of(text)
-    explanation = explain(text)
+def coloured_text(text: str, words: list[dict]) -> _Coloured:
+    """A text in parts: the words that mattered with their colour, and what is between them."""
     parts: _Coloured = []
     end = 0
-    for word in explanation["words"]:
+    for word in words:
         if abs(word["value"]) >= _SMALLEST:
             strength = max(-1.0, min(1.0, word["value"] / _SCALE)) * _STRONGEST
             parts += [(text[end : word["start"]], None), (text[word["start"] : word["end"]], strength)]
             end = word["end"]
-    parts.append((text[end:], None))
+    return [*parts, (text[end:], None)]
+
+
+def show_explanation(*texts: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
+    """The output of `classify` and `explain` for the page: the texts with coloured words, also as a table."""
+    scores, exact_scores, _ = probabilities_of(*texts)
+    explanation = explain_pair(*texts) if PAIRS else explain(*texts)
+    parts: _Coloured = []
+    for number, text in enumerate(texts):
+        parts += [(_BETWEEN_TEXTS, None)] if number else []
+        parts += coloured_text(text, [word for word in explanation["words"] if word.get("text", 0) == number])
     table = [
-        [word["word"], f"{word['value']:+.4f}"]
+        [*([_ORDINALS[word["text"]]] if PAIRS else []), word["word"], f"{word['value']:+.4f}"]
         for word in sorted(explanation["words"], key=lambda w: -abs(w["value"]))
     ]
-    none = "" if len(parts) > 1 else " No single word matters to it."
+    none = "" if any(value is not None for _, value in parts) else " No single word matters to it."
     label = f"The label is {plain(explanation['label'])}."
     if MULTI:
         label = f"The likeliest label is {plain(explanation['label'])}, {abs(explanation['lead']):.3f} logits "
@@ -87,18 +115,22 @@ def show_explanation(text: str) -> tuple[dict[str, float], _Rows, _Coloured, _Ro
     return scores, exact_scores, coloured_words, table, f"{label}{none} {explanation['note']}"
 
 
-def show_columns(file: str | None) -> gr.Dropdown:
-    """The columns of a file that was chosen, with the one that is likely to hold the texts."""
+def show_columns(file: str | None) -> gr.Dropdown | list[gr.Dropdown]:
+    """The columns of a file that was chosen, with those that are likely to hold the texts."""
     if file is None:
-        return gr.Dropdown(choices=[], value=None)
-    header, rows, _ = read_table(file)
-    return gr.Dropdown(choices=header, value=likely_column(header, rows))
+        chosen = [gr.Dropdown(choices=[], value=None) for _ in columns]
+    else:
+        header, rows, _ = read_table(file)
+        chosen = [gr.Dropdown(choices=header, value=name) for name in likely_columns(header, rows)]
+    return chosen if PAIRS else chosen[0]
 
 
-def examples() -> list[str]:
-    """The examples in examples.txt."""
+def examples() -> list[list[str]]:
+    """The examples in examples.txt; the two texts of a pair are separated by a tab."""
     path = Path(__file__).resolve().parent / "examples.txt"
-    return [line for line in path.read_text("utf-8").splitlines() if line.strip()] if path.is_file() else []
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    rows = [line.split("\t") if PAIRS else [line] for line in lines if line.strip()]
+    return [row for row in rows if len(row) == len(boxes)]
 
 
 theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
@@ -108,8 +140,8 @@ theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
     button_primary_text_color="white",
 )
 EXACT = ["Label", *(["Predicted", "Probability", "Threshold"] if MULTI else ["Probability"]), "Logit"]
-WORDS = ["Word", "Effect in logits"]
-PREVIEW = ["Text", "Label", "Probability", "Note"]
+WORDS = [*(["Text"] if PAIRS else []), "Word", "Effect in logits"]
+PREVIEW = [*(["First text", "Second text"] if PAIRS else ["Text"]), "Label", "Probability", "Note"]
 
 
 def empty(*values: object) -> str:
@@ -133,12 +165,16 @@ button[role=tab].selected { color: var(--primary-600) !important }
 with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.Markdown(f"# {plain(NAME.rpartition('/')[2])}\n{WHAT_IT_DOES}.")
     with gr.Tab("Classify"):
-        box = gr.Textbox(label="Text", lines=4, max_length=MAX_CHARACTERS, elem_id="text")
+        titles = {"text": "First text", "text_pair": "Second text"} if PAIRS else {"text": "Text"}
+        boxes = [
+            gr.Textbox(label=title, lines=4 // len(titles), max_length=MAX_CHARACTERS, elem_id=name)
+            for name, title in titles.items()
+        ]
         with gr.Row():
             classify_button = gr.Button("Classify", variant="primary")
             explain_button = gr.Button("Which words mattered?")
         if examples():
-            gr.Examples(examples(), inputs=box, cache_examples=False)
+            gr.Examples(examples(), inputs=boxes, cache_examples=False)
         note = gr.Markdown(elem_id="note", latex_delimiters=[])
         with gr.Row():
             top = gr.Label(label="Probabilities", num_top_classes=5, show_heading=not MULTI, scale=2, elem_id="label")
@@ -165,7 +201,11 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             "uploaded and what came of it are deleted within two hours."
         )
         upload = gr.File(label="CSV or TSV file", file_types=[".csv", ".tsv"], elem_id="upload")
-        column = gr.Dropdown(label="Column with the texts", choices=[], allow_custom_value=True, elem_id="column")
+        titles = {"column": "Column with the first texts", "column_pair": "Column with the second texts"}
+        columns = [
+            gr.Dropdown(label=title, choices=[], allow_custom_value=True, elem_id=name)
+            for name, title in (titles if PAIRS else {"column": "Column with the texts"}).items()
+        ]
         file_button = gr.Button("Classify the file", variant="primary")
         summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
         download = gr.File(label="Classified file", interactive=False, elem_id="download")
@@ -181,25 +221,28 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
 
     answer, result = [top, exact, coloured, words, note], [download, preview, summary]
     classifying = gr.on(
-        [classify_button.click, box.submit], show_classification, box, answer,
+        [classify_button.click, *(box.submit for box in boxes)], show_classification, boxes, answer,
         concurrency_id="classify", concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
     explaining = explain_button.click(
-        show_explanation, box, answer, concurrency_id="explain", api_visibility="private"
+        show_explanation, boxes, answer, concurrency_id="explain", api_visibility="private"
     )
     # Another text, file or column: results on the page and in the queue are those of the earlier one.
-    box.change(
+    gr.on(
+        [box.change for box in boxes],
         js=empty({}, EXACT, None, WORDS, ""),
         outputs=answer,
         cancels=[classifying, explaining],
         api_visibility="private",
     )
-    upload.change(show_columns, upload, column, api_visibility="private")
-    gr.api(classify, api_name="classify", concurrency_id="classify", concurrency_limit=4)
-    gr.api(explain, api_name="explain", concurrency_id="explain")
-    filing = file_button.click(classify_file, [upload, column], result, api_name="classify_file")
+    upload.change(show_columns, upload, columns, api_visibility="private")
+    gr.api(classify_pair if PAIRS else classify, api_name="classify", concurrency_id="classify", concurrency_limit=4)
+    gr.api(explain_pair if PAIRS else explain, api_name="explain", concurrency_id="explain")
+    filing = file_button.click(
+        classify_file_of_pairs if PAIRS else classify_file, [upload, *columns], result, api_name="classify_file"
+    )
     gr.on(
-        [upload.change, column.input],
+        [upload.change, *(column.input for column in columns)],
         js=empty(None, PREVIEW, ""),
         outputs=result,
         cancels=filing,

@@ -6,10 +6,10 @@ import re
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 try:  # on ZeroGPU hardware this comes before torch; elsewhere there is no such package, or a folder of that name
@@ -105,8 +105,12 @@ if torch.cuda.is_available():
 LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
 MULTI = model.config.problem_type == "multi_label_classification"
 THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
+PAIRS = getattr(model.config, "hfbertcls_text_fields", None) == ["text", "text_pair"]
+"""Whether the model reads pairs of texts."""
 WHAT_IT_DOES = (
-    f"Gives a text any of {len(LABELS)} labels, or none" if MULTI else f"Sorts texts into {len(LABELS)} labels"
+    f"Gives a {'pair of texts' if PAIRS else 'text'} any of {len(LABELS)} labels, or none"
+    if MULTI
+    else f"Sorts {'pairs of texts' if PAIRS else 'texts'} into {len(LABELS)} labels"
 )
 LIMIT = reading_limit()
 END = "last" if tokenizer.truncation_side == "left" else "first"
@@ -119,30 +123,49 @@ END = "last" if tokenizer.truncation_side == "left" else "first"
 _one_call = threading.Lock()
 _turns = ThreadPoolExecutor(max_workers=1)
 
+Texts = tuple[str, ...]
+"""The text of a row, or both texts of a pair."""
+
+
+class Row(NamedTuple):
+    """What the model sees of a row; where each token stands: in which text, from where to where; tokens in all."""
+
+    ids: list[int]
+    types: list[int]
+    places: list[tuple[int, int, int]]
+    total: int
+
+    def hiding(self, positions: Collection[int], mask: int) -> "Row":
+        """The same with some tokens hidden from the model."""
+        return self._replace(ids=[mask if index in positions else token for index, token in enumerate(self.ids)])
+
 
 @gpu
-def run_model(batches: list[list[list[int]]]) -> list[list[float]]:
-    """Logits of each row of token ids, in fp32."""
+def run_model(batches: list[list[Row]]) -> list[list[float]]:
+    """Logits of each row, in fp32."""
     return [row for batch in batches for row in _turns.submit(run_batch, batch).result()]
 
 
-def run_batch(batch: list[list[int]]) -> list[list[float]]:
+def run_batch(batch: list[Row]) -> list[list[float]]:
     """Logits of rows that fit into one forward pass."""
-    longest = max(map(len, batch))
-    ids = torch.tensor([row + [tokenizer.pad_token_id or 0] * (longest - len(row)) for row in batch])
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
-    full = all(len(row) == longest for row in batch)
-    inputs = {"input_ids": ids} if full else {"input_ids": ids, "attention_mask": mask}
+    lengths = [len(row.ids) for row in batch]
+    longest = max(lengths)
+    padding = [tokenizer.pad_token_id or 0] * longest
+    inputs = {"input_ids": torch.tensor([(row.ids + padding)[:longest] for row in batch])}
+    if min(lengths) < longest:
+        inputs["attention_mask"] = torch.tensor([[1] * length + [0] * (longest - length) for length in lengths])
+    if PAIRS and all(row.types for row in batch):
+        inputs["token_type_ids"] = torch.tensor([(row.types + [0] * longest)[:longest] for row in batch])
     with torch.inference_mode():
         return model(**{key: value.to(model.device) for key, value in inputs.items()}).logits.tolist()
 
 
-def logits_of(rows: list[list[int]]) -> list[list[float]]:
+def logits_of(rows: list[Row]) -> list[list[float]]:
     """Logits of rows of any length, in their order; rows of similar length go into one batch."""
-    order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
-    batches: list[list[list[int]]] = []
+    order = sorted(range(len(rows)), key=lambda position: len(rows[position].ids))
+    batches: list[list[Row]] = []
     for position in order:
-        if not batches or (len(batches[-1]) + 1) * len(rows[position]) > _TOKENS_A_BATCH:
+        if not batches or (len(batches[-1]) + 1) * len(rows[position].ids) > _TOKENS_A_BATCH:
             batches.append([])
         batches[-1].append(rows[position])
     by_position = dict(zip(order, run_model(batches), strict=True))
@@ -171,19 +194,24 @@ def is_blank(text: str) -> bool:
     return not text.strip(" \t\r\n\f\v\u00a0\u200b\u200c\u200d\u2060\ufeff") or not text.strip()
 
 
-def check_text(text: object) -> str:
+def check_text(text: object, what: str = "text") -> str:
     """The text, if it is one that can be answered."""
     if not isinstance(text, str):
-        raise refusal(f"Expected a text (a JSON string), not {type(text).__name__}.")
+        raise refusal(f"Expected a {what} (a JSON string), not {type(text).__name__}.")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise refusal("The text holds half a character (a lone surrogate).") from None
+        raise refusal(f"The {what} holds half a character (a lone surrogate).") from None
     if is_blank(text):
-        raise refusal("There is no text. Enter one.")
+        raise refusal(f"There is no {what}. Enter one.")
     if len(text) > MAX_CHARACTERS:
-        raise refusal(f"The text has {too_long(text)}.")
+        raise refusal(f"The {what} has {too_long(text)}.")
     return text
+
+
+def check_pair(text: object, text_pair: object) -> Texts:
+    """Both texts of a pair, if they are ones that can be answered."""
+    return check_text(text, "first text"), check_text(text_pair, "second text")
 
 
 def too_long(text: str) -> str:
@@ -191,17 +219,28 @@ def too_long(text: str) -> str:
     return f"{len(text):,} characters; at most {MAX_CHARACTERS:,} are accepted" if len(text) > MAX_CHARACTERS else ""
 
 
-def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[int]]:
-    """Of each text: the token ids that the model sees, where they stand in it, and how many tokens it has in all."""
-    if not texts:
-        return [], [], []
+def encode(rows: list[Texts]) -> list[Row]:
+    """Texts, or pairs, as the model sees them; of a pair the longer text is truncated first."""
+    if not rows:
+        return []
+    columns = [list(column) for column in zip(*rows, strict=True)]
     with _one_call:
-        seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
+        seen = tokenizer(
+            *columns, truncation="longest_first", max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast
+        )
         totals = [len(ids) for ids in seen["input_ids"]]
-        full = [position for position, total in enumerate(totals) if total >= LIMIT]
-        for position in full:
-            totals[position] = len(tokenizer(texts[position], verbose=False)["input_ids"])
-    return seen["input_ids"], seen.get("offset_mapping") or [[] for _ in texts], totals
+        for position in [position for position, total in enumerate(totals) if total >= LIMIT]:
+            totals[position] = len(tokenizer(*rows[position], verbose=False)["input_ids"])
+    types = seen.get("token_type_ids") or [[] for _ in rows]
+    places = [places_of(seen, position) if tokenizer.is_fast else [] for position in range(len(rows))]
+    return [Row(*row) for row in zip(seen["input_ids"], types, places, totals, strict=True)]
+
+
+def places_of(seen: Any, position: int) -> list[tuple[int, int, int]]:
+    """Where each token of a row stands: in which text, from where to where; special tokens from 0 to 0."""
+    texts = seen.sequence_ids(position)
+    offsets = seen["offset_mapping"][position]
+    return [(text, *offset) if text is not None else (0, 0, 0) for text, offset in zip(texts, offsets, strict=True)]
 
 
 def reading(seen: int, total: int) -> str:
@@ -232,15 +271,30 @@ def classify(text: str) -> dict:
     read. A multi-label model returns two more: labels, those at or above their decision threshold, the likeliest
     first, maybe none; and thresholds, one for each label. Its label is the likeliest one.
     """
-    rows, _, (total,) = encode([check_text(text)])
-    (logits,) = check_logits(logits_of(rows))
+    return classify_row((check_text(text),))
+
+
+def classify_pair(text: str, text_pair: str) -> dict:
+    """Classify a pair of texts.
+
+    Returns label, scores (a probability for each label), logits, tokens_read, and note, which states what was not
+    read. A multi-label model returns two more: labels, those at or above their decision threshold, the likeliest
+    first, maybe none; and thresholds, one for each label. Its label is the likeliest one.
+    """
+    return classify_row(check_pair(text, text_pair))
+
+
+def classify_row(texts: Texts) -> dict:
+    """Classify a text, or a pair."""
+    (row,) = encode([texts])
+    (logits,) = check_logits(logits_of([row]))
     scores = probabilities(logits)
     answer = {
         "label": next(iter(scores)),
         "scores": scores,
         "logits": dict(zip(LABELS, logits, strict=True)),
-        "tokens_read": len(rows[0]),
-        "note": reading(len(rows[0]), total),
+        "tokens_read": len(row.ids),
+        "note": reading(len(row.ids), row.total),
     }
     return answer | ({"labels": predicted_labels(scores), "thresholds": dict(THRESHOLDS)} if MULTI else {})
 
@@ -262,20 +316,38 @@ def explain(text: str) -> dict:
     Words that only matter together are not found like this. For a multi-label model the label is the likeliest one,
     and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted.
     """
-    (ids,), (places,), (total,) = encode([check_text(text)])
-    note = reading(len(ids), total)
+    return explain_row((check_text(text),))
+
+
+def explain_pair(text: str, text_pair: str) -> dict:
+    """Hide one word after the other of both texts from the model, and see how far the lead of its label falls.
+
+    Returns label, lead, note, and words: word, text (0 for the first text, 1 for the second), start, end and value of
+    each. The values are logits; one above 0 speaks for the label. Words that only matter together are not found like
+    this. For a multi-label model the label is the likeliest one, and its lead is measured from the logit of its
+    decision threshold: below 0, the label is not predicted.
+    """
+    return explain_row(check_pair(text, text_pair))
+
+
+def explain_row(texts: Texts) -> dict:
+    """Explain the answer to a text, or to a pair."""
+    (row,) = encode([texts])
+    note = reading(len(row.ids), row.total)
     hidden = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
-    if hidden is None or not places:
+    if hidden is None or not row.places:
         raise refusal("This model's tokenizer cannot tell where its tokens stand in the text.")
-    words, rows = [], [ids]
-    read = max(end for _, end in places)
-    for match in _WORD.finditer(text, 0, read):
-        if all(unicodedata.category(letter)[0] in "PMC" for letter in match[0]):
-            continue
-        inside = [i for i, (start, end) in enumerate(places) if start < match.end() and end > match.start()]
+    words: list[tuple[int, re.Match[str]]] = []
+    rows = [row]
+    for number, match in words_of(texts, row):
+        inside = [
+            index
+            for index, (text, start, end) in enumerate(row.places)
+            if text == number and start < match.end() and end > match.start()
+        ]
         if inside:
-            words.append(match)
-            rows.append([hidden if index in inside else token for index, token in enumerate(ids)])
+            words.append((number, match))
+            rows.append(row.hiding(inside, hidden))
     if len(words) > MAX_WORDS:
         note += f" The first {MAX_WORDS} of {len(words):,} words were explained."
         words, rows = words[:MAX_WORDS], rows[: MAX_WORDS + 1]
@@ -287,8 +359,23 @@ def explain(text: str) -> dict:
         "label": LABELS[label],
         "lead": whole,
         "words": [
-            {"word": word[0], "start": word.start(), "end": word.end(), "value": value}
-            for word, value in zip(words, values, strict=True)
+            {
+                "word": word[0],
+                **({"text": text} if PAIRS else {}),
+                "start": word.start(),
+                "end": word.end(),
+                "value": value,
+            }
+            for (text, word), value in zip(words, values, strict=True)
         ],
         "note": note,
     }
+
+
+def words_of(texts: Texts, row: Row) -> Iterator[tuple[int, re.Match[str]]]:
+    """The words that the model read: in which text, and where."""
+    for number, text in enumerate(texts):
+        read = max((end for place, _, end in row.places if place == number), default=0)
+        for match in _WORD.finditer(text, 0, read):
+            if not all(unicodedata.category(letter)[0] in "PMC" for letter in match[0]):
+                yield number, match

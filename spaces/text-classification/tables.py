@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 import gradio as gr
 
-from about import text_column
+from about import text_columns
 from classifier import (
     END,
     LIMIT,
     MAX_CHARACTERS,
     MULTI,
+    PAIRS,
+    Texts,
     encode,
     is_blank,
     is_finite,
@@ -102,12 +104,17 @@ def check_header(header: list[str]) -> None:
             )
 
 
-def likely_column(header: list[str], rows: list[list[str]]) -> str:
-    """The column that the model was trained on; in a file without it, the one with the longest texts."""
-    trained_on = text_column()
-    if trained_on in header:
+def likely_columns(header: list[str], rows: list[list[str]]) -> list[str]:
+    """The columns that the model was trained on (one, or two for pairs); in a file without them, the longest texts.
+
+    Of a file with one column both texts of a pair would be that column.
+    """
+    count = 2 if PAIRS else 1
+    trained_on = text_columns()
+    if len(trained_on) == count and set(trained_on) <= set(header):
         return trained_on
-    return header[max(range(len(header)), key=lambda index: sum(len(row[index]) for row in rows))]
+    longest = sorted(range(len(header)), key=lambda index: -sum(len(row[index]) for row in rows))[:count]
+    return [header[index] for index in sorted(longest)] + [header[0]] * (count - len(longest))
 
 
 def safe_cell(cell: str) -> str:
@@ -121,16 +128,17 @@ def safe_cell(cell: str) -> str:
     return cell
 
 
-def parts(texts: list[str]) -> Iterator[list[str]]:
+def parts(rows: list[Texts]) -> Iterator[list[Texts]]:
     """The texts in order, in parts that are quick to encode and fit into memory."""
-    part: list[str] = []
+    part: list[Texts] = []
     characters = 0
-    for text in texts:
-        if part and (len(part) == _CHUNK or characters + len(text) > MAX_CHARACTERS):
+    for texts in rows:
+        size = sum(map(len, texts))
+        if part and (len(part) == _CHUNK or characters + size > MAX_CHARACTERS):
             yield part
             part, characters = [], 0
-        part.append(text)
-        characters += len(text)
+        part.append(texts)
+        characters += size
     yield part
 
 
@@ -141,16 +149,42 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
     A text that is empty, too long, or without a finite score gets no label; the note states why. A multi-label model
     has all predicted labels in predicted_label, joined by "; ", and their scores in predicted_score likewise.
     """
+    return classify_table(file, [column], progress)
+
+
+def classify_file_of_pairs(
+    file: str,
+    column: str,
+    column_pair: str,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> tuple[str, list[list[str]], str]:
+    """Classify each row of a CSV or TSV file (with a header, UTF-8): the pair of texts in two columns.
+
+    Returns the file with the columns predicted_label, predicted_score and note added, the first rows, and a summary.
+    A pair with a text that is empty or too long, or without a finite score gets no label; the note states why. A
+    multi-label model has all predicted labels in predicted_label, joined by "; ", and their scores in predicted_score
+    likewise.
+    """
+    return classify_table(file, [column, column_pair], progress)
+
+
+def classify_table(file: str, columns: list[str | None], progress: gr.Progress) -> tuple[str, list[list[str]], str]:
+    """Classify the texts in one column of a file, or the pairs in two; None: the likely column."""
     header, rows, delimiter = read_table(file)
-    if column is not None and not isinstance(column, str):
-        raise refusal(f"Expected the name of a column, not {type(column).__name__}.")
-    column = likely_column(header, rows) if column is None else column
-    if header.count(column) != 1:
-        raise refusal(
-            f"The file has {header.count(column) or 'no'} column{'s' * (header.count(column) > 1)} {column[:_MAX_NAME]!r}. "
-            f"Its columns: {', '.join(header[:20])}{', …' if len(header) > 20 else ''}."
-        )
-    texts = [row[header.index(column)] for row in rows]
+    places = []
+    for column, likely in zip(columns, likely_columns(header, rows), strict=True):
+        if column is not None and not isinstance(column, str):
+            raise refusal(f"Expected the name of a column, not {type(column).__name__}.")
+        name = likely if column is None else column
+        if header.count(name) != 1:
+            raise refusal(
+                f"The file has {header.count(name) or 'no'} column{'s' * (header.count(name) > 1)} {name[:_MAX_NAME]!r}. "
+                f"Its columns: {', '.join(header[:20])}{', …' if len(header) > 20 else ''}."
+            )
+        places.append(header.index(name))
+    if len(set(places)) < len(places):
+        raise refusal("Both texts of the pairs would be the same column. Name two columns.")
+    texts: list[Texts] = [tuple(row[place] for place in places) for row in rows]
     answers: list[Answer] = []
     for part in parts(texts):
         progress((len(answers), len(texts)), desc=f"{len(texts):,} rows", unit="rows")
@@ -158,27 +192,35 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
     ours = ("predicted_label", "predicted_score", "note")
     titles = [*header, *(f"{name} (new)" if name in header else name for name in ours)]
     table = [titles, *([*row, *answer.cells()] for row, answer in zip(rows, answers, strict=True))]
-    shown = [[text[:200], *answer.cells()] for text, answer in zip(texts[:SHOWN_ROWS], answers, strict=False)]
+    shown = [
+        [*(text[:200] for text in row), *answer.cells()]
+        for row, answer in zip(texts[:SHOWN_ROWS], answers, strict=False)
+    ]
     return write_table(table, "," if delimiter == "\t" else delimiter), shown, summarise(answers)
 
 
-def classify_rows(texts: list[str]) -> list[Answer]:
-    """The answer to each text."""
-    refused = [_NO_TEXT if is_blank(text) else too_long(text) for text in texts]
-    seen, _, totals = encode([text for text, reason in zip(texts, refused, strict=True) if not reason])
-    read = zip(seen, totals, logits_of(seen), strict=True)
+def reason_against(texts: Texts) -> str:
+    """Why a text, or a pair, is not answered; empty if it is."""
+    return _NO_TEXT if any(map(is_blank, texts)) else next((reason for reason in map(too_long, texts) if reason), "")
+
+
+def classify_rows(rows: list[Texts]) -> list[Answer]:
+    """The answer to each text, or pair."""
+    refused = list(map(reason_against, rows))
+    seen = encode([texts for texts, reason in zip(rows, refused, strict=True) if not reason])
+    read = zip(seen, logits_of(seen), strict=True)
     answers = []
     for reason in refused:
         if reason:
             answers.append(Answer([], [], reason, was_refused=True))
             continue
-        ids, total, logits = next(read)
+        row, logits = next(read)
         if not is_finite(logits):
             answers.append(Answer([], [], _NO_SCORE, was_refused=True))
             continue
         scores = probabilities(logits)
         labels = predicted_labels(scores)
-        cut = [f"{END} {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
+        cut = [f"{END} {len(row.ids):,} of {row.total:,} tokens read"] if row.total > len(row.ids) else []
         note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
         answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
     return answers

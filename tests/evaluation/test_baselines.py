@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from hfbertcls.data.texts import TextPair
 from hfbertcls.evaluation import baselines
 from hfbertcls.evaluation.baselines import Baselines, TfidfBaseline
 from hfbertcls.tasks.multi_label import MultiLabel
@@ -25,6 +26,20 @@ def test_both_baselines_predict_every_row_by_name():
         "tfidf_logreg": [0, 1],
     }
     assert baselines.fitted_on == {"majority": {}, "tfidf_logreg": {"train_rows": 21, "analyzer": "word"}}
+
+
+def test_pairs_are_two_blocks_of_features_and_the_second_text_alone_is_a_baseline():
+    """Which text the word is in decides; the second text alone is the same in all rows."""
+    pairs = [TextPair("a good film", "a plain film"), TextPair("a bad film", "a plain film")] * 10
+    swapped = [TextPair(second, first) for first, second in pairs]
+    gold = np.array([1, 0] * 20)
+    both = Baselines(TWO, pairs, gold[:20])
+    assert both.predict(pairs[:2])["tfidf_logreg"].tolist() == [1, 0]
+    assert len(set(both.predict(pairs)["tfidf_logreg_second_text"].tolist())) == 1
+    assert both.fitted_on["tfidf_logreg_second_text"] == {"train_rows": 20, "analyzer": "word"}
+    opposite = np.concatenate([gold[:20], 1 - gold[:20]])
+    assert TfidfBaseline(TWO, pairs + swapped, opposite).predict([*pairs[:2], *swapped[:2]]).tolist() == [1, 0, 0, 1]
+    assert TWO.names_of_baselines["tfidf_logreg_second_text"] == "TF-IDF + logistic regression, second text alone"
 
 
 @pytest.mark.parametrize(

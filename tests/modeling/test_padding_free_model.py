@@ -10,6 +10,7 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertForTokenClassification,
+    BertTokenizer,
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
     DistilBertConfig,
@@ -24,7 +25,10 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from hfbertcls.data.texts import TextPair
+from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling import padding_free
+from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.padding_free import enable_padding_free, is_padding_free
 
 
@@ -124,6 +128,44 @@ def test_token_types_reach_the_model():
         torch.testing.assert_close(free(**batch).logits, plain(**batch).logits, rtol=0, atol=1e-5)
         other = free(**{**batch, "token_type_ids": torch.zeros_like(batch["input_ids"])}).logits
     assert (other - plain(**batch).logits).abs().max() > 1e-3
+
+
+OF_PAIRS = {
+    **{name: ARCHITECTURES[name] for name in ("bert", "roberta", "electra", "distilbert", "modernbert")},
+    "mpnet": lambda: MPNetForSequenceClassification(MPNetConfig(**WITH_LIMIT, pad_token_id=1)),
+    "deberta-v2": lambda: DebertaV2ForSequenceClassification(DebertaV2Config(**WITH_LIMIT, type_vocab_size=2)),
+}
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_pairs_get_the_logits_of_plain_transformers_one_by_one(name, vocabulary):
+    """Through the tokenizer, in batches by length, without padding where the model can be."""
+    torch.manual_seed(0)
+    plain = OF_PAIRS[name]()
+    plain.train(False)
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *vocabulary]
+    tokenizer = BertTokenizer(vocab={token: index for index, token in enumerate(tokens)}, model_max_length=LONGEST)
+    if name in ("roberta", "mpnet"):  # (whose padding has the id 1)
+        tokenizer = BertTokenizer(
+            vocab={token: index for index, token in enumerate([tokens[1], tokens[0], *tokens[2:]])},
+            model_max_length=LONGEST,
+        )
+    if name in ("distilbert", "modernbert", "mpnet"):
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    pairs = [
+        TextPair(" ".join(vocabulary[: 1 + 5 * n % 13]), " ".join(vocabulary[n : n + 1 + 7 * n % 11]))
+        for n in range(12)
+    ]
+    tokenized = tokenize_texts(pairs, tokenizer, LONGEST)
+    actual = score(copy.deepcopy(plain), tokenizer, tokenized, tokens_per_batch=100)
+    with torch.no_grad():
+        expected = [
+            plain(**tokenizer(*one, truncation=True, max_length=LONGEST, return_tensors="pt")).logits[0]
+            for one in pairs
+        ]
+    torch.testing.assert_close(torch.from_numpy(actual), torch.stack(expected), rtol=0, atol=1e-4)
+    if "token_type_ids" in tokenizer.model_input_names:
+        assert 1 in tokenized.dataset["token_type_ids"][0]
 
 
 @pytest.mark.parametrize("changes", ["left", "embeddings", "hidden", "tuple", "no mask", "positional"])

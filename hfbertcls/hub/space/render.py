@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import HfApi
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from hfbertcls.errors import ConfigurationError, SharingError
+from hfbertcls.errors import SharingError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import CardFacts
 from hfbertcls.hub.account import asked
@@ -37,7 +37,7 @@ class SpaceFacts:
         summary: what the model does, in a few words.
         license: of the model, as the Hub calls it.
         datasets: public data sets on the Hub.
-        examples: texts to try, of the author or made up.
+        examples: texts to try, of the author or made up; the two texts of a pair are separated by a tab.
         hardware: that the Space is to run on, as the Hub calls it; None leaves it to the Hub.
     """
 
@@ -69,23 +69,21 @@ class SpaceFacts:
             hardware: that the Space is to run on.
 
         Raises:
-            ConfigurationError: if the front matter of the card is no valid YAML, or the model reads pairs of texts.
+            ConfigurationError: if the front matter of the card is no valid YAML.
         """
         front_matter = parse_front_matter(split_card(card)[0])
         facts = CardFacts() if report is None else report.card
-        if report is not None and report.task.text_pair_column:
-            raise ConfigurationError(
-                "the model reads pairs of texts, and the app has one field. It cannot be shown there"
-            )
         license_id = front_matter.get("license", facts.license)
         usage_texts = widget_texts([{"text": facts.usage_text}])
+        if facts.usage_text_pair is not None:
+            usage_texts = ["\t".join([*usage_texts, *widget_texts([{"text": facts.usage_text_pair}])])]
         may_be_shown = bool(report is not None and report.data.is_hub_id and is_public)
         return cls(
             title=model_id.rpartition("/")[2] if model_id else str(facts.title or "A text classifier"),
             model_id=model_id,
             license=license_id if isinstance(license_id, str) else None,
             datasets=[report.data.source] if report is not None and may_be_shown else [],
-            examples=widget_texts(front_matter.get("widget")) or usage_texts,
+            examples=(facts.usage_text_pair is None and widget_texts(front_matter.get("widget"))) or usage_texts,
             hardware=hardware,
             **({} if report is None else {"summary": report.resolved_task.summary}),
         )
