@@ -246,7 +246,8 @@ def places_of(seen: Any, position: int) -> list[tuple[int, int, int]]:
 def reading(seen: int, total: int) -> str:
     """What was read, in words."""
     if total > seen:
-        return f"The {END} {seen:,} of {total:,} tokens were read; the rest was not."
+        which = "Only" if PAIRS else f"The {END}"
+        return f"{which} {seen:,} of {total:,} tokens were read; the rest was not."
     return f"All {total:,} tokens were read."
 
 

@@ -220,7 +220,8 @@ def classify_rows(rows: list[Texts]) -> list[Answer]:
             continue
         scores = probabilities(logits)
         labels = predicted_labels(scores)
-        cut = [f"{END} {len(row.ids):,} of {row.total:,} tokens read"] if row.total > len(row.ids) else []
+        which = "" if PAIRS else f"{END} "
+        cut = [f"{which}{len(row.ids):,} of {row.total:,} tokens read"] if row.total > len(row.ids) else []
         note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
         answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
     return answers
@@ -243,7 +244,7 @@ def summarise(answers: list[Answer]) -> str:
     summary += f" {empty:,} had no text." if empty else ""
     summary += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
     summary += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
-    return summary + (f" Of {cut:,} only the {END} {LIMIT:,} tokens were read." if cut else "")
+    return summary + (f" Of {cut:,} only {'' if PAIRS else f'the {END} '}{LIMIT:,} tokens were read." if cut else "")
 
 
 def write_table(table: list[list[str]], delimiter: str) -> str:

@@ -165,6 +165,29 @@ def multi_label_app(tmp_path_factory, multi_label_dir):
 
 
 @pytest.fixture(scope="session")
+def pairs_model(tmp_path_factory, tiny_model_dir, tiny_tokenizer) -> Path:
+    """A classifier with a random head, whose configuration states that it reads pairs."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    torch.manual_seed(1)
+    model = BertForSequenceClassification.from_pretrained(tiny_model_dir, id2label={0: "different", 1: "same"})
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    model.config.hfbertcls_text_fields = ["text", "text_pair"]
+    folder = tmp_path_factory.mktemp("pairs") / "moods"
+    model.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pairs_app(tmp_path_factory, pairs_model):
+    """The app of that model."""
+    yield from running(pairs_model, tmp_path_factory.mktemp("pairs-app"))
+
+
+@pytest.fixture(scope="session")
 def hostile_model(tmp_path_factory, tiny_model_dir) -> Path:
     """A model whose labels are made to do harm."""
     folder = tmp_path_factory.mktemp("hostile")
