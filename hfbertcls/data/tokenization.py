@@ -62,7 +62,15 @@ class TokenizedSplit:
     @property
     def largest_id(self) -> int:
         """The largest token id that occurs."""
-        parts = in_parts(self.dataset.data.table.select(["input_ids"]))
+        return self._largest("input_ids")
+
+    @property
+    def largest_token_type(self) -> int:
+        """The largest token type id that occurs; 0 where the tokenizer gives none."""
+        return self._largest("token_type_ids") if "token_type_ids" in self.dataset.column_names else 0
+
+    def _largest(self, column: str) -> int:
+        parts = in_parts(self.dataset.data.table.select([column]))
         return max((int(pc.max(part.column(0).flatten()).as_py() or 0) for part in parts), default=0)
 
     @property

@@ -6,7 +6,9 @@ from hfbertcls.data.texts import TEXT_FIELDS
 
 
 TEXT_FIELDS_KEY = "hfbertcls_text_fields"
-"""The key of `config.json` of a classifier of pairs: transformers has none, and its weights do not tell."""
+"""The key of `config.json` of a classifier of pairs: transformers has none, and its weights do not tell.
+
+Who trains on pairs in a script sets it: `model.config.hfbertcls_text_fields = ["text", "text_pair"]`."""
 
 
 def reads_pairs(config: Any) -> bool:

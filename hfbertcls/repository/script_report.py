@@ -19,6 +19,7 @@ from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
 from hfbertcls.modeling.predictions import Predictions, require_finite
+from hfbertcls.modeling.text_fields import reads_pairs
 from hfbertcls.repository import plots
 from hfbertcls.repository.card import CARD_FACTS
 from hfbertcls.repository.model_repository import (
@@ -107,7 +108,12 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
             "validation": evaluate_split(predictions, write_predictions(staging, "validation", predictions), {})
         },
         training=training,
-        card=card_facts(facts, str(card.get("title") or "model"), usage_of(classifier, facts)),
+        card=card_facts(
+            facts,
+            str(card.get("title") or "model"),
+            usage_of(classifier, facts, are_pairs=reads_pairs(config)),
+            are_pairs=reads_pairs(config),
+        ),
         environment=describe_environment(),
         command=public_command([]) + " (a script of its author, with TextClassificationTrainer)",
     )

@@ -89,6 +89,12 @@ def begin(
             f"the tokenizer of {inputs.source.public_name!r} gives token ids up to {largest:,}, but the model has only {num_embeddings:,} "
             "embeddings. Tokenizer and weights do not match"
         )
+    types = int(getattr(model.config, "type_vocab_size", None) or 0)  # (0: the model does not read them)
+    if 0 < types <= max(split.largest_token_type for split in inputs.tokenized.values()):
+        raise ModelError(
+            f"the tokenizer of {inputs.source.public_name!r} gives the second text of a pair token type 1, but the model knows only "
+            f"{types}. Remove token_type_ids from model_input_names in its tokenizer_config.json"
+        )
     frozen = inputs.frozen if options.recipe == "auto" and loaded.new_parameters else None
     if options.recipe == "auto" and loaded.new_rows:
         train, labels = inputs.tokenized["train"], [inputs.task.labels[row] for row in loaded.new_rows]

@@ -79,3 +79,11 @@ def test_a_pair_needs_room_for_a_word_of_each(tiny_tokenizer):
         ConfigurationError, match="--max-length 4 is an invalid value: the model reads 5 to 32 tokens, of which 3"
     ):
         find_max_length(tiny_tokenizer, config, 4, texts=2)
+
+
+def test_pairs_in_memory_are_tuples_of_two_texts_or_rows_of_three():
+    pairs, labels = [("a", "x"), ("b", "y")], ["m", "n"]
+    rows = [(*pair, label) for pair, label in zip(pairs, labels, strict=True)]
+    splits = [load_text_dataset(data, make_splits=False).splits["test"] for data in ((pairs, labels), rows)]
+    assert [split.texts for split in splits] == [[TextPair(*pair) for pair in pairs]] * 2
+    assert splits[0].sha256 == splits[1].sha256

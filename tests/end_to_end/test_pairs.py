@@ -232,3 +232,57 @@ def test_the_order_of_the_texts_matters_to_hashes_and_duplicates(pairs_dir, tmp_
     codes = [np.array(sorted(one.splits["test"].texts)) for one in (data, swapped)]
     assert not np.array_equal(*codes)
     assert Path(pairs_dir).name == data.source
+
+
+def test_evaluate_gives_the_metrics_of_the_report(trained, pairs_dir):
+    report = report_of(ModelSource(str(trained)))
+    assert evaluate_model(str(trained), str(pairs_dir)).test.metrics == report.test.metrics
+
+
+def test_seeds_are_averaged_and_a_complete_run_is_not_repeated(tiny_model_dir, pairs_dir, tmp_path, capsys):
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(pairs_dir), "--output-dir", str(tmp_path / "o")]
+    words += ["--max-steps", "4", "--eval-every", "2", "--recipe", "plain", "--seeds", "2", "--average", "uniform"]
+    assert main(words) == 0
+    assert json.loads((tmp_path / "o" / "config.json").read_text())["hfbertcls_text_fields"] == ["text", "text_pair"]
+    assert main(["verify", str(tmp_path / "o")]) == 0
+    assert main([*words, "--resume"]) == 0
+
+
+def test_pairs_can_have_several_labels_in_memory(tiny_model_dir, pairs_dir, tmp_path):
+    with (pairs_dir / "train.csv").open(newline="") as file:
+        rows = [(row["premise"], row["hypothesis"], [row["label"], *(["good"] * ("good" in row["premise"]))])
+                for row in csv.DictReader(file)]  # fmt: skip
+    classifier = TextClassifier.train(str(tiny_model_dir), rows, tmp_path / "o", max_steps=4, recipe="plain", log=None)
+    assert (classifier.task.name, classifier.report.task.text_pair_column) == ("multi_label", "text_pair")
+    assert isinstance(classifier(PAIR), list)
+    assert classifier.verify(log=None).holds
+    card = (tmp_path / "o" / "README.md").read_text()
+    assert 'print(classifier({"text": "This is an example.' in card
+
+
+def test_it_is_pushed_and_its_space_is_called_with_two_texts(trained, hub, monkeypatch, tmp_path):
+    import shutil
+
+    from hfbertcls.repository.model_repository import address
+
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    copy = shutil.copytree(trained, tmp_path / "moods")
+    assert main(["push", str(copy), "alice/moods"]) == 0
+    address(copy, space_id="alice/moods-demo")
+    card = (copy / "README.md").read_text()
+    assert '"And this is the second text of the pair.", api_name="/classify")' in card
+    assert 'handle_file("pairs.csv"), "text", "text_pair", api_name="/classify_file")' in card
+    assert main(["verify", str(copy)]) == 0
+
+
+def test_a_token_type_that_the_model_lacks_is_an_error_before_training(tiny_tokenizer, pairs_dir, tmp_path, capsys):
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(tiny_tokenizer), type_vocab_size=1, **sizes)).save_pretrained(tmp_path / "m")
+    tiny_tokenizer.save_pretrained(tmp_path / "m")
+    words = ["train", "--model", str(tmp_path / "m"), "--dataset", str(pairs_dir), "--output-dir", str(tmp_path / "o")]
+    message = (
+        "second text of a pair token type 1, but the model knows only 1. Remove token_type_ids from model_input_names"
+    )
+    assert message in failed(words, capsys)

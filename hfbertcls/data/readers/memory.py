@@ -11,6 +11,7 @@ from hfbertcls.data.hashing import parquet_sha256
 from hfbertcls.data.readers.columnar import plain, refuse_double_columns
 from hfbertcls.data.readers.raw import RawTable
 from hfbertcls.data.readers.records import table_of_records
+from hfbertcls.data.texts import TEXT_FIELDS
 from hfbertcls.errors import DatasetError, listing, shorten
 
 
@@ -85,12 +86,21 @@ def _arrow(data: Any, name: str) -> pa.Table:
     if isinstance(data, Mapping):
         return _columns({str(column): values for column, values in data.items()}, name)
     if isinstance(data, tuple) and len(data) == 2 and not any(isinstance(part, str | Mapping) for part in data):
-        return _columns({"text": data[0], "label": data[1]}, name)
+        return _columns({**_text_columns(data[0]), "label": data[1]}, name)
     if isinstance(data, list) and data and all(isinstance(record, Mapping) for record in data):
         return table_of_records([dict(record) for record in data], name, None)
-    if isinstance(data, list) and data and all(isinstance(row, tuple) and len(row) == 2 for row in data):
-        return _columns({"text": [text for text, _ in data], "label": [label for _, label in data]}, name)
+    if isinstance(data, list) and data and all(isinstance(row, tuple) for row in data):
+        names = {2: ("text", "label"), 3: (*TEXT_FIELDS, "label")}.get(len(data[0]))
+        if names is not None and all(len(row) == len(names) for row in data):
+            return _columns(dict(zip(names, map(list, zip(*data, strict=True)), strict=True)), name)
     raise DatasetError(f"data of the type {type(data).__name__} cannot be read. {_EXPECTED}")
+
+
+def _text_columns(texts: Any) -> dict[str, Any]:
+    """Texts as a column; tuples of two texts as the columns of pairs."""
+    if not (isinstance(texts, list) and texts and all(isinstance(row, tuple) and len(row) == 2 for row in texts)):
+        return {"text": texts}
+    return dict(zip(TEXT_FIELDS, map(list, zip(*texts, strict=True)), strict=True))
 
 
 def _columns(columns: Mapping[str, Any], name: str) -> pa.Table:
