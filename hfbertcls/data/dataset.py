@@ -210,6 +210,11 @@ class TextDataset:
         """The columns of the source with the texts: one, or two for pairs."""
         return (self.text_column,) if self.text_pair_column is None else (self.text_column, self.text_pair_column)
 
+    @property
+    def noun(self) -> str:
+        """What a row holds, for messages: a `text`, or a `pair`."""
+        return "text" if self.text_pair_column is None else "pair"
+
     def __repr__(self) -> str:
         kind = "numbers" if self.task is None else self.task.in_brief
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())

@@ -23,7 +23,9 @@ def describe_dataset(data: TextDataset, log: Log) -> None:
             for reason, count in split.dropped.items()
         )
         log(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
-    for sentence in find_duplicates(data).sentences({name: len(split) for name, split in data.splits.items()}):
+    for sentence in find_duplicates(data).sentences(
+        {name: len(split) for name, split in data.splits.items()}, data.noun
+    ):
         log(f"  note: {sentence}")
     labels = data.task.labels if data.task is not None else ()
     if not labels:

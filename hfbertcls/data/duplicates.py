@@ -28,24 +28,24 @@ class Duplicates:
     conflicting_texts: Mapping[str, int] = field(default_factory=dict)
     """Texts that have different labels in different rows, by split."""
 
-    def sentences(self, sizes: Mapping[str, int]) -> Iterator[str]:
-        """The sentences of the log; `sizes` are the rows of each split."""
+    def sentences(self, sizes: Mapping[str, int], noun: str = "text") -> Iterator[str]:
+        """The sentences of the log; `sizes` are the rows of each split, `noun` is what a row holds."""
         for pair, count in self.overlap.items():
             first, second = pair.split("/")
             if first == "train":
                 points = 100 * count / sizes[second]
                 yield (
-                    f"{count:,} of the {sizes[second]:,} {second} texts {'is' if count == 1 else 'are'} in train too: up to {points:.1f} points of "
+                    f"{count:,} of the {sizes[second]:,} {second} {noun}s {'is' if count == 1 else 'are'} in train too: up to {points:.1f} points of "
                     f"the {second} accuracy may come from memorisation"
                 )
         for name, count in self.conflicting_texts.items():
-            yield f"{_texts(count)} in {name} with different labels in different rows"
+            yield f"{_standing(count, noun)} in {name} with different labels in different rows"
         for name, count in self.duplicate_rows.items():
             yield f"{count:,} of the {sizes[name]:,} rows of {name} repeat an earlier one"
 
 
-def _texts(count: int) -> str:
-    return "1 text stands" if count == 1 else f"{count:,} texts stand"
+def _standing(count: int, noun: str) -> str:
+    return f"1 {noun} stands" if count == 1 else f"{count:,} {noun}s stand"
 
 
 def find_duplicates(data: TextDataset) -> Duplicates:

@@ -141,7 +141,7 @@ def repeat_findings(
     for pair, count in equal.overlap.items():
         first, second = pair.split("/")
         fact = (
-            f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} in {first} too; "
+            f"{count:,} of the {sizes[second]:,} {second} {data.noun}s ({percent(count, sizes[second])}) {_is(count)} in {first} too; "
             f"the first is in {_first_in_both(data, codes, first, second)}"
         )
         if first != "train":
@@ -163,7 +163,7 @@ def repeat_findings(
         yield Finding(
             "conflicting_texts",
             "warning",
-            f"{count:,} {'text stands' if count == 1 else 'texts stand'} in {name} with different labels in different rows; the "
+            f"{count:,} {f'{data.noun} stands' if count == 1 else f'{data.noun}s stand'} in {name} with different labels in different rows; the "
             f"first is in {first}",
             "Decide on one label for each",
         )
@@ -173,7 +173,7 @@ def repeat_findings(
             "duplicate_rows",
             "warning" if count > LEAKAGE_LIMIT * sizes[name] else "info",
             f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) "
-            f"{'repeats' if count == 1 else 'repeat'} the text of an earlier one; the first is {data.splits[name].place(int(data.splits[name].rows[repeated]))}",
+            f"{'repeats' if count == 1 else 'repeat'} the {data.noun} of an earlier one; the first is {data.splits[name].place(int(data.splits[name].rows[repeated]))}",
         )
     if near is None:
         yield Finding(
@@ -190,7 +190,7 @@ def repeat_findings(
         yield Finding(
             "near_overlap",
             "warning" if is_leakage else "info",
-            f"{count:,} of the {sizes[second]:,} {second} texts ({percent(count, sizes[second])}) {_is(count)} near-duplicates of "
+            f"{count:,} of the {sizes[second]:,} {second} {data.noun}s ({percent(count, sizes[second])}) {_is(count)} near-duplicates of "
             f"one in {first}, such as {data.splits[second].place(other)} to {data.splits[first].place(one)}",
         )
     for name, count in near.rows.items():

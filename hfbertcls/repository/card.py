@@ -30,6 +30,9 @@ CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "co
 _TEMPLATE = "text-classification.md.jinja"
 _FEW_ROWS = 30
 _SCARCE_ROWS = 10
+_LEAST_GAIN, _NEARLY = 0.05, 0.8
+"""Of a baseline on the second text alone: the gain over the constant one, and its part of the model's gain, from which on
+the card warns."""
 _STATED_ELSEWHERE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
 """Findings of the doctor that have their own sentence or table on the card."""
 _MARKDOWN = str.maketrans(
@@ -213,6 +216,7 @@ def _limits(report: Report) -> list[str]:
     """Limitations that follow from the metrics and the data."""
     split, metrics = report.shown_split, report.shown
     limits = []
+    noun = "text" if report.task.text_pair_column is None else "pair"
     if split == CROSS_VALIDATION:
         limits.append(
             "There is no test split. The metrics above come from cross-validation: they estimate how well this way of "
@@ -226,13 +230,13 @@ def _limits(report: Report) -> list[str]:
     shared = report.data.overlap.get(f"train/{split}", 0)
     if shared:
         limits.append(
-            f"{shared:,} of the {metrics.rows:,} texts of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
+            f"{shared:,} of the {metrics.rows:,} {noun}s of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
             f"{100 * shared / metrics.rows:.1f} points of its accuracy may come from memorisation."
         )
     chosen_on = report.data.overlap.get("train/validation", 0) if split != "validation" else 0
     if chosen_on:
         limits.append(
-            f"{chosen_on:,} of the {report.evaluation['validation'].rows:,} texts of the validation split are in the train "
+            f"{chosen_on:,} of the {report.evaluation['validation'].rows:,} {noun}s of the validation split are in the train "
             "split too, so the choice of the checkpoint favours memorisation."
         )
     limits += [f"{escape(finding.fact)}." for finding in _findings(report) if finding.severity != "info"]
@@ -245,14 +249,16 @@ def _limits(report: Report) -> list[str]:
     if truncated:
         end = "last" if report.task.truncation_side == "left" else "first"
         limits.append(
-            f"Only the {end} {max_length:,} tokens of a text are read. Longer texts: {', '.join(truncated)}."
+            f"{f'Only the {end}' if noun == 'text' else 'At most'} {max_length:,} tokens of a {noun} are read. Longer {noun}s: "
+            f"{', '.join(truncated)}."
         )
     longest = report.data.splits[split_of(split)].longest_tokens
     if longest is not None and longest < max_length:
         limits.append(
-            f"The longest text of the {split} split has {longest:,} tokens. The metrics do not cover longer texts, of which "
+            f"The longest {noun} of the {split} split has {longest:,} tokens. The metrics do not cover longer {noun}s, of which "
             f"up to {max_length:,} tokens are read."
         )
+    limits += _second_text_alone(report)
     few = {name: row.support for name, row in metrics.per_label.items() if row.support < _FEW_ROWS}
     if few:
         shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
@@ -280,6 +286,24 @@ def _limits(report: Report) -> list[str]:
             f"they differ from the accuracy by {format_number(ece.value)}."
         )
     return limits
+
+
+def _second_text_alone(report: Report) -> list[str]:
+    """A sentence if the second text of a pair alone tells nearly as much as the model says."""
+    task, shown = report.resolved_task, report.shown
+    constant, second = (
+        (shown.baselines or {}).get(key) for key in (next(iter(task.baseline_names)), task.second_text_baseline[0])
+    )
+    metric = task.judged_by
+    if constant is None or second is None or not task.judged_in_points:
+        return []
+    value, least, reached = shown.metrics[metric].value, constant.metrics[metric], second.metrics[metric]
+    if value is None or reached - least < max(_LEAST_GAIN, _NEARLY * (value - least)):
+        return []
+    return [
+        f"TF-IDF on the second text alone reaches {task.metric_in_sentence(metric)} {format_number(reached)}, so the labels can "
+        "largely be guessed without the first text. The metrics do not show that the two texts are compared."
+    ]
 
 
 def _chosen(report: Report) -> str:

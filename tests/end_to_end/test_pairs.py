@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hfbertcls.errors import ConfigurationError, DatasetError
 from hfbertcls.hub.space.render import SpaceFacts, render_space
 from hfbertcls.inference.model_files import report_of
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.repository.card import render_model_card
 from hfbertcls.workflows.evaluate import evaluate_model
 
 
@@ -286,3 +288,14 @@ def test_a_token_type_that_the_model_lacks_is_an_error_before_training(tiny_toke
         "second text of a pair token type 1, but the model knows only 1. Remove token_type_ids from model_input_names"
     )
     assert message in failed(words, capsys)
+
+
+def test_the_card_warns_where_the_second_text_alone_tells_the_label(trained):
+    report = report_of(ModelSource(str(trained)))
+    key = "tfidf_logreg_second_text"
+    second = report.test.baselines[key]
+    telling = replace(second, metrics={**second.metrics, "accuracy": 0.99})
+    test = replace(report.test, baselines={**report.test.baselines, key: telling})
+    sentence = "TF-IDF on the second text alone reaches accuracy 0.990, so the labels can largely be guessed"
+    assert sentence in render_model_card(replace(report, evaluation={**report.evaluation, "test": test}))
+    assert "TF-IDF on the second text alone reaches" not in (trained / "README.md").read_text()
