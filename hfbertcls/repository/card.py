@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache, partial
+from math import sqrt
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -298,7 +299,8 @@ def _second_text_alone(report: Report) -> list[str]:
     if constant is None or second is None or not task.judged_in_points:
         return []
     value, least, reached = shown.metrics[metric].value, constant.metrics[metric], second.metrics[metric]
-    if value is None or reached - least < max(_LEAST_GAIN, _NEARLY * (value - least)):
+    noise = 2 * sqrt(max(0.0, reached * (1 - reached)) / shown.rows)
+    if value is None or reached - least < max(_LEAST_GAIN, noise, _NEARLY * (value - least)):
         return []
     return [
         f"TF-IDF on the second text alone reaches {task.metric_in_sentence(metric)} {format_number(reached)}, so the labels can "
