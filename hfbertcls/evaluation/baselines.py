@@ -48,9 +48,9 @@ class TfidfBaseline:
             drawn = np.sort(generator.choice(len(texts), most, replace=False))
             texts, answers = [texts[position] for position in drawn], answers[drawn]
         self.train_rows = len(texts)
-        by_characters = _has_few_words(texts)
-        self.analyzer = "char" if by_characters else "word"
-        vectorizer = _vectorizer(self.analyzer, are_pairs=isinstance(texts[0], TextPair))
+        analyzers = ["char" if _has_few_words(field) else "word" for field in fields_of(texts)]
+        self.analyzer = " and ".join(dict.fromkeys(analyzers))
+        vectorizer = _vectorizer(analyzers)
         self._model: Any = make_pipeline(vectorizer, task.linear_model(answers))
         self.task = task
         """The task with its fitted decision thresholds."""
@@ -81,23 +81,22 @@ class TfidfBaseline:
         return self.task.decide(self.logits(texts))
 
 
-def _vectorizer(analyzer: str, *, are_pairs: bool) -> Any:
+def _vectorizer(analyzers: Sequence[str]) -> Any:
     """What makes TF-IDF weights of texts; those of the two texts of a pair stand side by side."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  (takes a second)
     from sklearn.pipeline import make_pipeline, make_union  # noqa: PLC0415
     from sklearn.preprocessing import FunctionTransformer  # noqa: PLC0415
 
-    by_characters = analyzer == "char"
     weights = [
         TfidfVectorizer(
             analyzer=analyzer,
-            ngram_range=(1, 3) if by_characters else (1, 2),
+            ngram_range=(1, 3) if analyzer == "char" else (1, 2),
             sublinear_tf=True,
-            token_pattern=None if by_characters else r"(?u)\b\w+\b",
+            token_pattern=None if analyzer == "char" else r"(?u)\b\w+\b",
         )
-        for _ in TextPair._fields
+        for analyzer in analyzers
     ]
-    if not are_pairs:
+    if len(weights) == 1:
         return weights[0]
     fields = [FunctionTransformer(partial(_field, position)) for position in range(len(weights))]
     return make_union(*(make_pipeline(*steps) for steps in zip(fields, weights, strict=True)))
@@ -239,8 +238,8 @@ def _fitted_on(baseline: TfidfBaseline) -> dict[str, int | str]:
     return {"train_rows": baseline.train_rows, "analyzer": baseline.analyzer}
 
 
-def _has_few_words(texts: Sequence[Text]) -> bool:
-    sample = "".join(text for field in fields_of(texts[:1_000]) for text in field)
+def _has_few_words(texts: Sequence[str]) -> bool:
+    sample = "".join(texts[:1_000])
     if not any(letter.isalnum() for letter in sample):
         return True
     return sum(letter.isspace() for letter in sample) < 0.04 * len(sample)

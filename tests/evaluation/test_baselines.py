@@ -42,6 +42,14 @@ def test_pairs_are_two_blocks_of_features_and_the_second_text_alone_is_a_baselin
     assert TWO.names_of_baselines["tfidf_logreg_second_text"] == "TF-IDF + logistic regression, second text alone"
 
 
+def test_a_text_of_a_pair_without_words_is_counted_by_characters():
+    baseline = TfidfBaseline(
+        TWO, [TextPair("a plain film", "! !"), TextPair("a plain film", "? ?")] * 10, np.array([1, 0] * 10)
+    )
+    assert baseline.analyzer == "word and char"
+    assert baseline.predict([TextPair("a plain film", "? ?"), TextPair("a plain film", "! !")]).tolist() == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "analyzer"),
     [
