@@ -43,6 +43,8 @@ def answers_in_frame(scorer: Scorer, source: ModelSource, texts: Any, text_pair:
             "call predict_file()"
         )
     rows = [None if text is pd.NA else text for text in texts]
+    if text_pair is not None and not isinstance(text_pair, str):
+        text_pair = [None if text is pd.NA else text for text in text_pair]
     rows = as_read(source, scorer.model.config, rows, text_pair)
     answers = scorer.answers(Chunk(0, 0, rows, pa.table({})))
     columns = {name: answers[name].to_pylist() for name in ("prediction", "score") if name in answers.column_names}
