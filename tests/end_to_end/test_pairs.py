@@ -167,7 +167,7 @@ def test_every_obvious_form_of_a_pair_gets_the_same_answer(trained):
     frame = classifier.predict(table["text"], table["text_pair"], log=None)
     assert (frame.prediction[7], frame.index.tolist()) == (answer["label"], [7, 8, 9])
     assert frame.reason.dropna().to_dict() == {8: "the first text is empty"}
-    frame = classifier.predict([first, second], pd.Series([second, pd.NA]), log=None)
+    frame = classifier.predict([first, second], [second, pd.NA], log=None)
     assert frame.reason.dropna().to_dict() == {1: "the second text is empty"}
     assert classifier.predict([PAIR, (first, second)], log=None).score.tolist() == pytest.approx(
         [answer["score"]] * 2, abs=1e-5
