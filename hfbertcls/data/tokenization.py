@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextSplit
+from hfbertcls.data.long_text import TRUNCATE, LongText
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.progress import work
 from hfbertcls.tasks.probabilities import Answers
@@ -40,23 +41,28 @@ class TokenizedSplit:
     max_length: int
     unknown_tokens: int
     special_tokens: int = 0
-    """Special tokens of each row, such as [CLS] and [SEP]."""
+    """Special tokens of a text, such as [CLS] and [SEP]."""
+    long_text: LongText = TRUNCATE
+    """How texts of more than `max_length` tokens are read."""
 
     @property
     def truncated_rows(self) -> int:
-        """How many texts were longer than `max_length` tokens."""
-        return int((self.num_tokens > self.max_length).sum())
+        """How many texts were not read to their end."""
+        return int((self.num_tokens > self.long_text.most_tokens(self.max_length, self.special_tokens)).sum())
 
     @property
     def unknown_share(self) -> float:
         """Fraction of the tokens that the tokenizer does not know (0 to 1), special tokens apart."""
-        total = int(self.lengths.sum()) - self.special_tokens * len(self.num_tokens)
+        passes = int(np.ceil(self.lengths / self.max_length).sum())
+        total = int(self.lengths.sum()) - self.special_tokens * passes
         return self.unknown_tokens / total if total > 0 else 0.0
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """The tokens of each text after truncation, of shape `(rows,)`."""
-        return np.minimum(self.num_tokens, self.max_length)
+        """The tokens that are read of each text, of shape `(rows,)`; those that two windows share count twice."""
+        if self.long_text.max_windows == 1:
+            return np.minimum(self.num_tokens, self.max_length)
+        return np.asarray(self.dataset.with_format("arrow")["length"][:].to_numpy(), dtype=np.int64)
 
     @property
     def largest_id(self) -> int:
@@ -92,15 +98,20 @@ def gold_of(dataset: "datasets.Dataset", task: Task) -> Answers:
 
 
 def tokenize_split(
-    split: TextSplit, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task | None = None
+    split: TextSplit,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    task: Task | None = None,
+    long_text: LongText = TRUNCATE,
 ) -> TokenizedSplit:
     """Tokenize the texts of a split, in order, without padding.
 
     Args:
         split (`TextSplit`): of one text a row.
         tokenizer (`PreTrainedTokenizerBase`): of the model.
-        max_length (`int`): in tokens, special tokens included; longer texts are cut to it.
+        max_length (`int`): in tokens, special tokens included.
         task (`Task`, *optional*): encodes the labels.
+        long_text (`LongText`, *optional*): how longer texts are read.
 
     Raises:
         DatasetError: if a label is none of the task's.
@@ -119,13 +130,16 @@ def tokenize_split(
         tokenizer,
         max_length,
         task,
+        long_text,
     )
 
 
-def tokenize_texts(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> TokenizedSplit:
+def tokenize_texts(
+    texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_length: int, long_text: LongText = TRUNCATE
+) -> TokenizedSplit:
     """Like `tokenize_split`, for bare texts."""
     batches = (list(texts[start : start + _TEXTS_PER_BATCH]) for start in range(0, len(texts), _TEXTS_PER_BATCH))
-    return _tokenize(len(texts), ((batch, None) for batch in batches), tokenizer, max_length)
+    return _tokenize(len(texts), ((batch, None) for batch in batches), tokenizer, max_length, None, long_text)
 
 
 def _tokenize(
@@ -133,11 +147,12 @@ def _tokenize(
     batches: Iterable[tuple[list[str], pa.Array | None]],
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
-    task: Task | None = None,
+    task: Task | None,
+    long_text: LongText,
 ) -> TokenizedSplit:
     """Tokenize batches of texts, each with or without labels."""
     with work("Tokenizing", rows) as advance:
-        return _tokenized(batches, tokenizer, max_length, task, advance)
+        return _tokenized(batches, tokenizer, max_length, task, long_text, advance)
 
 
 def _tokenized(
@@ -145,18 +160,19 @@ def _tokenized(
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     task: Task | None,
+    long_text: LongText,
     advance: Callable[[int], None],
 ) -> TokenizedSplit:
     written = TableWriter()
     counts: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
     unknown = 0
     for texts, labels in batches:
-        columns, num_tokens = _encode(texts, tokenizer, max_length)
+        columns, num_tokens = encode(texts, tokenizer, max_length, long_text)
         counts.append(num_tokens)
         if tokenizer.unk_token_id is not None:
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"])
         arrays = {name: pa.array(rows, _type_of(name)) for name, rows in columns.items()}
-        arrays["length"] = pa.array(np.minimum(num_tokens, max_length))
+        arrays["length"] = pa.array([len(ids) for ids in columns["input_ids"]], pa.int64())
         advance(len(texts))
         written.write(pa.record_batch(arrays if labels is None else arrays | {"labels": labels}))
     if len(counts) == 1:
@@ -164,7 +180,8 @@ def _tokenized(
             pa.record_batch({"input_ids": pa.array([], _type_of("input_ids")), "length": pa.array([], pa.int64())})
         )
     special = int(tokenizer.num_special_tokens_to_add())
-    return TokenizedSplit(_dataset(written.table()), task, np.concatenate(counts), max_length, unknown, special)
+    dataset = _dataset(written.table())
+    return TokenizedSplit(dataset, task, np.concatenate(counts), max_length, unknown, special, long_text)
 
 
 def _type_of(column: str) -> pa.DataType:
@@ -181,17 +198,27 @@ def _dataset(table: pa.Table) -> "datasets.Dataset":
     )
 
 
-def _encode(
-    texts: list[str], tokenizer: "PreTrainedTokenizerBase", max_length: int
+def encode(
+    texts: list[str], tokenizer: "PreTrainedTokenizerBase", max_length: int, long_text: LongText = TRUNCATE
 ) -> tuple[dict[str, list[list[int]]], npt.NDArray[np.int64]]:
-    """Encode whole texts to count their tokens, then those that must be truncated once more."""
+    """Encode whole texts to count their tokens, then the long ones once more.
+
+    Args:
+        texts: without padding.
+        tokenizer: of the model.
+        max_length: in tokens, special tokens included.
+        long_text: how longer texts are read.
+
+    Returns:
+        The columns of the tokenizer, and the tokens of each whole text.
+    """
     whole: Any = tokenizer(texts, truncation=False, padding=False, verbose=False)
     columns: dict[str, list[list[int]]] = {name: list(rows) for name, rows in whole.items()}
     num_tokens = np.array([len(ids) for ids in columns["input_ids"]], dtype=np.int64)
     too_long = np.flatnonzero(num_tokens > max_length)
     if len(too_long):
-        cut: Any = tokenizer([texts[i] for i in too_long], truncation=True, max_length=max_length, padding=False)
-        for name, rows in cut.items():
+        read = long_text.read(tokenizer, [texts[i] for i in too_long], max_length)
+        for name, rows in read.items():
             for index, row in zip(too_long, rows, strict=True):
                 columns[name][index] = row
     return columns, num_tokens

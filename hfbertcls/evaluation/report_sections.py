@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hfbertcls.data.long_text import TRUNCATE, LongText
 from hfbertcls.data.readers.layout import Quoting
 from hfbertcls.evaluation.json_form import Count, Rows, Section, Sha256, optional, optional_mapping
 from hfbertcls.evaluation.report_evaluation import Metric
@@ -20,10 +21,28 @@ class TaskFacts(Section):
     label_column: str | tuple[str, ...] | None
     slice_column: str | None = optional()
     max_length: Count
+    long_text: "LongTextFacts | None" = optional()
     truncation_side: Literal["right", "left"] = optional("right")
     label_separator: str | None = optional()
     quoting: Quoting = optional("auto")
     header: bool = optional(default=True)
+
+    @property
+    def reading(self) -> LongText:
+        """How texts of more than `max_length` tokens are read."""
+        return TRUNCATE if self.long_text is None else LongText(**{
+            name: getattr(self.long_text, name) for name in LongText.__dataclass_fields__
+        })  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongTextFacts(Section):
+    """How texts of more than `max_length` tokens are read; None in its place: they are truncated."""
+
+    mode: Literal["head-tail", "windows"]
+    window: Count
+    max_windows: Count
+    overlap: Count
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,9 +114,11 @@ def _working(loaded: Any) -> "TextClassificationPipeline":
 
     from hfbertcls.modeling.engine import require_working  # noqa: PLC0415
     from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
+    from hfbertcls.modeling.windows import read_long_texts  # noqa: PLC0415
 
     if not isinstance(loaded, TextClassificationPipeline):
         raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
+    read_long_texts(loaded.model)
     require_working(loaded.model, loaded.tokenizer)  # type: ignore[arg-type]  # (that of a text classifier is never None)
     enable_padding_free(loaded.model)
     return loaded

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls.data.long_text import LONG_TEXT, LongText
 from hfbertcls.environment import directory_name, local_path
 from hfbertcls.errors import ConfigurationError, ModelError, cut, listing, no_directory
 from hfbertcls.modeling.heads import begin_with, describe_task, output_layer, output_layer_name
@@ -243,7 +244,11 @@ class LoadedClassifier:
 
 
 def load_for_training(
-    source: ModelSource, task: "Task", seed: int, priors: "npt.ArrayLike | None" = None
+    source: ModelSource,
+    task: "Task",
+    seed: int,
+    priors: "npt.ArrayLike | None" = None,
+    long_text: LongText | None = None,
 ) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for a task.
 
@@ -257,14 +262,35 @@ def load_for_training(
         seed: of the head.
         priors: class priors of a new head, of shape `(num_outputs,)`; None: as transformers initializes it. See
             `Task.initial_probabilities`.
+        long_text: how it is to read long texts; None: as its configuration says.
 
     Raises:
         ModelError: if the model cannot be loaded, is no encoder that can classify, exists only as a pickle, or has a
             trained head for other labels whose rows cannot be matched.
     """
-    from transformers import set_seed  # noqa: PLC0415  (takes seconds)
+    from hfbertcls.modeling.windows import read_long_texts  # noqa: PLC0415  (loads PyTorch)
 
     config = load_config(source)
+    if long_text is not None:
+        describe_long_text(config, long_text)
+    loaded = _with_head(source, config, task, seed, priors)
+    read_long_texts(loaded.model)
+    return loaded
+
+
+def describe_long_text(config: "PreTrainedConfig", long_text: LongText) -> None:
+    """Let a configuration say how long texts are read."""
+    if long_text.as_config is not None:
+        setattr(config, LONG_TEXT, long_text.as_config)
+    elif hasattr(config, LONG_TEXT):
+        delattr(config, LONG_TEXT)
+
+
+def _with_head(
+    source: ModelSource, config: "PreTrainedConfig", task: "Task", seed: int, priors: "npt.ArrayLike | None"
+) -> LoadedClassifier:
+    from transformers import set_seed  # noqa: PLC0415  (takes seconds)
+
     id2label: dict[Any, str] = {**(config.id2label or {})}
     earlier = tuple(str(id2label.get(index, "")) for index in range(len(id2label)))
     describe_task(config, task)
@@ -344,6 +370,8 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
     Raises:
         ModelError: if it cannot be loaded, or has no trained classification head.
     """
+    from hfbertcls.modeling.windows import read_long_texts  # noqa: PLC0415  (loads PyTorch)
+
     model: PreTrainedModel
     model, info = _load(source)
     new = sorted(_names(info["missing_keys"]) | _names(info["mismatched_keys"]))
@@ -352,6 +380,7 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
             f"{source.public_name!r} is no trained classifier: {listing(new, 3)} would be random. "
             "Train it first with hfbertcls train, or name a trained model"
         )
+    read_long_texts(model)
     model.train(False)
     return model
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import (
@@ -15,6 +16,7 @@ from hfbertcls.evaluation.report_sections import (
     DataFacts,
     DoctorFacts,
     Example,
+    LongTextFacts,
     ModelFacts,
     SplitFacts,
     TaskFacts,
@@ -49,8 +51,9 @@ NO_DOCTOR = DoctorFacts()
 USAGE_TEXT = "This is an example. Put a text of your own here."
 
 
-def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: str = "right") -> TaskFacts:
+def task_facts(data: TextDataset, task: Task, tokenized: TokenizedSplit, truncation_side: str = "right") -> TaskFacts:
     """The `task` of a report."""
+    long_text = tokenized.long_text
     return TaskFacts(
         type=task.name,
         labels=task.labels,
@@ -58,7 +61,8 @@ def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: 
         text_pair_column=data.text_pair_column,
         label_column=tuple(data.label_columns) or data.label_column,
         slice_column=data.slice_column,
-        max_length=max_length,
+        max_length=tokenized.max_length,
+        long_text=None if long_text.mode == "truncate" else LongTextFacts(**asdict(long_text)),
         truncation_side="left" if truncation_side == "left" else "right",
         label_separator=data.label_separator,
         quoting=data.quoting,

@@ -20,7 +20,7 @@ from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score, turn_to_bf16
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource, load_for_training
+from hfbertcls.modeling.loading import LoadedClassifier, ModelSource, load_for_training
 from hfbertcls.modeling.pooling import Pooling
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.modeling.stated_pooling import stated_pooling
@@ -45,6 +45,7 @@ from hfbertcls.workflows.procedure import OutOfFold
 
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -66,10 +67,14 @@ class RunInput:
     """What the head is to read; None if that is to be found out."""
     device: "torch.device"
 
+    def load(self, seed: int, priors: "npt.ArrayLike | None" = None) -> LoadedClassifier:
+        """The classifier before training; see `load_for_training`."""
+        return load_for_training(self.source, self.task, seed, priors, self.tokenized["train"].long_text)
+
     @cached_property
     def frozen(self) -> FrozenStart | None:
         """The linear model on vectors of the encoder before training, computed once for all seeds."""
-        loaded = load_for_training(self.source, self.task, seed=0)
+        loaded = self.load(seed=0)
         pooling = self.pooling or stated_pooling(self.source)
         return frozen_start(
             loaded, self.tokenizer, self.tokenized, pooling if loaded.new_parameters else "first", self.device
@@ -147,7 +152,7 @@ def report_on_training(
     facts_of_training = training()
     examples = _examples(split, predictions, publish_examples, seed)
     report = Report(
-        task=task_facts(data, task, tokenized["train"].max_length, str(tokenizer.truncation_side)),
+        task=task_facts(data, task, tokenized["train"], str(tokenizer.truncation_side)),
         model=model_facts(inputs.source, model, staging / "model.safetensors"),
         data=data_facts(data, facts, inputs.doctor),
         evaluation=evaluation,

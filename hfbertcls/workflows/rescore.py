@@ -102,7 +102,7 @@ def rescore(
         if split is None:
             continue
         log(f"Scoring the {len(split):,} rows of {name} again ...")
-        tokenized = tokenize_split(split, tokenizer, report.task.max_length, task)
+        tokenized = tokenize_split(split, tokenizer, report.task.max_length, task, report.task.reading)
         facts = split_facts(split, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
         run.check(report.data.splits[name], facts, f"report.json: data.splits.{name}")
         wrong = np.flatnonzero(~task.is_right(tokenized.gold, shared.gold))
@@ -167,7 +167,7 @@ def _check_train(report: Report, data: TextDataset, tokenizer: Any, task: Task, 
     if "train" not in data.splits or "train" not in report.data.splits:
         return False
     train = data.splits["train"]
-    tokenized = tokenize_split(train, tokenizer, report.task.max_length, task)
+    tokenized = tokenize_split(train, tokenizer, report.task.max_length, task, report.task.reading)
     facts = split_facts(train, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
     probe = Derived()
     probe.check(report.data.splits["train"], facts, "report.json: data.splits.train")
@@ -213,11 +213,11 @@ def _frozen_again(report: Report, data: TextDataset, tokenizer: Any, task: Task,
         return None
     source = ModelSource(report.model.base_model, report.model.base_revision)
     tokenized = {
-        name: tokenize_split(split, tokenizer, report.task.max_length, task) for name, split in data.splits.items()
+        name: tokenize_split(split, tokenizer, report.task.max_length, task, report.task.reading)
+        for name, split in data.splits.items()
     }
-    return frozen_start(
-        load_for_training(source, task, seed=0), tokenizer, tokenized, cast("Pooling", pooling), device
-    )
+    loaded = load_for_training(source, task, seed=0, long_text=report.task.reading)
+    return frozen_start(loaded, tokenizer, tokenized, cast("Pooling", pooling), device)
 
 
 def _check_baselines(

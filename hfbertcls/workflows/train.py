@@ -11,6 +11,7 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset, describe_tokens
 from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
+from hfbertcls.data.long_text import LongText, require_windows
 from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import CROSS_VALIDATED_BELOW
 from hfbertcls.data.tokenization import tokenize_split
@@ -32,7 +33,7 @@ from hfbertcls.repository.stated_files import read_report
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.few_rows import FewRows
 from hfbertcls.workflows.fine_tuning import FineTuning
-from hfbertcls.workflows.options import check_for_task, cross_validation_of, training_arguments
+from hfbertcls.workflows.options import check_for_task, cross_validation_of, long_text_of, training_arguments
 from hfbertcls.workflows.procedure import OutOfFold, Procedure
 from hfbertcls.workflows.starting import starts_from_probe
 
@@ -152,7 +153,11 @@ def prepare(
     config, tokenizer = load_config(source), load_tokenizer(source)
     max_length = find_max_length(tokenizer, config, options.max_length)
     tokenizer.model_max_length = max_length
-    tokenized = {name: tokenize_split(split, tokenizer, max_length, task) for name, split in data.splits.items()}
+    long_text = long_text_of(options, LongText.of_config(config), max_length)
+    require_windows(tokenizer, long_text)
+    tokenized = {
+        name: tokenize_split(split, tokenizer, max_length, task, long_text) for name, split in data.splits.items()
+    }
     describe_tokens(tokenized, log)
     pooling = None if options.pooling == "auto" else cast("Pooling", options.pooling)
     return RunInput(source, data, task, tokenizer, tokenized, diagnosis.facts, pooling, device)
@@ -252,7 +257,11 @@ def _identity(inputs: "RunInput", procedure: Procedure, options: TrainingOptions
 
 def _chosen(inputs: "RunInput") -> dict[str, Any]:
     """The values of the options that were left open and are no training arguments."""
-    return {"max_length": inputs.tokenized["train"].max_length}
+    train = inputs.tokenized["train"]
+    chosen = {"max_length": train.max_length, "long_text": train.long_text.mode}
+    if train.long_text.mode == "windows":
+        chosen |= {"max_windows": train.long_text.max_windows, "window_overlap": train.long_text.overlap}
+    return chosen
 
 
 def _facts(inputs: "RunInput", procedure: Procedure, options: TrainingOptions, wall_seconds: float) -> TrainingFacts:
