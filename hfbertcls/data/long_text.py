@@ -21,6 +21,8 @@ HEAD = 0.25
 """The fraction of the tokens that head-tail takes from the beginning (128 of 510 in Sun et al., "How to Fine-Tune BERT
 for Text Classification?", 2019)."""
 MAX_WINDOWS = 8
+MANY = 0.05
+"""The fraction of truncated texts from which on the other ways to read are proposed."""
 OVERLAP = 0.25
 """The fraction of a window that the next one has too, by default."""
 
@@ -114,6 +116,13 @@ class LongText:
             return None
         return {"mode": self.mode} if self.mode != "windows" else asdict(self)
 
+    def describe(self, config: Any) -> None:
+        """Let the configuration of a model say this."""
+        if self.as_config is not None:
+            setattr(config, LONG_TEXT, self.as_config)
+        elif hasattr(config, LONG_TEXT):
+            delattr(config, LONG_TEXT)
+
     def most_tokens(self, max_length: int, special: int) -> int:
         """How many tokens of a text are read at most, special tokens counted once.
 
@@ -122,6 +131,28 @@ class LongText:
             special: how many of them are special tokens.
         """
         return max_length + (self.max_windows - 1) * (max_length - special - self.overlap)
+
+    def in_words(self, max_length: int, *, on_the_left: bool = False) -> str:
+        """What is read of a text, as a part of a sentence.
+
+        >>> LongText("head-tail").in_words(128)
+        'the first 32 and the last 96 tokens'
+
+        Args:
+            max_length: tokens in one pass.
+            on_the_left: whether the tokenizer truncates the beginning.
+        """
+        if self.mode == "windows":
+            which = "last" if on_the_left else "first"
+            return f"the {which} {self.max_windows:,} windows of {self.window:,} tokens, which overlap by {self.overlap:,},"
+        if self.mode == "head-tail":
+            head = self._head(max_length)
+            return f"the first {head:,} and the last {max_length - head:,} tokens"
+        return f"the {'last' if on_the_left else 'first'} {max_length:,} tokens"
+
+    @staticmethod
+    def _head(max_length: int) -> int:
+        return max(1, int(HEAD * max_length))
 
     def read(
         self, tokenizer: "PreTrainedTokenizerBase", texts: list[Any], max_length: int
@@ -139,7 +170,7 @@ class LongText:
         if self.mode == "truncate":
             return dict(call(texts, truncation=True, max_length=max_length, padding=False))
         if self.mode == "head-tail":
-            head = max(1, int(HEAD * max_length))
+            head = self._head(max_length)
             whole = call(texts, truncation=False, padding=False, verbose=False)
             return {
                 name: [[*row[:head], *row[len(row) - max_length + head :]] for row in rows]

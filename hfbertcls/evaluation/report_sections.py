@@ -30,9 +30,13 @@ class TaskFacts(Section):
     @property
     def reading(self) -> LongText:
         """How texts of more than `max_length` tokens are read."""
-        return TRUNCATE if self.long_text is None else LongText(**{
-            name: getattr(self.long_text, name) for name in LongText.__dataclass_fields__
-        })  # fmt: skip
+        one = self.long_text
+        return TRUNCATE if one is None else LongText(one.mode, one.window, one.max_windows, one.overlap)
+
+    @property
+    def reads(self) -> str:
+        """What is read of a text, as a part of a sentence: `the first 128 tokens`."""
+        return self.reading.in_words(self.max_length, on_the_left=self.truncation_side == "left")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,14 @@ class LongTextFacts(Section):
     window: Count
     max_windows: Count
     overlap: Count
+
+    @classmethod
+    def of(cls, long_text: LongText) -> "LongTextFacts | None":
+        """The facts on a way to read; None for truncation."""
+        if long_text.mode == "truncate":
+            return None
+        one = long_text
+        return cls(mode=long_text.mode, window=one.window, max_windows=one.max_windows, overlap=one.overlap)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import HfBertClsError, ModelError
+from hfbertcls.modeling.lengths import reading_length
 from hfbertcls.modeling.loading import (
     ModelSource,
     load_config,
     load_for_inference,
     load_tokenizer,
-    reading_length,
     reason_of,
     refuse_with_remedy,
 )

@@ -12,7 +12,8 @@ from hfbertcls.data.reading import not_blank
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_texts
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling.engine import in_bf16, score
-from hfbertcls.modeling.loading import ModelSource, load_config, reading_length
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task

@@ -236,10 +236,7 @@ def _limits(report: Report) -> list[str]:
         if facts.truncated_rows  # (None where there are only token ids)
     ]
     if truncated:
-        end = "last" if report.task.truncation_side == "left" else "first"
-        limits.append(
-            f"Only the {end} {max_length:,} tokens of a text are read. Longer texts: {', '.join(truncated)}."
-        )
+        limits.append(f"Only {report.task.reads} of a text are read. Longer texts: {', '.join(truncated)}.")
     longest = report.data.splits[split_of(split)].longest_tokens
     if longest is not None and longest < max_length:
         limits.append(

@@ -53,7 +53,6 @@ USAGE_TEXT = "This is an example. Put a text of your own here."
 
 def task_facts(data: TextDataset, task: Task, tokenized: TokenizedSplit, truncation_side: str = "right") -> TaskFacts:
     """The `task` of a report."""
-    long_text = tokenized.long_text
     return TaskFacts(
         type=task.name,
         labels=task.labels,
@@ -62,7 +61,7 @@ def task_facts(data: TextDataset, task: Task, tokenized: TokenizedSplit, truncat
         label_column=tuple(data.label_columns) or data.label_column,
         slice_column=data.slice_column,
         max_length=tokenized.max_length,
-        long_text=None if long_text.mode == "truncate" else LongTextFacts(**asdict(long_text)),
+        long_text=LongTextFacts.of(tokenized.long_text),
         truncation_side="left" if truncation_side == "left" else "right",
         label_separator=data.label_separator,
         quoting=data.quoting,

@@ -25,13 +25,8 @@ from hfbertcls.inference.model_files import report_of
 from hfbertcls.inference.remembered import read_as_trained_on, rows_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import (
-    ModelSource,
-    load_config,
-    load_for_inference,
-    load_tokenizer,
-    reading_length,
-)
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import require_finite
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.output_directory import OutputDirectory

@@ -23,7 +23,8 @@ from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions

@@ -25,7 +25,8 @@ from hfbertcls.inference.held_out import rows_to_measure
 from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer
 from hfbertcls.modeling.onnx_graph import (
     TOKENS_PER_BATCH,
     OnnxClassifier,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
-from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
 from hfbertcls.environment import describe_environment, directory_name
 from hfbertcls.evaluation.against_baselines import FittedOn
 from hfbertcls.evaluation.baselines import Baselines
@@ -115,6 +115,7 @@ def report_on_training(
     fitted_on = baselines.fitted_on | ({} if frozen is None else {frozen.key: frozen.fitted_on})
     evaluation, predicted = {}, {}
     temperature = temperature_of(model.config)
+    long_text = tokenized["train"].long_text
     names = [name for name in (CROSS_VALIDATION, "validation", "test") if split_of(name) in data.splits]
     if out_of_fold is None:
         names.remove(CROSS_VALIDATION)
@@ -135,7 +136,12 @@ def report_on_training(
         if name == names[0]:
             task = with_fitted_decision(task, staging, model, tokens.gold, logits)
         slices = split.values(data.slice_column) if data.slice_column is not None else None
-        predictions = Predictions(task, split.rows, tokens.gold, logits, tokens.num_tokens, slices, beside, folds)
+        truncated = None
+        if name == names[-1] != CROSS_VALIDATION and long_text.mode != "truncate":
+            truncated = task.decide(score(model, tokenizer, tokenize_split(split, tokenizer, tokens.max_length)))
+        predictions = Predictions(
+            task, split.rows, tokens.gold, logits, tokens.num_tokens, slices, beside, folds, truncated
+        )
         digest = write_predictions(staging, name, predictions)
         evaluation[name] = evaluate_split(predictions, digest, fitted, temperature, names[0])
         predicted[name] = predictions.predicted

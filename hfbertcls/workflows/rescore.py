@@ -25,7 +25,7 @@ from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for
 from hfbertcls.modeling.predictions import Predictions, finite_rows
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.stated_files import read_report
-from hfbertcls.repository.verify import FROZEN_BASELINE, Verification
+from hfbertcls.repository.verify import FROZEN_BASELINE, TRUNCATED_PREDICTIONS, Verification
 from hfbertcls.repository.verify_metrics import Derived
 from hfbertcls.tasks.probabilities import Answers
 from hfbertcls.tasks.task import Task
@@ -110,6 +110,7 @@ def rescore(
             run.differences.append(
                 f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
             )
+        _check_truncated(model, tokenizer, split, report.task.max_length, shared, run)
         logits = score(model, tokenizer, tokenized)
         run.values += shared.logits.size
         finite = finite_rows(logits)
@@ -220,6 +221,21 @@ def _frozen_again(report: Report, data: TextDataset, tokenizer: Any, task: Task,
     return frozen_start(loaded, tokenizer, tokenized, cast("Pooling", pooling), device)
 
 
+def _check_truncated(
+    model: Any, tokenizer: Any, split: TextSplit, max_length: int, shared: Predictions, run: Derived
+) -> None:
+    """Compare what the model predicts where long texts are truncated, if the predictions say so."""
+    if shared.truncated is None:
+        return
+    logits = score(model, tokenizer, tokenize_split(split, tokenizer, max_length))
+    differing = ~shared.task.is_right(shared.truncated, shared.task.decide(logits))
+    run.values += len(differing)
+    if differing.any():
+        run.differences.append(
+            f"predictions/{split.name}.parquet: the model predicts another prediction_truncated for {int(differing.sum()):,} rows"
+        )
+
+
 def _check_baselines(
     answers_by_key: Mapping[str, Answers],
     fitted_on: Mapping[str, Mapping[str, int | str]],
@@ -269,7 +285,7 @@ def _check_example(folder: Path, report: Report, run: Derived) -> None:
 def _joined(
     before: Verification, run: Derived, notes: list[str], *, has_train: bool, has_encoder: bool
 ) -> Verification:
-    unproven = before.unproven
+    unproven = tuple(line for line in before.unproven if line != TRUNCATED_PREDICTIONS)
     if has_encoder:
         unproven = tuple(line for line in unproven if line != FROZEN_BASELINE)
     if has_train and not run.differences:

@@ -20,12 +20,8 @@ from hfbertcls.diagnosis.repeats import MOST_ROWS
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import TrainingFacts
-from hfbertcls.modeling.loading import (
-    ModelSource,
-    find_max_length,
-    load_config,
-    load_tokenizer,
-)
+from hfbertcls.modeling.lengths import find_max_length
+from hfbertcls.modeling.loading import ModelSource, load_config, load_tokenizer
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import write_report
 from hfbertcls.repository.output_directory import OutputDirectory

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from classifier import END, FOLDER, LIMIT, MULTI, NAME, WHAT_IT_DOES
+from classifier import FOLDER, MULTI, NAME, PARTS, WHAT_IT_DOES
 
 
 _METRICS = {
@@ -73,7 +73,7 @@ def about() -> str:
     return "\n".join(
         [
             f"{WHAT_IT_DOES}; fine-tuned from {plain(report['model']['base_model'])} on "
-            f"{plain(report['data']['source'])}. It reads the {END} {LIMIT:,} tokens of a text. {card}",
+            f"{plain(report['data']['source'])}. It reads {PARTS} of a text. {card}",
             f"### How good it is ({'cross-validation' if is_out_of_fold else f'{plain(split)} split'}, {evaluation['rows']:,} rows)\n",
             *([f"{_OUT_OF_FOLD}\n"] if is_out_of_fold else []),
             *verdict(evaluation),

@@ -98,6 +98,24 @@ def label_thresholds() -> list[float]:
     return [0.5] * len(LABELS)
 
 
+def way_to_read() -> tuple[str, int, int]:
+    """How long texts are read (truncate, head-tail or windows), at most so many windows, and their common tokens."""
+    stated = getattr(model.config, "hfbertcls_long_text", None) or {"mode": "truncate"}
+    try:
+        mode, numbers = stated["mode"], [stated.get(key, 1) for key in ("max_windows", "overlap")]
+        if mode not in ("truncate", "head-tail", "windows") or not all(
+            type(one) is int and one >= 0 for one in numbers
+        ):
+            raise ValueError(mode)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        sys.exit(
+            f"The model {NAME} does not say how it reads long texts: hfbertcls_long_text in config.json is {stated!r}"
+        )
+    if mode == "windows" and not tokenizer.is_fast:
+        sys.exit(f"The model {NAME} reads long texts in windows, which needs its tokenizer.json")
+    return mode, max(1, numbers[0]), numbers[1]
+
+
 NAME, FOLDER = find_model()
 tokenizer, model = load_model()
 if torch.cuda.is_available():
@@ -109,8 +127,17 @@ WHAT_IT_DOES = (
     f"Gives a text any of {len(LABELS)} labels, or none" if MULTI else f"Sorts texts into {len(LABELS)} labels"
 )
 LIMIT = reading_limit()
+MODE, MAX_WINDOWS, OVERLAP = way_to_read()
+HEAD = max(1, LIMIT // 4)
+"""Tokens from the beginning of a longer text in the mode head-tail."""
 END = "last" if tokenizer.truncation_side == "left" else "first"
 """Which end of a longer text is read."""
+PARTS = {
+    "truncate": f"the {END} {LIMIT:,} tokens",
+    "head-tail": f"the first {HEAD:,} and the last {LIMIT - HEAD:,} tokens",
+    "windows": f"the {END} {MAX_WINDOWS:,} windows of {LIMIT:,} tokens",
+}[MODE]
+"""What is read of a longer text."""
 
 
 # Requests run in parallel, but tokenizers and models are not thread-safe: a call without truncation changes the
@@ -127,7 +154,14 @@ def run_model(batches: list[list[list[int]]]) -> list[list[float]]:
 
 
 def run_batch(batch: list[list[int]]) -> list[list[float]]:
-    """Logits of rows that fit into one forward pass."""
+    """Logits of rows that fit into one forward pass: of each row, the mean over its windows."""
+    windows = [[row[start : start + LIMIT] for start in range(0, max(1, len(row)), LIMIT)] for row in batch]
+    logits = iter(run_windows([one for row in windows for one in row]))
+    return [[sum(values) / len(row) for values in zip(*(next(logits) for _ in row), strict=True)] for row in windows]
+
+
+def run_windows(batch: list[list[int]]) -> list[list[float]]:
+    """Logits of rows of at most as many tokens as the model takes."""
     longest = max(map(len, batch))
     ids = torch.tensor([row + [tokenizer.pad_token_id or 0] * (longest - len(row)) for row in batch])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
@@ -196,19 +230,43 @@ def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]
     if not texts:
         return [], [], []
     with _one_call:
-        seen = tokenizer(texts, truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast)
-        totals = [len(ids) for ids in seen["input_ids"]]
-        full = [position for position, total in enumerate(totals) if total >= LIMIT]
-        for position in full:
-            totals[position] = len(tokenizer(texts[position], verbose=False)["input_ids"])
-    return seen["input_ids"], seen.get("offset_mapping") or [[] for _ in texts], totals
+        whole = tokenizer(texts, verbose=False, return_offsets_mapping=tokenizer.is_fast)
+        rows, places = list(whole["input_ids"]), list(whole.get("offset_mapping") or [[] for _ in texts])
+        totals = [len(ids) for ids in rows]
+        for position in [position for position, total in enumerate(totals) if total > LIMIT]:
+            if MODE == "head-tail":
+                read = [[*one[:HEAD], *one[HEAD - LIMIT :]] for one in (rows[position], places[position])]
+            else:
+                read = encode_windows(texts[position])
+            rows[position], places[position] = read
+    return rows, places, totals
 
 
-def reading(seen: int, total: int) -> str:
+def encode_windows(text: str) -> list[list]:
+    """Token ids and places of a long text: all windows that are read, one behind the other; one if it is truncated."""
+    more = {"return_overflowing_tokens": True, "stride": OVERLAP} if MODE == "windows" else {}
+    seen = tokenizer([text], truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast, **more)
+    parts = [seen["input_ids"], seen.get("offset_mapping") or []]
+    return [[token for window in part[:MAX_WINDOWS] for token in window] for part in parts]
+
+
+def tokens_read(row: list[int]) -> int:
+    """How many tokens of a text were read; those that two windows share count once."""
+    windows = -(-len(row) // LIMIT)
+    return len(row) - max(0, windows - 1) * (OVERLAP + tokenizer.num_special_tokens_to_add())
+
+
+def which_read(row: list[int]) -> str:
+    """Which tokens of a longer text were read, in words."""
+    seen = tokens_read(row)
+    return f"first {HEAD:,} and last {seen - HEAD:,}" if MODE == "head-tail" else f"{END} {seen:,}"
+
+
+def reading(row: list[int], total: int) -> str:
     """What was read, in words."""
-    if total > seen:
-        return f"The {END} {seen:,} of {total:,} tokens were read; the rest was not."
-    return f"All {total:,} tokens were read."
+    if total <= tokens_read(row):
+        return f"All {total:,} tokens were read."
+    return f"The {which_read(row)} of {total:,} tokens were read; the rest was not."
 
 
 def is_finite(logits: list[float]) -> bool:
@@ -239,8 +297,8 @@ def classify(text: str) -> dict:
         "label": next(iter(scores)),
         "scores": scores,
         "logits": dict(zip(LABELS, logits, strict=True)),
-        "tokens_read": len(rows[0]),
-        "note": reading(len(rows[0]), total),
+        "tokens_read": tokens_read(rows[0]),
+        "note": reading(rows[0], total),
     }
     return answer | ({"labels": predicted_labels(scores), "thresholds": dict(THRESHOLDS)} if MULTI else {})
 
@@ -263,7 +321,7 @@ def explain(text: str) -> dict:
     and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted.
     """
     (ids,), (places,), (total,) = encode([check_text(text)])
-    note = reading(len(ids), total)
+    note = reading(ids, total)
     hidden = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     if hidden is None or not places:
         raise refusal("This model's tokenizer cannot tell where its tokens stand in the text.")

@@ -15,10 +15,9 @@ import gradio as gr
 
 from about import text_column
 from classifier import (
-    END,
-    LIMIT,
     MAX_CHARACTERS,
     MULTI,
+    PARTS,
     encode,
     is_blank,
     is_finite,
@@ -26,7 +25,9 @@ from classifier import (
     predicted_labels,
     probabilities,
     refusal,
+    tokens_read,
     too_long,
+    which_read,
 )
 
 
@@ -178,7 +179,7 @@ def classify_rows(texts: list[str]) -> list[Answer]:
             continue
         scores = probabilities(logits)
         labels = predicted_labels(scores)
-        cut = [f"{END} {len(ids):,} of {total:,} tokens read"] if total > len(ids) else []
+        cut = [f"{which_read(ids)} of {total:,} tokens read"] if total > tokens_read(ids) else []
         note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
         answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
     return answers
@@ -201,7 +202,7 @@ def summarise(answers: list[Answer]) -> str:
     summary += f" {empty:,} had no text." if empty else ""
     summary += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
     summary += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
-    return summary + (f" Of {cut:,} only the {END} {LIMIT:,} tokens were read." if cut else "")
+    return summary + (f" Of {cut:,} only {PARTS} were read." if cut else "")
 
 
 def write_table(table: list[list[str]], delimiter: str) -> str:
