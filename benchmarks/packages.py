@@ -55,7 +55,8 @@ def predict_hfbertcls(path, precision):
 
     from hfbertcls.data.tokenization import tokenize_texts
     from hfbertcls.modeling.engine import in_bf16, score
-    from hfbertcls.modeling.loading import ModelSource, load_tokenizer, reading_length
+    from hfbertcls.modeling.lengths import reading_length
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(path).eval()
     tokenizer = load_tokenizer(ModelSource(path))

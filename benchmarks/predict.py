@@ -68,7 +68,8 @@ def onnx_of(options):
     import onnxruntime
     from transformers import AutoConfig
 
-    from hfbertcls.modeling.loading import ModelSource, load_tokenizer, reading_length
+    from hfbertcls.modeling.lengths import reading_length
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 
     file = options.onnx_int8 if options.worker.endswith("int8") else options.onnx_fp32
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -95,7 +96,8 @@ def ours_of(options):
     from hfbertcls.cli import prepare_process
     from hfbertcls.data.tokenization import tokenize_texts
     from hfbertcls.modeling.engine import batches_by_length, in_bf16, score
-    from hfbertcls.modeling.loading import ModelSource, load_tokenizer, reading_length
+    from hfbertcls.modeling.lengths import reading_length
+    from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 
     prepare_process()
     kind, precision = options.worker.split("-")

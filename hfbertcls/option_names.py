@@ -29,7 +29,7 @@ _SOME = rf"label-column|labels(?= {_NAME}(?: {_NAME})+$)"
 _COLUMNS = rf"(?<![\w-])--(?P<column>{_ONE}|{_SOME}) (?P<names>{_NAME}(?: {_NAME})*)(?=$| --| \()"
 _CHOICE = (
     r"(?<![\w-])--(?P<option>quoting (?:none|standard)|precision fp32|card (?:hub|local)|eval-every no"
-    r"|task (?:single_label|multi_label))\b"
+    r"|task (?:single_label|multi_label)|long-text (?:truncate|head-tail|windows))\b"
 )
 _PATTERN = re.compile("|".join((_COMMAND, _COLUMNS, _CHOICE, _FLAG)))
 _WORDS = re.compile(r"\"([^\"]*)\"|'([^']*)'|(\S+)")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
+from hfbertcls.data.long_text import MANY
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import printable
 from hfbertcls.option_names import as_callers_type_it
@@ -41,9 +42,23 @@ def describe_dataset(data: TextDataset, log: Log) -> None:
 def describe_tokens(tokenized: Mapping[str, TokenizedSplit], log: Log) -> None:
     """Log how long the texts are, and how many are cut."""
     for name, split in tokenized.items():
-        cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
+        if split.long_text.mode == "truncate":
+            cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
+        else:
+            longer = int((split.num_tokens > split.max_length).sum())
+            cut = f"{longer:,} texts are longer than {split.max_length:,} tokens ({split.long_text.mode}), of which {split.truncated_rows:,} are not read as a whole"
         unknown = f"; {split.unknown_share:.1%} of the words are unknown to the model" if split.unknown_tokens else ""
         log(f"  {name:<10} {split.num_tokens.mean():.0f} tokens on average; {cut}{unknown}")
+        if (
+            name == "train"
+            and split.long_text.mode == "truncate"
+            and split.truncated_rows > MANY * len(split.num_tokens)
+        ):
+            log(
+                as_callers_type_it(
+                    "  note: --long-text windows reads long texts further, --long-text head-tail their beginning and their end"
+                )
+            )
         if split.unknown_share >= 0.1:
             log(
                 f"  note: the model reads {split.unknown_share:.0%} of {name} as unknown words. Is it made for this language?"

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextSplit
+from hfbertcls.data.long_text import TRUNCATE, LongText
 from hfbertcls.data.on_disk import TableWriter, in_parts
 from hfbertcls.data.texts import Text, fields_of
 from hfbertcls.progress import work
@@ -41,23 +42,28 @@ class TokenizedSplit:
     max_length: int
     unknown_tokens: int
     special_tokens: int = 0
-    """Special tokens of each row, such as [CLS] and [SEP]."""
+    """Special tokens of a text, such as [CLS] and [SEP]."""
+    long_text: LongText = TRUNCATE
+    """How texts of more than `max_length` tokens are read."""
 
     @property
     def truncated_rows(self) -> int:
-        """How many texts were longer than `max_length` tokens."""
-        return int((self.num_tokens > self.max_length).sum())
+        """How many texts were not read to their end."""
+        return int((self.num_tokens > self.long_text.most_tokens(self.max_length, self.special_tokens)).sum())
 
     @property
     def unknown_share(self) -> float:
         """Fraction of the tokens that the tokenizer does not know (0 to 1), special tokens apart."""
-        total = int(self.lengths.sum()) - self.special_tokens * len(self.num_tokens)
+        passes = int(np.ceil(self.lengths / self.max_length).sum())
+        total = int(self.lengths.sum()) - self.special_tokens * passes
         return self.unknown_tokens / total if total > 0 else 0.0
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """The tokens of each text after truncation, of shape `(rows,)`."""
-        return np.minimum(self.num_tokens, self.max_length)
+        """The tokens that are read of each text, of shape `(rows,)`; those that two windows share count twice."""
+        if self.long_text.max_windows == 1:
+            return np.minimum(self.num_tokens, self.max_length)
+        return np.asarray(self.dataset.with_format("arrow")["length"][:].to_numpy(), dtype=np.int64)
 
     @property
     def largest_id(self) -> int:
@@ -101,16 +107,20 @@ def gold_of(dataset: "datasets.Dataset", task: Task) -> Answers:
 
 
 def tokenize_split(
-    split: TextSplit, tokenizer: "PreTrainedTokenizerBase", max_length: int, task: Task | None = None
+    split: TextSplit,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    task: Task | None = None,
+    long_text: LongText = TRUNCATE,
 ) -> TokenizedSplit:
     """Tokenize the texts of a split, in order, without padding.
 
     Args:
         split (`TextSplit`): of one text a row, or of pairs.
         tokenizer (`PreTrainedTokenizerBase`): of the model.
-        max_length (`int`): in tokens, special tokens included; longer texts are cut to it. Of a pair the longer text is cut
-            first.
+        max_length (`int`): in tokens, special tokens included. Of a longer pair the longer text is cut first.
         task (`Task`, *optional*): encodes the labels.
+        long_text (`LongText`, *optional*): how longer texts are read.
 
     Raises:
         DatasetError: if a label is none of the task's.
@@ -129,13 +139,16 @@ def tokenize_split(
         tokenizer,
         max_length,
         task,
+        long_text,
     )
 
 
-def tokenize_texts(texts: Sequence[Text], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> TokenizedSplit:
+def tokenize_texts(
+    texts: Sequence[Text], tokenizer: "PreTrainedTokenizerBase", max_length: int, long_text: LongText = TRUNCATE
+) -> TokenizedSplit:
     """Like `tokenize_split`, for bare texts."""
     batches = (fields_of(texts[start : start + _TEXTS_PER_BATCH]) for start in range(0, len(texts), _TEXTS_PER_BATCH))
-    return _tokenize(len(texts), ((batch, None) for batch in batches), tokenizer, max_length)
+    return _tokenize(len(texts), ((batch, None) for batch in batches), tokenizer, max_length, None, long_text)
 
 
 def _tokenize(
@@ -143,11 +156,12 @@ def _tokenize(
     batches: Iterable[tuple[list[list[str]], pa.Array | None]],
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
-    task: Task | None = None,
+    task: Task | None,
+    long_text: LongText,
 ) -> TokenizedSplit:
     """Tokenize batches of texts by field, each with or without labels."""
     with work("Tokenizing", rows) as advance:
-        return _tokenized(batches, tokenizer, max_length, task, advance)
+        return _tokenized(batches, tokenizer, max_length, task, long_text, advance)
 
 
 def _tokenized(
@@ -155,19 +169,20 @@ def _tokenized(
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     task: Task | None,
+    long_text: LongText,
     advance: Callable[[int], None],
 ) -> TokenizedSplit:
     written = TableWriter()
     counts: list[npt.NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
     unknown, are_pairs = 0, False
     for fields, labels in batches:
-        columns, num_tokens = _encode(fields, tokenizer, max_length)
+        columns, num_tokens = encode(fields, tokenizer, max_length, long_text)
         are_pairs = len(fields) > 1
         counts.append(num_tokens)
         if tokenizer.unk_token_id is not None:
             unknown += sum(ids.count(tokenizer.unk_token_id) for ids in columns["input_ids"])
         arrays = {name: pa.array(rows, _type_of(name)) for name, rows in columns.items()}
-        arrays["length"] = pa.array(np.minimum(num_tokens, max_length))
+        arrays["length"] = pa.array([len(ids) for ids in columns["input_ids"]], pa.int64())
         advance(len(num_tokens))
         written.write(pa.record_batch(arrays if labels is None else arrays | {"labels": labels}))
     if len(counts) == 1:
@@ -175,7 +190,8 @@ def _tokenized(
             pa.record_batch({"input_ids": pa.array([], _type_of("input_ids")), "length": pa.array([], pa.int64())})
         )
     special = int(tokenizer.num_special_tokens_to_add(pair=are_pairs))
-    return TokenizedSplit(_dataset(written.table()), task, np.concatenate(counts), max_length, unknown, special)
+    dataset = _dataset(written.table())
+    return TokenizedSplit(dataset, task, np.concatenate(counts), max_length, unknown, special, long_text)
 
 
 def _type_of(column: str) -> pa.DataType:
@@ -192,18 +208,31 @@ def _dataset(table: pa.Table) -> "datasets.Dataset":
     )
 
 
-def _encode(
-    fields: list[list[str]], tokenizer: "PreTrainedTokenizerBase", max_length: int
+def encode(
+    fields: list[list[str]], tokenizer: "PreTrainedTokenizerBase", max_length: int, long_text: LongText = TRUNCATE
 ) -> tuple[dict[str, list[list[int]]], npt.NDArray[np.int64]]:
-    """Encode whole texts to count their tokens, then those that must be truncated once more."""
+    """Encode whole texts to count their tokens, then the long ones once more.
+
+    Args:
+        fields: the texts, without padding: one list, or two for pairs.
+        tokenizer: of the model.
+        max_length: in tokens, special tokens included.
+        long_text: how longer texts are read; pairs are truncated, the longer text first.
+
+    Returns:
+        The columns of the tokenizer, and the tokens of each whole text.
+    """
     whole: Any = tokenizer(*fields, truncation=False, padding=False, verbose=False)
     columns: dict[str, list[list[int]]] = {name: list(rows) for name, rows in whole.items()}
     num_tokens = np.array([len(ids) for ids in columns["input_ids"]], dtype=np.int64)
     too_long = np.flatnonzero(num_tokens > max_length)
     if len(too_long):
         longer = [[texts[i] for i in too_long] for texts in fields]
-        cut: Any = tokenizer(*longer, truncation="longest_first", max_length=max_length, padding=False)
-        for name, rows in cut.items():
+        if len(fields) > 1:
+            read: Any = tokenizer(*longer, truncation="longest_first", max_length=max_length, padding=False)
+        else:
+            read = long_text.read(tokenizer, longer[0], max_length)
+        for name, rows in read.items():
             for index, row in zip(too_long, rows, strict=True):
                 columns[name][index] = row
     return columns, num_tokens

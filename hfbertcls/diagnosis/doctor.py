@@ -20,7 +20,8 @@ from hfbertcls.diagnosis.pairs import pair_findings, second_text_findings
 from hfbertcls.diagnosis.repeats import find_near_duplicates, repeat_findings
 from hfbertcls.errors import DatasetError, cut
 from hfbertcls.evaluation.report_sections import DoctorFacts, FindingFacts
-from hfbertcls.modeling.loading import ModelSource, find_max_length, load_config, load_tokenizer
+from hfbertcls.modeling.lengths import find_max_length
+from hfbertcls.modeling.loading import ModelSource, load_config, load_tokenizer
 from hfbertcls.progress import work
 from hfbertcls.seeding import DEFAULT_SEED
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.long_text import MANY
 from hfbertcls.data.on_disk import in_parts
 from hfbertcls.diagnosis.findings import Finding, percent
 
@@ -83,10 +84,13 @@ class TokenLengths:
                 longest = int(counts.argmax())
                 yield Finding(
                     "truncated",
-                    "warning" if cut > 0.05 * len(counts) else "info",
+                    "warning" if cut > MANY * len(counts) else "info",
                     f"{cut:,} of the {len(counts):,} texts of {name} ({percent(cut, len(counts))}) are longer than "
                     f"{self.max_length:,} tokens and are cut there; the longest has {int(counts[longest]):,} "
                     f"({data.splits[name].place(int(data.splits[name].rows[longest]))})",
+                    "--long-text windows reads them further, --long-text head-tail their beginning and their end"
+                    if cut > MANY * len(counts)
+                    else "",
                 )
         if self.suggested <= self.max_length // 2:
             yield Finding(

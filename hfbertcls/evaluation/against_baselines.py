@@ -31,18 +31,21 @@ def compare_with_baselines(predictions: Predictions, fitted_on: Mapping[str, Fit
         predictions: of the model and of each baseline.
         fitted_on: what each baseline was fitted on, by its name.
     """
-    task, baselines = predictions.task, {}
-    for name, answers in predictions.baselines.items():
-        scores = task.answer_metrics(predictions.gold, answers)
-        source = fitted_on.get(name, {})
-        baselines[name] = Baseline(
-            metrics={metric: scores[metric] for metric in task.key_metrics},
-            train_rows=int(source["train_rows"]) if "train_rows" in source else None,
-            analyzer=str(source["analyzer"]) if "analyzer" in source else None,
-            pooling=str(source["pooling"]) if "pooling" in source else None,
-            difference=_difference(predictions, answers),
-        )
-    return baselines or None
+    return {
+        name: beside(predictions, answers, fitted_on.get(name, {})) for name, answers in predictions.baselines.items()
+    } or None
+
+
+def beside(predictions: Predictions, answers: Answers, fitted_on: FittedOn) -> Baseline:
+    """The metrics of other answers to the same rows, and the paired difference of the model to them."""
+    scores = predictions.task.answer_metrics(predictions.gold, answers)
+    return Baseline(
+        metrics={metric: scores[metric] for metric in predictions.task.key_metrics},
+        train_rows=int(fitted_on["train_rows"]) if "train_rows" in fitted_on else None,
+        analyzer=str(fitted_on["analyzer"]) if "analyzer" in fitted_on else None,
+        pooling=str(fitted_on["pooling"]) if "pooling" in fitted_on else None,
+        difference=_difference(predictions, answers),
+    )
 
 
 def _difference(predictions: Predictions, answers: Answers) -> Difference:

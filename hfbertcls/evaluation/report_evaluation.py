@@ -166,6 +166,8 @@ class Evaluation(Section):
     abstaining: tuple[Coverage, ...]
     calibration: Calibration | None
     baselines: Mapping[str, Baseline] | None
+    truncated: Baseline | None = optional()
+    """The same weights where long texts are truncated; None where that is how they are read."""
     verdict: Verdict | None = optional()
     bf16_agreement: float | None = optional()
     trained_on: Count | None = optional()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hfbertcls.data.long_text import TRUNCATE, LongText
 from hfbertcls.data.readers.layout import Quoting
 from hfbertcls.evaluation.json_form import Count, Rows, Section, Sha256, optional, optional_mapping
 from hfbertcls.evaluation.report_evaluation import Metric
@@ -20,10 +21,40 @@ class TaskFacts(Section):
     label_column: str | tuple[str, ...] | None
     slice_column: str | None = optional()
     max_length: Count
+    long_text: "LongTextFacts | None" = optional()
     truncation_side: Literal["right", "left"] = optional("right")
     label_separator: str | None = optional()
     quoting: Quoting = optional("auto")
     header: bool = optional(default=True)
+
+    @property
+    def reading(self) -> LongText:
+        """How texts of more than `max_length` tokens are read."""
+        one = self.long_text
+        return TRUNCATE if one is None else LongText(one.mode, one.window, one.max_windows, one.overlap)
+
+    @property
+    def reads(self) -> str:
+        """What is read of a text, as a part of a sentence: `the first 128 tokens`."""
+        return self.reading.in_words(self.max_length, on_the_left=self.truncation_side == "left")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LongTextFacts(Section):
+    """How texts of more than `max_length` tokens are read; None in its place: they are truncated."""
+
+    mode: Literal["head-tail", "windows"]
+    window: Count
+    max_windows: Count
+    overlap: Count
+
+    @classmethod
+    def of(cls, long_text: LongText) -> "LongTextFacts | None":
+        """The facts on a way to read; None for truncation."""
+        if long_text.mode == "truncate":
+            return None
+        one = long_text
+        return cls(mode=long_text.mode, window=one.window, max_windows=one.max_windows, overlap=one.overlap)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.evaluation.abstaining import accuracy_by_coverage
-from hfbertcls.evaluation.against_baselines import FittedOn, compare_with_baselines, verdict_on_baselines
+from hfbertcls.evaluation.against_baselines import FittedOn, beside, compare_with_baselines, verdict_on_baselines
 from hfbertcls.evaluation.intervals import score_with_intervals
 from hfbertcls.evaluation.report_evaluation import OUT_OF_FOLD, Bin, Evaluation, LabelMetrics
 from hfbertcls.evaluation.report_sections import SplitFacts
@@ -70,6 +70,7 @@ def evaluate_split(
         abstaining=accuracy_by_coverage(task, gold, logits) if task.abstains else (),
         calibration=calibration,
         baselines=baselines,
+        truncated=None if predictions.truncated is None else beside(predictions, predictions.truncated, {}),
         verdict=verdict_on_baselines(predictions, baselines),
     )
 

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import HfBertClsError, ModelError
+from hfbertcls.modeling.lengths import reading_length
 from hfbertcls.modeling.loading import (
     ModelSource,
     load_config,
     load_for_inference,
     load_tokenizer,
-    reading_length,
     reason_of,
     refuse_with_remedy,
 )
@@ -116,9 +116,11 @@ def _working(loaded: Any) -> "TextClassificationPipeline":
 
     from hfbertcls.modeling.engine import require_working  # noqa: PLC0415
     from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
+    from hfbertcls.modeling.windows import read_long_texts  # noqa: PLC0415
 
     if not isinstance(loaded, TextClassificationPipeline):
         raise TypeError(f"transformers returned {type(loaded).__name__} for a text-classification pipeline")
+    read_long_texts(loaded.model)
     require_working(loaded.model, loaded.tokenizer)  # type: ignore[arg-type]  # (that of a text classifier is never None)
     enable_padding_free(loaded.model)
     return loaded

@@ -7,13 +7,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hfbertcls.data.long_text import LongText
 from hfbertcls.data.readers.streaming import Chunk
 from hfbertcls.data.reading import not_blank
 from hfbertcls.data.texts import Text, TextPair
-from hfbertcls.data.tokenization import tokenize_texts
+from hfbertcls.data.tokenization import TokenizedSplit, tokenize_texts
 from hfbertcls.errors import ModelError
 from hfbertcls.modeling.engine import in_bf16, score
-from hfbertcls.modeling.loading import ModelSource, load_config, reading_length
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_config
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task
@@ -66,6 +68,7 @@ class Scorer:
     ) -> None:
         self.tokenizer = tokenizer
         self.max_length = reading_length(tokenizer, model.config)
+        self.long_text = LongText.of_config(model.config)
         self.task = task
         self.exact: Any = model if bf16 else None
         self.model = in_bf16(model) if bf16 else model
@@ -98,14 +101,16 @@ class Scorer:
 
     def _logits(self, texts: list[Text]) -> npt.NDArray[np.float32]:
         """Logits of shape `(texts, labels)`; the first time, measure the agreement of bf16."""
-        logits = score(self.model, self.tokenizer, tokenize_texts(texts, self.tokenizer, self.max_length))
+        logits = score(self.model, self.tokenizer, self._tokenized(texts))
         if self.exact is not None and texts:
-            few = tokenize_texts(texts[:_AGREEMENT_TEXTS], self.tokenizer, self.max_length)
-            exact = score(self.exact, self.tokenizer, few)
+            exact = score(self.exact, self.tokenizer, self._tokenized(texts[:_AGREEMENT_TEXTS]))
             self.exact = None  # (frees its memory)
             same = self.task.is_right(self.task.decide(exact), self.task.decide(logits[: len(exact)]))
             self.agreement = float(same.mean())
         return logits
+
+    def _tokenized(self, texts: list[Text]) -> TokenizedSplit:
+        return tokenize_texts(texts, self.tokenizer, self.max_length, self.long_text)
 
 
 def _among(column: pa.Array, shown: npt.NDArray[np.bool_]) -> pa.Array:

@@ -7,7 +7,9 @@ from typing import Any, cast
 import numpy as np
 from transformers import TextClassificationPipeline
 
+from hfbertcls.data.long_text import LongText
 from hfbertcls.data.texts import TextPair
+from hfbertcls.data.tokenization import encode
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.inference.abstention import check_threshold
 from hfbertcls.inference.scorer import NOT_FINITE, reasons_against
@@ -31,6 +33,7 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.answering_task = task_of_config(cast(Any, self).model.config)
         self.reads_pairs = reads_pairs(cast(Any, self).model.config)
+        self.long_text = LongText.of_config(cast(Any, self).model.config)
 
     @property
     def _lists(self) -> bool:
@@ -65,6 +68,14 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         if not self._lists or has_top_k or not isinstance(inputs, str):
             return answer
         return answer[0]  # (transformers puts the answer to a single text into a list)
+
+    def preprocess(self, inputs: Any, **tokenizer_kwargs: Any) -> Any:  # type: ignore[override]
+        """As the parent; a long text is read as the model was trained to read it."""
+        own: Any = self
+        if self.long_text.mode == "truncate" or not isinstance(inputs, str):
+            return cast(Any, super()).preprocess(inputs, **tokenizer_kwargs)
+        columns, _ = encode([[inputs]], own.tokenizer, own.tokenizer.model_max_length, self.long_text)
+        return own.tokenizer.pad(columns, return_tensors="pt")
 
     def postprocess(  # type: ignore[override]  # (`Pipeline.postprocess`)
         self, model_outputs: Any, threshold: float | None = None, **postprocess_parameters: Any

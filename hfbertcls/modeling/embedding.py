@@ -8,7 +8,8 @@ import numpy.typing as npt
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.modeling.engine import batches_by_length
-from hfbertcls.modeling.loading import ModelSource, find_max_length, load_for_training, load_tokenizer
+from hfbertcls.modeling.lengths import find_max_length
+from hfbertcls.modeling.loading import ModelSource, load_for_training, load_tokenizer
 from hfbertcls.modeling.predictions import require_finite
 from hfbertcls.tasks.task import Task
 

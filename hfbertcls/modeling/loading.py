@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls.data.long_text import LongText
 from hfbertcls.environment import directory_name, local_path
-from hfbertcls.errors import ConfigurationError, ModelError, cut, listing, no_directory
+from hfbertcls.errors import ModelError, cut, listing, no_directory
 from hfbertcls.modeling.heads import begin_with, describe_task, output_layer, output_layer_name
 from hfbertcls.modeling.label_matching import HeadMatch, nameless
 from hfbertcls.offline import unreachable_hub
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from hfbertcls.tasks.task import Task
-
-
-DEFAULT_MAX_LENGTH = 512
-_NO_LIMIT = 1_000_000  # tokenizers without a limit of their own report 1e30
 
 
 @dataclass(frozen=True)
@@ -164,75 +161,6 @@ def forget_truncation_and_padding(tokenizer: "PreTrainedTokenizerBase") -> None:
         tokenizer.backend_tokenizer.no_padding()
 
 
-def find_max_length(
-    tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", requested: int | None = None, *, texts: int = 1
-) -> int:
-    """The number of tokens that are read of a text, special tokens included; of a pair, those of both texts.
-
-    `requested`, or else the model's own limit, at most 512.
-
-    Args:
-        tokenizer: of the model.
-        config: of the model.
-        requested: what the user named.
-        texts: how many a row has: 1, or 2 for pairs.
-
-    Raises:
-        ConfigurationError: if more was requested than the model can read, or too little to hold any word.
-    """
-    limit, special = _limits(tokenizer, config, texts)
-    if requested is None:
-        return min(limit, DEFAULT_MAX_LENGTH)
-    if not special + texts <= requested <= limit:
-        raise ConfigurationError(
-            f"--max-length {requested} is an invalid value: the model reads {special + texts} to {limit:,} tokens, "
-            f"of which {special} are special ones. Choose a number in this range"
-        )
-    return requested
-
-
-def reading_length(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig") -> int:
-    """The number of tokens that a finished classifier reads of a text, special tokens included.
-
-    The limit of its tokenizer, at which `pipeline(..., truncation=True)` truncates; at most 512 where it has none.
-
-    Raises:
-        ModelError: if what it states leaves room for no word.
-    """
-    limit, _ = _limits(tokenizer, config)
-    return limit if 0 < tokenizer.model_max_length < _NO_LIMIT else min(limit, DEFAULT_MAX_LENGTH)
-
-
-def _limits(tokenizer: "PreTrainedTokenizerBase", config: "PreTrainedConfig", texts: int = 1) -> tuple[int, int]:
-    """How many tokens a model can read, and how many of them are special ones."""
-    limit = _position_limit(config)
-    own = tokenizer.model_max_length
-    if not isinstance(own, int | float):
-        raise ModelError(f"model_max_length in tokenizer_config.json is {own!r}. Expected a number")
-    if 0 < own < _NO_LIMIT:
-        limit = min(limit, int(own))
-    special = tokenizer.num_special_tokens_to_add(pair=texts > 1)
-    if limit < special + texts:
-        raise ModelError(
-            f"the model reads {limit:,} tokens, of which {special} are special ones: no word is left. Check "
-            "max_position_embeddings in config.json and model_max_length in tokenizer_config.json"
-        )
-    return limit, special
-
-
-def _position_limit(config: "PreTrainedConfig") -> int:
-    positions = getattr(config, "max_position_embeddings", _NO_LIMIT)
-    positions = _NO_LIMIT if positions is None else positions
-    # RoBERTa and its relatives begin to count positions behind the id of the padding token; MPNet always behind 1.
-    if config.model_type == "mpnet":
-        return int(positions) - 2
-    offset = (config.pad_token_id or 0) + 1 if config.model_type in POSITIONS_AFTER_PADDING else 0
-    return int(positions) - offset
-
-
-POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "roberta", "xlm-roberta", "xlm-roberta-xl"}
-
-
 _A_LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks?|h)\.\d+\.")
 
 
@@ -249,7 +177,11 @@ class LoadedClassifier:
 
 
 def load_for_training(
-    source: ModelSource, task: "Task", seed: int, priors: "npt.ArrayLike | None" = None
+    source: ModelSource,
+    task: "Task",
+    seed: int,
+    priors: "npt.ArrayLike | None" = None,
+    long_text: LongText | None = None,
 ) -> LoadedClassifier:
     """Load an encoder in fp32 with a classification head for a task.
 
@@ -263,14 +195,27 @@ def load_for_training(
         seed: of the head.
         priors: class priors of a new head, of shape `(num_outputs,)`; None: as transformers initializes it. See
             `Task.initial_probabilities`.
+        long_text: how it is to read long texts; None: as its configuration says.
 
     Raises:
         ModelError: if the model cannot be loaded, is no encoder that can classify, exists only as a pickle, or has a
             trained head for other labels whose rows cannot be matched.
     """
-    from transformers import set_seed  # noqa: PLC0415  (takes seconds)
+    from hfbertcls.modeling.windows import read_long_texts  # noqa: PLC0415  (loads PyTorch)
 
     config = load_config(source)
+    if long_text is not None:
+        long_text.describe(config)
+    loaded = _with_head(source, config, task, seed, priors)
+    read_long_texts(loaded.model)
+    return loaded
+
+
+def _with_head(
+    source: ModelSource, config: "PreTrainedConfig", task: "Task", seed: int, priors: "npt.ArrayLike | None"
+) -> LoadedClassifier:
+    from transformers import set_seed  # noqa: PLC0415  (takes seconds)
+
     id2label: dict[Any, str] = {**(config.id2label or {})}
     earlier = tuple(str(id2label.get(index, "")) for index in range(len(id2label)))
     describe_task(config, task)
@@ -350,6 +295,8 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
     Raises:
         ModelError: if it cannot be loaded, or has no trained classification head.
     """
+    from hfbertcls.modeling.windows import read_long_texts  # noqa: PLC0415  (loads PyTorch)
+
     model: PreTrainedModel
     model, info = _load(source)
     new = sorted(_names(info["missing_keys"]) | _names(info["mismatched_keys"]))
@@ -358,6 +305,7 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
             f"{source.public_name!r} is no trained classifier: {listing(new, 3)} would be random. "
             "Train it first with hfbertcls train, or name a trained model"
         )
+    read_long_texts(model)
     model.train(False)
     return model
 

@@ -19,7 +19,7 @@ from transformers.masking_utils import sdpa_mask
 from hfbertcls.modeling.attention import bucketed_attention, rounded_up
 from hfbertcls.modeling.dropout import FastDropout
 from hfbertcls.modeling.first_token import compute_all_tokens, compute_first_tokens_only
-from hfbertcls.modeling.loading import POSITIONS_AFTER_PADDING
+from hfbertcls.modeling.lengths import POSITIONS_AFTER_PADDING
 from hfbertcls.modeling.pooling import own_layers
 from hfbertcls.modeling.trial import in_evaluation, trial_inputs
 

@@ -17,7 +17,7 @@ from hfbertcls.tasks.probabilities import Answers, Logits
 from hfbertcls.tasks.task import Task
 
 
-_BASELINE = "baseline_"
+_BASELINE, _TRUNCATED = "baseline_", "prediction_truncated"
 
 
 def finite_rows(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.bool_]:
@@ -73,6 +73,8 @@ class Predictions:
         slices: the slice of each row, by a column of the data; None without a slice column.
         baselines: what each baseline predicts for the same rows, by its name, in the form of `gold`.
         folds: of out-of-fold predictions, the fold of each row, from 0, int64 of shape `(n,)`; else None.
+        truncated: what the model predicts where long texts are truncated, in the form of `gold`; None where that is
+            how it reads them.
     """
 
     task: Task
@@ -83,6 +85,7 @@ class Predictions:
     slices: tuple[str, ...] | None = None
     baselines: Mapping[str, Answers] = field(default_factory=dict)
     folds: npt.NDArray[np.int64] | None = None
+    truncated: Answers | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -102,7 +105,7 @@ class Predictions:
         return bool(predictions == self.task.decode(self.predicted))
 
     def to_parquet(self) -> bytes:
-        """The bytes of the predictions file: row, label, prediction, logits; tokens, slice, fold and baselines if set.
+        """The bytes of the predictions file: row, label, prediction, logits; the others if they are set.
 
         The same predictions give the same bytes.
         """
@@ -118,6 +121,8 @@ class Predictions:
             columns["slice"] = pa.array(self.slices, pa.string())
         if self.folds is not None:
             columns["fold"] = pa.array(self.folds, pa.int64())
+        if self.truncated is not None:
+            columns[_TRUNCATED] = self._cells(self.truncated)
         columns |= {f"{_BASELINE}{name}": self._cells(answers) for name, answers in self.baselines.items()}
         sink = io.BytesIO()
         pq.write_table(pa.table(columns), sink, compression="zstd")
@@ -140,8 +145,9 @@ class Predictions:
         """
         table = pq.read_table(io.BytesIO(data))
         baseline_columns = [name for name in table.column_names if name.startswith(_BASELINE)]
+        further = [name for name in table.column_names if name == _TRUNCATED]
         types = {"row": pa.int64(), "label": task.cells, "prediction": task.cells, "logits": pa.list_(pa.float32())}
-        _require_columns(table, types | dict.fromkeys(baseline_columns, task.cells))
+        _require_columns(table, types | dict.fromkeys([*baseline_columns, *further], task.cells))
         gold = _encoded(table, "label", task)
         rows = table.column("row").to_numpy()
         if len(np.unique(rows)) != len(rows) or (rows < 0).any():
@@ -161,6 +167,7 @@ class Predictions:
             tokens=table.column("tokens").to_numpy() if "tokens" in table.column_names else None,
             slices=tuple(table.column("slice").to_pylist()) if "slice" in table.column_names else None,
             folds=table.column("fold").to_numpy() if "fold" in table.column_names else None,
+            truncated=_encoded(table, _TRUNCATED, task) if further else None,
             baselines={name.removeprefix(_BASELINE): _encoded(table, name, task) for name in baseline_columns},
         )
 

@@ -248,11 +248,8 @@ def _limits(report: Report) -> list[str]:
         if facts.truncated_rows  # (None where there are only token ids)
     ]
     if truncated:
-        end = "last" if report.task.truncation_side == "left" else "first"
-        limits.append(
-            f"{f'Only the {end}' if noun == 'text' else 'At most'} {max_length:,} tokens of a {noun} are read. Longer {noun}s: "
-            f"{', '.join(truncated)}."
-        )
+        which = f"Only {report.task.reads}" if noun == "text" else f"At most {max_length:,} tokens"
+        limits.append(f"{which} of a {noun} are read. Longer {noun}s: {', '.join(truncated)}.")
     longest = report.data.splits[split_of(split)].longest_tokens
     if longest is not None and longest < max_length:
         limits.append(

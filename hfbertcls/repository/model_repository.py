@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.texts import TextPair
+from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import (
@@ -16,6 +17,7 @@ from hfbertcls.evaluation.report_sections import (
     DataFacts,
     DoctorFacts,
     Example,
+    LongTextFacts,
     ModelFacts,
     SplitFacts,
     TaskFacts,
@@ -51,7 +53,7 @@ USAGE_TEXT = "This is an example. Put a text of your own here."
 USAGE_TEXT_PAIR = "And this is the second text of the pair."
 
 
-def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: str = "right") -> TaskFacts:
+def task_facts(data: TextDataset, task: Task, tokenized: TokenizedSplit, truncation_side: str = "right") -> TaskFacts:
     """The `task` of a report."""
     return TaskFacts(
         type=task.name,
@@ -60,7 +62,8 @@ def task_facts(data: TextDataset, task: Task, max_length: int, truncation_side: 
         text_pair_column=data.text_pair_column,
         label_column=tuple(data.label_columns) or data.label_column,
         slice_column=data.slice_column,
-        max_length=max_length,
+        max_length=tokenized.max_length,
+        long_text=LongTextFacts.of(tokenized.long_text),
         truncation_side="left" if truncation_side == "left" else "right",
         label_separator=data.label_separator,
         quoting=data.quoting,

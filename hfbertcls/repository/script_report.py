@@ -8,16 +8,18 @@ from typing import Any, cast
 import numpy as np
 from transformers import Trainer
 
+from hfbertcls.data.long_text import LongText
 from hfbertcls.data.tokenization import TokenizedSplit, gold_of
 from hfbertcls.environment import describe_environment, public_command, public_word
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.report_sections import DataFacts, SplitFacts, TaskFacts
+from hfbertcls.evaluation.report_sections import DataFacts, LongTextFacts, SplitFacts, TaskFacts
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split
 from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.modeling.text_fields import reads_pairs
 from hfbertcls.repository import plots
@@ -69,7 +71,9 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
     validation: Any = trainer.eval_dataset
     lengths = np.array([len(ids) for ids in validation["input_ids"]], dtype=np.int64)
     plain = validation.select_columns([name for name in validation.column_names if name != "length"])
-    tokenized = TokenizedSplit(plain.add_column("length", lengths), task, lengths, max_length, 0)
+    tokenized = TokenizedSplit(
+        plain.add_column("length", lengths), task, lengths, max_length, 0, long_text=LongText.of_config(config)
+    )
     gold, logits = gold_of(validation, task), score(model, tokenizer, tokenized)
     require_finite(logits, "validation")
     task = with_fitted_decision(task, staging, model, gold, logits)
@@ -91,6 +95,7 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
             text_pair_column=None,
             label_column=None,
             max_length=max_length,
+            long_text=LongTextFacts.of(LongText.of_config(config)),
             truncation_side="left" if tokenizer.truncation_side == "left" else "right",
             extra=task.report_values,
         ),

@@ -22,6 +22,7 @@ from hfbertcls.repository.verify_files import (
 from hfbertcls.repository.verify_metrics import derive_metrics
 
 
+TRUNCATED_PREDICTIONS = "the predictions where long texts are truncated"
 FROZEN_BASELINE = "the predictions of the frozen-encoder baseline"
 """A claim: the files of a model do not hold its encoder before training."""
 
@@ -145,6 +146,8 @@ def _unproven(report: Report) -> list[str]:
     baselines = [one for entry in report.evaluation.values() for one in (entry.baselines or {}).values()]
     if any(one.pooling is not None for one in baselines):
         claims.append(FROZEN_BASELINE)
+    if any(entry.truncated is not None for entry in report.evaluation.values()):
+        claims.append(TRUNCATED_PREDICTIONS)
     if CROSS_VALIDATION in report.evaluation:
         claims.append("the predictions of cross-validation")
     if training is not None and training.seeds is not None:

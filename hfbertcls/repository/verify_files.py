@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hfbertcls.data.long_text import LONG_TEXT
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import Evaluation
 from hfbertcls.files import files_below, sha256_of
@@ -109,6 +110,8 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
         yield f"config.json: its pooling is not {report.model.pooling}, which report.json states"
     if report.task.text_column is not None and states_pairs(config) != (report.task.text_pair_column is not None):
         yield f"config.json: its {TEXT_FIELDS_KEY} are not the texts of a row that report.json states"
+    if config.get(LONG_TEXT) != report.task.reading.as_config:
+        yield f"config.json: its {LONG_TEXT} is not how report.json says that long texts are read"
     length = _json_object(folder / "tokenizer_config.json").get("model_max_length")
     if isinstance(length, int) and length != report.task.max_length:
         yield f"tokenizer_config.json: its model_max_length is {length:,}, report.json states {report.task.max_length:,}"

@@ -56,6 +56,30 @@ class TrainingOptions:
         metavar="N",
         determines=True,
     )
+    long_text: str | None = option(
+        None,
+        "how texts of more than --max-length tokens are read: truncate, head-tail, or windows (default: truncate)",
+        metavar="MODE",
+        choices=("truncate", "head-tail", "windows"),
+        determines=True,
+        row="long_text",
+    )
+    max_windows: int | None = option(
+        None,
+        "with --long-text windows: at most so many windows of --max-length tokens for a text (default: 8)",
+        metavar="N",
+        least=1,
+        determines=True,
+        row="max_windows",
+    )
+    window_overlap: int | None = option(
+        None,
+        "with --long-text windows: tokens that two neighbouring windows share (default: a quarter of --max-length)",
+        metavar="N",
+        least=0,
+        determines=True,
+        row="window_overlap",
+    )
     allow_leakage: bool = option(False, "train although many validation or test texts are duplicates of train")
     overwrite: bool = option(False, "replace what an earlier run left in the directory", rivals="directory")
     resume: bool = option(

@@ -11,6 +11,7 @@ import numpy as np
 
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.long_text import LongText
 from hfbertcls.data.sources import Data
 from hfbertcls.data.texts import fields_of
 from hfbertcls.data.tokenization import tokenize_split
@@ -25,13 +26,8 @@ from hfbertcls.inference.model_files import report_of
 from hfbertcls.inference.remembered import read_as_trained_on, rows_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import (
-    ModelSource,
-    load_config,
-    load_for_inference,
-    load_tokenizer,
-    reading_length,
-)
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import require_finite
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.output_directory import OutputDirectory
@@ -194,10 +190,11 @@ def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, log: Log) -
     tokenizer = load_tokenizer(source)
     task = task_of_model(model, source, data)
     max_length = reading_length(tokenizer, config)
+    long_text = LongText.of_config(config)
     few = rows.take(rows.name, np.arange(min(_ROWS_TO_WARM_UP, len(rows))))
-    score(model, tokenizer, tokenize_split(few, tokenizer, max_length))
+    score(model, tokenizer, tokenize_split(few, tokenizer, max_length, long_text=long_text))
     began = time.perf_counter()
-    logits = score(model, tokenizer, tokenize_split(rows, tokenizer, max_length))
+    logits = score(model, tokenizer, tokenize_split(rows, tokenizer, max_length, long_text=long_text))
     seconds = time.perf_counter() - began
     require_finite(logits, rows.name, rows.rows)
     speed = len(rows) / max(seconds, 1e-9)

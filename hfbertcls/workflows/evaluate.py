@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset
+from hfbertcls.data.long_text import LongText
 from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
@@ -22,7 +23,8 @@ from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
@@ -69,7 +71,8 @@ def evaluate_model(
     others = {key: value for key, value in data.splits.items() if key not in (name, choose_split(data, split))}
     data = replace(data, task=task, splits={**others, name: rows})
     describe_dataset(data, log)
-    tokenized = tokenize_split(data.splits[name], tokenizer, reading_length(tokenizer, loaded.config), task)
+    max_length, long_text = reading_length(tokenizer, loaded.config), LongText.of_config(loaded.config)
+    tokenized = tokenize_split(data.splits[name], tokenizer, max_length, task, long_text)
     slices = data.splits[name].values(data.slice_column) if data.slice_column is not None else None
     logits = score(loaded, tokenizer, tokenized)
     require_finite(logits, name, data.splits[name].rows)
@@ -85,7 +88,7 @@ def evaluate_model(
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     metrics = evaluate_split(predictions, digest, fitted_on, temperature_of(loaded.config))
     report = Report(
-        task=task_facts(data, task, tokenized.max_length, str(tokenizer.truncation_side)),
+        task=task_facts(data, task, tokenized, str(tokenizer.truncation_side)),
         model=model_facts(source, loaded, source.path / "model.safetensors"),
         data=data_facts(data, {name: facts}),
         evaluation={name: replace(metrics, trained_on=trained_on)},

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.long_text import LongText
 from hfbertcls.data.sources import Data
 from hfbertcls.data.texts import texts_of
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split, tokenize_texts
@@ -25,7 +26,8 @@ from hfbertcls.inference.held_out import rows_to_measure
 from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer, reading_length
+from hfbertcls.modeling.lengths import reading_length
+from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer
 from hfbertcls.modeling.onnx_graph import (
     TOKENS_PER_BATCH,
     OnnxClassifier,
@@ -160,6 +162,11 @@ def export_onnx(
     _check_place(directory, adds=adds, overwrite=overwrite)
     data = None if dataset is None else read_as_trained_on([source], dataset, split)
     loaded: Any = load_for_inference(source)
+    if LongText.of_config(config).mode == "windows":
+        raise ConfigurationError(
+            f"{source.public_name!r} reads long texts in windows, and an ONNX graph answers one window. Serve it with load_pipeline(), or "
+            "train it with --long-text head-tail"
+        )
     tokenizer = load_tokenizer(source)
     rows = _rows_of(data, split, loaded, source, tokenizer, reading_length(tokenizer, config), log)
 
@@ -220,7 +227,8 @@ def _rows_of(
     require_labelled_texts(data)
     name, chosen = rows_to_measure(data, split, [source], log)
     count_training_texts(source, chosen, log)
-    tokenized = tokenize_split(chosen, tokenizer, max_length, task_of_model(model, source, data))
+    task, long_text = task_of_model(model, source, data), LongText.of_config(model.config)
+    tokenized = tokenize_split(chosen, tokenizer, max_length, task, long_text)
     return _Rows(tokenized, tokenized.gold, name)
 
 

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from hfbertcls.data.dataset import TextDataset
+from hfbertcls.data.long_text import MAX_WINDOWS, TRUNCATE, LongText
 from hfbertcls.errors import ConfigurationError, did_you_mean, listing, shorten
 from hfbertcls.progress import work
 from hfbertcls.registry import CALLBACKS, TRAINERS, register
@@ -49,6 +50,34 @@ def cross_validation_of(options: TrainingOptions, beside: tuple[str, ...] = ()) 
             f"{'s' if len(needing) == 1 else ''}. Leave one out"
         )
     return "off" if needing else options.cross_validation
+
+
+def long_text_of(options: TrainingOptions, earlier: LongText, max_length: int, *, are_pairs: bool = False) -> LongText:
+    """How long texts are read.
+
+    Args:
+        options: of the run.
+        earlier: how the model that training begins with reads them.
+        max_length: tokens in one pass.
+        are_pairs: whether a row has two texts.
+
+    Raises:
+        ConfigurationError: for an invalid value, for options of windows without windows, and for pairs that are not
+            truncated.
+    """
+    if are_pairs:
+        if options.long_text not in (None, "truncate"):
+            raise ConfigurationError(
+                f"--long-text {options.long_text} is for single texts: of a pair that is too long, the longer text is truncated first. "
+                "Leave it out"
+            )
+        earlier = TRUNCATE
+    mode = options.long_text or earlier.mode
+    if mode != "windows" and (options.max_windows is not None or options.window_overlap is not None):
+        raise ConfigurationError(
+            "--max-windows and --window-overlap go with --long-text windows. Add it, or leave them out"
+        )
+    return LongText.of(mode, max_length, options.max_windows or MAX_WINDOWS, options.window_overlap)
 
 
 def check_for_task(options: TrainingOptions, task: Task) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.texts import TEXT_FIELDS, fields_of
-from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
 from hfbertcls.environment import describe_environment, directory_name
 from hfbertcls.evaluation.against_baselines import FittedOn
 from hfbertcls.evaluation.baselines import Baselines
@@ -21,7 +21,7 @@ from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score, turn_to_bf16
 from hfbertcls.modeling.heads import temperature_of
-from hfbertcls.modeling.loading import ModelSource, load_for_training
+from hfbertcls.modeling.loading import LoadedClassifier, ModelSource, load_for_training
 from hfbertcls.modeling.pooling import Pooling
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.modeling.stated_pooling import stated_pooling
@@ -46,6 +46,7 @@ from hfbertcls.workflows.procedure import OutOfFold
 
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
     from transformers import PreTrainedTokenizerBase
 
@@ -67,10 +68,14 @@ class RunInput:
     """What the head is to read; None if that is to be found out."""
     device: "torch.device"
 
+    def load(self, seed: int, priors: "npt.ArrayLike | None" = None) -> LoadedClassifier:
+        """The classifier before training; see `load_for_training`."""
+        return load_for_training(self.source, self.task, seed, priors, self.tokenized["train"].long_text)
+
     @cached_property
     def frozen(self) -> FrozenStart | None:
         """The linear model on vectors of the encoder before training, computed once for all seeds."""
-        loaded = load_for_training(self.source, self.task, seed=0)
+        loaded = self.load(seed=0)
         pooling = self.pooling or stated_pooling(self.source)
         return frozen_start(
             loaded, self.tokenizer, self.tokenized, pooling if loaded.new_parameters else "first", self.device
@@ -111,6 +116,7 @@ def report_on_training(
     fitted_on = baselines.fitted_on | ({} if frozen is None else {frozen.key: frozen.fitted_on})
     evaluation, predicted = {}, {}
     temperature = temperature_of(model.config)
+    long_text = tokenized["train"].long_text
     names = [name for name in (CROSS_VALIDATION, "validation", "test") if split_of(name) in data.splits]
     if out_of_fold is None:
         names.remove(CROSS_VALIDATION)
@@ -131,7 +137,12 @@ def report_on_training(
         if name == names[0]:
             task = with_fitted_decision(task, staging, model, tokens.gold, logits)
         slices = split.values(data.slice_column) if data.slice_column is not None else None
-        predictions = Predictions(task, split.rows, tokens.gold, logits, tokens.num_tokens, slices, beside, folds)
+        truncated = None
+        if name == names[-1] != CROSS_VALIDATION and long_text.mode != "truncate":
+            truncated = task.decide(score(model, tokenizer, tokenize_split(split, tokenizer, tokens.max_length)))
+        predictions = Predictions(
+            task, split.rows, tokens.gold, logits, tokens.num_tokens, slices, beside, folds, truncated
+        )
         digest = write_predictions(staging, name, predictions)
         evaluation[name] = evaluate_split(predictions, digest, fitted, temperature, names[0])
         predicted[name] = predictions.predicted
@@ -149,7 +160,7 @@ def report_on_training(
     facts_of_training = training()
     examples = _examples(split, predictions, publish_examples, seed)
     report = Report(
-        task=task_facts(data, task, tokenized["train"].max_length, str(tokenizer.truncation_side)),
+        task=task_facts(data, task, tokenized["train"], str(tokenizer.truncation_side)),
         model=model_facts(inputs.source, model, staging / "model.safetensors"),
         data=data_facts(data, facts, inputs.doctor),
         evaluation=evaluation,

@@ -26,7 +26,7 @@ from hfbertcls.modeling.predictions import Predictions, finite_rows
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import usage_answers
 from hfbertcls.repository.stated_files import read_report
-from hfbertcls.repository.verify import FROZEN_BASELINE, Verification
+from hfbertcls.repository.verify import FROZEN_BASELINE, TRUNCATED_PREDICTIONS, Verification
 from hfbertcls.repository.verify_metrics import Derived
 from hfbertcls.tasks.probabilities import Answers
 from hfbertcls.tasks.task import Task
@@ -103,7 +103,7 @@ def rescore(
         if split is None:
             continue
         log(f"Scoring the {len(split):,} rows of {name} again ...")
-        tokenized = tokenize_split(split, tokenizer, report.task.max_length, task)
+        tokenized = tokenize_split(split, tokenizer, report.task.max_length, task, report.task.reading)
         facts = split_facts(split, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
         run.check(report.data.splits[name], facts, f"report.json: data.splits.{name}")
         wrong = np.flatnonzero(~task.is_right(tokenized.gold, shared.gold))
@@ -111,6 +111,7 @@ def rescore(
             run.differences.append(
                 f"predictions/{name}.parquet: {len(wrong):,} gold labels are not those of {data.source}"
             )
+        _check_truncated(model, tokenizer, split, report.task.max_length, shared, run)
         logits = score(model, tokenizer, tokenized)
         run.values += shared.logits.size
         finite = finite_rows(logits)
@@ -169,7 +170,7 @@ def _check_train(report: Report, data: TextDataset, tokenizer: Any, task: Task, 
     if "train" not in data.splits or "train" not in report.data.splits:
         return False
     train = data.splits["train"]
-    tokenized = tokenize_split(train, tokenizer, report.task.max_length, task)
+    tokenized = tokenize_split(train, tokenizer, report.task.max_length, task, report.task.reading)
     facts = split_facts(train, replace(data, task=task), tokenized.truncated_rows, tokenized.unknown_share)
     probe = Derived()
     probe.check(report.data.splits["train"], facts, "report.json: data.splits.train")
@@ -215,11 +216,26 @@ def _frozen_again(report: Report, data: TextDataset, tokenizer: Any, task: Task,
         return None
     source = ModelSource(report.model.base_model, report.model.base_revision)
     tokenized = {
-        name: tokenize_split(split, tokenizer, report.task.max_length, task) for name, split in data.splits.items()
+        name: tokenize_split(split, tokenizer, report.task.max_length, task, report.task.reading)
+        for name, split in data.splits.items()
     }
-    return frozen_start(
-        load_for_training(source, task, seed=0), tokenizer, tokenized, cast("Pooling", pooling), device
-    )
+    loaded = load_for_training(source, task, seed=0, long_text=report.task.reading)
+    return frozen_start(loaded, tokenizer, tokenized, cast("Pooling", pooling), device)
+
+
+def _check_truncated(
+    model: Any, tokenizer: Any, split: TextSplit, max_length: int, shared: Predictions, run: Derived
+) -> None:
+    """Compare what the model predicts where long texts are truncated, if the predictions say so."""
+    if shared.truncated is None:
+        return
+    logits = score(model, tokenizer, tokenize_split(split, tokenizer, max_length))
+    differing = ~shared.task.is_right(shared.truncated, shared.task.decide(logits))
+    run.values += len(differing)
+    if differing.any():
+        run.differences.append(
+            f"predictions/{split.name}.parquet: the model predicts another prediction_truncated for {int(differing.sum()):,} rows"
+        )
 
 
 def _check_baselines(
@@ -271,7 +287,7 @@ def _check_example(folder: Path, report: Report, run: Derived) -> None:
 def _joined(
     before: Verification, run: Derived, notes: list[str], *, has_train: bool, has_encoder: bool
 ) -> Verification:
-    unproven = before.unproven
+    unproven = tuple(line for line in before.unproven if line != TRUNCATED_PREDICTIONS)
     if has_encoder:
         unproven = tuple(line for line in unproven if line != FROZEN_BASELINE)
     if has_train and not run.differences:

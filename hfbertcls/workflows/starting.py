@@ -80,7 +80,7 @@ def begin(
     Raises:
         ModelError: as `load_for_training`, and if the tokenizer does not fit the model.
     """
-    loaded = load_for_training(inputs.source, inputs.task, arguments.seed, _priors(inputs))
+    loaded = inputs.load(arguments.seed, _priors(inputs))
     model: Any = loaded.model
     num_embeddings = int(model.get_input_embeddings().num_embeddings)
     largest = max(split.largest_id for split in inputs.tokenized.values())
@@ -143,7 +143,7 @@ def load_start(
 
 def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
     """The weights of a start without a phase; they are not held in memory while the model is fine-tuned."""
-    model: Any = load_for_training(inputs.source, inputs.task, seed).model
+    model: Any = inputs.load(seed).model
     begin_from(model, frozen)
     weights: Mapping[str, torch.Tensor] = model.state_dict()
     return weights

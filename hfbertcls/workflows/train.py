@@ -11,6 +11,7 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset, describe_tokens
 from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
+from hfbertcls.data.long_text import LongText, require_windows
 from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import CROSS_VALIDATED_BELOW
 from hfbertcls.data.tokenization import tokenize_split
@@ -20,12 +21,8 @@ from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.modeling.heads import write_config_values
-from hfbertcls.modeling.loading import (
-    ModelSource,
-    find_max_length,
-    load_config,
-    load_tokenizer,
-)
+from hfbertcls.modeling.lengths import find_max_length
+from hfbertcls.modeling.loading import ModelSource, load_config, load_tokenizer
 from hfbertcls.modeling.text_fields import text_field_values
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import write_report
@@ -37,6 +34,7 @@ from hfbertcls.workflows.fine_tuning import FineTuning
 from hfbertcls.workflows.options import (
     check_for_task,
     cross_validation_of,
+    long_text_of,
     refuse_widget_of_pairs,
     training_arguments,
 )
@@ -161,7 +159,13 @@ def prepare(
     config, tokenizer = load_config(source), load_tokenizer(source)
     max_length = find_max_length(tokenizer, config, options.max_length, texts=len(data.text_columns))
     tokenizer.model_max_length = max_length
-    tokenized = {name: tokenize_split(split, tokenizer, max_length, task) for name, split in data.splits.items()}
+    long_text = long_text_of(
+        options, LongText.of_config(config), max_length, are_pairs=data.text_pair_column is not None
+    )
+    require_windows(tokenizer, long_text)
+    tokenized = {
+        name: tokenize_split(split, tokenizer, max_length, task, long_text) for name, split in data.splits.items()
+    }
     describe_tokens(tokenized, log)
     pooling = None if options.pooling == "auto" else cast("Pooling", options.pooling)
     return RunInput(source, data, task, tokenizer, tokenized, diagnosis.facts, pooling, device)
@@ -262,7 +266,11 @@ def _identity(inputs: "RunInput", procedure: Procedure, options: TrainingOptions
 
 def _chosen(inputs: "RunInput") -> dict[str, Any]:
     """The values of the options that were left open and are no training arguments."""
-    return {"max_length": inputs.tokenized["train"].max_length}
+    train = inputs.tokenized["train"]
+    chosen = {"max_length": train.max_length, "long_text": train.long_text.mode}
+    if train.long_text.mode == "windows":
+        chosen |= {"max_windows": train.long_text.max_windows, "window_overlap": train.long_text.overlap}
+    return chosen
 
 
 def _facts(inputs: "RunInput", procedure: Procedure, options: TrainingOptions, wall_seconds: float) -> TrainingFacts:

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from classifier import END, FOLDER, LIMIT, MULTI, NAME, PAIRS, WHAT_IT_DOES
+from classifier import FOLDER, LIMIT, MULTI, NAME, PAIRS, PARTS, WHAT_IT_DOES
 
 
 _METRICS = {
@@ -93,7 +93,7 @@ def what_it_reads() -> str:
     """How much of a text, or of a pair, the model reads."""
     if PAIRS:
         return f"It reads up to {LIMIT:,} tokens of a pair; the longer text is truncated first."
-    return f"It reads the {END} {LIMIT:,} tokens of a text."
+    return f"It reads {PARTS} of a text."
 
 
 def verdict(evaluation: dict[str, Any]) -> list[str]:

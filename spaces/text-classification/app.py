@@ -22,6 +22,7 @@ if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
+from explanation import explain, explain_pair
 from starlette.middleware import Middleware
 
 from about import about_text, plain
@@ -34,8 +35,6 @@ from classifier import (
     WHAT_IT_DOES,
     classify,
     classify_pair,
-    explain,
-    explain_pair,
 )
 from tables import (
     MAX_FILE,

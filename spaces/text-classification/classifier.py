@@ -2,11 +2,9 @@
 
 import math
 import os
-import re
 import sys
 import threading
-import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,14 +29,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 
 MAX_CHARACTERS = 100_000  # of one text
-MAX_WORDS = 200  # that are explained; each costs a forward pass
 _TOKENS_A_BATCH = 4_096 if torch.cuda.is_available() else 1_024  # (other requests wait for one of them)
 _NO_LIMIT = 1_000_000  # tokens; tokenizers without a limit of their own state more
-_MARKS = "".join(chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
-_IN_WORD = rf"[\w{_MARKS}\u200b-\u200d]"  # with accents and joiners that stand by themselves
-_WORD = re.compile(
-    rf"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|{_IN_WORD}+(?:['\u2019\-]{_IN_WORD}+)*|[^\w\s](?:[\u200d\ufe0f]+[^\w\s]?)*"
-)
 _POSITIONS_AFTER_PADDING = {"camembert", "data2vec-text", "longformer", "roberta", "xlm-roberta", "xlm-roberta-xl"}
 
 
@@ -98,6 +90,24 @@ def label_thresholds() -> list[float]:
     return [0.5] * len(LABELS)
 
 
+def way_to_read() -> tuple[str, int, int]:
+    """How long texts are read (truncate, head-tail or windows), at most so many windows, and their common tokens."""
+    stated = getattr(model.config, "hfbertcls_long_text", None) or {"mode": "truncate"}
+    try:
+        mode, numbers = stated["mode"], [stated.get(key, 1) for key in ("max_windows", "overlap")]
+        if mode not in ("truncate", "head-tail", "windows") or not all(
+            type(one) is int and one >= 0 for one in numbers
+        ):
+            raise ValueError(mode)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        sys.exit(
+            f"The model {NAME} does not say how it reads long texts: hfbertcls_long_text in config.json is {stated!r}"
+        )
+    if mode == "windows" and not tokenizer.is_fast:
+        sys.exit(f"The model {NAME} reads long texts in windows, which needs its tokenizer.json")
+    return mode, max(1, numbers[0]), numbers[1]
+
+
 NAME, FOLDER = find_model()
 tokenizer, model = load_model()
 if torch.cuda.is_available():
@@ -113,8 +123,17 @@ WHAT_IT_DOES = (
     else f"Sorts {'pairs of texts' if PAIRS else 'texts'} into {len(LABELS)} labels"
 )
 LIMIT = reading_limit()
+MODE, MAX_WINDOWS, OVERLAP = way_to_read()
+HEAD = max(1, LIMIT // 4)
+"""Tokens from the beginning of a longer text in the mode head-tail."""
 END = "last" if tokenizer.truncation_side == "left" else "first"
 """Which end of a longer text is read."""
+PARTS = {
+    "truncate": f"the {END} {LIMIT:,} tokens",
+    "head-tail": f"the first {HEAD:,} and the last {LIMIT - HEAD:,} tokens",
+    "windows": f"the {END} {MAX_WINDOWS:,} windows of {LIMIT:,} tokens",
+}[MODE]
+"""What is read of a longer text."""
 
 
 # Requests run in parallel, but tokenizers and models are not thread-safe: a call without truncation changes the
@@ -135,6 +154,10 @@ class Row(NamedTuple):
     places: list[tuple[int, int, int]]
     total: int
 
+    def window(self, start: int) -> "Row":
+        """The tokens of one pass."""
+        return self._replace(ids=self.ids[start : start + LIMIT], types=self.types[start : start + LIMIT])
+
     def hiding(self, positions: Collection[int], mask: int) -> "Row":
         """The same with some tokens hidden from the model."""
         return self._replace(ids=[mask if index in positions else token for index, token in enumerate(self.ids)])
@@ -147,7 +170,14 @@ def run_model(batches: list[list[Row]]) -> list[list[float]]:
 
 
 def run_batch(batch: list[Row]) -> list[list[float]]:
-    """Logits of rows that fit into one forward pass."""
+    """Logits of rows that fit into one forward pass: of each row, the mean over its windows."""
+    windows = [[row.window(start) for start in range(0, max(1, len(row.ids)), LIMIT)] for row in batch]
+    logits = iter(run_windows([one for row in windows for one in row]))
+    return [[sum(values) / len(row) for values in zip(*(next(logits) for _ in row), strict=True)] for row in windows]
+
+
+def run_windows(batch: list[Row]) -> list[list[float]]:
+    """Logits of rows of at most as many tokens as the model takes."""
     lengths = [len(row.ids) for row in batch]
     longest = max(lengths)
     padding = [tokenizer.pad_token_id or 0] * longest
@@ -225,15 +255,34 @@ def encode(rows: list[Texts]) -> list[Row]:
         return []
     columns = [list(column) for column in zip(*rows, strict=True)]
     with _one_call:
-        seen = tokenizer(
-            *columns, truncation="longest_first", max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast
+        whole = tokenizer(*columns, verbose=False, return_offsets_mapping=tokenizer.is_fast)
+        seen = [row_of(whole, position) for position in range(len(rows))]
+        return [read_of(texts, row) if row.total > LIMIT else row for texts, row in zip(rows, seen, strict=True)]
+
+
+def read_of(texts: Texts, row: Row) -> Row:
+    """What the model reads of a text, or of a pair, that has more tokens than it takes at once."""
+    if PAIRS:
+        cut = tokenizer(
+            *([text] for text in texts),
+            truncation="longest_first",
+            max_length=LIMIT,
+            return_offsets_mapping=tokenizer.is_fast,
         )
-        totals = [len(ids) for ids in seen["input_ids"]]
-        for position in [position for position, total in enumerate(totals) if total >= LIMIT]:
-            totals[position] = len(tokenizer(*rows[position], verbose=False)["input_ids"])
-    types = seen.get("token_type_ids") or [[] for _ in rows]
-    places = [places_of(seen, position) if tokenizer.is_fast else [] for position in range(len(rows))]
-    return [Row(*row) for row in zip(seen["input_ids"], types, places, totals, strict=True)]
+        return row_of(cut, 0)._replace(total=row.total)
+    if MODE == "head-tail":
+        ids, places = ([*one[:HEAD], *one[HEAD - LIMIT :]] for one in (row.ids, row.places))
+    else:
+        ids, offsets = encode_windows(texts[0])
+        places = [(0, *offset) for offset in offsets]
+    return Row(ids, [], places, row.total)
+
+
+def row_of(seen: Any, position: int) -> Row:
+    """A row of what a tokenizer gave."""
+    ids = seen["input_ids"][position]
+    types = seen["token_type_ids"][position] if "token_type_ids" in seen else []
+    return Row(ids, types, places_of(seen, position) if tokenizer.is_fast else [], len(ids))
 
 
 def places_of(seen: Any, position: int) -> list[tuple[int, int, int]]:
@@ -243,12 +292,32 @@ def places_of(seen: Any, position: int) -> list[tuple[int, int, int]]:
     return [(text, *offset) if text is not None else (0, 0, 0) for text, offset in zip(texts, offsets, strict=True)]
 
 
-def reading(seen: int, total: int) -> str:
+def encode_windows(text: str) -> list[list]:
+    """Token ids and places of a long text: all windows that are read, one behind the other; one if it is truncated."""
+    more = {"return_overflowing_tokens": True, "stride": OVERLAP} if MODE == "windows" else {}
+    seen = tokenizer([text], truncation=True, max_length=LIMIT, return_offsets_mapping=tokenizer.is_fast, **more)
+    parts = [seen["input_ids"], seen.get("offset_mapping") or []]
+    return [[token for window in part[:MAX_WINDOWS] for token in window] for part in parts]
+
+
+def tokens_read(row: list[int]) -> int:
+    """How many tokens of a text were read; those that two windows share count once."""
+    windows = -(-len(row) // LIMIT)
+    return len(row) - max(0, windows - 1) * (OVERLAP + tokenizer.num_special_tokens_to_add())
+
+
+def which_read(row: list[int]) -> str:
+    """Which tokens of a longer text were read, in words."""
+    seen = tokens_read(row)
+    return f"first {HEAD:,} and last {seen - HEAD:,}" if MODE == "head-tail" else f"{END} {seen:,}"
+
+
+def reading(row: list[int], total: int) -> str:
     """What was read, in words."""
-    if total > seen:
-        which = "Only" if PAIRS else f"The {END}"
-        return f"{which} {seen:,} of {total:,} tokens were read; the rest was not."
-    return f"All {total:,} tokens were read."
+    if total <= tokens_read(row):
+        return f"All {total:,} tokens were read."
+    which = f"Only {tokens_read(row):,}" if PAIRS else f"The {which_read(row)}"
+    return f"{which} of {total:,} tokens were read; the rest was not."
 
 
 def is_finite(logits: list[float]) -> bool:
@@ -294,89 +363,7 @@ def classify_row(texts: Texts) -> dict:
         "label": next(iter(scores)),
         "scores": scores,
         "logits": dict(zip(LABELS, logits, strict=True)),
-        "tokens_read": len(row.ids),
-        "note": reading(len(row.ids), row.total),
+        "tokens_read": tokens_read(row.ids),
+        "note": reading(row.ids, row.total),
     }
     return answer | ({"labels": predicted_labels(scores), "thresholds": dict(THRESHOLDS)} if MULTI else {})
-
-
-def lead(logits: list[float], label: int) -> float:
-    """How far a label is ahead of the next one, in logits; multi-label: ahead of its decision threshold."""
-    if MULTI:
-        # The logits of the scores 0 and 1 are infinite, which JSON lacks; eps is where the sigmoid becomes 1.
-        threshold = torch.tensor(THRESHOLDS[LABELS[label]], dtype=torch.float64)
-        return logits[label] - float(torch.logit(threshold, eps=2.0**-53))
-    others = [value for index, value in enumerate(logits) if index != label]
-    return logits[label] - max(others)
-
-
-def explain(text: str) -> dict:
-    """Hide one word after the other from the model, and see how far the lead of its label falls, in logits.
-
-    Returns label, lead, note, and words: word, start, end and value of each. A value above 0 speaks for the label.
-    Words that only matter together are not found like this. For a multi-label model the label is the likeliest one,
-    and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted.
-    """
-    return explain_row((check_text(text),))
-
-
-def explain_pair(text: str, text_pair: str) -> dict:
-    """Hide one word after the other of both texts from the model, and see how far the lead of its label falls.
-
-    Returns label, lead, note, and words: word, text (0 for the first text, 1 for the second), start, end and value of
-    each. The values are logits; one above 0 speaks for the label. Words that only matter together are not found like
-    this. For a multi-label model the label is the likeliest one, and its lead is measured from the logit of its
-    decision threshold: below 0, the label is not predicted.
-    """
-    return explain_row(check_pair(text, text_pair))
-
-
-def explain_row(texts: Texts) -> dict:
-    """Explain the answer to a text, or to a pair."""
-    (row,) = encode([texts])
-    note = reading(len(row.ids), row.total)
-    hidden = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
-    if hidden is None or not row.places:
-        raise refusal("This model's tokenizer cannot tell where its tokens stand in the text.")
-    words: list[tuple[int, re.Match[str]]] = []
-    rows = [row]
-    for number, match in words_of(texts, row):
-        inside = [
-            index
-            for index, (text, start, end) in enumerate(row.places)
-            if text == number and start < match.end() and end > match.start()
-        ]
-        if inside:
-            words.append((number, match))
-            rows.append(row.hiding(inside, hidden))
-    if len(words) > MAX_WORDS:
-        note += f" The first {MAX_WORDS} of {len(words):,} words were explained."
-        words, rows = words[:MAX_WORDS], rows[: MAX_WORDS + 1]
-    logits = check_logits(logits_of(rows))
-    label = max(range(len(LABELS)), key=lambda index: logits[0][index])
-    whole = lead(logits[0], label)
-    values = [whole - lead(row, label) for row in logits[1:]]
-    return {
-        "label": LABELS[label],
-        "lead": whole,
-        "words": [
-            {
-                "word": word[0],
-                **({"text": text} if PAIRS else {}),
-                "start": word.start(),
-                "end": word.end(),
-                "value": value,
-            }
-            for (text, word), value in zip(words, values, strict=True)
-        ],
-        "note": note,
-    }
-
-
-def words_of(texts: Texts, row: Row) -> Iterator[tuple[int, re.Match[str]]]:
-    """The words that the model read: in which text, and where."""
-    for number, text in enumerate(texts):
-        read = max((end for place, _, end in row.places if place == number), default=0)
-        for match in _WORD.finditer(text, 0, read):
-            if not all(unicodedata.category(letter)[0] in "PMC" for letter in match[0]):
-                yield number, match

@@ -15,11 +15,11 @@ import gradio as gr
 
 from about import text_columns
 from classifier import (
-    END,
     LIMIT,
     MAX_CHARACTERS,
     MULTI,
     PAIRS,
+    PARTS,
     Texts,
     encode,
     is_blank,
@@ -28,7 +28,9 @@ from classifier import (
     predicted_labels,
     probabilities,
     refusal,
+    tokens_read,
     too_long,
+    which_read,
 )
 
 
@@ -220,8 +222,9 @@ def classify_rows(rows: list[Texts]) -> list[Answer]:
             continue
         scores = probabilities(logits)
         labels = predicted_labels(scores)
-        which = "" if PAIRS else f"{END} "
-        cut = [f"{which}{len(row.ids):,} of {row.total:,} tokens read"] if row.total > len(row.ids) else []
+        seen_tokens = tokens_read(row.ids)
+        which = f"{seen_tokens:,}" if PAIRS else which_read(row.ids)
+        cut = [f"{which} of {row.total:,} tokens read"] if row.total > seen_tokens else []
         note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
         answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
     return answers
@@ -244,7 +247,8 @@ def summarise(answers: list[Answer]) -> str:
     summary += f" {empty:,} had no text." if empty else ""
     summary += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
     summary += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
-    return summary + (f" Of {cut:,} only {'' if PAIRS else f'the {END} '}{LIMIT:,} tokens were read." if cut else "")
+    which = f"{LIMIT:,} tokens" if PAIRS else PARTS
+    return summary + (f" Of {cut:,} only {which} were read." if cut else "")
 
 
 def write_table(table: list[list[str]], delimiter: str) -> str:

@@ -9,7 +9,7 @@ from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.texts import TextPair
 from hfbertcls.data.tokenization import tokenize_split, tokenize_texts
 from hfbertcls.errors import ConfigurationError
-from hfbertcls.modeling.loading import find_max_length
+from hfbertcls.modeling.lengths import find_max_length
 
 
 ROWS = [("a", "x"), ("a", "y"), ("A ", "X"), ("x", "a"), ("ax", " "), (None, "y")]

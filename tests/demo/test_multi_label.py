@@ -101,9 +101,10 @@ def test_a_lead_counts_from_the_threshold_of_the_likeliest_label(client, multi_l
 def test_a_threshold_that_lies_at_infinity_gives_a_finite_lead(multi_label_app):
     code = f"""
 import classifier as c
+from explanation import explain
 for stated in (0.0, 1.0):
     c.THRESHOLDS.update(dict.fromkeys(c.LABELS, stated))
-    said = c.explain({ONE!r})
+    said = explain({ONE!r})
     print(said["lead"], len(said["words"]))
 """
     (low, words), (high, _) = map(

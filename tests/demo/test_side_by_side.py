@@ -20,12 +20,13 @@ _THREADS = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 sys.setswitchinterval(1e-5)
-from classifier import classify, explain
+from classifier import classify
+from explanation import explain
 from tables import classify_rows
 
 texts = json.loads(sys.argv[1])
 work = [(function, text) for _ in range(12) for text in texts for function in ("classify", "explain", "rows")]
-answer = {"classify": classify, "explain": explain, "rows": lambda text: [one.cells() for one in classify_rows([text, "", text])]}
+answer = {"classify": classify, "explain": explain, "rows": lambda text: [one.cells() for one in classify_rows([(text,), ("",), (text,)])]}
 
 def rounded(value):
     if isinstance(value, dict):

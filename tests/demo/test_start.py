@@ -157,8 +157,8 @@ def test_of_logits_that_are_not_finite_no_label_is_made(app, model_dir, tmp_path
     (tmp_path / "texts.csv").write_text("text\ngreat\n\ndull\n")
     code = f"""
 import sys; sys.path.insert(0, {str(app_directory())!r})
-import app, classifier, tables
-for function in (classifier.classify, classifier.explain, app.show_classification, app.show_explanation):
+import app, classifier, explanation, tables
+for function in (classifier.classify, explanation.explain, app.show_classification, app.show_explanation):
     try:
         print(function("a great film"))
     except app.gr.Error as err:

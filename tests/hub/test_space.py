@@ -29,7 +29,16 @@ def front_matter(files) -> dict:
 
 
 def test_the_files_are_the_app_and_what_is_rendered():
-    names = {"app.py", "about.py", "bodies.py", "classifier.py", "tables.py", "README.md", "requirements.txt"}
+    names = {
+        "app.py",
+        "about.py",
+        "bodies.py",
+        "classifier.py",
+        "explanation.py",
+        "tables.py",
+        "README.md",
+        "requirements.txt",
+    }
     assert set(render_space(SpaceFacts("films", "alice/films"))) == names
     assert set(render_space(SpaceFacts("films", "alice/films", examples=["a text"]))) == names | {"examples.txt"}
 

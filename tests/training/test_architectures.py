@@ -10,14 +10,8 @@ import transformers
 from hfbertcls import TextClassificationTrainer, TextClassificationTrainingArguments
 from hfbertcls.data.tokenization import tokenize_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import (
-    ModelSource,
-    find_max_length,
-    load_for_inference,
-    load_for_training,
-    load_tokenizer,
-    reading_length,
-)
+from hfbertcls.modeling.lengths import find_max_length, reading_length
+from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
 from hfbertcls.tasks.single_label import SingleLabel
 
 
