@@ -301,3 +301,11 @@ def test_the_card_warns_where_the_second_text_alone_tells_the_label(trained):
     sentence = "TF-IDF on the second text alone reaches accuracy 0.990, so the labels can largely be guessed"
     assert sentence in render_model_card(replace(report, evaluation={**report.evaluation, "test": test}))
     assert "TF-IDF on the second text alone reaches" not in (trained / "README.md").read_text()
+
+
+def test_other_ways_to_read_long_texts_are_an_error(tiny_model_dir, pairs_dir, tmp_path, capsys):
+    words = ["train", "--model", str(tiny_model_dir), "--dataset", str(pairs_dir), "--output-dir", str(tmp_path / "o")]
+    message = failed([*words, "--long-text", "windows"], capsys)
+    assert (
+        "--long-text windows is for single texts: of a pair that is too long, the longer text is truncated" in message
+    )
