@@ -56,7 +56,9 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     )
     add_layout(parser)
     parser.add_argument(
-        "--task", choices=("single_label", "multi_label"), help="task type (default: inferred from the labels)"
+        "--task",
+        choices=("single_label", "multi_label", "regression"),
+        help="task type (default: inferred from the labels)",
     )
 
 

@@ -19,7 +19,7 @@ from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 from hfbertcls.progress import work
 from hfbertcls.seeding import DEFAULT_SEED
 from hfbertcls.tasks.cells import names_in
-from hfbertcls.tasks.known import kind_of_data
+from hfbertcls.tasks.known import TASKS, kind_of_data
 from hfbertcls.tasks.multi_label import MultiLabel
 from hfbertcls.tasks.single_label import SingleLabel
 
@@ -106,7 +106,12 @@ def load_text_dataset(
     ):
         text_column, label_column = unnamed_columns
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
-    columns = replace(columns, names=tuple(labels or ()), is_one_label=task == SingleLabel.name)
+    columns = replace(
+        columns,
+        names=tuple(labels or ()),
+        is_one_label=task == SingleLabel.name,
+        number_task=task if task in TASKS and pa.types.is_floating(TASKS[task].cells) else None,
+    )
     by = {"--split-by": split_by, "--slice-by": slice_by}
     extra = list(dict.fromkeys(column for column in by.values() if column is not None))
     for flag, column in by.items():

@@ -10,8 +10,9 @@ import numpy as np
 from hfbertcls.evaluation.intervals import LEVEL, paired_proportion_interval
 from hfbertcls.evaluation.resampling import bca, joined, resampled_tables, tables_without_one_row
 from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE
+from hfbertcls.tasks.counted import Counts
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
-from hfbertcls.tasks.task import Tables, Task
+from hfbertcls.tasks.task import Task
 
 
 _SIGNIFICANCE = 1 - LEVEL
@@ -160,6 +161,10 @@ def metric_difference(
         by_b: what B predicts.
         seed: of the resampling.
     """
+    if influences_a := task.influences(gold, by_a):
+        influence = task.influences(gold, by_b)[task.judged_by] - influences_a[task.judged_by]
+        value_a, value_b = (task.answer_metrics(gold, one)[task.judged_by] for one in (by_a, by_b))
+        return value_b - value_a, *influence_bounds(value_b - value_a, influence)
     rows_a, rows_b = task.count(gold, by_a, by_b)
 
     def gaps(tables: Any) -> dict[str, Floats]:
@@ -220,7 +225,18 @@ def _differences(
     return differences, (ends[0], ends[1])
 
 
-def _count_bounds(gap: float, draws: Floats, left_out: Floats, counts: Tables) -> tuple[float, float]:
+def influence_bounds(gap: float, influence: Floats) -> tuple[float, float]:
+    """The 95 % interval of a difference by the difference of the influences of each row, with Student's t."""
+    from scipy.stats import t  # noqa: PLC0415  (takes a second)
+
+    rows = len(influence)
+    if rows < 2:
+        return gap, gap
+    reach = float(t.ppf((1 + LEVEL) / 2, rows - 1)) * float(influence.std(ddof=1)) / sqrt(rows)
+    return gap - reach, gap + reach
+
+
+def _count_bounds(gap: float, draws: Floats, left_out: Floats, counts: Counts) -> tuple[float, float]:
     """The BCa interval of a difference; where every resample has the same, that of a proportion of as many rows."""
     low, high = bca(gap, draws, left_out, counts, LEVEL)
     if low < high:

@@ -83,7 +83,11 @@ def test_similar_means_equal_but_for_capitals_blanks_and_unicode_form():
             "text,text_pair,label\na,b,x\n",
             "pairs .'text' and 'text_pair'.*file without the column 'text_pair'",
         ),
-        ("a.csv", "text,label\n" + "".join(f"t,{n}.5\n" for n in range(30)), "regression is not supported.*--task"),
+        (
+            "a.csv",
+            "text,label\n" + "".join(f"t,{n}.5\n" for n in range(30)),
+            "look like regression targets.*--task regression.*--task single_label",
+        ),
     ],
 )
 def test_pairs_and_numbers_are_refused(tmp_path, name, content, message):
