@@ -62,6 +62,7 @@ class Regression(Task):
         "frozen_ridge": "frozen encoder + ridge regression",
     }
     slice_metrics = ("mae", "rmse")
+    slice_test = "Kruskal-Wallis test"
     interval_methods: ClassVar = {
         "pearson": "fisher",
         "spearman": "fisher",
@@ -203,6 +204,16 @@ class Regression(Task):
     def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
         """Whether the numbers are the same, but for rounding."""
         return np.isclose(gold, predicted, rtol=1e-5, atol=1e-8)
+
+    def is_about_same(self, one: Answers, other: Answers) -> npt.NDArray[np.bool_]:
+        """Whether numbers differ by at most 5 % of the standard deviation of the first ones."""
+        return np.asarray(np.abs(one - other) <= 0.05 * one.std() + 1e-5 * np.abs(one))
+
+    wins_in_words = "Nearer to the number: A on {:,} rows, B on {:,}; sign test: p = {:.2g}"
+
+    def wins(self, gold: Answers, by_a: Answers, by_b: Answers) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        away_a, away_b = np.abs(gold - by_a), np.abs(gold - by_b)
+        return away_a < away_b, away_b < away_a
 
     def constant_answer(self, answer: Any) -> str:
         return f"Every text gets the number {answer:.4g}"

@@ -69,7 +69,9 @@ class Task(ABC):
     states_probabilities: ClassVar[bool] = True
     """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()
-    """The metrics of slices; the first one, a proportion of rows, ranks the slices."""
+    """The metrics of slices; the first one, a proportion of rows or one with `influences`, ranks the slices."""
+    slice_test: ClassVar[str] = "chi-square test"
+    """Of whether the slices differ in it."""
     fits_decision: ClassVar[bool] = False
     """Whether `fit_decision` has anything to fit."""
     is_one_label: ClassVar[bool] = False
@@ -330,6 +332,17 @@ class Task(ABC):
     @abstractmethod
     def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
         """Whether each row got exactly its answer, of shape `(n,)`."""
+
+    def is_about_same(self, one: Answers, other: Answers) -> npt.NDArray[np.bool_]:
+        """Whether two computations of each row, such as in bf16 and fp32, gave the same answer, of shape `(n,)`."""
+        return self.is_right(one, other)
+
+    wins_in_words: ClassVar[str] = "Right: A alone on {:,} rows, B alone on {:,}; McNemar's exact test: p = {:.2g}"
+
+    def wins(self, gold: Answers, by_a: Answers, by_b: Answers) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """The rows on which A is better than B, and those on which B is, of shape `(n,)` each."""
+        right_a, right_b = self.is_right(gold, by_a), self.is_right(gold, by_b)
+        return right_a & ~right_b, right_b & ~right_a
 
     def count(self, gold: Answers, *predicted: Answers) -> Sequence[Counted]:
         """Rows counted by gold and all predicted answers: one value for each of `predicted`, with the same kinds."""

@@ -11,7 +11,7 @@ from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import rarest_labels
 from hfbertcls.environment import local_path
-from hfbertcls.errors import DatasetError
+from hfbertcls.errors import ConfigurationError, DatasetError
 from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import CurvePoint
@@ -21,6 +21,7 @@ from hfbertcls.repository.model_repository import rewrite_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.plots import data_curve_plot
 from hfbertcls.tasks.cells import holds_lists
+from hfbertcls.tasks.task import Task
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.train import train_and_evaluate
 
@@ -56,6 +57,7 @@ def add_learning_curve(
     """
     options = options or TrainingOptions()
     data = data_to_train(data, options.seed, "off")
+    require_curve(data.task)
     directory = local_path(output_dir)
     split = report.shown_split
     rows = len(data.splits["train"])
@@ -77,6 +79,19 @@ def add_learning_curve(
         (output.staging / _PLOT).write_bytes(data_curve_plot(curve))
         output.publish(log)
         return rewrite_report(directory, changed, added=[_PLOT])
+
+
+def require_curve(task: Task | None) -> None:
+    """Refuse a learning curve where answers are numbers, before anything is trained.
+
+    Raises:
+        ConfigurationError: if the task has no accuracy.
+    """
+    if task is not None and not task.has_labels:
+        raise ConfigurationError(
+            f"--learning-curve draws the accuracy over the number of rows, which a {task.name} task has not. Leave it out, and "
+            "train on files of different sizes"
+        )
 
 
 def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
