@@ -41,6 +41,7 @@ class Regression(Task):
     problem_type = "regression"
     kind = column_kind = "a number"
     cells = pa.float64()
+    is_requested = True
     has_labels = False
     smooths_labels = False
     states_probabilities = False

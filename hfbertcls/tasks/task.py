@@ -40,6 +40,8 @@ class Task(ABC):
     """For messages: what a model of this task predicts for a text."""
     column_kind: ClassVar[str]
     """For messages: what a row of the label column holds."""
+    is_requested: ClassVar[bool] = False
+    """Whether data are of this kind only if it is requested (`--task`), because they could be of another one too."""
     has_labels: ClassVar[bool] = True
     """Whether an answer consists of labels."""
     cells: ClassVar[pa.DataType]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.loading import data_to_train
@@ -21,7 +22,6 @@ from hfbertcls.repository.model_repository import rewrite_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.plots import data_curve_plot
 from hfbertcls.tasks.cells import holds_lists
-from hfbertcls.tasks.task import Task
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.train import train_and_evaluate
 
@@ -57,7 +57,6 @@ def add_learning_curve(
     """
     options = options or TrainingOptions()
     data = data_to_train(data, options.seed, "off")
-    require_curve(data.task)
     directory = local_path(output_dir)
     split = report.shown_split
     rows = len(data.splits["train"])
@@ -81,25 +80,18 @@ def add_learning_curve(
         return rewrite_report(directory, changed, added=[_PLOT])
 
 
-def require_curve(task: Task | None) -> None:
-    """Refuse a learning curve where answers are numbers, before anything is trained.
-
-    Raises:
-        ConfigurationError: if the task has no accuracy.
-    """
-    if task is not None and not task.has_labels:
-        raise ConfigurationError(
-            f"--learning-curve draws the accuracy over the number of rows, which a {task.name} task has not. Leave it out, and "
-            "train on files of different sizes"
-        )
-
-
 def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
     """An eighth, a quarter and half of the training rows, each part of the next.
 
     Raises:
+        ConfigurationError: if the rows have numbers, which have no accuracy.
         DatasetError: if an eighth of the rows lacks a label.
     """
+    if pa.types.is_floating(train.label_cells.type):
+        raise ConfigurationError(
+            "--learning-curve draws the accuracy over the number of rows, and predicted numbers have none. Leave it out, and "
+            "train on files of different sizes"
+        )
     order = nested_order(rarest_labels(train) if holds_lists(train.label_cells) else train.labels, seed)
     parts = [train.take("train", np.sort(order[: round(fraction * len(train))])) for fraction in FRACTIONS]
     missing = sorted(train.present_labels - parts[0].present_labels)

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from classifier import FOLDER, MULTI, NAME, PARTS, WHAT_IT_DOES
+from classifier import FOLDER, MULTI, NAME, NUMBER, PARTS, WHAT_IT_DOES
 
 
 _METRICS = {
@@ -15,12 +15,21 @@ _METRICS = {
     "hamming_loss": "Wrong decisions on a label (Hamming loss)",
     "mcc": "Matthews correlation",
     "ece": "Calibration error",
+    "pearson": "Pearson correlation",  # (this and the next: numbers only)
+    "spearman": "Spearman correlation",
+    "mae": "Mean absolute error",
+    "rmse": "RMSE",
+    "r2": "R²",
 }
 _BASELINES = {
     "majority": "Always the most frequent set of labels" if MULTI else "Always the most frequent label",
     "tfidf_logreg": "TF-IDF and logistic regression",
     "frozen_logreg": "Frozen encoder and logistic regression",
+    "mean": "Always the mean",
+    "tfidf_ridge": "TF-IDF and ridge regression",
+    "frozen_ridge": "Frozen encoder and ridge regression",
 }
+_COMPARED = ("mae", "mean absolute error") if NUMBER else ("accuracy", "accuracy")
 _OUT_OF_FOLD = (
     "Each row was answered by a model that was trained on other rows. These metrics estimate how well this way of training "
     "works. The model here was trained on all of these rows."
@@ -78,9 +87,8 @@ def about() -> str:
             *([f"{_OUT_OF_FOLD}\n"] if is_out_of_fold else []),
             *verdict(evaluation),
             *headline(evaluation),
-            "\n### Per label\n",
-            *per_label(evaluation["per_label"]),
-            *([] if MULTI else confusions(report["task"]["labels"], evaluation["confusion_matrix"])),
+            *([] if NUMBER else ["\n### Per label\n", *per_label(evaluation["per_label"])]),
+            *([] if MULTI or NUMBER else confusions(report["task"]["labels"], evaluation["confusion_matrix"])),
             "\n### Limits\n",
             limits(),
         ]
@@ -103,7 +111,8 @@ def headline(evaluation: dict[str, Any]) -> list[str]:
             lines.append(f"| {name} | {entry['value']:.3f} | {ends} |")
     for key, name in _BASELINES.items():
         if key in (evaluation.get("baselines") or {}):
-            lines.append(f"| {name}, accuracy | {evaluation['baselines'][key]['accuracy']:.3f} | |")
+            metric, metric_name = _COMPARED
+            lines.append(f"| {name}, {metric_name} | {evaluation['baselines'][key][metric]:.3f} | |")
     return lines
 
 

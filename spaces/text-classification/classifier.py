@@ -72,6 +72,8 @@ def load_model() -> tuple[Any, Any]:
         sys.exit(f"The model {NAME} cannot be loaded: {err}")
     if info["missing_keys"] or len(tokenizer) <= len(tokenizer.all_special_ids):
         sys.exit(f"The model {NAME} is no finished classifier: its head or its tokenizer is missing")
+    if model.config.num_labels == 1 and model.config.problem_type in (None, "regression"):
+        return tokenizer, model.eval()
     if model.config.num_labels < 2 or len(set(model.config.id2label.values())) != model.config.num_labels:
         sys.exit(
             f"The model {NAME} is no classifier of at least two labels with different names: it has {model.config.num_labels}"
@@ -122,9 +124,15 @@ if torch.cuda.is_available():
     model.to("cuda")
 LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
 MULTI = model.config.problem_type == "multi_label_classification"
+NUMBER = len(LABELS) == 1
+"""Whether the model predicts a number, which is its only logit."""
 THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
 WHAT_IT_DOES = (
-    f"Gives a text any of {len(LABELS)} labels, or none" if MULTI else f"Sorts texts into {len(LABELS)} labels"
+    "Predicts a number from a text"
+    if NUMBER
+    else f"Gives a text any of {len(LABELS)} labels, or none"
+    if MULTI
+    else f"Sorts texts into {len(LABELS)} labels"
 )
 LIMIT = reading_limit()
 MODE, MAX_WINDOWS, OVERLAP = way_to_read()
@@ -288,10 +296,13 @@ def classify(text: str) -> dict:
 
     Returns label, scores (a probability for each label), logits, tokens_read, and note, which states what was not
     read. A multi-label model returns two more: labels, those at or above their decision threshold, the likeliest
-    first, maybe none; and thresholds, one for each label. Its label is the likeliest one.
+    first, maybe none; and thresholds, one for each label. Its label is the likeliest one. A model of numbers returns
+    number, tokens_read and note.
     """
     rows, _, (total,) = encode([check_text(text)])
     (logits,) = check_logits(logits_of(rows))
+    if NUMBER:
+        return {"number": logits[0], "tokens_read": tokens_read(rows[0]), "note": reading(rows[0], total)}
     scores = probabilities(logits)
     answer = {
         "label": next(iter(scores)),
@@ -304,7 +315,9 @@ def classify(text: str) -> dict:
 
 
 def lead(logits: list[float], label: int) -> float:
-    """How far a label is ahead of the next one, in logits; multi-label: ahead of its decision threshold."""
+    """How far a label is ahead of the next one, in logits; multi-label: ahead of its decision threshold; or the number."""
+    if NUMBER:
+        return logits[label]
     if MULTI:
         # The logits of the scores 0 and 1 are infinite, which JSON lacks; eps is where the sigmoid becomes 1.
         threshold = torch.tensor(THRESHOLDS[LABELS[label]], dtype=torch.float64)
@@ -318,7 +331,8 @@ def explain(text: str) -> dict:
 
     Returns label, lead, note, and words: word, start, end and value of each. A value above 0 speaks for the label.
     Words that only matter together are not found like this. For a multi-label model the label is the likeliest one,
-    and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted.
+    and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted. A model of
+    numbers has number in place of label and lead; a value above 0 raises the number.
     """
     (ids,), (places,), (total,) = encode([check_text(text)])
     note = reading(ids, total)
@@ -342,8 +356,7 @@ def explain(text: str) -> dict:
     whole = lead(logits[0], label)
     values = [whole - lead(row, label) for row in logits[1:]]
     return {
-        "label": LABELS[label],
-        "lead": whole,
+        **({"number": whole} if NUMBER else {"label": LABELS[label], "lead": whole}),
         "words": [
             {"word": word[0], "start": word.start(), "end": word.end(), "value": value}
             for word, value in zip(words, values, strict=True)
