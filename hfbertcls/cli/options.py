@@ -57,8 +57,9 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     add_layout(parser)
     parser.add_argument(
         "--task",
-        choices=("single_label", "multi_label", "regression"),
-        help="task type (default: inferred from the labels)",
+        choices=("single_label", "multi_label", "regression", "ordinal"),
+        help="task type (default: single_label or multi_label, inferred from the labels); regression predicts numbers, ordinal "
+        "one of labels with an order: by value, or as --labels names them, the lowest first",
     )
 
 

@@ -78,7 +78,7 @@ def require_labelled_texts(dataset: TextDataset) -> Task:
         raise DatasetError(
             f"the labels of {dataset.source} ({dataset.label_column!r}) look like regression targets: many different numbers, "
             "some with decimals. To predict them as numbers, pass --task regression. If each number is a class of its own, "
-            "pass --task single_label"
+            "pass --task single_label, or --task ordinal if their order counts"
         )
     return dataset.task
 

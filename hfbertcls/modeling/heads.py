@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.errors import ModelError
-from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.known import TASKS, task_of_config
 from hfbertcls.tasks.probabilities import Answers
 from hfbertcls.tasks.task import Task
 
@@ -150,7 +150,8 @@ def undo_calibration(model: "PreTrainedModel") -> None:
 
 def describe_task(config: Any, task: Task) -> None:
     """Let a configuration be one of a classifier of this task that is not calibrated."""
-    vars(config).pop(TEMPERATURE, None)
+    for key in (TEMPERATURE, *(key for kind in TASKS.values() for key in kind.config_keys)):
+        vars(config).pop(key, None)
     task.configure(config)
 
 

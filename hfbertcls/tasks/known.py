@@ -6,12 +6,13 @@ from typing import Any
 from hfbertcls.errors import DatasetError, ModelError, listing
 from hfbertcls.tasks.cells import Column, holds_lists
 from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.ordinal import Ordinal
 from hfbertcls.tasks.regression import Regression
 from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.tasks.task import Task
 
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (SingleLabel, MultiLabel, Regression)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (SingleLabel, MultiLabel, Regression, Ordinal)}
 """By name, as `--task` and `task.type` of a report call them."""
 
 

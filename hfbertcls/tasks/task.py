@@ -1,7 +1,7 @@
 """The value that decides everything that depends on the kind of answer."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hfbertcls.tasks.cells import Column
+from hfbertcls.tasks.compared import Compared
 from hfbertcls.tasks.counted import Counted
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 
@@ -22,7 +23,7 @@ Temperature = float | list[float]
 
 
 @dataclass(frozen=True)
-class Task(ABC):
+class Task(Compared):
     """What an answer to a text is.
 
     Gold and predicted answers of `n` rows are one array, in the form of the task. `logits` have the shape
@@ -72,8 +73,6 @@ class Task(ABC):
     """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()
     """The metrics of slices; the first one, a proportion of rows or one with `influences`, ranks the slices."""
-    slice_test: ClassVar[str] = "chi-square test"
-    """Of whether the slices differ in it."""
     fits_decision: ClassVar[bool] = False
     """Whether `fit_decision` has anything to fit."""
     is_one_label: ClassVar[bool] = False
@@ -103,6 +102,15 @@ class Task(ABC):
     def as_cells(cls, column: Column) -> Column:
         """A column that is accepted, with the type of the cells."""
         return column.cast(cls.cells)
+
+    @classmethod
+    def ordered(cls, names: Iterable[str]) -> tuple[str, ...] | None:
+        """Labels whose order nobody declared, in the order of their ids; None: integers by value, else by name.
+
+        Raises:
+            ConfigurationError: if the order must be declared.
+        """
+        return None
 
     @classmethod
     def from_labels(cls, labels: Sequence[str]) -> Self:
@@ -323,28 +331,6 @@ class Task(ABC):
     interval_methods: ClassVar[Mapping[str, str]] = {}
     """The method of a metric's interval, if not the bootstrap: `wilson`, `mean`, `calibration` or `ranking`; for a task
     with `influences`: `fisher`, `errors`, `root` or `unexplained`."""
-
-    def influences(self, gold: Answers, predicted: Answers) -> Mapping[str, Floats]:
-        """How much each row moves each of the `answer_metrics`, to first order, with a mean of 0, of shape `(n,)` each.
-
-        A task that has them needs no `count`: its intervals follow from their spread.
-        """
-        return {}
-
-    @abstractmethod
-    def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
-        """Whether each row got exactly its answer, of shape `(n,)`."""
-
-    def is_about_same(self, one: Answers, other: Answers) -> npt.NDArray[np.bool_]:
-        """Whether two computations of each row, such as in bf16 and fp32, gave the same answer, of shape `(n,)`."""
-        return self.is_right(one, other)
-
-    wins_in_words: ClassVar[str] = "Right: A alone on {:,} rows, B alone on {:,}; McNemar's exact test: p = {:.2g}"
-
-    def wins(self, gold: Answers, by_a: Answers, by_b: Answers) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """The rows on which A is better than B, and those on which B is, of shape `(n,)` each."""
-        right_a, right_b = self.is_right(gold, by_a), self.is_right(gold, by_b)
-        return right_a & ~right_b, right_b & ~right_a
 
     def count(self, gold: Answers, *predicted: Answers) -> Sequence[Counted]:
         """Rows counted by gold and all predicted answers: one value for each of `predicted`, with the same kinds."""

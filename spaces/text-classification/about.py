@@ -14,6 +14,9 @@ _METRICS = {
     "f1_micro": "Micro F1",  # (this and the next: multi-label only)
     "hamming_loss": "Wrong decisions on a label (Hamming loss)",
     "mcc": "Matthews correlation",
+    "quadratic_kappa": "Quadratic kappa",  # (this and the next two: ordered labels only)
+    "rank_mae": "Mean absolute error in ranks",
+    "off_by_one": "Off-by-one accuracy",
     "ece": "Calibration error",
     "pearson": "Pearson correlation",  # (this and the next: numbers only)
     "spearman": "Spearman correlation",
