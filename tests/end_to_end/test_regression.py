@@ -219,6 +219,25 @@ def test_few_rows_are_cross_validated(tiny_model_dir, vocabulary, tmp_path):
     assert verify_directory(tmp_path / "few").holds
 
 
+def test_a_number_of_minus_100_counts(tiny_model_dir, vocabulary, points, tmp_path):
+    """For transformers a label of -100 is one to be ignored: a batch of such numbers had no loss."""
+    data = shutil.copytree(points, tmp_path / "points")
+    rows = ["text,points", *(f"{word} film {row},-100" for row in range(40) for word in vocabulary[:2]), "the plot,7"]
+    (data / "train.csv").write_text("\n".join(rows) + "\n")
+    more = ("--recipe", "plain", "--batch-size", "2", "--max-steps", "4", "--eval-every", "4")
+    assert train(tiny_model_dir, data, tmp_path / "numbers", *more) == 0
+    losses = [json.loads(line) for line in (tmp_path / "numbers" / "metrics.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(one["values"]["loss"]) for one in losses if "loss" in one["values"])
+
+
+def test_a_pushed_model_answers_the_same_numbers(hub, trained, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    copy = shutil.copytree(trained, tmp_path / "numbers")
+    assert main(["push", str(copy), "alice/numbers"]) == 0
+    (answer,) = load_pipeline("alice/numbers")("great film")
+    assert answer["score"] == pytest.approx(load_pipeline(str(trained))("great film")[0]["score"], rel=1e-6)
+
+
 def test_splits_are_held_out_by_quintile(tiny_model_dir, vocabulary, tmp_path):
     from hfbertcls import load_text_dataset
 
