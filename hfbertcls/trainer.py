@@ -176,6 +176,16 @@ class TextClassificationTrainer(
             self.throughput.count(inputs, self.computed_positions if is_free else None)
         return super().training_step(model, inputs, num_items_in_batch)
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor | int | None:
+        """As the parent; of numbers, -100 counts too."""
+        batches = [
+            {**batch, "labels": torch.zeros_like(batch["labels"])}
+            if "labels" in batch and batch["labels"].is_floating_point()
+            else batch
+            for batch in batch_samples
+        ]
+        return cast(Any, super())._get_num_items_in_batch(batches, device)  # type: ignore[no-any-return]
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -190,7 +200,8 @@ class TextClassificationTrainer(
         """
         if self.compute_loss_func is not None or num_items_in_batch is None or "labels" not in inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        counted = inputs["labels"].ne(-100).sum()
+        labels = inputs["labels"]
+        counted = labels.numel() if labels.is_floating_point() else labels.ne(-100).sum()
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
         own = None if self._task is None else self._task.loss(outputs["logits"], inputs["labels"])
         loss = loss if own is None else own

@@ -68,10 +68,7 @@ def _summary(result: "ModelComparison") -> str:
         interval = "" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}"
         values = f"{format_number(row.a):>7} {format_number(row.b):>7} {gap:>8}"
         lines.append(f"  {metric_names(comparison.metrics)[name]:<28} {values}   {interval}".rstrip())
-    lines.append(
-        f"Right: A alone on {comparison.only_a_right:,} rows, B alone on {comparison.only_b_right:,}; McNemar's exact test: "
-        f"p = {comparison.p_value:.2g}"
-    )
+    lines.append(comparison.wins)
     labels = [(label, scores) for label, scores in comparison.per_label.items() if scores["p_value"] < 0.05]
     for label, scores in sorted(labels, key=lambda item: -abs(item[1]["difference"]))[:5]:
         lines.append(

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         lines = [
             f"{one.file} ({one.bytes / 1e6:,.0f} MB"
             + (f", original {one.original_bytes / 1e6:,.0f} MB)" if one.original_bytes else ")"),
-            f"  same label as the original on {agreement.same_label:.2%} of {where}; logits differ by up to {agreement.largest_difference:.2g}",
+            f"  same answer as the original on {agreement.same_label:.2%} of {where}; logits differ by up to {agreement.largest_difference:.2g}",
         ]
         if agreement.accuracy is not None and (difference := agreement.accuracy_difference) is not None:
             lines.append(

@@ -56,7 +56,10 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
     )
     add_layout(parser)
     parser.add_argument(
-        "--task", choices=("single_label", "multi_label"), help="task type (default: inferred from the labels)"
+        "--task",
+        choices=("single_label", "multi_label", "regression", "ordinal"),
+        help="task type (default: single_label or multi_label, inferred from the labels); regression predicts numbers, ordinal "
+        "one of labels with an order: by value, or as --labels names them, the lowest first",
     )
 
 

@@ -3,7 +3,7 @@
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, OUT_OF_FOLD, within
-from hfbertcls.repository.card import difference_of, format_number, summary_rows
+from hfbertcls.repository.card import difference_of, extreme_of, format_number, summary_rows
 
 
 def summary(report: Report) -> str:
@@ -61,7 +61,7 @@ def _weakest_slices(report: Report) -> list[str]:
             continue
         interval = f"{format_number(value.low)} to {format_number(value.high)}"
         lines.append(
-            f"Lowest {report.resolved_task.metric_in_sentence(metric)} by {printable(title)}: {printable(worst.name)} "
-            f"({format_number(value.value)}, {interval}, {worst.rows:,} rows; {difference_of(slices)})"
+            f"{extreme_of(report.resolved_task)} {report.resolved_task.metric_in_sentence(metric)} by {printable(title)}: {printable(worst.name)} "
+            f"({format_number(value.value)}, {interval}, {worst.rows:,} rows; {difference_of(slices, report.resolved_task)})"
         )
     return lines

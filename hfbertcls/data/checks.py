@@ -14,7 +14,8 @@ def require_trainable(dataset: TextDataset) -> Task:
     """Return the task of a data set that a model can be trained on.
 
     Raises:
-        DatasetError: for numbers to predict (not supported), for fewer than two labels, for labels that differ only in case, blanks or Unicode form, and for labels that the validation or
+        DatasetError: for numbers without a requested task, for a constant number, for fewer than two labels, for labels that
+            differ only in case, blanks or Unicode form, and for labels that the validation or
             test split has but the train split has not.
     """
     for _, refusal in refusals(dataset):
@@ -28,6 +29,15 @@ def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
         require_labelled_texts(dataset)
     except DatasetError as err:
         yield "not_supported", err
+    if dataset.task is not None and not dataset.task.has_labels and len(dataset.splits["train"].present_labels) < 2:
+        value = min(dataset.splits["train"].present_labels)
+        yield (
+            "one_label",
+            DatasetError(
+                f"every row of the train split has the number {value:g} in {dataset.label_column!r}, so there is nothing to learn. "
+                "Check --label-column, or add rows with other numbers"
+            ),
+        )
     labels = dataset.task.labels if dataset.task is not None else ()
     if not labels:
         return
@@ -56,9 +66,9 @@ def require_labelled_texts(dataset: TextDataset) -> Task:
     """
     if dataset.task is None:
         raise DatasetError(
-            f"the labels of {dataset.source} ({dataset.label_column!r}) look like regression targets, "
-            "and regression is not supported. "
-            "If each number is a class of its own, pass --task single_label; otherwise bin the values"
+            f"the labels of {dataset.source} ({dataset.label_column!r}) look like regression targets: many different numbers, "
+            "some with decimals. To predict them as numbers, pass --task regression. If each number is a class of its own, "
+            "pass --task single_label, or --task ordinal if their order counts"
         )
     return dataset.task
 

@@ -42,6 +42,8 @@ class Columns:
     """All labels, if the user named them."""
     is_one_label: bool = False
     """Whether each cell is read as the name of one label, whatever it looks like (`--task single_label`)."""
+    number_task: str | None = None
+    """The task that was requested, if it predicts numbers: each cell is read as a number."""
 
 
 def choose_columns(

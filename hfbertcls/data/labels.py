@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from hfbertcls.data.columns import Columns
 from hfbertcls.data.readers.list_cells import is_string, lists_of
 from hfbertcls.data.readers.raw import RawTable
-from hfbertcls.errors import DatasetError, listing, shorten
+from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 from hfbertcls.tasks.cells import holds_lists
 
 
@@ -23,6 +23,8 @@ def read_labels(raw: RawTable, columns: Columns) -> pa.ChunkedArray:
     """
     column, separator = columns.label, columns.label_separator
     labels = _label(raw, column, columns)
+    if columns.number_task is not None:
+        return _as_numbers(raw, columns, labels)
     if separator is None:
         return labels
     if not pa.types.is_string(labels.type):
@@ -59,6 +61,37 @@ def _label(raw: RawTable, column: str, columns: Columns) -> pa.ChunkedArray:
         f"the column {column!r} of {raw.name} holds {shorten(str(kind), 60)}, but labels (texts, numbers or lists of them) were "
         "expected. Name the column of the labels with --label-column"
     )
+
+
+def _as_numbers(raw: RawTable, columns: Columns, labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Labels as numbers; a blank cell and NaN are missing ones.
+
+    Raises:
+        DatasetError: if a cell holds something else than a finite number.
+    """
+    column, task = columns.label, columns.number_task
+    fault = f"--task {task} does not fit: the column {column!r}"
+    if columns.label_separator is not None or columns.names:
+        option = "--labels" if columns.names else "--label-separator"
+        raise ConfigurationError(f"{option} has no meaning for --task {task}, which predicts numbers. Leave it out")
+    if holds_lists(labels):
+        raise DatasetError(f"{fault} of {raw.name} holds lists. Name a column of numbers with --label-column")
+    if pa.types.is_floating(labels.type):
+        return labels
+    texts = pc.utf8_trim_whitespace(labels)
+    numbers: list[float | None] = []
+    for row, text in enumerate(texts.to_pylist()):
+        try:
+            number = float(pa.scalar(text or None, pa.string()).cast(pa.float64()).as_py() or 0.0) if text else None
+        except pa.ArrowInvalid as err:
+            raise DatasetError(
+                f"{fault} does not hold numbers only: {shorten(text)} ({raw.place(row)}). Write each number with digits and "
+                "a decimal point, leave missing ones blank, or name another column with --label-column"
+            ) from err
+        if number is not None and np.isinf(number):
+            raise DatasetError(f"{raw.place(row)}: the label in {column!r} is infinite. Correct or remove the row")
+        numbers.append(number)
+    return pa.chunked_array([pa.array(numbers, pa.float64(), from_pandas=True)])
 
 
 def _sets(raw: RawTable, column: str, lists: Sequence[list[Any] | None], declared: Sequence[str]) -> pa.ChunkedArray:

@@ -19,9 +19,9 @@ from hfbertcls.errors import ConfigurationError, DatasetError, listing, shorten
 from hfbertcls.progress import work
 from hfbertcls.seeding import DEFAULT_SEED
 from hfbertcls.tasks.cells import names_in
-from hfbertcls.tasks.known import kind_of_data
+from hfbertcls.tasks.known import TASKS, kind_of_data
 from hfbertcls.tasks.multi_label import MultiLabel
-from hfbertcls.tasks.single_label import SingleLabel
+from hfbertcls.tasks.task import Task
 
 
 MOST_LABELS = 1_000
@@ -108,7 +108,12 @@ def load_text_dataset(
     ):
         text_column, label_column = unnamed_columns
     columns = choose_columns(first, text_column, text_pair_column, label_column, label_separator)
-    columns = replace(columns, names=tuple(labels or ()), is_one_label=task == SingleLabel.name)
+    columns = replace(
+        columns,
+        names=tuple(labels or ()),
+        is_one_label=task in TASKS and TASKS[task].is_one_label,
+        number_task=task if task in TASKS and pa.types.is_floating(TASKS[task].cells) else None,
+    )
     by = {"--split-by": split_by, "--slice-by": slice_by}
     extra = list(dict.fromkeys(column for column in by.values() if column is not None))
     for flag, column in by.items():
@@ -128,7 +133,7 @@ def load_text_dataset(
         _check_slices(splits, slice_by, source)
     declared = tuple(labels) if labels else first.class_names.get(columns.label)
     resolved_task = (
-        None if kind is None else kind.from_labels(_labels(splits, declared, source) if kind.has_labels else ())
+        None if kind is None else kind.from_labels(_labels(splits, declared, source, kind) if kind.has_labels else ())
     )
     data = TextDataset(
         splits=splits,
@@ -261,7 +266,9 @@ def _without_unlabelled(splits: dict[str, TextSplit]) -> tuple[dict[str, TextSpl
     return splits, tuple(notes)
 
 
-def _labels(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, source: Source) -> tuple[str, ...]:
+def _labels(
+    splits: dict[str, TextSplit], declared: tuple[str, ...] | None, source: Source, kind: type[Task]
+) -> tuple[str, ...]:
     """The labels in the order of their ids."""
     present = {label for split in splits.values() for label in _distinct_labels(split)}
     if declared is not None:
@@ -286,7 +293,7 @@ def _labels(splits: dict[str, TextSplit], declared: tuple[str, ...] | None, sour
             f"{shorten(min(present))}), so it looks like free text or row ids, not labels. "
             "Name another one with --label-column"
         )
-    return order_labels(present)
+    return kind.ordered(present) or order_labels(present)
 
 
 def _distinct_labels(split: TextSplit) -> set[str]:

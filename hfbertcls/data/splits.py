@@ -30,7 +30,8 @@ def complete_splits(
 ) -> tuple[dict[str, TextSplit], str]:
     """Hold missing splits out of train by a seeded, stratified split; splits of the source stay as they are.
 
-    Strata are the labels. A row with more than one label counts for the rarest of them, and numbers are one stratum.
+    Strata are the labels. A row with more than one label counts for the rarest of them. Numbers have five strata, divided
+    at their quintiles.
 
     Train alone becomes 80 % train, 10 % validation and 10 % test. Of train and test, 10 % of train become validation,
     so that the test split is never used for model selection. Train and validation stay as they are, without test
@@ -99,7 +100,7 @@ def complete_splits(
     else:
         labels = train.label_cells
         how = "by the rarest label of each row" if holds_lists(labels) else "stratified by label"
-        how = "at random" if pa.types.is_floating(labels.type) else how
+        how = "stratified by quintile" if pa.types.is_floating(labels.type) else how
         how += ", duplicates together"
     return result, f"{' and '.join(sorted(held_out, reverse=True))} held out of train ({how}, seed {seed})"
 
@@ -222,6 +223,18 @@ def _hold_out_stratified(split: TextSplit, fractions: list[float], seed: int) ->
     return cut
 
 
+def quintiles(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The stratum of each number, from 0, of shape `(n,)`: divided at the quintiles, or fewer where they are equal.
+
+    >>> quintiles(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 5.0]))
+    array([0, 1, 2, 3, 4, 4])
+    """
+    if not len(numbers):
+        return np.zeros(0, dtype=np.int64)
+    ends = np.unique(np.quantile(numbers, [0.2, 0.4, 0.6, 0.8], method="lower"))
+    return np.unique(np.searchsorted(ends, numbers), return_inverse=True)[1].astype(np.int64)
+
+
 def rarest_labels(split: TextSplit) -> list[str]:
     """The rarest label of each row (the first by name among equally rare ones); `""` where a row has none."""
     lists = split.labels
@@ -230,10 +243,11 @@ def rarest_labels(split: TextSplit) -> list[str]:
 
 
 def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The stratum of each row, and the labels by stratum: the label, or the rarest one; numbers are one stratum."""
+    """The stratum of each row, and the labels by stratum: the label, the rarest one, or the fifth of the numbers."""
     labels = split.table.column("label")
     if pa.types.is_floating(labels.type):
-        return np.zeros(len(split), dtype=np.int64), [""]
+        codes = quintiles(labels.to_numpy())
+        return codes, [str(code) for code in range(int(codes.max(initial=0)) + 1)]
     if holds_lists(labels):
         labels = pa.chunked_array([pa.array(rarest_labels(split), pa.string())])
     names = pc.unique(labels)

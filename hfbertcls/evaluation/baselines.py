@@ -74,7 +74,7 @@ class TfidfBaseline:
     def num_parameters(self) -> int:
         """Weights and intercepts."""
         regressions = getattr(self._model[-1], "estimators_", [self._model[-1]])
-        return sum(int(one.coef_.size + one.intercept_.size) for one in regressions if hasattr(one, "coef_"))
+        return sum(int(np.size(one.coef_) + np.size(one.intercept_)) for one in regressions if hasattr(one, "coef_"))
 
     def predict(self, texts: Sequence[Text]) -> Answers:
         """The predicted answers."""

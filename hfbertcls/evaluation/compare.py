@@ -10,8 +10,9 @@ import numpy as np
 from hfbertcls.evaluation.intervals import LEVEL, paired_proportion_interval
 from hfbertcls.evaluation.resampling import bca, joined, resampled_tables, tables_without_one_row
 from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE
+from hfbertcls.tasks.counted import Counts
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
-from hfbertcls.tasks.task import Tables, Task
+from hfbertcls.tasks.task import Task
 
 
 _SIGNIFICANCE = 1 - LEVEL
@@ -40,11 +41,16 @@ class Comparison:
     only_a_right: int
     only_b_right: int
     p_value: float
-    """Of McNemar's exact test: how surprising the difference were if both were equally often right."""
+    """Of McNemar's exact test: how surprising the difference were if both were equally often right.
+
+    Where answers are numbers, the one that is nearer counts as right.
+    """
     rows_needed: int | None
     """Rows that would show a difference as large as this in four of five samples; None if there is none, and where
     the verdict is not on accuracy."""
     verdict: str
+    wins: str = ""
+    """How often only one of the two is right, and the p-value, in words."""
 
     def as_dict(self) -> dict[str, Any]:
         """As `comparison.json` holds it."""
@@ -85,8 +91,7 @@ def compare_predictions(gold: Answers, a: Contender, b: Contender, seed: int = 0
         seed: of the resampling.
     """
     task, by_a, by_b = a.task, a.predicted, b.predicted
-    right_a, right_b = task.is_right(gold, by_a), task.is_right(gold, by_b)
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    only_a, only_b = (int(won.sum()) for won in task.wins(gold, by_a, by_b))
     metrics, f1_bounds = _differences(gold, a, b, (only_a, only_b), seed)
     p_value = mcnemar_exact(only_a, only_b)
     by_accuracy = task.judged_by == "accuracy"
@@ -99,7 +104,10 @@ def compare_predictions(gold: Answers, a: Contender, b: Contender, seed: int = 0
         only_b_right=only_b,
         p_value=p_value,
         rows_needed=needed,
-        verdict=verdict(metrics["accuracy"], p_value, needed) if by_accuracy else verdict_on_f1(metrics["f1_macro"]),
+        verdict=verdict(metrics["accuracy"], p_value, needed)
+        if by_accuracy
+        else verdict_on_metric(task, metrics[task.judged_by]),
+        wins=task.wins_in_words.format(only_a, only_b, p_value),
     )
 
 
@@ -138,14 +146,18 @@ def verdict(accuracy: Difference, p_value: float, needed: int | None) -> str:
     return f"this test split cannot tell them apart ({difference:+.1f} points, {low:.1f} to {high:.1f}); {would}"
 
 
-def verdict_on_f1(f1: Difference) -> str:
-    """The same by the interval of the difference in macro F1."""
-    difference, low, high = (100 * value for value in (f1.difference, f1.low, f1.high) if value is not None)
-    if low > 0:
-        return f"B is better by {difference:.1f} points of macro F1, 95 % interval {low:.1f} to {high:.1f}"
-    if high < 0:
-        return f"A is better by {-difference:.1f} points of macro F1, 95 % interval {-high:.1f} to {-low:.1f}"
-    return f"this test split cannot tell them apart ({difference:+.1f} points of macro F1, {low:.1f} to {high:.1f})"
+def verdict_on_metric(task: Task, measured: Difference) -> str:
+    """The same by the interval of the difference in the metric that judges."""
+    scale, places, unit = (100, 1, "points of ") if task.judged_in_points else (1, 3, "")
+    unit += task.metric_in_sentence(task.judged_by)
+    values = (measured.difference, measured.low, measured.high)
+    difference, low, high = (scale * value for value in values if value is not None)
+    if low <= 0 <= high:
+        return f"this test split cannot tell them apart ({difference:+.{places}f} {unit}, {low:.{places}f} to {high:.{places}f})"
+    better = "B" if (low > 0) != (task.judged_by in task.lower_is_better) else "A"
+    ends = sorted((abs(low), abs(high)))
+    interval = f"{ends[0]:.{places}f} to {ends[1]:.{places}f}"
+    return f"{better} is better by {abs(difference):.{places}f} {unit}, 95 % interval {interval}"
 
 
 def metric_difference(
@@ -160,6 +172,10 @@ def metric_difference(
         by_b: what B predicts.
         seed: of the resampling.
     """
+    if influences_a := task.influences(gold, by_a):
+        influence = task.influences(gold, by_b)[task.judged_by] - influences_a[task.judged_by]
+        value_a, value_b = (task.answer_metrics(gold, one)[task.judged_by] for one in (by_a, by_b))
+        return value_b - value_a, *influence_bounds(value_b - value_a, influence)
     rows_a, rows_b = task.count(gold, by_a, by_b)
 
     def gaps(tables: Any) -> dict[str, Floats]:
@@ -184,6 +200,8 @@ def _differences(
     without an interval.
     """
     task = a.task
+    if task.influences(gold, a.predicted):
+        return _differences_by_influence(gold, a, b), (np.zeros(0), np.zeros(0))
     rows_a, rows_b = task.count(gold, a.predicted, b.predicted)
     counts, width = rows_a.counts, 4 * task.num_outputs
 
@@ -220,7 +238,33 @@ def _differences(
     return differences, (ends[0], ends[1])
 
 
-def _count_bounds(gap: float, draws: Floats, left_out: Floats, counts: Tables) -> tuple[float, float]:
+def _differences_by_influence(gold: Answers, a: Contender, b: Contender) -> dict[str, Difference]:
+    """Metrics of both with the interval of their difference, by the influence of each row."""
+    values_a, values_b = (one.task.compute_metrics(gold, one.logits) for one in (a, b))
+    influences_a, influences_b = (one.task.influences(gold, one.predicted) for one in (a, b))
+    differences = {}
+    for name, value_a in values_a.items():
+        value_b = values_b[name]
+        if value_a is None or value_b is None:
+            differences[name] = Difference(value_a, value_b, None, None, None)
+        else:
+            bounds = influence_bounds(value_b - value_a, influences_b[name] - influences_a[name])
+            differences[name] = Difference(value_a, value_b, value_b - value_a, *bounds)
+    return differences
+
+
+def influence_bounds(gap: float, influence: Floats) -> tuple[float, float]:
+    """The 95 % interval of a difference by the difference of the influences of each row, with Student's t."""
+    from scipy.stats import t  # noqa: PLC0415  (takes a second)
+
+    rows = len(influence)
+    if rows < 2:
+        return gap, gap
+    reach = float(t.ppf((1 + LEVEL) / 2, rows - 1)) * float(influence.std(ddof=1)) / sqrt(rows)
+    return gap - reach, gap + reach
+
+
+def _count_bounds(gap: float, draws: Floats, left_out: Floats, counts: Counts) -> tuple[float, float]:
     """The BCa interval of a difference; where every resample has the same, that of a proportion of as many rows."""
     low, high = bca(gap, draws, left_out, counts, LEVEL)
     if low < high:

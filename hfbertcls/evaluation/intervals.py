@@ -66,6 +66,11 @@ def answer_intervals(
         predicted: the predicted answers.
         seed: of the resampling.
     """
+    if influences := task.influences(gold, predicted):
+        return {
+            name: influence_interval(values[name] or 0.0, influence, task.interval_methods[name])
+            for name, influence in influences.items()
+        }
     intervals = count_intervals(task, gold, predicted, LEVEL, seed)
     bounds = dict(intervals)
     if task.has_labels:  # (whose metrics go from 0 to 1)
@@ -82,6 +87,32 @@ def answer_intervals(
 
 def _never_certain(value: float, low: float, high: float, rows: int) -> tuple[float, float]:
     return wilson_interval(round(value * rows), rows) if low == high and value in (0.0, 1.0) else (low, high)
+
+
+def influence_interval(value: float, influence: Floats, method: str) -> tuple[float, float]:
+    """Ends of the 95 % interval of a metric by the influence of each row, on a scale where it is about normal.
+
+    Args:
+        value: of the metric.
+        influence: of each row, of shape `(n,)`, with a mean of 0.
+        method: `fisher` takes the inverse hyperbolic tangent (correlations), `errors` the interval of a mean, `root` the
+            root of that of a mean square, `unexplained` the logarithm of one less the metric.
+    """
+    rows = len(influence)
+    if method == "errors":
+        return mean_interval(influence + value)
+    if method == "root":
+        low, high = mean_interval(2 * value * influence + value**2)
+        return min(value, sqrt(low)), max(value, sqrt(high))
+    if rows < 4 or abs(value) >= 1:
+        return (value, value) if method == "unexplained" else (min(value, -1.0), max(value, 1.0))
+    from scipy.stats import t  # noqa: PLC0415  (takes a second)
+
+    slope = 1 / (1 - value) if method == "unexplained" else 1 / (1 - value**2)
+    reach = float(t.ppf((1 + LEVEL) / 2, rows - 2)) * float(influence.std(ddof=1)) * slope / sqrt(rows)
+    if method == "unexplained":
+        return 1 - (1 - value) * float(np.exp(reach)), 1 - (1 - value) * float(np.exp(-reach))
+    return float(np.tanh(np.arctanh(value) - reach)), float(np.tanh(np.arctanh(value) + reach))
 
 
 def wilson_interval(hits: int, rows: int) -> tuple[float, float]:

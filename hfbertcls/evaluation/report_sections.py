@@ -101,6 +101,8 @@ class AgreementFacts(Section):
     original_f1_macro: float | None = optional()
     texts_per_second: float | None = optional()
     original_texts_per_second: float | None = optional()
+    metrics: Mapping[str, float] = optional_mapping()
+    original_metrics: Mapping[str, float] = optional_mapping()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,8 +62,9 @@ def slice_metrics(task: Task, gold: Answers, predicted: Answers, names: Sequence
 
     Returns:
         Each slice with its metrics (None under 30 rows; no macro F1 where a slice lacks a label), the name of that
-        with the lowest accuracy, and the p-value of the chi-square test that all have the same accuracy. The last two
-        are None where there are not two slices with metrics, or all have the same accuracy.
+        with the lowest accuracy, and the p-value of the chi-square test that all have the same accuracy; for numbers,
+        the largest mean error, and the Kruskal-Wallis test on the errors. The last two are None where there are not
+        two slices with metrics, or all have the same value.
     """
     entries = []
     for index, name in enumerate(names):
@@ -75,9 +76,15 @@ def slice_metrics(task: Task, gold: Answers, predicted: Answers, names: Sequence
     values = {name: value for name, (value, _) in measured.items() if value is not None}
     if len(set(values.values())) < 2:
         return Slices(slices=tuple(entries), worst=None, p_value=None)
-    worst = min(values, key=lambda name: values[name])
-    rows = np.array([measured[name][1] for name in values])
-    return Slices(slices=tuple(entries), worst=worst, p_value=_chi_square(np.array(list(values.values())), rows))
+    sign = -1.0 if compared in task.lower_is_better else 1.0
+    worst = min(values, key=lambda name: sign * values[name])
+    influence = task.influences(gold, predicted).get(compared)
+    if influence is None:
+        rows = np.array([measured[name][1] for name in values])
+        p_value = _chi_square(np.array(list(values.values())), rows)
+    else:
+        p_value = _kruskal_wallis([influence[members == names.index(name)] for name in values])
+    return Slices(slices=tuple(entries), worst=worst, p_value=p_value)
 
 
 def _metrics(
@@ -91,8 +98,15 @@ def _metrics(
     values = task.answer_metrics(inside, answers)
     bounds = answer_intervals(task, values, inside, answers)
     complete = bool(((task.support(inside) > 0) == (task.support(gold) > 0)).all())
-    names = task.slice_metrics if complete else task.slice_metrics[:1]
+    names = task.slice_metrics if complete or not task.has_labels else task.slice_metrics[:1]
     return metrics | {name: Metric(values[name], *bounds[name]) for name in names}
+
+
+def _kruskal_wallis(groups: Sequence[Floats]) -> float:
+    """P-value of the test that the numbers of all groups have the same distribution."""
+    from scipy.stats import kruskal  # noqa: PLC0415  (takes a second)
+
+    return float(kruskal(*groups).pvalue)
 
 
 def _chi_square(accuracies: Floats, rows: npt.NDArray[np.int64]) -> float:

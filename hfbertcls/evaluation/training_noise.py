@@ -25,7 +25,7 @@ def _recipe(report: Report) -> Any:
 
 
 def sentence_on_training(
-    a: Report | None, b: Report | None, difference: float | None, metric: str = "accuracy"
+    a: Report | None, b: Report | None, difference: float | None, metric: str = "accuracy", *, in_points: bool = True
 ) -> str | None:
     """Whether a difference in a metric exceeds the noise of the seed, in a sentence; None where no report shows it.
 
@@ -37,6 +37,7 @@ def sentence_on_training(
         b: the report of B.
         difference: the metric of B less that of A on the compared rows, from 0 to 1.
         metric: which one.
+        in_points: whether it is shown in points (hundredths); else as it is.
     """
     if a is not None and b is not None and same_recipe(a, b):
         return (
@@ -54,11 +55,12 @@ def sentence_on_training(
     spread = sqrt(sum(variances) * 2 / len(deviations))
     freedom = _degrees_of_freedom(deviations)
     reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * spread
-    seen = " and ".join(f"{100 * sd:.1f} points over {runs} seeds" for sd, runs in deviations)
+    scale, places, unit = (100, 1, " points") if in_points else (1, 3, "")
+    seen = " and ".join(f"{scale * sd:.{places}f}{unit} over {runs} seeds" for sd, runs in deviations)
     verb = "is within" if abs(difference) <= reach else "is more than"
     return (
-        f"the difference of {100 * abs(difference):.1f} points {verb} what another seed gives "
-        f"(up to {100 * reach:.1f} points in 95 % of cases; standard deviation {seen})"
+        f"the difference of {scale * abs(difference):.{places}f}{unit} {verb} what another seed gives "
+        f"(up to {scale * reach:.{places}f}{unit} in 95 % of cases; standard deviation {seen})"
     )
 
 

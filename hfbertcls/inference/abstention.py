@@ -18,9 +18,14 @@ def refuse_without_one_score(source: ModelSource, task: Task | None, option: str
         ConfigurationError: if the task of the model does not abstain.
     """
     if task is not None and not task.abstains:
+        why = (
+            "is multi-label: its answers have no single score. Each label has a decision threshold (hfbertcls_thresholds in "
+            "config.json)"
+            if task.has_labels
+            else "predicts numbers: its answers have no score. The intervals of its errors are on its card"
+        )
         raise ConfigurationError(
-            f"{option} has no meaning for {source.public_name!r}, which is multi-label: its answers have no single "
-            "score. Each label has a decision threshold (hfbertcls_thresholds in config.json). Leave the option out"
+            f"{option} has no meaning for {source.public_name!r}, which {why}. Leave the option out"
         )
 
 

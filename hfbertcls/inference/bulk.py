@@ -153,6 +153,8 @@ def predict_file(
         check_threshold(options.threshold)
         if options.abstain_below > 0:
             raise ConfigurationError("--threshold and --abstain-below exclude each other. Leave one out")
+        if not task.states_probabilities:
+            refuse_without_one_score(source, task, "--threshold")
         if not task.abstains:
             task = task.with_threshold(options.threshold)
         else:

@@ -49,12 +49,14 @@ def answers_in_frame(scorer: Scorer, source: ModelSource, texts: Any, text_pair:
     answers = scorer.answers(Chunk(0, 0, rows, pa.table({})))
     columns = {name: answers[name].to_pylist() for name in ("prediction", "score") if name in answers.column_names}
     taken = {*columns, "reason"}
-    scores = answers["scores"].to_pylist()
+    scores = answers["scores"].to_pylist() if scorer.task.labels else []
     for position, label in enumerate(scorer.task.labels):
         name = f"label {label}" if label in taken else label
         columns[name] = [None if row is None else row[position] for row in scores]
     frame = pd.DataFrame(columns, index=texts.index if isinstance(texts, pd.Series) else None)
     frame = frame.astype({name: "float32" for name in columns if name != "prediction"})
+    if not scorer.task.has_labels:
+        frame = frame.astype({"prediction": "float64"})  # (also where no text has an answer)
     if answers["reason"].null_count < len(answers):
         frame["reason"] = answers["reason"].to_pylist()
     return frame

@@ -51,6 +51,8 @@ def read_as_trained_on(
         and isinstance(remembered.get("label_column"), str)
         and arguments.get("label_column") in (None, remembered["label_column"])
     ):
+        if report.resolved_task.is_requested:
+            remembered |= {"task": report.task.type, "labels": list(report.task.labels)}
         remembered |= {"label_separator": report.task.label_separator}
         columns_of_labels = [raw.table.column(remembered["label_column"]) for raw in source.tables.values()]
         if report.resolved_task.answers_are_lists and all(map(holds_vectors, columns_of_labels)):

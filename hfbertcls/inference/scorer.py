@@ -105,7 +105,7 @@ class Scorer:
         if self.exact is not None and texts:
             exact = score(self.exact, self.tokenizer, self._tokenized(texts[:_AGREEMENT_TEXTS]))
             self.exact = None  # (frees its memory)
-            same = self.task.is_right(self.task.decide(exact), self.task.decide(logits[: len(exact)]))
+            same = self.task.is_about_same(self.task.decide(exact), self.task.decide(logits[: len(exact)]))
             self.agreement = float(same.mean())
         return logits
 

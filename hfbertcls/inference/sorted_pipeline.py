@@ -30,8 +30,8 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        self.answering_task = task_of_config(kwargs["model"].config)  # (which the parent's initialization asks for)
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.answering_task = task_of_config(cast(Any, self).model.config)
         self.reads_pairs = reads_pairs(cast(Any, self).model.config)
         self.long_text = LongText.of_config(cast(Any, self).model.config)
 
@@ -44,6 +44,10 @@ class SortedTextClassificationPipeline(TextClassificationPipeline):
         before, forward, after = cast(Any, super())._sanitize_parameters(**kwargs)
         if threshold is not None:
             check_threshold(threshold)
+            if self.answering_task is not None and not self.answering_task.states_probabilities:
+                raise ConfigurationError(
+                    "threshold has no meaning for a model that predicts numbers, which have no score. Leave it out"
+                )
             after["threshold"] = threshold
         return before, forward, after
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.errors import ModelError
-from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.known import TASKS, task_of_config
+from hfbertcls.tasks.probabilities import Answers
 from hfbertcls.tasks.task import Task
 
 
@@ -150,8 +151,56 @@ def undo_calibration(model: "PreTrainedModel") -> None:
 
 def describe_task(config: Any, task: Task) -> None:
     """Let a configuration be one of a classifier of this task that is not calibrated."""
-    vars(config).pop(TEMPERATURE, None)
+    for key in (TEMPERATURE, *(key for kind in TASKS.values() for key in kind.config_keys)):
+        vars(config).pop(key, None)
     task.configure(config)
+
+
+def standardize(model: "PreTrainedModel", task: Task, gold: Answers) -> Task:
+    """Let a classifier compute on the scale on which its task is trained; its configuration says which one.
+
+    ```python
+    >>> standardize(model, Regression(()), np.array([10.0, 30.0]))  # doctest: +SKIP
+    Regression(labels=(), mean=20.0, scale=10.0)
+    ```
+
+    Args:
+        model: whose logits are those of a finished classifier. It is changed in place, unless it has no linear layer
+            at its end.
+        task: of the finished classifier.
+        gold: the answers of the training rows.
+
+    Returns:
+        The task of the model from now on.
+    """
+    if output_layer_name(model) is None:
+        return task
+    trained = task.while_trained_on(gold, has_bias=output_layer(model).bias is not None)
+    factor, offset = trained.output_scale
+    rescale_outputs(model, 1 / factor, -offset / factor)
+    vars(model.config).update(trained.config_values)
+    return trained
+
+
+def finish_standardized(model: "PreTrainedModel") -> None:
+    """Fold what `standardize` did into the weights: the logits are on the scale of the answers again."""
+    task = task_of_config(model.config)
+    if task is not None and task.output_scale != (1.0, 0.0):
+        rescale_outputs(model, *task.output_scale)
+        task.configure(model.config)
+
+
+def rescale_outputs(model: "PreTrainedModel", factor: float, offset: float) -> None:
+    """Multiply the logits of a model by a factor and add an offset, in its weights."""
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    if (factor, offset) == (1.0, 0.0):
+        return
+    layer = output_layer(model)
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.double() * factor)
+        if layer.bias is not None:
+            layer.bias.copy_(layer.bias.double() * factor + offset)
 
 
 def _scale(model: "PreTrainedModel", factor: npt.ArrayLike) -> None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hfbertcls.data.long_text import LongText
 from hfbertcls.environment import directory_name, local_path
 from hfbertcls.errors import ModelError, cut, listing, no_directory
-from hfbertcls.modeling.heads import begin_with, describe_task, output_layer, output_layer_name
+from hfbertcls.modeling.heads import begin_with, describe_task, output_layer, output_layer_name, rescale_outputs
 from hfbertcls.modeling.label_matching import HeadMatch, nameless
 from hfbertcls.offline import unreachable_hub
 from hfbertcls.progress import work
+from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.single_label import SingleLabel
 
 
@@ -218,6 +219,7 @@ def _with_head(
 
     id2label: dict[Any, str] = {**(config.id2label or {})}
     earlier = tuple(str(id2label.get(index, "")) for index in range(len(id2label)))
+    earlier_task = task_of_config(config)
     describe_task(config, task)
     set_seed(seed)
     model, info = _load(source, config=config, ignore_mismatched_sizes=True)
@@ -252,6 +254,8 @@ def _with_head(
     notes = (match.note(source.public_name),)
     if match.keeps_none:
         return LoadedClassifier(model, notes, frozenset(replaced))
+    if earlier_task is not None and head is not None:
+        rescale_outputs(model, *earlier_task.output_scale)  # (of a checkpoint)
     return LoadedClassifier(model, notes, frozenset(), tuple(i for i, row in enumerate(match.rows) if row is None))
 
 

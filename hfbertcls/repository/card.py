@@ -22,6 +22,7 @@ from hfbertcls.evaluation.report_evaluation import (
 from hfbertcls.evaluation.report_sections import CardFacts, FindingFacts
 from hfbertcls.repository.card_metadata import TextClassificationCardData, join_front_matter, split_card
 from hfbertcls.resources import resource_dir
+from hfbertcls.tasks.task import Task
 from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
 
 
@@ -86,7 +87,8 @@ def _environment() -> Environment:
         "heading": partial(evaluation_name, article=""),
         "within": within,
     }
-    environment.filters |= {"usage": _usage, "code": _code, "difference": difference_of, "sentence": _sentence}
+    environment.filters |= {"usage": _usage, "code": _code, "difference": difference_of, "extreme": extreme_of}
+    environment.filters |= {"sentence": _sentence}
     return environment
 
 
@@ -313,12 +315,17 @@ def _chosen(report: Report) -> str:
     )
 
 
-def difference_of(slices: Slices) -> str:
-    """Whether slices differ by more than chance, in words."""
+def extreme_of(task: Task) -> str:
+    """How the metric of the weakest slice compares with those of the others."""
+    return "Highest" if task.slice_metrics[0] in task.lower_is_better else "Lowest"
+
+
+def difference_of(slices: Slices, task: Task) -> str:
+    """Whether slices differ by more than chance by the test of a task, in words."""
     p_value = slices.p_value
     if p_value is None:
         raise ValueError("these slices were not compared")
-    test = f"chi-square test, p = {p_value:.2g}" if p_value >= 0.001 else "chi-square test, p < 0.001"
+    test = f"{task.slice_test}, p = {p_value:.2g}" if p_value >= 0.001 else f"{task.slice_test}, p < 0.001"
     return f"the slices differ by more than chance: {test}" if p_value < 0.05 else f"this may be chance: {test}"
 
 

@@ -24,7 +24,16 @@ OWNED_KEYS = (
 
 TAG = "hfbertcls"
 _BLOCK = re.compile(r"\A\s*---[ \t]*\r?\n(?P<yaml>.*?)(?:\r?\n)?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
-_HUB_METRICS = {"accuracy": "accuracy", "f1_macro": "f1", "mcc": "matthews_correlation"}
+_HUB_METRICS = {
+    "accuracy": "accuracy",
+    "f1_macro": "f1",
+    "mcc": "matthews_correlation",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+    "mae": "mae",
+    "rmse": "rmse",
+    "r2": "r_squared",
+}
 """The Hub's names of our metrics."""
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|multilingual|code")
 

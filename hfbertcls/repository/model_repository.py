@@ -184,6 +184,8 @@ def write_plots(directory: Path, report: Report, predictions: Predictions, more:
         pictures["reliability"] = plots.reliability_plot(bins, of_each_label=predictions.task.answers_are_lists)
     if matrix is not None:
         pictures["confusion_matrix"] = plots.confusion_matrix_plot(matrix, report.task.labels)
+    if not predictions.task.has_labels:
+        pictures["residuals"] = plots.residual_plot(predictions.gold, predictions.predicted)
     for name, picture in pictures.items():
         (folder / f"{name}.png").write_bytes(picture)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hfbertcls.evaluation.report_training import LearningCurve
 from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE, Reliability
@@ -22,6 +23,7 @@ _BLUE = "#2563eb"
 _GREY = "#6b7280"
 _MAX_LABELS_WITH_COUNTS = 12
 _MAX_LABELS_WITH_NAMES = 40
+_MOST_POINTS = 5_000
 
 
 def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
@@ -106,6 +108,33 @@ def reliability_plot(bins: Reliability, *, of_each_label: bool = False) -> bytes
     axes.set_ylabel(fraction_name)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.legend(loc="upper left", frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def residual_plot(gold: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> bytes:
+    """Predicted numbers against those of the data, and the error of each below; at most 5,000 rows, drawn with a seed.
+
+    Args:
+        gold: of shape `(n,)`.
+        predicted: of the same shape.
+    """
+    figure, above = _figure(5.2, 6.4)
+    above.remove()
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    rows = np.random.default_rng(0).permutation(len(gold))[:_MOST_POINTS]
+    gold, predicted = gold[rows], predicted[rows]
+    ends = [float(min(gold.min(), predicted.min())), float(max(gold.max(), predicted.max()))]
+    style = {"s": 12, "color": _BLUE, "alpha": max(0.15, min(0.7, 100 / len(rows))), "linewidths": 0}
+    above.scatter(gold, predicted, **style)
+    above.plot(ends, ends, linestyle="--", color=_GREY, linewidth=1, label="predicted = gold")
+    above.set_ylabel("predicted")
+    above.legend(loc="upper left", frameon=False, fontsize=9)
+    below.scatter(gold, predicted - gold, **style)
+    below.axhline(0, linestyle="--", color=_GREY, linewidth=1)
+    below.set_xlabel("gold")
+    below.set_ylabel("predicted - gold")
+    for axes in (above, below):
+        axes.grid(color="#e5e7eb", linewidth=0.6)
     return _png(figure)
 
 

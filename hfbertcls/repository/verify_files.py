@@ -94,7 +94,7 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     task = report.resolved_task
     if task.has_labels and [id2label.get(str(index)) for index in range(len(id2label))] != list(task.labels):
         yield "config.json: its labels are not those of report.json"
-    if not task.is_of_problem_type(config.get("problem_type")):
+    if not task.is_of_config(config.get("problem_type"), config):
         yield f"config.json: its problem_type does not fit the task {task.name} of report.json"
     for key in task.config_keys:
         if config.get(key) != task.config_values.get(key):

@@ -1,6 +1,7 @@
 """Rows counted by their labels: a resample of the rows is a draw of the counts."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,23 @@ from hfbertcls.tasks.probabilities import Answers, Floats
 
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.int64] | Floats
+
+
+class Counted(Protocol):
+    """Rows of a split, counted by kind, so that a resample of the rows is a draw of the counts."""
+
+    @property
+    def counts(self) -> Counts:
+        """Rows of each kind, of shape `(kinds,)`."""
+
+    def metrics_of(self, tables: Counts) -> dict[str, Floats]:
+        """The metrics of tables of counts of shape `(tables, kinds)`, each of shape `(tables,)`.
+
+        They are those of `Task.answer_metrics` whose interval is a bootstrap.
+        """
+
+    def f1_by_label(self, tables: Counts) -> Floats:
+        """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hfbertcls.errors import DatasetError, ModelError, listing
-from hfbertcls.tasks.cells import Column, are_numbers, holds_lists
+from hfbertcls.tasks.cells import Column, holds_lists
 from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.ordinal import Ordinal
+from hfbertcls.tasks.regression import Regression
 from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.tasks.task import Task
 
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (SingleLabel, MultiLabel)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (SingleLabel, MultiLabel, Regression, Ordinal)}
 """By name, as `--task` and `task.type` of a report call them."""
 
 
@@ -51,12 +53,6 @@ def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_col
     if requested is None:
         return next((kind for kind in TASKS.values() if kind.fits(of_splits)), None)
     kind = TASKS.get(requested)
-    if kind is None and not with_lists:
-        if not all(are_numbers(column) for column in of_splits):
-            raise DatasetError(
-                f"--task {requested} does not fit: the column {label_column!r} does not hold numbers only"
-            )
-        return None
     if kind is None or not kind.accepts(of_splits):
         shape = (
             "lists of labels"
@@ -68,7 +64,7 @@ def kind_of_data(columns: Mapping[str, Column], requested: str | None, label_col
 
 
 def task_of_config(config: Any) -> Task | None:
-    """The task of a model by its configuration; None if it is another one, such as regression.
+    """The task of a model by its configuration; None if it is another one, such as regression of several numbers.
 
     Without a `problem_type` transformers takes a model of one output for regression, so does this.
 
@@ -76,9 +72,12 @@ def task_of_config(config: Any) -> Task | None:
         ModelError: if it states something that does not fit.
     """
     problem_type = config.problem_type or ("regression" if config.num_labels == 1 else None)
-    kind = next((kind for kind in TASKS.values() if kind.is_of_problem_type(problem_type)), None)
+    kinds = reversed(TASKS.values())
+    kind = next((kind for kind in kinds if kind.is_of_config(problem_type, vars(config))), None)
     names: dict[Any, str] = {**(config.id2label or {})}
-    return None if kind is None else kind.from_config([str(names[index]) for index in sorted(names)], config)
+    if kind is None or (not kind.has_labels and len(names) != 1):
+        return None
+    return kind.from_config([str(names[index]) for index in sorted(names)], config)
 
 
 def task_of_report(section: Mapping[str, Any]) -> Task:

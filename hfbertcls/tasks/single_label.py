@@ -1,6 +1,6 @@
 """Single-label classification: exactly one label a text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -64,7 +64,7 @@ class SingleLabel(Task):
         return super().as_cells(column)
 
     @classmethod
-    def is_of_problem_type(cls, problem_type: str | None) -> bool:
+    def is_of_config(cls, problem_type: str | None, config: Mapping[str, Any]) -> bool:
         """None as well: transformers takes a configuration without one as single-label."""
         return problem_type in (None, cls.problem_type)
 

@@ -1,15 +1,17 @@
 """The value that decides everything that depends on the kind of answer."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from hfbertcls.tasks.cells import Column
+from hfbertcls.tasks.compared import Compared
+from hfbertcls.tasks.counted import Counted
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 
 
@@ -18,28 +20,10 @@ if TYPE_CHECKING:
 
 Temperature = float | list[float]
 """One for all labels; one for each, in label order, where labels do not exclude each other."""
-Tables = npt.NDArray[np.int64]
-
-
-class Counted(Protocol):
-    """Rows of a split, counted by kind, so that a resample of the rows is a draw of the counts."""
-
-    @property
-    def counts(self) -> Tables:
-        """Rows of each kind, of shape `(kinds,)`."""
-
-    def metrics_of(self, tables: Tables) -> dict[str, Floats]:
-        """The metrics of tables of counts of shape `(tables, kinds)`, each of shape `(tables,)`.
-
-        They are those of `Task.answer_metrics` whose interval is a bootstrap.
-        """
-
-    def f1_by_label(self, tables: Tables) -> Floats:
-        """F1 of each label, of shape `(tables, num_labels)`; NaN where a label does not occur."""
 
 
 @dataclass(frozen=True)
-class Task(ABC):
+class Task(Compared):
     """What an answer to a text is.
 
     Gold and predicted answers of `n` rows are one array, in the form of the task. `logits` have the shape
@@ -57,6 +41,8 @@ class Task(ABC):
     """For messages: what a model of this task predicts for a text."""
     column_kind: ClassVar[str]
     """For messages: what a row of the label column holds."""
+    is_requested: ClassVar[bool] = False
+    """Whether data are of this kind only if it is requested (`--task`), because they could be of another one too."""
     has_labels: ClassVar[bool] = True
     """Whether an answer consists of labels."""
     cells: ClassVar[pa.DataType]
@@ -81,8 +67,8 @@ class Task(ABC):
         "tfidf_logreg": "TF-IDF + logistic regression",
         "frozen_logreg": "frozen encoder + logistic regression",
     }
-    """The key of each baseline in a report, and what a sentence calls it: the constant one, the linear model on TF-IDF
-    and, where there is a third, the linear model on vectors of the encoder before training."""
+    """By its key in a report, what a sentence calls it: the constant one, the linear model on TF-IDF and, where there is a
+    third, the linear model on vectors of the encoder before training."""
 
     @property
     def second_text_baseline(self) -> tuple[str, str]:
@@ -98,7 +84,7 @@ class Task(ABC):
     states_probabilities: ClassVar[bool] = True
     """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()
-    """The metrics of slices; the first one, a proportion of rows, ranks the slices."""
+    """The metrics of slices; the first one, a proportion of rows or one with `influences`, ranks the slices."""
     fits_decision: ClassVar[bool] = False
     """Whether `fit_decision` has anything to fit."""
     is_one_label: ClassVar[bool] = False
@@ -128,6 +114,15 @@ class Task(ABC):
     def as_cells(cls, column: Column) -> Column:
         """A column that is accepted, with the type of the cells."""
         return column.cast(cls.cells)
+
+    @classmethod
+    def ordered(cls, names: Iterable[str]) -> tuple[str, ...] | None:
+        """Labels whose order nobody declared, in the order of their ids; None: integers by value, else by name.
+
+        Raises:
+            ConfigurationError: if the order must be declared.
+        """
+        return None
 
     @classmethod
     def from_labels(cls, labels: Sequence[str]) -> Self:
@@ -164,8 +159,13 @@ class Task(ABC):
         return self
 
     @classmethod
-    def is_of_problem_type(cls, problem_type: str | None) -> bool:
-        """Whether a configuration with this `problem_type` is one of a model of this kind."""
+    def is_of_config(cls, problem_type: str | None, config: Mapping[str, Any]) -> bool:
+        """Whether a configuration is one of a model of this kind; of several such kinds the last registered one is it.
+
+        Args:
+            problem_type: of the model; None where its configuration has none.
+            config: all values of the configuration.
+        """
         return problem_type == cls.problem_type
 
     config_keys: ClassVar[tuple[str, ...]] = ()
@@ -266,6 +266,20 @@ class Task(ABC):
         """The temperature with the smallest loss on these rows; None where none can be fitted."""
         return None
 
+    def while_trained_on(self, gold: Answers, *, has_bias: bool = True) -> Self:
+        """The task of a model while it is trained on these answers, whose logits may be standardized.
+
+        Args:
+            gold: the answers of the training rows.
+            has_bias: whether the last layer of the model has a bias, so that logits can be centred.
+        """
+        return self
+
+    @property
+    def output_scale(self) -> tuple[float, float]:
+        """By what the logits are multiplied, and what is added then, for those of a finished model."""
+        return 1.0, 0.0
+
     def initial_probabilities(self, support: npt.NDArray[np.int64], rows: int) -> Floats | None:
         """The class priors that initialize a new head, from the rows of each label; None: as in transformers."""
         return None
@@ -327,15 +341,12 @@ class Task(ABC):
         """`compute_metrics` of at least one row."""
 
     interval_methods: ClassVar[Mapping[str, str]] = {}
-    """The method of a metric's interval, if not the bootstrap: `wilson`, `mean`, `calibration` or `ranking`."""
+    """The method of a metric's interval, if not the bootstrap: `wilson`, `mean`, `calibration` or `ranking`; for a task
+    with `influences`: `fisher`, `errors`, `root` or `unexplained`."""
 
-    @abstractmethod
-    def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
-        """Whether each row got exactly its answer, of shape `(n,)`."""
-
-    @abstractmethod
     def count(self, gold: Answers, *predicted: Answers) -> Sequence[Counted]:
         """Rows counted by gold and all predicted answers: one value for each of `predicted`, with the same kinds."""
+        raise NotImplementedError(f"the metrics of {self.name} do not follow from counts")
 
     def per_label(self, gold: Answers, predicted: Answers) -> list[dict[str, Any]]:
         """Precision, recall, F1 and support of each label, in label order."""

@@ -102,8 +102,8 @@ def compare_models(
     ```
 
     Args:
-        a: a directory, a Hub id (`user/name` or `user/name@revision`), a `ModelSource`, or `tfidf`: logistic
-            regression on TF-IDF weights, fitted on the train split of the data.
+        a: a directory, a Hub id (`user/name` or `user/name@revision`), a `ModelSource`, or `tfidf`: a linear model
+            on TF-IDF weights, fitted on the train split of the data.
         b: the same.
         dataset: what `load_text_dataset` takes, or its result.
         split: which split; by default test, else validation, else the only one.
@@ -141,16 +141,23 @@ def compare_models(
         scored[TFIDF] = _scored_by_words(train, rows, task, log)
     (one, answers_a), (other, answers_b) = scored[a], scored[b]
     labels_b = answers_b.task.labels
+    if answers_b.task.name != task.name:
+        raise ModelError(
+            f"{one.name!r} gives a text {task.kind}, and {other.name!r} {answers_b.task.kind}. Compare models of the same kind"
+        )
     if set(labels_b) != set(task.labels):
         raise ModelError(
             f"{one.name!r} and {other.name!r} have different labels: {listing(task.labels)} and {listing(labels_b)}. "
             "Compare models of the same labels"
         )
-    answers_b = answers_b.in_order([labels_b.index(label) for label in task.labels])
+    if task.has_labels:
+        answers_b = answers_b.in_order([labels_b.index(label) for label in task.labels])
     gold = task.encode(rows.label_cells)
     compared = compare_predictions(gold, answers_a, answers_b)
     judged = task.judged_by
-    about_training = sentence_on_training(_report_of(a), _report_of(b), compared.metrics[judged].difference, judged)
+    about_training = sentence_on_training(
+        _report_of(a), _report_of(b), compared.metrics[judged].difference, judged, in_points=task.judged_in_points
+    )
     result = ModelComparison(one, other, data.source, name, compared, about_training)
     if directory is not None:
         with directory.claimed():
@@ -204,30 +211,33 @@ def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, log: Log) -
 
 
 def _scored_by_words(train: TextSplit, rows: TextSplit, task: Task, log: Log) -> _Scored:
-    log(f"Fitting TF-IDF + logistic regression on {len(train):,} rows ...")
+    kind = list(task.baseline_names.values())[1]
+    log(f"Fitting {kind} on {len(train):,} rows ...")
     baseline = TfidfBaseline(task, train.texts, task.encode(train.label_cells))
     baseline.logits(rows.texts[:_ROWS_TO_WARM_UP])
     began = time.perf_counter()
     logits = baseline.logits(rows.texts)
     speed = len(rows) / max(time.perf_counter() - began, 1e-9)
-    name = f"TF-IDF + logistic regression, fitted on {baseline.train_rows:,} rows"
+    name = f"{kind}, fitted on {baseline.train_rows:,} rows"
     return Contestant(name, None, baseline.num_parameters, speed), Contender(baseline.task, logits)
 
 
 def _write_disagreements(path: Path, rows: TextSplit, gold: Answers, a: Contender, b: Contender) -> None:
-    """Write the rows with different answers, the most confident disagreements first."""
+    """Write the rows with different answers: the most confident disagreements first, or the numbers that differ most."""
     task, by_a, by_b = a.task, a.predicted, b.predicted
-    sure_a, sure_b = (one.task.confidence(one.logits) for one in (a, b))
+    sure_a, sure_b = (one.task.confidence(one.logits) if task.has_labels else None for one in (a, b))
+    weight = np.abs(by_a - by_b) if sure_a is None or sure_b is None else np.minimum(sure_a, sure_b)
+    better_a, better_b = task.wins(gold, by_a, by_b)
     positions = np.flatnonzero(~task.is_right(by_a, by_b))
     texts, numbers = list(zip(*fields_of(rows.texts), strict=True)), rows.rows
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "label", "a", "score_a", "b", "score_b", "right", *rows.text_fields])
-        for position in positions[np.argsort(-np.minimum(sure_a, sure_b)[positions], kind="stable")]:
+        for position in positions[np.argsort(-weight[positions], kind="stable")]:
             one_row = slice(position, position + 1)
             label, by_one, by_other = (task.shown(answers[one_row])[0] for answers in (gold, by_a, by_b))
-            right = "a" if by_one == label else "b" if by_other == label else "neither"
-            scores = f"{sure_a[position]:.4f}", f"{sure_b[position]:.4f}"
+            right = "a" if better_a[position] else "b" if better_b[position] else "neither"
+            scores = tuple("" if sure is None else f"{sure[position]:.4f}" for sure in (sure_a, sure_b))
             writer.writerow(
                 [numbers[position], label, by_one, scores[0], by_other, scores[1], right, *texts[position]]
             )

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,11 +70,12 @@ class Agreement:
         split: of the data; None if there were none, and random token ids were compared instead.
         rows: how many.
         same_label: fraction of the rows with the same prediction (0 to 1).
-        largest_difference: of a logit.
+        largest_difference: of a logit; of predicted numbers, as a fraction of the largest one if that is above 1.
         accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
         accuracy_difference: to the original (`value`), with its 95 % interval (`low`, `high`); None without labels.
         texts_per_second, original_texts_per_second: on this machine, in the same length-grouped batches, alternating;
             the median of three rounds.
+        metrics, original_metrics: RMSE and mean absolute error of numbers; empty for labels.
     """
 
     split: str | None
@@ -88,6 +89,8 @@ class Agreement:
     accuracy_difference: Mapping[str, float] | None
     texts_per_second: float
     original_texts_per_second: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    original_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -249,19 +252,22 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
     answers, actual_answers = task.decide(expected), task.decide(actual)
     scores: dict[str, float | None] = {}
     difference = None
-    if rows.gold is not None:
+    if rows.gold is not None and task.has_labels:
         before, after = task.is_right(rows.gold, answers), task.is_right(rows.gold, actual_answers)
         lost, won = int((before & ~after).sum()), int((after & ~before).sum())
         low, high = paired_proportion_interval(lost, won, len(rows.gold))
         difference = {"value": (won - lost) / len(rows.gold), "low": low, "high": high}
+    of_numbers: list[dict[str, float]] = []
     for prefix, predicted in (("", actual_answers), ("original_", answers)):
         metrics = task.answer_metrics(rows.gold, predicted) if rows.gold is not None else {}
         scores |= {f"{prefix}{name}": metrics.get(name) for name in ("accuracy", "f1_macro")}
+        of_numbers.append({} if task.has_labels else {name: metrics[name] for name in task.key_metrics if metrics})
+    unit = 1.0 if task.has_labels else max(1.0, float(np.abs(expected).max(initial=0.0)))
     return Agreement(
         split=rows.split,
         rows=len(expected),
-        same_label=float(task.is_right(answers, actual_answers).mean()),
-        largest_difference=float(np.abs(expected - actual).max()),
+        same_label=float(task.is_about_same(answers, actual_answers).mean()),
+        largest_difference=float(np.abs(expected - actual).max()) / unit,
         accuracy=scores["accuracy"],
         original_accuracy=scores["original_accuracy"],
         f1_macro=scores["f1_macro"],
@@ -269,6 +275,8 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         accuracy_difference=difference,
         texts_per_second=len(actual) / seconds[1],
         original_texts_per_second=len(expected) / seconds[0],
+        metrics=of_numbers[0],
+        original_metrics=of_numbers[1],
     )
 
 
@@ -299,7 +307,7 @@ def _require_agreement(agreement: Agreement, precision: str) -> None:
     if agreement.split is not None and agreement.same_label < least:
         remedy = "Export without --quantize" if precision == "int8" else "Try another version of torch or onnxruntime"
         raise ModelError(
-            f"the {precision} graph gives the label of the original on {agreement.same_label:.1%} of the {agreement.rows:,} rows "
+            f"the {precision} graph gives the answer of the original on {agreement.same_label:.1%} of the {agreement.rows:,} rows "
             f"of {agreement.split}; at least {least:.1%} was expected. Nothing was written. {remedy}"
         )
 

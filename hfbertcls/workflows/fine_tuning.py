@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hfbertcls.errors import ConfigurationError, HfBertClsError, TrainingError, shorten
 from hfbertcls.evaluation.report_training import TrainingFacts
+from hfbertcls.modeling.heads import finish_standardized
 from hfbertcls.progress import Log
 from hfbertcls.registry import CALLBACKS
 from hfbertcls.repository.output_directory import OutputDirectory
@@ -91,7 +92,8 @@ class FineTuning(Procedure):
         self._value_of_start = value
 
     def save(self, folder: Path) -> None:
-        """As the trainer saves a model."""
+        """As the trainer saves a model, with its logits on the scale of the answers."""
+        finish_standardized(cast(Any, self._trainer.model))
         self._trainer.save_model(str(folder))
 
     def facts(self, wall_seconds: float) -> TrainingFacts:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.data.splits import rarest_labels
 from hfbertcls.environment import local_path
-from hfbertcls.errors import DatasetError
+from hfbertcls.errors import ConfigurationError, DatasetError
 from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import CurvePoint
@@ -83,8 +84,14 @@ def parts_of(train: TextSplit, seed: int) -> list[TextSplit]:
     """An eighth, a quarter and half of the training rows, each part of the next.
 
     Raises:
+        ConfigurationError: if the rows have numbers, which have no accuracy.
         DatasetError: if an eighth of the rows lacks a label.
     """
+    if pa.types.is_floating(train.label_cells.type):
+        raise ConfigurationError(
+            "--learning-curve draws the accuracy over the number of rows, and predicted numbers have none. Leave it out, and "
+            "train on files of different sizes"
+        )
     order = nested_order(rarest_labels(train) if holds_lists(train.label_cells) else train.labels, seed)
     parts = [train.take("train", np.sort(order[: round(fraction * len(train))])) for fraction in FRACTIONS]
     missing = sorted(train.present_labels - parts[0].present_labels)

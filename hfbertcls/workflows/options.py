@@ -91,7 +91,7 @@ def check_for_task(options: TrainingOptions, task: Task) -> None:
         ConfigurationError: for the first option that does not fit.
     """
     metric, metrics = selection_metric(options, task), (*task.metric_keys, "loss")
-    kind = f"a {task.name.replace('_', '-')} task of {len(task.labels)} labels"
+    kind = f"a {task.name.replace('_', '-')} task" + (f" of {len(task.labels)} labels" if task.has_labels else "")
     if metric not in metrics:
         raise ConfigurationError(f"--metric {metric} is not defined for {kind}. Choose one of {', '.join(metrics)}")
     if not task.smooths_labels and float(options.arguments.get("label_smoothing_factor") or 0):

@@ -151,7 +151,7 @@ def report_on_training(
     held_out = next((name for name in names if name != CROSS_VALIDATION), None)
     if held_out is not None and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
         rough = score(turn_to_bf16(model), tokenizer, tokenized[held_out])  # (last: the weights are rounded now)
-        same = task.is_right(predicted[held_out], task.decide(rough))
+        same = task.is_about_same(predicted[held_out], task.decide(rough))
         evaluation[held_out] = replace(evaluation[held_out], bf16_agreement=float(same.mean()))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)

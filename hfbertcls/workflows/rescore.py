@@ -154,6 +154,7 @@ def _data_of(report: Report, dataset: str) -> TextDataset:
         text_pair_column=task.text_pair_column,
         label_column=list(columns) if isinstance(columns, tuple) else columns,
         label_separator=task.label_separator,
+        task=task.type if report.resolved_task.is_requested else None,
         slice_by=task.slice_column,
         labels=list(task.labels),
         quoting=task.quoting,

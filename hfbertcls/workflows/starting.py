@@ -15,11 +15,12 @@ from hfbertcls.errors import ModelError, listing
 from hfbertcls.evaluation.baselines import LinearProbe
 from hfbertcls.evaluation.report_training import Phase
 from hfbertcls.modeling.engine import head_inputs, score
-from hfbertcls.modeling.heads import output_layer_name
+from hfbertcls.modeling.heads import output_layer_name, rescale_outputs, standardize
 from hfbertcls.modeling.loading import ModelSource, load_for_training
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.progress import Log, work
 from hfbertcls.tasks.probabilities import Logits
+from hfbertcls.tasks.task import Task
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
 from hfbertcls.training.frozen_start import FrozenStart, begin_from, fill_head
 from hfbertcls.training.new_rows import begin_new_rows
@@ -42,6 +43,7 @@ class Start:
     Args:
         model: to be fine-tuned.
         notes: on how it was made, for a person.
+        task: what its logits mean while it is trained.
         validation: its logits of the validation split; None where its head is random, or was trained before.
         weights: returns its weights, where there is `validation`.
         phases: of training that came before.
@@ -49,6 +51,7 @@ class Start:
 
     model: "PreTrainedModel"
     notes: tuple[str, ...]
+    task: Task
     validation: Logits | None = None
     weights: "Callable[[], Mapping[str, torch.Tensor]]" = dict
     phases: tuple[Phase, ...] = ()
@@ -103,6 +106,9 @@ def begin(
     notes = loaded.notes + ((frozen.note,) if frozen is not None and frozen.note else ())
     for note in notes:
         log(f"  note: {note}")
+    if frozen is None and loaded.new_parameters and output_layer_name(model) is not None:
+        answers = inputs.tokenized["train"].gold
+        rescale_outputs(model, *inputs.task.while_trained_on(answers).output_scale)
     if frozen is not None:
         begin_from(model, frozen)
         pooling = "mean" if frozen.pooling == "mean" else "first-token"
@@ -126,25 +132,28 @@ def load_start(
     """
     loaded, notes, frozen = begin(inputs, options, arguments, log)
     model: Any = loaded
+    task = standardize(model, inputs.task, inputs.tokenized["train"].gold)
     if frozen is None:
-        return Start(model, notes)
-    validation = frozen.logits["validation"]
+        return Start(model, notes, task)
+    factor, offset = task.output_scale
+    validation = ((frozen.logits["validation"] - offset) / factor).astype(np.float32)
     recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
     if recipe is None:
-        return Start(model, notes, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
+        return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
     log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
     with work("Contrastive phase", recipe.steps, "steps") as advance:
         one = contrasted(model, inputs.tokenizer, inputs.tokenized["train"], recipe, arguments, advance)
     model.load_state_dict(one.model.state_dict())
     weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     validation = score(one.model, inputs.tokenizer, inputs.tokenized["validation"])
-    return Start(model, notes, validation, lambda: weights, (one.phase,))
+    return Start(model, notes, task, validation, lambda: weights, (one.phase,))
 
 
 def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
     """The weights of a start without a phase; they are not held in memory while the model is fine-tuned."""
     model: Any = inputs.load(seed).model
     begin_from(model, frozen)
+    standardize(model, inputs.task, inputs.tokenized["train"].gold)
     weights: Mapping[str, torch.Tensor] = model.state_dict()
     return weights
 
@@ -165,7 +174,7 @@ def better_start(
         return None
     split, logits = inputs.tokenized["validation"], start.validation
     gold = split.gold
-    task = split.labelled_task.fit_decision(gold, logits)
+    task = start.task.fit_decision(gold, logits)
     values = {**task.compute_metrics(gold, logits), "loss": float(task.row_losses(gold, logits).mean())}
     value = values.get(metric)
     if value is None or value == best or (value > best) != more_is_better:

@@ -197,7 +197,7 @@ def finish(
     staging = directory.staging
     write_config_values(staging, text_field_values(are_pairs=inputs.data.text_pair_column is not None))
     split, logits = ("validation", None) if out_of_fold is None else ("train", out_of_fold.logits)
-    if options.calibration:
+    if options.calibration and inputs.task.states_probabilities:
         staged = calibrate(staging, inputs.tokenized[split], device, log, logits)
     else:
         staged = Staged.load(staging, device)

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from classifier import FOLDER, LIMIT, MULTI, NAME, PAIRS, PARTS, WHAT_IT_DOES
+from classifier import FOLDER, LIMIT, MULTI, NAME, NUMBER, PAIRS, PARTS, WHAT_IT_DOES
 
 
 _METRICS = {
@@ -14,14 +14,27 @@ _METRICS = {
     "f1_micro": "Micro F1",  # (this and the next: multi-label only)
     "hamming_loss": "Wrong decisions on a label (Hamming loss)",
     "mcc": "Matthews correlation",
+    "quadratic_kappa": "Quadratic kappa",  # (this and the next two: ordered labels only)
+    "rank_mae": "Mean absolute error in ranks",
+    "off_by_one": "Off-by-one accuracy",
     "ece": "Calibration error",
+    "pearson": "Pearson correlation",  # (this and the next: numbers only)
+    "spearman": "Spearman correlation",
+    "mae": "Mean absolute error",
+    "rmse": "RMSE",
+    "r2": "R²",
 }
 _BASELINES = {
     "majority": "Always the most frequent set of labels" if MULTI else "Always the most frequent label",
     "tfidf_logreg": "TF-IDF and logistic regression",
     "tfidf_logreg_second_text": "TF-IDF and logistic regression, second text alone",
     "frozen_logreg": "Frozen encoder and logistic regression",
+    "mean": "Always the mean",
+    "tfidf_ridge": "TF-IDF and ridge regression",
+    "tfidf_ridge_second_text": "TF-IDF and ridge regression, second text alone",
+    "frozen_ridge": "Frozen encoder and ridge regression",
 }
+_COMPARED = ("mae", "mean absolute error") if NUMBER else ("accuracy", "accuracy")
 _OUT_OF_FOLD = (
     "Each row was answered by a model that was trained on other rows. These metrics estimate how well this way of training "
     "works. The model here was trained on all of these rows."
@@ -80,9 +93,8 @@ def about() -> str:
             *([f"{_OUT_OF_FOLD}\n"] if is_out_of_fold else []),
             *verdict(evaluation),
             *headline(evaluation),
-            "\n### Per label\n",
-            *per_label(evaluation["per_label"]),
-            *([] if MULTI else confusions(report["task"]["labels"], evaluation["confusion_matrix"])),
+            *([] if NUMBER else ["\n### Per label\n", *per_label(evaluation["per_label"])]),
+            *([] if MULTI or NUMBER else confusions(report["task"]["labels"], evaluation["confusion_matrix"])),
             "\n### Limits\n",
             limits(),
         ]
@@ -112,7 +124,8 @@ def headline(evaluation: dict[str, Any]) -> list[str]:
             lines.append(f"| {name} | {entry['value']:.3f} | {ends} |")
     for key, name in _BASELINES.items():
         if key in (evaluation.get("baselines") or {}):
-            lines.append(f"| {name}, accuracy | {evaluation['baselines'][key]['accuracy']:.3f} | |")
+            metric, metric_name = _COMPARED
+            lines.append(f"| {name}, {metric_name} | {evaluation['baselines'][key][metric]:.3f} | |")
     return lines
 
 

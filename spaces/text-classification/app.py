@@ -27,15 +27,7 @@ from starlette.middleware import Middleware
 
 from about import about_text, plain
 from bodies import BodyLimit
-from classifier import (
-    MAX_CHARACTERS,
-    MULTI,
-    NAME,
-    PAIRS,
-    WHAT_IT_DOES,
-    classify,
-    classify_pair,
-)
+from classifier import MAX_CHARACTERS, MULTI, NAME, NUMBER, PAIRS, WHAT_IT_DOES, classify, classify_pair
 from tables import (
     MAX_FILE,
     MAX_ROWS,
@@ -56,17 +48,20 @@ _STRONGEST = 0.6  # colour value at which the text on it is still easy to read
 
 _Coloured = list[tuple[str, float | None]]
 _Rows = list[list[str]]
+_Shown = dict[str, float] | str  # probabilities, or a number
 
 
-def show_classification(*texts: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
+def show_classification(*texts: str) -> tuple[_Shown, _Rows, _Coloured, _Rows, str]:
     """The output of `classify` for the page; it clears the words of an earlier text."""
     scores, table, note = probabilities_of(*texts)
     return scores, table, [], [], note
 
 
-def probabilities_of(*texts: str) -> tuple[dict[str, float], _Rows, str]:
-    """The probabilities of the labels, also as a table, and a note."""
+def probabilities_of(*texts: str) -> tuple[_Shown, _Rows, str]:
+    """The probabilities of the labels or the number, also as a table, and a note."""
     answers = classify_pair(*texts) if PAIRS else classify(*texts)
+    if NUMBER:
+        return f"{answers['number']:.4g}", [[f"{answers['number']:.7g}"]], answers["note"]
     table = [[label, f"{score:.4f}", f"{answers['logits'][label]:+.3f}"] for label, score in answers["scores"].items()]
     if not MULTI:
         return answers["scores"], table, answers["note"]
@@ -81,32 +76,34 @@ def probabilities_of(*texts: str) -> tuple[dict[str, float], _Rows, str]:
     return answers["scores"], table, f"{labels} {answers['note']}"
 
 
-def coloured_text(text: str, words: list[dict]) -> _Coloured:
+def coloured_text(text: str, words: list[dict], scale: float) -> _Coloured:
     """A text in parts: the words that mattered with their colour, and what is between them."""
     parts: _Coloured = []
     end = 0
     for word in words:
-        if abs(word["value"]) >= _SMALLEST:
-            strength = max(-1.0, min(1.0, word["value"] / _SCALE)) * _STRONGEST
+        if abs(word["value"]) >= _SMALLEST / _SCALE * scale > 0:
+            strength = max(-1.0, min(1.0, word["value"] / scale)) * _STRONGEST
             parts += [(text[end : word["start"]], None), (text[word["start"] : word["end"]], strength)]
             end = word["end"]
     return [*parts, (text[end:], None)]
 
 
-def show_explanation(*texts: str) -> tuple[dict[str, float], _Rows, _Coloured, _Rows, str]:
+def show_explanation(*texts: str) -> tuple[_Shown, _Rows, _Coloured, _Rows, str]:
     """The output of `classify` and `explain` for the page: the texts with coloured words, also as a table."""
     scores, exact_scores, _ = probabilities_of(*texts)
     explanation = explain_pair(*texts) if PAIRS else explain(*texts)
+    # Numbers have a unit of their own: the strongest word of a text has the full colour.
+    scale = max((abs(word["value"]) for word in explanation["words"]), default=0.0) if NUMBER else _SCALE
     parts: _Coloured = []
     for number, text in enumerate(texts):
         parts += [(_BETWEEN_TEXTS, None)] if number else []
-        parts += coloured_text(text, [word for word in explanation["words"] if word.get("text", 0) == number])
+        parts += coloured_text(text, [word for word in explanation["words"] if word.get("text", 0) == number], scale)
     table = [
         [*([_ORDINALS[word["text"]]] if PAIRS else []), word["word"], f"{word['value']:+.4f}"]
         for word in sorted(explanation["words"], key=lambda w: -abs(w["value"]))
     ]
     none = "" if any(value is not None for _, value in parts) else " No single word matters to it."
-    label = f"The label is {plain(explanation['label'])}."
+    label = f"The number is {explanation['number']:.4g}." if NUMBER else f"The label is {plain(explanation['label'])}."
     if MULTI:
         label = f"The likeliest label is {plain(explanation['label'])}, {abs(explanation['lead']):.3f} logits "
         label += "above its threshold." if explanation["lead"] >= 0 else "below its threshold, so it is not predicted."
@@ -139,8 +136,14 @@ theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
     button_primary_text_color="white",
 )
 EXACT = ["Label", *(["Predicted", "Probability", "Threshold"] if MULTI else ["Probability"]), "Logit"]
-WORDS = [*(["Text"] if PAIRS else []), "Word", "Effect in logits"]
-PREVIEW = [*(["First text", "Second text"] if PAIRS else ["Text"]), "Label", "Probability", "Note"]
+EXACT = ["Number"] if NUMBER else EXACT
+WORDS = [*(["Text"] if PAIRS else []), "Word", "Effect on the number" if NUMBER else "Effect in logits"]
+PREVIEW = [
+    *(["First text", "Second text"] if PAIRS else ["Text"]),
+    *(["Number"] if NUMBER else ["Label", "Probability"]),
+    "Note",
+]
+VERB = "Predict" if NUMBER else "Classify"
 
 
 def empty(*values: object) -> str:
@@ -163,20 +166,26 @@ button[role=tab].selected { color: var(--primary-600) !important }
 
 with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.Markdown(f"# {plain(NAME.rpartition('/')[2])}\n{WHAT_IT_DOES}.")
-    with gr.Tab("Classify"):
+    with gr.Tab(VERB):
         titles = {"text": "First text", "text_pair": "Second text"} if PAIRS else {"text": "Text"}
         boxes = [
             gr.Textbox(label=title, lines=4 // len(titles), max_length=MAX_CHARACTERS, elem_id=name)
             for name, title in titles.items()
         ]
         with gr.Row():
-            classify_button = gr.Button("Classify", variant="primary")
+            classify_button = gr.Button(VERB, variant="primary")
             explain_button = gr.Button("Which words mattered?")
         if examples():
             gr.Examples(examples(), inputs=boxes, cache_examples=False)
         note = gr.Markdown(elem_id="note", latex_delimiters=[])
         with gr.Row():
-            top = gr.Label(label="Probabilities", num_top_classes=5, show_heading=not MULTI, scale=2, elem_id="label")
+            top = gr.Label(
+                label="Number" if NUMBER else "Probabilities",
+                num_top_classes=5,
+                show_heading=not MULTI,
+                scale=2,
+                elem_id="label",
+            )
             exact = gr.Dataframe(
                 headers=EXACT,
                 label="Exact values",
@@ -185,12 +194,18 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
                 elem_id="exact",
             )
         coloured = gr.HighlightedText(
-            label="Words that mattered (red speaks for the label, purple against it)", elem_id="coloured"
+            label="Words that mattered "
+            + (
+                "(red raises the number, purple lowers it)"
+                if NUMBER
+                else "(red speaks for the label, purple against it)"
+            ),
+            elem_id="coloured",
         )
         words = gr.Dataframe(
             headers=WORDS,
-            label=f"How far the lead of the label {'over its threshold ' if MULTI else ''}falls when the word is hidden from the "
-            "model",
+            label=f"How far the {'number' if NUMBER else 'lead of the label'} {'over its threshold ' if MULTI else ''}falls when the "
+            "word is hidden from the model",
             interactive=False,
             elem_id="words",
         )
@@ -205,9 +220,11 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             gr.Dropdown(label=title, choices=[], allow_custom_value=True, elem_id=name)
             for name, title in (titles if PAIRS else {"column": "Column with the texts"}).items()
         ]
-        file_button = gr.Button("Classify the file", variant="primary")
+        file_button = gr.Button("Predict for the file" if NUMBER else "Classify the file", variant="primary")
         summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
-        download = gr.File(label="Classified file", interactive=False, elem_id="download")
+        download = gr.File(
+            label="File with numbers" if NUMBER else "Classified file", interactive=False, elem_id="download"
+        )
         preview = gr.Dataframe(
             headers=PREVIEW,
             label=f"The first {SHOWN_ROWS} rows",

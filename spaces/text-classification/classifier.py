@@ -64,6 +64,8 @@ def load_model() -> tuple[Any, Any]:
         sys.exit(f"The model {NAME} cannot be loaded: {err}")
     if info["missing_keys"] or len(tokenizer) <= len(tokenizer.all_special_ids):
         sys.exit(f"The model {NAME} is no finished classifier: its head or its tokenizer is missing")
+    if model.config.num_labels == 1 and model.config.problem_type in (None, "regression"):
+        return tokenizer, model.eval()
     if model.config.num_labels < 2 or len(set(model.config.id2label.values())) != model.config.num_labels:
         sys.exit(
             f"The model {NAME} is no classifier of at least two labels with different names: it has {model.config.num_labels}"
@@ -114,11 +116,15 @@ if torch.cuda.is_available():
     model.to("cuda")
 LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
 MULTI = model.config.problem_type == "multi_label_classification"
+NUMBER = len(LABELS) == 1
+"""Whether the model predicts a number, which is its only logit."""
 THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
 PAIRS = getattr(model.config, "hfbertcls_text_fields", None) == ["text", "text_pair"]
 """Whether the model reads pairs of texts."""
 WHAT_IT_DOES = (
-    f"Gives a {'pair of texts' if PAIRS else 'text'} any of {len(LABELS)} labels, or none"
+    f"Predicts a number from {'two texts' if PAIRS else 'a text'}"
+    if NUMBER
+    else f"Gives a {'pair of texts' if PAIRS else 'text'} any of {len(LABELS)} labels, or none"
     if MULTI
     else f"Sorts {'pairs of texts' if PAIRS else 'texts'} into {len(LABELS)} labels"
 )
@@ -339,7 +345,8 @@ def classify(text: str) -> dict:
 
     Returns label, scores (a probability for each label), logits, tokens_read, and note, which states what was not
     read. A multi-label model returns two more: labels, those at or above their decision threshold, the likeliest
-    first, maybe none; and thresholds, one for each label. Its label is the likeliest one.
+    first, maybe none; and thresholds, one for each label. Its label is the likeliest one. A model of numbers returns
+    number, tokens_read and note.
     """
     return classify_row((check_text(text),))
 
@@ -349,7 +356,8 @@ def classify_pair(text: str, text_pair: str) -> dict:
 
     Returns label, scores (a probability for each label), logits, tokens_read, and note, which states what was not
     read. A multi-label model returns two more: labels, those at or above their decision threshold, the likeliest
-    first, maybe none; and thresholds, one for each label. Its label is the likeliest one.
+    first, maybe none; and thresholds, one for each label. Its label is the likeliest one. A model of numbers returns
+    number, tokens_read and note.
     """
     return classify_row(check_pair(text, text_pair))
 
@@ -358,6 +366,8 @@ def classify_row(texts: Texts) -> dict:
     """Classify a text, or a pair."""
     (row,) = encode([texts])
     (logits,) = check_logits(logits_of([row]))
+    if NUMBER:
+        return {"number": logits[0], "tokens_read": tokens_read(row.ids), "note": reading(row.ids, row.total)}
     scores = probabilities(logits)
     answer = {
         "label": next(iter(scores)),

@@ -9,6 +9,7 @@ import torch
 from classifier import (
     LABELS,
     MULTI,
+    NUMBER,
     PAIRS,
     THRESHOLDS,
     Row,
@@ -33,7 +34,9 @@ _WORD = re.compile(
 
 
 def lead(logits: list[float], label: int) -> float:
-    """How far a label is ahead of the next one, in logits; multi-label: ahead of its decision threshold."""
+    """How far a label is ahead of the next one, in logits; multi-label: ahead of its decision threshold; or the number."""
+    if NUMBER:
+        return logits[label]
     if MULTI:
         # The logits of the scores 0 and 1 are infinite, which JSON lacks; eps is where the sigmoid becomes 1.
         threshold = torch.tensor(THRESHOLDS[LABELS[label]], dtype=torch.float64)
@@ -47,7 +50,8 @@ def explain(text: str) -> dict:
 
     Returns label, lead, note, and words: word, start, end and value of each. A value above 0 speaks for the label.
     Words that only matter together are not found like this. For a multi-label model the label is the likeliest one,
-    and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted.
+    and its lead is measured from the logit of its decision threshold: below 0, the label is not predicted. A model of
+    numbers has number in place of label and lead; a value above 0 raises the number.
     """
     return explain_row((check_text(text),))
 
@@ -58,7 +62,8 @@ def explain_pair(text: str, text_pair: str) -> dict:
     Returns label, lead, note, and words: word, text (0 for the first text, 1 for the second), start, end and value of
     each. The values are logits; one above 0 speaks for the label. Words that only matter together are not found like
     this. For a multi-label model the label is the likeliest one, and its lead is measured from the logit of its
-    decision threshold: below 0, the label is not predicted.
+    decision threshold: below 0, the label is not predicted. A model of numbers has number in place of label and lead; a
+    value above 0 raises the number.
     """
     return explain_row(check_pair(text, text_pair))
 
@@ -89,8 +94,7 @@ def explain_row(texts: Texts) -> dict:
     whole = lead(logits[0], label)
     values = [whole - lead(row, label) for row in logits[1:]]
     return {
-        "label": LABELS[label],
-        "lead": whole,
+        **({"number": whole} if NUMBER else {"label": LABELS[label], "lead": whole}),
         "words": [
             {
                 "word": word[0],

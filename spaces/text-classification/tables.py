@@ -18,6 +18,7 @@ from classifier import (
     LIMIT,
     MAX_CHARACTERS,
     MULTI,
+    NUMBER,
     PAIRS,
     PARTS,
     Texts,
@@ -47,7 +48,7 @@ csv.field_size_limit(10_000_000)  # (of this process; a file is smaller)
 
 
 class Answer(NamedTuple):
-    """The answer to a row: its label; multi-label: all predicted labels, the likeliest first."""
+    """The answer to a row: its label; multi-label: all predicted labels, the likeliest first; a number is a score."""
 
     labels: list[str]
     scores: list[float]
@@ -56,7 +57,9 @@ class Answer(NamedTuple):
     was_refused: bool = False
 
     def cells(self) -> list[str]:
-        """Label, score and note, as in the file; multi-label answers are joined."""
+        """Label, score and note, as in the file; multi-label answers are joined. A number, and the note."""
+        if NUMBER:
+            return ["".join(f"{number:.7g}" for number in self.scores), self.note]
         return ["; ".join(self.labels), "; ".join(f"{score:.6f}" for score in self.scores), self.note]
 
 
@@ -149,7 +152,8 @@ def classify_file(file: str, column: str, progress: gr.Progress = gr.Progress())
 
     Returns the file with the columns predicted_label, predicted_score and note added, the first rows, and a summary.
     A text that is empty, too long, or without a finite score gets no label; the note states why. A multi-label model
-    has all predicted labels in predicted_label, joined by "; ", and their scores in predicted_score likewise.
+    has all predicted labels in predicted_label, joined by "; ", and their scores in predicted_score likewise. A model
+    of numbers adds predicted_number and note.
     """
     return classify_table(file, [column], progress)
 
@@ -191,7 +195,7 @@ def classify_table(file: str, columns: list[str | None], progress: gr.Progress) 
     for part in parts(texts):
         progress((len(answers), len(texts)), desc=f"{len(texts):,} rows", unit="rows")
         answers += classify_rows(part)
-    ours = ("predicted_label", "predicted_score", "note")
+    ours = ("predicted_number", "note") if NUMBER else ("predicted_label", "predicted_score", "note")
     titles = [*header, *(f"{name} (new)" if name in header else name for name in ours)]
     table = [titles, *([*row, *answer.cells()] for row, answer in zip(rows, answers, strict=True))]
     shown = [
@@ -220,13 +224,14 @@ def classify_rows(rows: list[Texts]) -> list[Answer]:
         if not is_finite(logits):
             answers.append(Answer([], [], _NO_SCORE, was_refused=True))
             continue
-        scores = probabilities(logits)
-        labels = predicted_labels(scores)
+        scores = {} if NUMBER else probabilities(logits)
+        labels = [] if NUMBER else predicted_labels(scores)
         seen_tokens = tokens_read(row.ids)
         which = f"{seen_tokens:,}" if PAIRS else which_read(row.ids)
         cut = [f"{which} of {row.total:,} tokens read"] if row.total > seen_tokens else []
-        note = "; ".join([*([] if labels else [_NO_LABEL]), *cut])
-        answers.append(Answer(labels, [scores[label] for label in labels], note, bool(cut)))
+        note = "; ".join([*([] if labels or NUMBER else [_NO_LABEL]), *cut])
+        values = logits if NUMBER else [scores[label] for label in labels]
+        answers.append(Answer(labels, values, note, bool(cut)))
     return answers
 
 
@@ -246,7 +251,7 @@ def summarise(answers: list[Answer]) -> str:
         summary += f" {unlabelled:,} got none: no label reaches its threshold." if unlabelled else ""
     summary += f" {empty:,} had no text." if empty else ""
     summary += f" {refused - empty - damaged:,} had too long a text." if refused > empty + damaged else ""
-    summary += f" {damaged:,} got no label: {_NO_SCORE}." if damaged else ""
+    summary += f" {damaged:,} got no {'number' if NUMBER else 'label'}: {_NO_SCORE}." if damaged else ""
     which = f"{LIMIT:,} tokens" if PAIRS else PARTS
     return summary + (f" Of {cut:,} only {which} were read." if cut else "")
 

@@ -78,7 +78,11 @@ def test_similar_means_equal_but_for_capitals_blanks_and_unicode_form():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "text,label\n" + "".join(f"t,{n}.5\n" for n in range(30)), "regression is not supported.*--task"),
+        (
+            "a.csv",
+            "text,label\n" + "".join(f"t,{n}.5\n" for n in range(30)),
+            "look like regression targets.*--task regression.*--task single_label",
+        ),
     ],
 )
 def test_numbers_are_refused(tmp_path, name, content, message):

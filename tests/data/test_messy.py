@@ -15,7 +15,7 @@ REFUSED = {
     "06_unclosed_quote.csv": r"line 12: the row that begins here.*not closed.*Correct the line",
     "07_no_label_column.csv": r"columns 'text', 'source', but a label column.*was expected.*--label-column NAME",
     "08_other_column_names.csv": r'Name them: --text-column "Review Text" --label-column Sentiment',
-    "12_continuous_labels.csv": r"\('label'\) look like regression targets.*regression is not supported.*--task",
+    "12_continuous_labels.csv": r"\('label'\) look like regression targets.*pass --task regression.*--task single_label",
     "13_label_space_case.csv": r"differ only in capitals, blanks.*'NEGATIVE' \(8 rows\).*Merge them.*--labels",
     "14_one_class.csv": r"only the label 'positive' \(30 rows\).*at least two\. Check --label-column",
     "18_one_row.csv": r"only the label 'positive' \(1 rows\).*or add rows with another label",

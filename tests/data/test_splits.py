@@ -91,7 +91,7 @@ def test_split_by_works_with_a_rare_label():
 def test_numbers_and_lists_are_cut_too(labels, split_by):
     cut, how = complete_splits({"train": split(labels, user=[str(n) for n in range(100)])}, 0, split_by, "off")
     assert [len(part) for part in cut.values()] == [80, 10, 10]
-    expected = "at random" if pa.types.is_floating(labels.type) else "by the rarest label of each row"
+    expected = "stratified by quintile" if pa.types.is_floating(labels.type) else "by the rarest label of each row"
     assert (expected in how) == (split_by is None)
 
 

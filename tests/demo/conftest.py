@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hfbertcls.cli import main
@@ -204,6 +205,33 @@ def hostile_model(tmp_path_factory, tiny_model_dir) -> Path:
 def hostile_app(tmp_path_factory, hostile_model):
     """The app of that model."""
     yield from running(hostile_model, tmp_path_factory.mktemp("hostile-app"))
+
+
+@pytest.fixture(scope="session")
+def number_model(tmp_path_factory, tiny_model_dir, vocabulary) -> Path:
+    """A model that predicts numbers near 1,000."""
+    folder = tmp_path_factory.mktemp("numbers")
+    generator = np.random.default_rng(0)
+    rows = [" ".join(generator.choice(vocabulary, 6)) for _ in range(90)]
+    lines = [f"{text},{1000 + 30 * ('great' in text) + generator.standard_normal():.2f}" for text in rows]
+    (folder / "rows.csv").write_text("\n".join(["text,points", *lines]) + "\n")
+    words = [
+        "train",
+        "--model",
+        str(tiny_model_dir),
+        "--dataset",
+        str(folder / "rows.csv"),
+        "--label-column",
+        "points",
+    ]
+    assert main([*words, "--task", "regression", "--output-dir", str(folder / "model")]) == 0
+    return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def number_app(tmp_path_factory, number_model):
+    """The app of that model."""
+    yield from running(number_model, tmp_path_factory.mktemp("number-app"))
 
 
 @pytest.fixture

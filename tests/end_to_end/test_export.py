@@ -159,7 +159,7 @@ def test_a_graph_that_disagrees_is_not_written(graph_of_noise, model_dir, review
 def test_labels_that_change_are_counted(precision, remedy):
     few = exporting.Agreement("test", 1_000, 0.94, 1e-3, 0.9, 0.9, 0.9, 0.9, None, 1.0, 1.0)
     with pytest.raises(
-        ModelError, match=rf"the {precision} graph gives the label .* on 94.0% of the 1,000 rows.*{remedy}"
+        ModelError, match=rf"the {precision} graph gives the answer .* on 94.0% of the 1,000 rows.*{remedy}"
     ):
         exporting._require_agreement(few, precision)
 

@@ -144,7 +144,11 @@ def changed(path, value):
         (("task", "labels"), None, r"task\.labels is null; expected a list"),
         (("task", "labels", 0), 3, r"task\.labels\[0\] is 3; expected a text"),
         (("task", "labels"), ["a", "a", "b"], r"task\.labels must be at least one label, none twice"),
-        (("task", "type"), "regression", r"task\.type is 'regression'; expected single_label or multi_label"),
+        (
+            ("task", "type"),
+            "ranking",
+            r"task\.type is 'ranking'; expected single_label or multi_label or regression or ordinal",
+        ),
         (("task", "thresholds"), [0.5], r"task\.thresholds must be null: no label has one"),
         (("schema_version",), True, r"schema_version is true; expected 1"),
         (("model", "weights_sha256"), "../x", r"model\.weights_sha256 is '\.\./x'; expected a SHA-256"),

@@ -189,16 +189,27 @@ def test_a_model_of_numbers_is_refused(model_dir, texts, tmp_path):
         predict_file(str(model_dir), texts, tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("problem_type", ["multi_label_classification", None])
-def test_a_model_with_one_output_is_refused(multi_label_copy, tiny_model_dir, texts, tmp_path, problem_type):
+def _with_one_output(directory, tiny_model_dir, problem_type):
     from transformers import BertForSequenceClassification
 
     model = BertForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=1)
     model.config.problem_type = problem_type
-    (multi_label_copy / "config.json").unlink()
-    model.save_pretrained(multi_label_copy)
+    (directory / "config.json").unlink()
+    model.save_pretrained(directory)
+
+
+def test_a_model_with_one_output_is_refused(multi_label_copy, tiny_model_dir, texts, tmp_path):
+    _with_one_output(multi_label_copy, tiny_model_dir, "multi_label_classification")
     with pytest.raises(ModelError, match=r"'topics' does not give labels \(one output\)"):
         predict_file(str(multi_label_copy), texts, tmp_path / "a.csv")
+
+
+def test_a_model_with_one_output_that_says_nothing_predicts_numbers(multi_label_copy, tiny_model_dir, texts, tmp_path):
+    _with_one_output(multi_label_copy, tiny_model_dir, None)
+    predict_file(str(multi_label_copy), texts, tmp_path / "a.parquet")
+    answers = pq.read_table(tmp_path / "a.parquet")
+    assert answers.column_names == ["row", "prediction", "reason"]
+    assert answers.schema.field("prediction").type == pa.float64()
 
 
 def test_two_runs_on_one_output_exclude_each_other(finished_run, texts, tmp_path):
