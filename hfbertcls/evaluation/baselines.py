@@ -117,11 +117,15 @@ class LinearProbe:
         task: of the answers.
         vectors: of shape `(n, width)`.
         answers: the gold answers of the rows.
+        class_weights: of shape `(num_labels,)`; None: each row counts the same.
     """
 
-    def __init__(self, task: Task, vectors: Vectors, answers: Answers) -> None:
+    def __init__(self, task: Task, vectors: Vectors, answers: Answers, class_weights: Floats | None = None) -> None:
         inputs, centre, scale = standardized(vectors)
-        model = task.linear_model(answers, C_ON_VECTORS)
+        if class_weights is None:
+            model = task.linear_model(answers, C_ON_VECTORS)
+        else:
+            model = task.weighted_linear_model(answers, C_ON_VECTORS, class_weights)
         _fit(model, inputs, answers)
         weights, biases = task.linear_weights(model)
         self.weights: Floats = weights / scale

@@ -64,6 +64,10 @@ class Task(ABC):
     learning_rate_factor: ClassVar[float] = 1.0
     smooths_labels: ClassVar[bool] = True
     """Whether label smoothing has a meaning."""
+    weighs_labels: ClassVar[bool] = False
+    """Whether class weights and the focal loss have a meaning, so that it has `balanced_weights` and `label_losses`."""
+    why_no_prior: ClassVar[str] = "an answer is no label"
+    """Why its logits cannot be adjusted to other class priors; empty where they can."""
     headline: ClassVar[str] = "f1_macro"
     """The metric on validation by which the best checkpoint is chosen."""
     judged_by: ClassVar[str] = "accuracy"
@@ -279,6 +283,21 @@ class Task(ABC):
         """
         return None
 
+    def balanced_weights(self, gold: Answers) -> Floats:
+        """The class weights that let labels weigh the same, of shape `(num_labels,)` (`weighting.py`)."""
+        raise NotImplementedError(f"{self.name} has no class weights")
+
+    def label_losses(
+        self,
+        logits: "torch.Tensor",
+        labels: "torch.Tensor",
+        weights: "torch.Tensor | None",
+        gamma: float,
+        smooth: float,
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """The weighted training loss of each row and the weight of each row, both of shape `(n,)` (`weighting.py`)."""
+        raise NotImplementedError(f"{self.name} has no class weights")
+
     @abstractmethod
     def row_losses(self, gold: Answers, logits: Logits) -> Floats:
         """The loss of each row, of shape `(n,)`."""
@@ -366,6 +385,10 @@ class Task(ABC):
     @abstractmethod
     def linear_model(self, gold: Answers, c: float = 10.0) -> Any:
         """A linear model of scikit-learn, to be fitted to these answers; `c` is its inverse regularization."""
+
+    def weighted_linear_model(self, gold: Answers, c: float, weights: Floats) -> Any:
+        """As `linear_model`, with class weights as `balanced_weights` returns them."""
+        raise NotImplementedError(f"{self.name} has no class weights")
 
     @abstractmethod
     def linear_logits(self, model: Any, features: Any) -> Logits:
