@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls.tasks.label_numbers import LabelNumbers, numbers_in_order
 from hfbertcls.tasks.probabilities import Answers, Floats
 from hfbertcls.tasks.task import Task
-from hfbertcls.training.label_numbers import LabelNumbers, numbers_in_order
 
 
 if TYPE_CHECKING:

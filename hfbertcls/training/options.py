@@ -12,8 +12,8 @@ from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.registry import DEFAULT_TRAINER
 from hfbertcls.seeding import DEFAULT_SEED
+from hfbertcls.tasks.label_numbers import LabelNumbers, check_sum, read_label_numbers
 from hfbertcls.training.declaring import option, options_of
-from hfbertcls.training.label_numbers import LabelNumbers, check_sum, read_label_numbers
 
 
 if TYPE_CHECKING:

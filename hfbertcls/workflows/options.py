@@ -13,9 +13,9 @@ from hfbertcls.repository.card import CARD_FACTS
 from hfbertcls.repository.card_metadata import check_metadata
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.known import all_metrics
+from hfbertcls.tasks.label_numbers import numbers_in_order
 from hfbertcls.tasks.task import Task
 from hfbertcls.training.declaring import options_of
-from hfbertcls.training.label_numbers import numbers_in_order
 from hfbertcls.training.options import TrainingOptions
 
 

@@ -19,10 +19,11 @@ from hfbertcls.modeling.heads import output_layer_name
 from hfbertcls.modeling.loading import ModelSource, load_for_training
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.progress import Log, work
+from hfbertcls.tasks.label_numbers import LabelNumbers
 from hfbertcls.tasks.probabilities import Logits
+from hfbertcls.training.adjusting import require_adjustable
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
 from hfbertcls.training.frozen_start import MOST_ROWS, FrozenStart, begin_from, drawn, fill_head
-from hfbertcls.training.label_numbers import LabelNumbers
 from hfbertcls.training.losses import class_weights
 from hfbertcls.training.new_rows import begin_new_rows
 from hfbertcls.training.options import TrainingOptions
@@ -103,6 +104,8 @@ def begin(
         if begin_new_rows(model, inputs.tokenizer, train, loaded.new_rows, arguments.device):
             log(f"Start: the trained head, with a linear probe for the new labels {listing(labels, 4)}")
     notes = loaded.notes + ((frozen.note,) if frozen is not None and frozen.note else ())
+    if options.prior is not None:
+        require_adjustable(model)
     for note in notes:
         log(f"  note: {note}")
     if frozen is not None:
