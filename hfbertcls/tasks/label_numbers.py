@@ -67,13 +67,13 @@ def numbers_in_order(numbers: Mapping[str, float], labels: Sequence[str], flag: 
     unknown = [name for name in numbers if name not in labels]
     if unknown:
         raise ConfigurationError(
-            f"{flag} has a number for {listing([repr(name) for name in unknown], 4)}, which is no label of the "
+            f"{flag} has a number for {listing(unknown, 4)}, which is no label of the "
             f"data{did_you_mean(unknown[0], labels)}. The labels are {listing(labels, 8)}. Correct the name, or leave it out"
         )
     missing = [name for name in labels if name not in numbers]
     if missing:
         raise ConfigurationError(
-            f"{flag} has no number for {listing([repr(name) for name in missing], 4)}. Expected one for each of the "
+            f"{flag} has no number for {listing(missing, 4)}. Expected one for each of the "
             f"{len(labels)} labels. Add what is missing"
         )
     return np.array([numbers[name] for name in labels], dtype=np.float64)
