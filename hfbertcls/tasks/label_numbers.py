@@ -5,13 +5,15 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from numbers import Real
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from hfbertcls.errors import ConfigurationError, cut, did_you_mean, listing, shorten
-from hfbertcls.tasks.probabilities import Floats
+
+
+if TYPE_CHECKING:
+    from hfbertcls.tasks.probabilities import Floats
 
 
 LabelNumbers = str | Mapping[str, float]
@@ -58,7 +60,7 @@ def read_label_numbers(value: LabelNumbers, flag: str, words: Sequence[str]) -> 
     return _checked(_json_pairs(text, place, expected) if is_json else _csv_pairs(text, place, expected), place)
 
 
-def numbers_in_order(numbers: Mapping[str, float], labels: Sequence[str], flag: str) -> Floats:
+def numbers_in_order(numbers: Mapping[str, float], labels: Sequence[str], flag: str) -> "Floats":
     """The numbers of an option in the order of the labels, of shape `(num_labels,)`.
 
     Raises:
@@ -76,6 +78,8 @@ def numbers_in_order(numbers: Mapping[str, float], labels: Sequence[str], flag: 
             f"{flag} has no number for {listing(missing, 4)}. Expected one for each of the "
             f"{len(labels)} labels. Add what is missing"
         )
+    import numpy as np  # noqa: PLC0415  (takes a while)
+
     return np.array([numbers[name] for name in labels], dtype=np.float64)
 
 
@@ -134,7 +138,7 @@ def _checked(pairs: Sequence[tuple[Any, Any]], place: str) -> dict[str, float]:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str | np.number):
+    if isinstance(value, bool) or not isinstance(value, Real | str):
         return None
     try:
         return float(value)

@@ -19,7 +19,7 @@ HINDI = ["यह फिल्म बहुत अच्छी है", "यह �
     [
         pytest.param(["a good film", "a bad film"], "word", id="English"),
         pytest.param(["été déjà vu, très bien", "à bientôt"], "word", id="French"),
-        pytest.param(["это очень хороший фильм", "было скучно"], "word", id="Russian"),  # noqa: RUF001
+        pytest.param(["это очень хороший фильм", "было скучно"], "word", id="Russian"),
         pytest.param(["이 영화는 정말 재미있어요"], "word", id="Korean"),
         pytest.param(["love it ❤️ so much", "nice"], "word", id="emoji with variation selectors"),
         pytest.param(AMHARIC, "word", id="Amharic"),

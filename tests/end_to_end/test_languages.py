@@ -92,7 +92,7 @@ def test_the_baseline_counts_what_tells_the_label_and_verify_derives_it(trained)
 
 def test_rescoring_fits_the_same_baseline_again(trained):
     _, data, model = trained
-    assert main(["verify", str(model), "--rescore", str(data)]) == 0
+    assert main(["verify", str(model), "--rescore", "--dataset", str(data)]) == 0
 
 
 def test_the_doctor_makes_sense_of_the_texts(trained, capsys):
@@ -125,7 +125,7 @@ def test_the_space_explains_words_and_where_there_are_no_blanks_parts_of_them(tr
     language, data, model = trained
     with (data / "test.csv").open(encoding="utf-8") as file:
         text = next(csv.DictReader(file))["text"]
-    script = "import json, sys, classifier; print(json.dumps(classifier.explain(sys.argv[1])))"
+    script = "import json, sys, explanation; print(json.dumps(explanation.explain(sys.argv[1])))"
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     done = subprocess.run(
         [sys.executable, "-c", script, text], cwd=SPACE, env=kept | {"MODEL_ID": str(model), "HF_HUB_OFFLINE": "1"},
