@@ -27,6 +27,7 @@ class LabelLoss:
     without it: the validation loss is the plain one, so that runs with different losses can be compared.
 
     ```python
+    >>> import torch
     >>> from hfbertcls.tasks.single_label import SingleLabel
     >>> loss = LabelLoss(SingleLabel(("ham", "spam")), weights=(1.0, 6.5))
     >>> loss.total_weight(torch.tensor([0, 1, 1]))
