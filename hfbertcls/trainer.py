@@ -4,7 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -30,13 +30,13 @@ from hfbertcls.repository.card_metadata import check_metadata
 from hfbertcls.repository.output_directory import OutputDirectory, follow_umask
 from hfbertcls.repository.script_report import report_on_trainer
 from hfbertcls.tasks.known import task_of_config
-from hfbertcls.tasks.task import Task
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
 from hfbertcls.training.callbacks.page_release import PageReleaseCallback
 from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.facts import training_facts
 from hfbertcls.training.recipe import choose_recipe
+from hfbertcls.training.trainer.accumulating import AccumulatingTrainer
 from hfbertcls.training.trainer.embedding_rows import RowGradientTrainer
 from hfbertcls.training.trainer.measuring import MeasuringTrainer, Metrics, task_metrics
 from hfbertcls.training.trainer.padding_free import PaddingFreeTrainer
@@ -51,13 +51,13 @@ _END_OF_TRAINING = "End of training"  # (transformers' default, which is not inf
 
 
 class TextClassificationTrainer(
-    SplittingTrainer, ResumableTrainer, MeasuringTrainer, RowGradientTrainer, PaddingFreeTrainer
+    SplittingTrainer, AccumulatingTrainer, ResumableTrainer, MeasuringTrainer, RowGradientTrainer, PaddingFreeTrainer
 ):
     """`Trainer` for text classifiers; takes what its parent takes.
 
     The differences to the parent:
 
-    - Accumulated batches give the same update as one large batch.
+    - Accumulated batches give the same update as one large batch (`AccumulatingTrainer`).
     - Evaluation computes in fp32, whatever the precision of training.
     - `training_args.bin`, a pickle with local paths, is never kept, and checkpoints hold no path.
     - A learning rate or a number of epochs of 0 is chosen automatically.
@@ -73,9 +73,6 @@ class TextClassificationTrainer(
     12
     ```
     """
-
-    # The loss of `compute_loss` is weighted here for accumulation, so the parent must not divide it again.
-    loss_is_scaled_for_ga: bool | None = True
 
     def __init__(
         self,
@@ -112,8 +109,6 @@ class TextClassificationTrainer(
             optimizers=optimizers,
             **kwargs,
         )
-        # Rows are to be counted for every model, so that `compute_loss` can weigh a batch among accumulated ones.
-        self.model_accepts_loss_kwargs = True
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.add_callback(ConsoleCallback)
@@ -121,11 +116,6 @@ class TextClassificationTrainer(
         self.add_callback(PageReleaseCallback)
         if isinstance(self.args, TextClassificationTrainingArguments):
             self._resolve_recipe(self.args)
-
-    @cached_property
-    def _task(self) -> Task | None:
-        """What the model answers; its kind and labels stay while it is trained."""
-        return task_of_config(cast(Any, self.model).config)
 
     @property
     def throughput(self) -> ThroughputCallback:
@@ -175,40 +165,6 @@ class TextClassificationTrainer(
             is_free = is_padding_free(cast(nn.Module, self.model))
             self.throughput.count(inputs, self.computed_positions if is_free else None)
         return super().training_step(model, inputs, num_items_in_batch)
-
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> torch.Tensor | int | None:
-        """As the parent; of numbers, -100 counts too."""
-        batches = [
-            {**batch, "labels": torch.zeros_like(batch["labels"])}
-            if "labels" in batch and batch["labels"].is_floating_point()
-            else batch
-            for batch in batch_samples
-        ]
-        return cast(Any, super())._get_num_items_in_batch(batches, device)  # type: ignore[no-any-return]
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """The mean loss of the batch, weighted by its fraction of the rows that are accumulated into one update.
-
-        So 4 batches of 4 give the same update as 1 of 16. transformers leaves the division to the model, and
-        classification models do not divide: there 4 x 4 gives four times the update (seen in 5.23).
-        """
-        if self.compute_loss_func is not None or num_items_in_batch is None or "labels" not in inputs:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs["labels"]
-        counted = labels.numel() if labels.is_floating_point() else labels.ne(-100).sum()
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
-        own = None if self._task is None else self._task.loss(outputs["logits"], inputs["labels"])
-        loss = loss if own is None else own
-        total = torch.as_tensor(num_items_in_batch, device=loss.device).flatten()[0] * max(1, self.args.n_gpu)
-        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
-        weighted = loss.mean() * (counted * processes / total)
-        return (weighted, outputs) if return_outputs else weighted
 
     def prediction_step(
         self,

@@ -10,12 +10,15 @@ import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.readers.raw import RawTable
+from hfbertcls.data.words import SIGNS_OF_RE2
 from hfbertcls.diagnosis.findings import Finding
 
 
 _LEAKAGE = 0.95
 """Fraction of the training rows that a value must predict to count as leakage."""
 _FEWEST_ROWS = 30
+_WORD = rf"(?P<word>[{SIGNS_OF_RE2}]\p{{M}}*|[^\s{SIGNS_OF_RE2}]+)"
+"""In a script without blanks between words, one letter."""
 Codes = npt.NDArray[np.int64]
 
 
@@ -30,7 +33,7 @@ def giveaways(data: TextDataset, tables: Mapping[str | None, RawTable]) -> Itera
     if data.task is None or not data.task.is_one_label or len(train) < _FEWEST_ROWS:
         return
     labels = _codes(train.table.column("label").combine_chunks())
-    ends = (("first", r"^\s*(?P<word>\S+)"), ("last", r"(?P<word>\S+)\s*$"))
+    ends = (("first", rf"^\s*{_WORD}"), ("last", rf"{_WORD}\s*$"))
     for field, (word, pattern) in itertools.product(train.text_fields, ends):
         words = pc.struct_field(pc.extract_regex(pc.utf8_lower(train.table.column(field)), pattern), "word")
         proportion = _predicted(_codes(words), labels)

@@ -13,6 +13,10 @@ from hfbertcls.tasks.task import Task
 FEW_ROWS = 10
 _IMBALANCE = 10  # ratio of the most to the least frequent label from which on there is a finding
 _LABELS_NAMED = 8
+_FOR_RARE_LABELS = (
+    "If rare labels matter as much as frequent ones, try --prior uniform, --class-weights balanced or --loss focal",
+    "If rare labels matter as much as frequent ones, try --class-weights balanced or --loss focal",
+)
 Counts = Mapping[str, Mapping[str, int]]
 
 
@@ -68,7 +72,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
             "imbalance",
             "info",
             f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: {meaning} {of_rows}",
-            "Look at macro F1 and the metrics of each label, not at accuracy",
+            f"Look at macro F1 and the metrics of each label, not at accuracy. {_FOR_RARE_LABELS[bool(task.why_no_prior)]}",
         )
     yield from _forms(task.labels)
     for name, rows in data.splits.items():

@@ -71,6 +71,14 @@ _SCRIPTS = {
     "Hebrew": r"\p{Hebrew}",
     "Devanagari": r"\p{Devanagari}",
     "Thai": r"\p{Thai}",
+    "Ethiopic": r"\p{Ethiopic}",
+    "Bengali": r"\p{Bengali}",
+    "Tamil": r"\p{Tamil}",
+    "Telugu": r"\p{Telugu}",
+    "Georgian": r"\p{Georgian}",
+    "Armenian": r"\p{Armenian}",
+    "Burmese": r"\p{Myanmar}",
+    "Khmer": r"\p{Khmer}",
 }
 _FOREIGN_AT_MOST = 0.1  # with a larger fraction of rows in another script, a data set simply has more than one
 

@@ -190,7 +190,7 @@ def repeat_findings(
         yield Finding(
             "near_overlap",
             "warning" if is_leakage else "info",
-            f"{count:,} of the {sizes[second]:,} {second} {data.noun}s ({percent(count, sizes[second])}) {_is(count)} near-duplicates of "
+            f"{count:,} of the {sizes[second]:,} {second} {data.noun}s ({percent(count, sizes[second])}) {_near(count)} of "
             f"one in {first}, such as {data.splits[second].place(other)} to {data.splits[first].place(one)}",
         )
     for name, count in near.rows.items():
@@ -198,7 +198,7 @@ def repeat_findings(
         yield Finding(
             "near_duplicate_rows",
             "info",
-            f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) {_is(count)} near-duplicates of "
+            f"{count:,} of the {sizes[name]:,} rows of {name} ({percent(count, sizes[name])}) {_near(count)} of "
             f"an earlier one, such as {data.splits[name].place(other)} to {data.splits[name].place(one)}",
         )
     for name, count in near.conflicts.items():
@@ -209,6 +209,10 @@ def repeat_findings(
             f"{count:,} of the near-duplicate rows of {name} {'has' if count == 1 else 'have'} another label than the row that "
             f"{'it resembles' if count == 1 else 'they resemble'}, such as {data.splits[name].place(other)} than {data.splits[name].place(one)}",
         )
+
+
+def _near(count: int) -> str:
+    return "is a near-duplicate" if count == 1 else "are near-duplicates"
 
 
 def _is(count: int) -> str:

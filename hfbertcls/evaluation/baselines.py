@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.data.texts import Text, TextPair, fields_of
+from hfbertcls.data.words import analyzer_of, word_pattern
 from hfbertcls.progress import work
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 from hfbertcls.tasks.task import Task
@@ -26,8 +27,8 @@ class TfidfBaseline:
     """Logistic regression on TF-IDF weights of words and word pairs, by scikit-learn, fitted on the training rows.
 
     Scripts that put no blanks between words, and texts without words, are counted by character n-grams of length one
-    to three instead. At most 100,000 training rows are used, drawn with a seed. Each text of a pair has weights of its
-    own, so that it counts which of the two a word is in.
+    to three instead (`data.words.analyzer_of`). At most 100,000 training rows are used, drawn with a seed. Each text of
+    a pair has weights of its own, so that it counts which of the two a word is in.
 
     In a multi-label task each label has its own regression and its own decision threshold. The thresholds are fitted
     on a fifth of the rows, which is held out from the regressions. Rows x labels is at most 3,000,000.
@@ -48,7 +49,7 @@ class TfidfBaseline:
             drawn = np.sort(generator.choice(len(texts), most, replace=False))
             texts, answers = [texts[position] for position in drawn], answers[drawn]
         self.train_rows = len(texts)
-        analyzers = ["char" if _has_few_words(field) else "word" for field in fields_of(texts)]
+        analyzers = [analyzer_of(field) for field in fields_of(texts)]
         self.analyzer = " and ".join(dict.fromkeys(analyzers))
         vectorizer = _vectorizer(analyzers)
         self._model: Any = make_pipeline(vectorizer, task.linear_model(answers))
@@ -89,10 +90,10 @@ def _vectorizer(analyzers: Sequence[str]) -> Any:
 
     weights = [
         TfidfVectorizer(
-            analyzer=analyzer,
+            analyzer="char" if analyzer == "char" else "word",
             ngram_range=(1, 3) if analyzer == "char" else (1, 2),
             sublinear_tf=True,
-            token_pattern=None if analyzer == "char" else r"(?u)\b\w+\b",
+            token_pattern=word_pattern(analyzer),
         )
         for analyzer in analyzers
     ]
@@ -117,11 +118,15 @@ class LinearProbe:
         task: of the answers.
         vectors: of shape `(n, width)`.
         answers: the gold answers of the rows.
+        class_weights: of shape `(num_labels,)`; None: each row counts the same.
     """
 
-    def __init__(self, task: Task, vectors: Vectors, answers: Answers) -> None:
+    def __init__(self, task: Task, vectors: Vectors, answers: Answers, class_weights: Floats | None = None) -> None:
         inputs, centre, scale = standardized(vectors)
-        model = task.linear_model(answers, C_ON_VECTORS)
+        if class_weights is None:
+            model = task.linear_model(answers, C_ON_VECTORS)
+        else:
+            model = task.weighted_linear_model(answers, C_ON_VECTORS, class_weights)
         _fit(model, inputs, answers)
         weights, biases = task.linear_weights(model)
         self.weights: Floats = weights / scale
@@ -236,10 +241,3 @@ def second_texts(pairs: Sequence[Text]) -> list[str]:
 
 def _fitted_on(baseline: TfidfBaseline) -> dict[str, int | str]:
     return {"train_rows": baseline.train_rows, "analyzer": baseline.analyzer}
-
-
-def _has_few_words(texts: Sequence[str]) -> bool:
-    sample = "".join(texts[:1_000])
-    if not any(letter.isalnum() for letter in sample):
-        return True
-    return sum(letter.isspace() for letter in sample) < 0.04 * len(sample)

@@ -120,6 +120,18 @@ class Calibration(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adjustment(Section):
+    """The shift of the logits for other class priors, and the metrics of the same weights without it."""
+
+    shift: Mapping[str, float]
+    """Of each label, before the temperature."""
+    temperature_before: float | None
+    """The temperature that fits the logits without the shift; the metrics before are those with it."""
+    before: Mapping[str, float]
+    recall_before: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Difference(Section):
     """The model less a baseline on the same rows, with the ends of its 95 % interval."""
 
@@ -165,6 +177,7 @@ class Evaluation(Section):
     slices: Mapping[str, Slices]
     abstaining: tuple[Coverage, ...]
     calibration: Calibration | None
+    adjustment: Adjustment | None = optional()
     baselines: Mapping[str, Baseline] | None
     truncated: Baseline | None = optional()
     """The same weights where long texts are truncated; None where that is how they are read."""

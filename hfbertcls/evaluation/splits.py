@@ -6,6 +6,7 @@ import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.evaluation.abstaining import accuracy_by_coverage
+from hfbertcls.evaluation.adjustment import Shift, adjustment_metrics
 from hfbertcls.evaluation.against_baselines import FittedOn, beside, compare_with_baselines, verdict_on_baselines
 from hfbertcls.evaluation.intervals import score_with_intervals
 from hfbertcls.evaluation.report_evaluation import OUT_OF_FOLD, Bin, Evaluation, LabelMetrics
@@ -40,6 +41,7 @@ def evaluate_split(
     fitted_on: Mapping[str, FittedOn],
     temperature: Temperature | None = None,
     calibrated_on: str = "validation",
+    shift: Shift | None = None,
 ) -> Evaluation:
     """Every metric of a split, those of the baselines too, computed from its predictions alone.
 
@@ -49,6 +51,7 @@ def evaluate_split(
         fitted_on: what each baseline was fitted on, by its name.
         temperature: of the calibration in the weights; None where there is none.
         calibrated_on: the evaluation on whose logits it was fitted.
+        shift: of the logits for other class priors; None where there is none.
     """
     task, gold, logits = predictions.task, predictions.gold, predictions.logits
     per_label = [LabelMetrics(**entry) for entry in task.per_label(gold, predictions.predicted)]
@@ -69,6 +72,7 @@ def evaluate_split(
         slices=slices_of(predictions),
         abstaining=accuracy_by_coverage(task, gold, logits) if task.abstains else (),
         calibration=calibration,
+        adjustment=None if shift is None else adjustment_metrics(task, gold, logits, shift, temperature),
         baselines=baselines,
         truncated=None if predictions.truncated is None else beside(predictions, predictions.truncated, {}),
         verdict=verdict_on_baselines(predictions, baselines),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TEMPERATURE = "hfbertcls_temperature"
 """The key of `config.json` with the temperature that the weights contain: one for all labels, or one for each."""
 
+SHIFT = "hfbertcls_logit_shift"
+"""The key of `config.json` with what the bias contains for other class priors, in label order, before the temperature."""
+
 
 def output_layer_name(model: "PreTrainedModel") -> str | None:
     """The name of the linear layer whose output are the logits; None if there is none.
@@ -103,6 +106,43 @@ def temperature_of(config: Any) -> float | list[float] | None:
     return [float(one) for one in value] if isinstance(value, list) else float(value)
 
 
+def shift_of(config: Any) -> list[float] | None:
+    """The shift of the logits for other class priors that the weights contain; None if they contain none.
+
+    Raises:
+        ModelError: if the configuration states anything else.
+    """
+    value = vars(config).get(SHIFT)
+    if value is None:
+        return None
+    fits = isinstance(value, list) and len(value) == config.num_labels
+    if not fits or not all(type(one) in (float, int) and np.isfinite(one) for one in value):
+        raise ModelError(
+            f"{SHIFT} in config.json is {value!r}. Expected a number for each label; correct it, or train the model again"
+        )
+    return [float(one) for one in value]
+
+
+def shift_logits(model: "PreTrainedModel", shift: Sequence[float]) -> None:
+    """Add a number to the logit of each label, in the bias of the last layer, and note it in the configuration.
+
+    Args:
+        model (`PreTrainedModel`): with a bias, without a shift or a temperature; changed in place.
+        shift (`Sequence[float]`): in label order.
+
+    Raises:
+        ModelError: if the model has no last linear layer, or holds a shift or a temperature already.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    if shift_of(model.config) is not None or temperature_of(model.config) is not None:
+        raise ModelError("the weights already contain class priors or a temperature. Train from the encoder again")
+    bias = output_layer(model).bias
+    with torch.no_grad():
+        bias.copy_((bias.double() + torch.as_tensor(shift, dtype=torch.float64, device=bias.device)).to(bias.dtype))
+    setattr(model.config, SHIFT, [float(one) for one in shift])
+
+
 def write_config_values(directory: Path, values: Mapping[str, Any]) -> None:
     """Add values to the `config.json` of a saved model; None removes one."""
     path = directory / "config.json"
@@ -150,8 +190,8 @@ def undo_calibration(model: "PreTrainedModel") -> None:
 
 
 def describe_task(config: Any, task: Task) -> None:
-    """Let a configuration be one of a classifier of this task that is not calibrated."""
-    for key in (TEMPERATURE, *(key for kind in TASKS.values() for key in kind.config_keys)):
+    """Let a configuration be one of a classifier of this task that is neither adjusted nor calibrated."""
+    for key in (TEMPERATURE, SHIFT, *(key for kind in TASKS.values() for key in kind.config_keys)):
         vars(config).pop(key, None)
     task.configure(config)
 

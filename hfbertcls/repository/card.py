@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from math import sqrt
@@ -35,6 +36,8 @@ _SCARCE_ROWS = 10
 _LEAST_GAIN, _NEARLY = 0.05, 0.8
 """Of a baseline on the second text alone: the gain over the constant one, and its part of the model's gain, from which on
 the card warns."""
+_RAREST = 5
+"""Labels whose recall without and with other class priors is shown."""
 _STATED_ELSEWHERE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
 """Findings of the doctor that have their own sentence or table on the card."""
 _MARKDOWN = str.maketrans(
@@ -61,6 +64,8 @@ def render_model_card(report: Report) -> str:
             decided_on=decided_on(report.evaluation),
             fewest_of_a_label=FEWEST_OF_A_LABEL,
             few_rows=_FEW_ROWS,
+            rarest=_rarest(report),
+            prior_text=_prior_text(report),
             limits=_limits(report),
             notes=[finding.fact for finding in _findings(report) if finding.severity == "info"],
             not_stated=_not_stated(report),
@@ -305,6 +310,18 @@ def _second_text_alone(report: Report) -> list[str]:
         f"TF-IDF on the second text alone reaches {task.metric_in_sentence(metric)} {format_number(reached)}, so the labels can "
         "largely be guessed without the first text. The metrics do not show that the two texts are compared."
     ]
+
+
+def _rarest(report: Report) -> list[str]:
+    """The labels with the fewest training rows that occur in the split that is shown."""
+    counts = report.data.splits["train"].label_counts if "train" in report.data.splits else {}
+    present = [label for label in counts if label in report.shown.per_label and report.shown.per_label[label].support]
+    return sorted(present, key=lambda label: counts[label])[:_RAREST]
+
+
+def _prior_text(report: Report) -> str:
+    prior = report.training.options.get("prior") if report.training is not None else None
+    return ", ".join(f"{name}: {value:g}" for name, value in prior.items()) if isinstance(prior, Mapping) else ""
 
 
 def _chosen(report: Report) -> str:

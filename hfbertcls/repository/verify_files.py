@@ -9,7 +9,7 @@ from hfbertcls.data.long_text import LONG_TEXT
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import Evaluation
 from hfbertcls.files import files_below, sha256_of
-from hfbertcls.modeling.heads import TEMPERATURE
+from hfbertcls.modeling.heads import SHIFT, TEMPERATURE
 from hfbertcls.modeling.pooling import POOLING
 from hfbertcls.modeling.text_fields import TEXT_FIELDS_KEY, states_pairs
 from hfbertcls.repository.stated_files import CARD, EXPORT, REPORT, TOKENIZER_FILES, WEIGHTS, stated_files
@@ -102,6 +102,8 @@ def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     for name, entry in report.evaluation.items():
         if temperature_in(entry) != config.get(TEMPERATURE):
             yield f"config.json: its {TEMPERATURE} is not the one that report.json states for the {name} split"
+        if shift_in(entry) != config.get(SHIFT):
+            yield f"config.json: its {SHIFT} is not the one that report.json states for the {name} split"
     architecture = report.model.architecture
     if architecture is not None and config.get("architectures") != [architecture]:
         yield f"config.json: its architectures are not {architecture}, which report.json states"
@@ -131,3 +133,8 @@ def temperature_in(entry: Evaluation) -> Temperature | None:
     if value is None:
         return None
     return [float(one) for one in value] if isinstance(value, tuple) else float(value)
+
+
+def shift_in(entry: Evaluation) -> list[float] | None:
+    """The shift of the logits that the evaluation of a split states, in label order; None if it states none."""
+    return None if entry.adjustment is None else [float(one) for one in entry.adjustment.shift.values()]

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from hfbertcls.errors import HfBertClsError, shorten
+from hfbertcls.evaluation.adjustment import Shift, logit_shift
 from hfbertcls.evaluation.json_form import as_json
 from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
 from hfbertcls.evaluation.repeats import compare_average, summary_of_runs
@@ -92,7 +93,8 @@ def _check_split(predictions: Predictions, name: str, entry: Evaluation, report:
         for key, one in (entry.baselines or {}).items()
     }
     fitted_on = decided_on(report.evaluation)
-    derived = evaluate_split(predictions, entry.predictions_sha256, baselines, temperature, fitted_on or name)
+    shift = _shift(predictions, name, entry, report, result)
+    derived = evaluate_split(predictions, entry.predictions_sha256, baselines, temperature, fitted_on or name, shift)
     provable = replace(entry, bf16_agreement=None, trained_on=None, extra={})
     result.check(provable, derived, place)
     counts = {label: row.support for label, row in derived.per_label.items()}
@@ -106,6 +108,35 @@ def _check_split(predictions: Predictions, name: str, entry: Evaluation, report:
         fitted_task = predictions.task.fit_decision(predictions.gold, predictions.logits)
         for key, value in fitted_task.report_values.items():
             result.check(report.task.extra.get(key), value, f"report.json: task.{key}")
+
+
+def _shift(predictions: Predictions, name: str, entry: Evaluation, report: Report, result: Derived) -> Shift | None:
+    """The shift for other class priors, which follows from the options and the training rows."""
+    stated, training = entry.adjustment, report.training
+    prior = None if training is None else training.options.get("prior")
+    place = f"report.json: evaluation.{name}.adjustment"
+    if stated is None:
+        if prior is not None:
+            result.differences.append(f"{place} is missing, though training.options states a prior")
+        return None
+    shift = Shift(tuple(stated.shift.values()), stated.temperature_before)
+    if training is None or prior is None:
+        result.differences.append(f"{place} is there, though training.options states no prior")
+        return shift
+    labels = report.task.labels
+    support = np.array([report.data.splits["train"].label_counts[label] for label in labels], dtype=np.int64)
+    try:
+        derived = logit_shift(prior, training.options.get("class_weights", "none"), labels, support)
+    except (HfBertClsError, TypeError, ValueError) as err:
+        result.differences.append(f"{place}.shift: training.options.prior cannot be read ({shorten(str(err), 200)})")
+        return shift
+    result.check(list(stated.shift.values()), derived.tolist(), f"{place}.shift")
+    if name == decided_on(report.evaluation):
+        temperature = temperature_in(entry)
+        fitted = Shift.fitted(shift.of_labels, predictions.task, predictions.gold, predictions.logits, temperature)
+        before = f"{place}.temperature_before"
+        result.check(stated.temperature_before, fitted.temperature_before, before, _FITTING_TOLERANCE)
+    return shift
 
 
 def _check_rows(read: Mapping[str, Predictions], report: Report, result: Derived) -> None:

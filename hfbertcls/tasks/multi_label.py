@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,11 @@ from hfbertcls.tasks.single_label import metrics_by_label
 from hfbertcls.tasks.task import Task, Temperature
 from hfbertcls.tasks.temperature import FEWEST_ROWS, of_sigmoid
 from hfbertcls.tasks.thresholds import fit_thresholds
+from hfbertcls.tasks.weighting import balanced_positives, sigmoid_losses
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 THRESHOLDS = "hfbertcls_thresholds"
@@ -45,6 +50,8 @@ class MultiLabel(Task):
     # published with 5e-5 (Demszky et al., "GoEmotions", ACL 2020).
     learning_rate_factor = 2.0
     smooths_labels = False
+    weighs_labels = True
+    why_no_prior = "the decision threshold of each label is fitted to its scores, so another prior changes no answer"
     judged_by = "f1_macro"  # (hardly any row gets exactly its labels)
     metric_names: ClassVar = {
         "accuracy": "Accuracy (all labels right)",
@@ -186,6 +193,21 @@ class MultiLabel(Task):
         """The class priors by Laplace's rule, never quite 0 or 1 (Lin et al., ICCV 2017, section 3.3)."""
         return np.asarray((support + 1) / (rows + 2))
 
+    def balanced_weights(self, gold: Answers) -> Floats:
+        """Of the rows that have a label; the others weigh 1."""
+        return balanced_positives(self.support(gold), len(gold))
+
+    def label_losses(
+        self,
+        logits: "torch.Tensor",
+        labels: "torch.Tensor",
+        weights: "torch.Tensor | None",
+        gamma: float,
+        smooth: float,
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """`smooth` is 0: labels that do not exclude each other are not smoothed."""
+        return sigmoid_losses(logits, labels, weights, gamma)
+
     def row_losses(self, gold: Answers, logits: Logits) -> Floats:
         """Mean binary cross-entropy over all labels."""
         # -log(sigmoid(x)) is log(1 + exp(-x)); for an absent label the sign of x changes.
@@ -255,6 +277,9 @@ class MultiLabel(Task):
 
         return OneVsRestClassifier(LogisticRegression(C=c, solver="liblinear"))
 
+    def weighted_linear_model(self, gold: Answers, c: float, weights: Floats) -> Any:
+        return _WeightedOneVsRest(c, weights)
+
     def linear_logits(self, model: Any, features: Any) -> Logits:
         probabilities = np.clip(model.predict_proba(features), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         odds: Floats = probabilities / (1 - probabilities)
@@ -281,3 +306,23 @@ class MultiLabel(Task):
             "prediction": pa.array(answers, pa.list_(pa.string())),
             "scores": pa.array(list(sigmoid(logits)), pa.list_(pa.float32())),
         }
+
+
+class _WeightedOneVsRest:
+    """scikit-learn's `OneVsRestClassifier` with a weight of its own for the positive rows of each label."""
+
+    def __init__(self, c: float, weights: Floats) -> None:
+        self._c, self._weights = c, weights
+
+    def fit(self, features: Any, answers: Answers) -> None:
+        """Fit one regression for each label; a constant answer where all rows are the same."""
+        from sklearn.dummy import DummyClassifier  # noqa: PLC0415  (takes a second)
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+        self.estimators_ = []
+        for column, weight in zip(answers.T, self._weights, strict=True):
+            by_class = {0: 1.0, 1: float(weight)}
+            regression = LogisticRegression(C=self._c, solver="liblinear", class_weight=by_class)
+            is_mixed = 0 < column.sum() < len(column)
+            self.estimators_.append((regression if is_mixed else DummyClassifier()).fit(features, column))
+        self.n_features_in_ = features.shape[1]

@@ -1,7 +1,7 @@
 """Single-label classification: exactly one label a text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,11 @@ from hfbertcls.tasks.counted import CountedRows, count_rows
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits, softmax
 from hfbertcls.tasks.task import Task, Temperature
 from hfbertcls.tasks.temperature import of_softmax
+from hfbertcls.tasks.weighting import balanced, softmax_losses
+
+
+if TYPE_CHECKING:
+    import torch
 
 
 _LEAST_LOG_PROBABILITY = float(np.log(1e-6))
@@ -38,7 +43,8 @@ class SingleLabel(Task):
     }
     slice_metrics = ("accuracy", "f1_macro")
     activation = "Softmax"
-    is_one_label = abstains = True
+    is_one_label = abstains = weighs_labels = True
+    why_no_prior = ""
     interval_methods: ClassVar = {
         "accuracy": "wilson",
         "log_loss": "mean",
@@ -100,6 +106,19 @@ class SingleLabel(Task):
 
     def fit_temperature(self, gold: Answers, logits: Logits) -> Temperature | None:
         return of_softmax(gold, logits.astype(np.float64))
+
+    def balanced_weights(self, gold: Answers) -> Floats:
+        return balanced(self.support(gold))
+
+    def label_losses(
+        self,
+        logits: "torch.Tensor",
+        labels: "torch.Tensor",
+        weights: "torch.Tensor | None",
+        gamma: float,
+        smooth: float,
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        return softmax_losses(logits, labels, weights, gamma, smooth)
 
     def row_losses(self, gold: Answers, logits: Logits) -> Floats:
         """Negative natural logarithm of the probability of the gold label."""
@@ -176,12 +195,12 @@ class SingleLabel(Task):
         return np.asarray(np.bincount(gold).argmax())
 
     def linear_model(self, gold: Answers, c: float = 10.0) -> Any:
-        from sklearn.dummy import DummyClassifier  # noqa: PLC0415  (takes a second)
-        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+        return _regression(gold, c, None)
 
-        if len(np.unique(gold)) == 1:
-            return DummyClassifier()  # (no regression can be fitted to rows of one label)
-        return LogisticRegression(C=c, max_iter=1_000)
+    def weighted_linear_model(self, gold: Answers, c: float, weights: Floats) -> Any:
+        """The weights are scaled to a mean of 1 over the rows, so that the regularization stays what it is."""
+        scaled = weights / weights[gold].mean()
+        return _regression(gold, c, {int(label): float(scaled[label]) for label in np.unique(gold)})
 
     def linear_logits(self, model: Any, features: Any) -> Logits:
         logits = np.full((len(features), len(self.labels)), _LEAST_LOG_PROBABILITY, dtype=np.float32)
@@ -210,6 +229,15 @@ class SingleLabel(Task):
             "scores": pa.array(list(scores), pa.list_(pa.float32())),
             "abstained": pa.array(abstained),
         }
+
+
+def _regression(gold: Answers, c: float, class_weight: dict[int, float] | None) -> Any:
+    from sklearn.dummy import DummyClassifier  # noqa: PLC0415  (takes a second)
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+    if len(np.unique(gold)) == 1:
+        return DummyClassifier()  # (no regression can be fitted to rows of one label)
+    return LogisticRegression(C=c, max_iter=1_000, class_weight=class_weight)
 
 
 def metrics_by_label(gold: Answers, predicted: Answers, num_labels: int) -> list[dict[str, Any]]:

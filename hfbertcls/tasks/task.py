@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hfbertcls.tasks.baselined import Baselined
 from hfbertcls.tasks.cells import Column
 from hfbertcls.tasks.compared import Compared
 from hfbertcls.tasks.counted import Counted
@@ -23,7 +24,7 @@ Temperature = float | list[float]
 
 
 @dataclass(frozen=True)
-class Task(Compared):
+class Task(Compared, Baselined):
     """What an answer to a text is.
 
     Gold and predicted answers of `n` rows are one array, in the form of the task. `logits` have the shape
@@ -50,6 +51,10 @@ class Task(Compared):
     learning_rate_factor: ClassVar[float] = 1.0
     smooths_labels: ClassVar[bool] = True
     """Whether label smoothing has a meaning."""
+    weighs_labels: ClassVar[bool] = False
+    """Whether class weights and the focal loss have a meaning, so that it has `balanced_weights` and `label_losses`."""
+    why_no_prior: ClassVar[str] = "an answer is no label"
+    """Why its logits cannot be adjusted to other class priors; empty where they can."""
     headline: ClassVar[str] = "f1_macro"
     """The metric on validation by which the best checkpoint is chosen."""
     judged_by: ClassVar[str] = "accuracy"
@@ -62,25 +67,6 @@ class Task(Compared):
     """Whether that metric is shown in points (hundredths); else as it is."""
     key_metrics: ClassVar[tuple[str, ...]] = ("accuracy", "f1_macro")
     """The metrics that every split and baseline has, shown first."""
-    baseline_names: ClassVar[Mapping[str, str]] = {
-        "majority": "always predicting the most frequent label",
-        "tfidf_logreg": "TF-IDF + logistic regression",
-        "frozen_logreg": "frozen encoder + logistic regression",
-    }
-    """By its key in a report, what a sentence calls it: the constant one, the linear model on TF-IDF and, where there is a
-    third, the linear model on vectors of the encoder before training."""
-
-    @property
-    def second_text_baseline(self) -> tuple[str, str]:
-        """Key and name of the baseline that pairs have beside these: the linear model on TF-IDF of the second text."""
-        key, name = list(self.baseline_names.items())[1]
-        return f"{key}_second_text", f"{name}, second text alone"
-
-    @property
-    def names_of_baselines(self) -> Mapping[str, str]:
-        """The key and name of every baseline that a report can have."""
-        return {**self.baseline_names, **dict([self.second_text_baseline])}
-
     states_probabilities: ClassVar[bool] = True
     """Whether an answer states probabilities, which can be calibrated."""
     slice_metrics: ClassVar[tuple[str, ...]] = ()
@@ -293,16 +279,24 @@ class Task(Compared):
         """
         return None
 
+    def balanced_weights(self, gold: Answers) -> Floats:
+        """The class weights that let labels weigh the same, of shape `(num_labels,)` (`weighting.py`)."""
+        raise NotImplementedError(f"{self.name} has no class weights")
+
+    def label_losses(
+        self,
+        logits: "torch.Tensor",
+        labels: "torch.Tensor",
+        weights: "torch.Tensor | None",
+        gamma: float,
+        smooth: float,
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """The weighted training loss of each row and the weight of each row, both of shape `(n,)` (`weighting.py`)."""
+        raise NotImplementedError(f"{self.name} has no class weights")
+
     @abstractmethod
     def row_losses(self, gold: Answers, logits: Logits) -> Floats:
         """The loss of each row, of shape `(n,)`."""
-
-    def total_loss(self, gold: Answers, logits: Logits) -> tuple[float, Floats]:
-        """The loss of all rows and outputs together, and its gradient by the logits.
-
-        Only a task with a third baseline has it.
-        """
-        raise NotImplementedError(f"{self.name} has no rows of a head that are fitted alone")
 
     # Metrics
 
@@ -367,27 +361,6 @@ class Task(Compared):
     def constant_answer(self, answer: Any) -> str:
         """A sentence that every text gets the same answer, `answer` being a cell."""
         return f"Every text gets the answer {answer}"
-
-    # Baselines
-
-    @abstractmethod
-    def constant_baseline(self, gold: Answers) -> Answers:
-        """The best constant answer: an array of the shape of one row's answer."""
-
-    @abstractmethod
-    def linear_model(self, gold: Answers, c: float = 10.0) -> Any:
-        """A linear model of scikit-learn, to be fitted to these answers; `c` is its inverse regularization."""
-
-    @abstractmethod
-    def linear_logits(self, model: Any, features: Any) -> Logits:
-        """The logits of a fitted `linear_model`."""
-
-    def linear_weights(self, model: Any) -> tuple[Floats, Floats]:
-        """Weights of shape `(num_outputs, features)` and biases of shape `(num_outputs,)` of a fitted `linear_model`.
-
-        Only a task with a third baseline has them.
-        """
-        raise NotImplementedError(f"{self.name} has no linear model on vectors of an encoder")
 
     # Answers of a pipeline and of `predict`
 

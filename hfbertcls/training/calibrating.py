@@ -94,10 +94,7 @@ def _unless_rewritten(
     ):
         log("  note: the scores are not calibrated: the last linear layer of this model does not give its logits")
         return None
-    with TemporaryDirectory(dir=staging) as folder:  # (the loaded weights may be a view of the file that is replaced)
-        model.save_pretrained(folder)
-        for written in Path(folder).iterdir():
-            written.replace(staging / written.name)
+    rewrite(model, staging)
     if isinstance(temperature, list):
         values = f"a temperature for each label, {min(temperature):g} to {max(temperature):g}"
     else:
@@ -105,3 +102,11 @@ def _unless_rewritten(
     where = "on the validation split" if out_of_fold is None else "by cross-validation"
     log(f"Calibrated {where}: the last layer is divided by {values}")
     return None
+
+
+def rewrite(model: Any, staging: Path) -> None:
+    """Save a changed model in place of the one that it was loaded from."""
+    with TemporaryDirectory(dir=staging) as folder:  # (the loaded weights may be a view of the file that is replaced)
+        model.save_pretrained(folder)
+        for written in Path(folder).iterdir():
+            written.replace(staging / written.name)

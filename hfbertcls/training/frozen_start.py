@@ -103,12 +103,13 @@ def frozen_start(
     return FrozenStart(keys[2], pooling_of(reader.config), baseline, vectors, logits, new, note)
 
 
-def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:
+def begin_from(model: "PreTrainedModel", start: FrozenStart, probe: LinearProbe | None = None) -> None:
     """Let a classifier answer as a linear model on vectors of its encoder does.
 
     Args:
         model: with a new head, changed in place.
         start: of this encoder.
+        probe: another linear model on the same vectors; None: the baseline.
     """
     import torch  # noqa: PLC0415  (takes seconds)
 
@@ -118,7 +119,7 @@ def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:
         for name, parameter in model.named_parameters():
             if name in start.new_parameters:
                 parameter.copy_(start.new_parameters[name])
-    fill_head(model, start.baseline)
+    fill_head(model, start.baseline if probe is None else probe)
 
 
 def fill_head(model: "PreTrainedModel", probe: LinearProbe) -> None:

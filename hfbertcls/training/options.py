@@ -12,6 +12,7 @@ from hfbertcls.environment import public_command
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.registry import DEFAULT_TRAINER
 from hfbertcls.seeding import DEFAULT_SEED
+from hfbertcls.tasks.label_numbers import LabelNumbers, check_sum, read_label_numbers
 from hfbertcls.training.declaring import option, options_of
 
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _NO_TUNING = ("use_cpu", "full_determinism")
 """Training arguments that are not about the steps of fine-tuning."""
+
+
+def _shown(value: Any) -> Any:
+    return ", ".join(f"{name}: {number:g}" for name, number in value.items()) if isinstance(value, Mapping) else value
 
 
 def _number_or_word(value: Any) -> Any:
@@ -220,6 +225,31 @@ class TrainingOptions:
         tunes=True,
         row="early_stopping_min_steps",
     )
+    class_weights: str | Mapping[str, float] = option(
+        "none",
+        "none, balanced (rare labels count more, so that all weigh the same), or a JSON or CSV file with a weight for "
+        "each label (default: {default})",
+        metavar="W",
+        determines=True,
+        row="class_weights",
+    )
+    loss: str = option(
+        "cross_entropy",
+        "cross_entropy, or focal: rows that are answered right already count less (default: {default})",
+        metavar="L",
+        choices=("cross_entropy", "focal"),
+        determines=True,
+        tunes=True,
+        row="loss",
+    )
+    prior: str | Mapping[str, float] | None = option(
+        None,
+        "adjust the logits to other class priors, after training: uniform, or a JSON or CSV file with the prior of each "
+        "label (default: not adjusted)",
+        metavar="P",
+        determines=True,
+        row="prior",
+    )
     calibration: bool = option(
         True,
         "skip temperature scaling (default: fitted on validation, folded into the weights)",
@@ -251,11 +281,22 @@ class TrainingOptions:
             one.check(getattr(self, one.name))
             if one.sets in self.arguments:
                 raise ConfigurationError(f"the argument {one.sets!r} is an option of its own. Pass {one.flag} instead")
+        self._read_label_numbers()
         if self.early_stopping is None and (self.early_stopping_threshold or self.early_stopping_min_steps):
             raise ConfigurationError(
                 "--early-stopping-threshold and --early-stopping-min-steps go with --early-stopping. Add it, or leave "
                 "them out"
             )
+
+    def _read_label_numbers(self) -> None:
+        """Put the numbers of a file in place of its name, so that what the result depends on is compared and stated."""
+        weights = read_label_numbers(self.class_weights, "--class-weights", ("none", "balanced"))
+        object.__setattr__(self, "class_weights", weights)
+        if self.prior is not None:
+            prior: LabelNumbers = read_label_numbers(self.prior, "--prior", ("uniform",))
+            object.__setattr__(self, "prior", prior)
+            if not isinstance(prior, str):
+                check_sum(prior, "--prior")
 
     @classmethod
     def of(cls, **values: Any) -> Self:
@@ -313,7 +354,7 @@ class TrainingOptions:
             run: as in `determining`.
         """
         return {
-            one.row: self._in(run, one)
+            one.row: _shown(self._in(run, one))
             for one in options_of(type(self))
             if one.row is not None
             and (one.sets in run or (one.sets is None and getattr(self, one.name) != one.default))
@@ -321,4 +362,4 @@ class TrainingOptions:
 
     def _in(self, run: Mapping[str, Any], one: Any) -> Any:
         value = run.get(one.sets or one.name, getattr(self, one.name))
-        return list(value) if isinstance(value, tuple) else value
+        return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value

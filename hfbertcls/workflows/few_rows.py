@@ -21,17 +21,18 @@ from hfbertcls.data.splits import assign_folds
 from hfbertcls.data.texts import Text
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import ModelError
-from hfbertcls.evaluation.baselines import Baselines, FrozenBaseline
+from hfbertcls.evaluation.baselines import Baselines, FrozenBaseline, LinearProbe
 from hfbertcls.evaluation.report_training import Phase, TrainingFacts
 from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.progress import Log, work
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.probabilities import Answers, Logits
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast
+from hfbertcls.training.losses import class_weights
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.training.recipe import choose_learning_rate
 from hfbertcls.workflows.procedure import OutOfFold, Procedure
-from hfbertcls.workflows.starting import begin, contrasted
+from hfbertcls.workflows.starting import Contrasted, begin, contrasted
 
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class FewRows(Procedure):
         log: Log,
     ) -> None:
         self.arguments = arguments
+        self._class_weights = options.class_weights
         self._inputs, self._directory = inputs, directory
         self._folds = assign_folds(inputs.data.splits["train"], options.seed, inputs.data.split_by)
         model, self._notes, frozen = begin(inputs, options, arguments, log)
@@ -103,7 +105,7 @@ class FewRows(Procedure):
             self._write_events(folds)
             has_contrast = recipe is not None and self._is_worth_it(folds, log)
             if recipe is not None and has_contrast:
-                one = contrasted(self._model, self._tokenizer, self._train, recipe, self.arguments, advance)
+                one = self._contrasted(self._train, recipe, advance)
                 self._model.load_state_dict(one.model.state_dict())
                 phases.append(one.phase)
         self._phases = tuple(phases)
@@ -172,13 +174,20 @@ class FewRows(Procedure):
         simple = Baselines(task, [self._texts[row] for row in rows], gold[rows])
         answers: dict[str, Answers] = simple.predict([self._texts[row] for row in held_out])
         answers[self._frozen.key] = baseline.predict(vectors[held_out])
-        frozen = baseline.logits(vectors[held_out])
+        weights = class_weights(self._class_weights, task, gold[rows])
+        probe = baseline if weights is None else LinearProbe(task, vectors[rows], gold[rows], weights)
+        frozen = probe.logits(vectors[held_out])
         logits = frozen
         if recipe is not None:
-            one = contrasted(self._model, self._tokenizer, self._train.take(rows), recipe, self.arguments, advance)
+            one = self._contrasted(self._train.take(rows), recipe, advance)
             logits = one.probe.logits(head_inputs(one.model, self._tokenizer, self._train.take(held_out)))
         fitted_on = {**simple.fitted_on, self._frozen.key: replace(self._frozen, baseline=baseline).fitted_on}
         return _Fold(held_out, gold[held_out], frozen, logits, answers, fitted_on)
+
+    def _contrasted(
+        self, rows: TokenizedSplit, recipe: ContrastiveRecipe, advance: Callable[[int], None]
+    ) -> Contrasted:
+        return contrasted(self._model, self._tokenizer, rows, recipe, self.arguments, advance, self._class_weights)
 
     def _is_worth_it(self, folds: "list[_Fold]", log: Log) -> bool:
         """Whether the contrastive phase is kept: unless the frozen encoder is better by more than a standard error."""

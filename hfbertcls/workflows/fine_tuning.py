@@ -10,6 +10,7 @@ from hfbertcls.modeling.heads import finish_standardized
 from hfbertcls.progress import Log
 from hfbertcls.registry import CALLBACKS
 from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.training.losses import label_loss
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.workflows.options import selection_metric, trainer_class
 from hfbertcls.workflows.procedure import Procedure
@@ -58,6 +59,8 @@ class FineTuning(Procedure):
         callbacks += [CALLBACKS.get(name)() for name in options.callbacks]
         if options.backup is not None:
             callbacks.append(BackupCallback(options.backup))
+        smoothing = float(arguments.label_smoothing_factor)
+        loss = label_loss(options.loss, options.class_weights, inputs.task, inputs.tokenized["train"].gold, smoothing)
         self._trainer: TextClassificationTrainer = _built(
             trainer_class(options),
             model=self._start.model,
@@ -66,6 +69,7 @@ class FineTuning(Procedure):
             eval_dataset=inputs.tokenized["validation"].sorted_by_length(),
             processing_class=inputs.tokenizer,
             callbacks=callbacks,
+            **({} if loss is None else {"compute_loss_func": loss}),
         )
         self.arguments = cast("TextClassificationTrainingArguments", self._trainer.args)
 

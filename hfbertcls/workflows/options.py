@@ -13,6 +13,7 @@ from hfbertcls.repository.card import CARD_FACTS
 from hfbertcls.repository.card_metadata import check_metadata
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.known import all_metrics
+from hfbertcls.tasks.label_numbers import numbers_in_order
 from hfbertcls.tasks.task import Task
 from hfbertcls.training.declaring import options_of
 from hfbertcls.training.options import TrainingOptions
@@ -94,6 +95,19 @@ def check_for_task(options: TrainingOptions, task: Task) -> None:
     kind = f"a {task.name.replace('_', '-')} task" + (f" of {len(task.labels)} labels" if task.has_labels else "")
     if metric not in metrics:
         raise ConfigurationError(f"--metric {metric} is not defined for {kind}. Choose one of {', '.join(metrics)}")
+    if not task.weighs_labels:
+        for flag, is_set in (
+            ("class-weights", options.class_weights != "none"),
+            ("loss focal", options.loss == "focal"),
+        ):
+            if is_set:
+                raise ConfigurationError(f"--{flag} is not defined for {kind}: it weighs labels. Leave it out")
+    if isinstance(options.class_weights, Mapping):
+        numbers_in_order(options.class_weights, task.labels, "--class-weights")
+    if options.prior is not None and task.why_no_prior:
+        raise ConfigurationError(f"--prior is not defined for {kind}: {task.why_no_prior}. Leave it out")
+    if isinstance(options.prior, Mapping):
+        numbers_in_order(options.prior, task.labels, "--prior")
     if not task.smooths_labels and float(options.arguments.get("label_smoothing_factor") or 0):
         raise ConfigurationError(f"--label-smoothing-factor is not defined for {kind}. Leave it out")
 
@@ -111,6 +125,11 @@ def training_arguments(directory: OutputDirectory, options: TrainingOptions) -> 
     for name in options.callbacks:
         CALLBACKS.get(name)
     trainer_class(options)
+    if options.loss == "focal" and float(options.arguments.get("label_smoothing_factor") or 0):
+        raise ConfigurationError(
+            "--loss focal and --label-smoothing-factor exclude each other: the focal loss is not defined for smoothed labels. "
+            "Leave one out"
+        )
     arguments = _made(directory, options)
     if options.early_stopping is not None and arguments.eval_strategy == "no":
         raise ConfigurationError("--early-stopping needs evaluations, and --eval-every no makes none. Leave one out")

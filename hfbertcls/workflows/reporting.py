@@ -11,6 +11,7 @@ from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.texts import TEXT_FIELDS, fields_of
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
 from hfbertcls.environment import describe_environment, directory_name
+from hfbertcls.evaluation.adjustment import Shift
 from hfbertcls.evaluation.against_baselines import FittedOn
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report
@@ -20,7 +21,7 @@ from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score, turn_to_bf16
-from hfbertcls.modeling.heads import temperature_of
+from hfbertcls.modeling.heads import shift_of, temperature_of
 from hfbertcls.modeling.loading import LoadedClassifier, ModelSource, load_for_training
 from hfbertcls.modeling.pooling import Pooling
 from hfbertcls.modeling.predictions import Predictions, require_finite
@@ -115,7 +116,8 @@ def report_on_training(
     frozen = inputs.frozen
     fitted_on = baselines.fitted_on | ({} if frozen is None else {frozen.key: frozen.fitted_on})
     evaluation, predicted = {}, {}
-    temperature = temperature_of(model.config)
+    temperature, adjusted = temperature_of(model.config), shift_of(model.config)
+    shift: Shift | None = None
     long_text = tokenized["train"].long_text
     names = [name for name in (CROSS_VALIDATION, "validation", "test") if split_of(name) in data.splits]
     if out_of_fold is None:
@@ -134,6 +136,8 @@ def report_on_training(
             if frozen is not None:
                 beside[frozen.key] = frozen.answers(name)
         require_finite(logits, split.name, split.rows)
+        if name == names[0] and adjusted is not None:
+            shift = Shift.fitted(adjusted, task, tokens.gold, logits, temperature)
         if name == names[0]:
             task = with_fitted_decision(task, staging, model, tokens.gold, logits)
         slices = split.values(data.slice_column) if data.slice_column is not None else None
@@ -144,7 +148,7 @@ def report_on_training(
             task, split.rows, tokens.gold, logits, tokens.num_tokens, slices, beside, folds, truncated
         )
         digest = write_predictions(staging, name, predictions)
-        evaluation[name] = evaluate_split(predictions, digest, fitted, temperature, names[0])
+        evaluation[name] = evaluate_split(predictions, digest, fitted, temperature, names[0], shift)
         predicted[name] = predictions.predicted
     are_pairs = data.text_pair_column is not None
     answers = usage_of(pipeline_of(model, tokenizer), card, are_pairs=are_pairs)

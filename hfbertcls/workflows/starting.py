@@ -19,10 +19,13 @@ from hfbertcls.modeling.heads import output_layer_name, rescale_outputs, standar
 from hfbertcls.modeling.loading import ModelSource, load_for_training
 from hfbertcls.modeling.predictions import finite_rows
 from hfbertcls.progress import Log, work
+from hfbertcls.tasks.label_numbers import LabelNumbers
 from hfbertcls.tasks.probabilities import Logits
 from hfbertcls.tasks.task import Task
+from hfbertcls.training.adjusting import require_adjustable
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
-from hfbertcls.training.frozen_start import FrozenStart, begin_from, fill_head
+from hfbertcls.training.frozen_start import MOST_ROWS, FrozenStart, begin_from, drawn, fill_head
+from hfbertcls.training.losses import class_weights
 from hfbertcls.training.new_rows import begin_new_rows
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.training.recipe import choose_learning_rate
@@ -104,13 +107,15 @@ def begin(
         if begin_new_rows(model, inputs.tokenizer, train, loaded.new_rows, arguments.device):
             log(f"Start: the trained head, with a linear probe for the new labels {listing(labels, 4)}")
     notes = loaded.notes + ((frozen.note,) if frozen is not None and frozen.note else ())
+    if options.prior is not None:
+        require_adjustable(model)
     for note in notes:
         log(f"  note: {note}")
     if frozen is None and loaded.new_parameters and output_layer_name(model) is not None:
         answers = inputs.tokenized["train"].gold
         rescale_outputs(model, *inputs.task.while_trained_on(answers).output_scale)
     if frozen is not None:
-        begin_from(model, frozen)
+        begin_from(model, frozen, weighted_probe(inputs, frozen, options))
         pooling = "mean" if frozen.pooling == "mean" else "first-token"
         log(f"Start: linear probe on the frozen encoder ({pooling} pooling)")
     return model, notes, frozen
@@ -135,24 +140,43 @@ def load_start(
     task = standardize(model, inputs.task, inputs.tokenized["train"].gold)
     if frozen is None:
         return Start(model, notes, task)
-    factor, offset = task.output_scale
-    validation = ((frozen.logits["validation"] - offset) / factor).astype(np.float32)
+    probe = weighted_probe(inputs, frozen, options)
     recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
     if recipe is None:
-        return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
+        if probe is None:
+            factor, offset = task.output_scale
+            validation = ((frozen.logits["validation"] - offset) / factor).astype(np.float32)
+        else:
+            model.to(arguments.device)
+            validation = score(model, inputs.tokenizer, inputs.tokenized["validation"])
+        return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed, probe))
     log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
     with work("Contrastive phase", recipe.steps, "steps") as advance:
-        one = contrasted(model, inputs.tokenizer, inputs.tokenized["train"], recipe, arguments, advance)
+        one = contrasted(
+            model, inputs.tokenizer, inputs.tokenized["train"], recipe, arguments, advance, options.class_weights
+        )
     model.load_state_dict(one.model.state_dict())
     weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     validation = score(one.model, inputs.tokenizer, inputs.tokenized["validation"])
     return Start(model, notes, task, validation, lambda: weights, (one.phase,))
 
 
-def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
+def weighted_probe(inputs: "RunInput", frozen: FrozenStart, options: TrainingOptions) -> LinearProbe | None:
+    """The linear model with the class weights of the options; None without them, where the baseline serves."""
+    train = inputs.tokenized["train"]
+    gold = train.gold
+    weights = class_weights(options.class_weights, inputs.task, gold)
+    if weights is None:
+        return None
+    return LinearProbe(inputs.task, frozen.vectors, gold[drawn(len(gold), MOST_ROWS)], weights)
+
+
+def _loaded_again(
+    inputs: "RunInput", frozen: FrozenStart, seed: int, probe: LinearProbe | None
+) -> "Mapping[str, torch.Tensor]":
     """The weights of a start without a phase; they are not held in memory while the model is fine-tuned."""
     model: Any = inputs.load(seed).model
-    begin_from(model, frozen)
+    begin_from(model, frozen, probe)
     standardize(model, inputs.task, inputs.tokenized["train"].gold)
     weights: Mapping[str, torch.Tensor] = model.state_dict()
     return weights
@@ -204,6 +228,7 @@ def contrasted(
     recipe: ContrastiveRecipe,
     arguments: "TextClassificationTrainingArguments",
     advance: Callable[[int], None],
+    weights: LabelNumbers = "none",
 ) -> Contrasted:
     """A copy of a classifier, trained by contrast on some rows, with its linear probe fitted again.
 
@@ -214,6 +239,7 @@ def contrasted(
         recipe: how long and how fast.
         arguments: of the run.
         advance: called with the number of finished steps.
+        weights: the option `--class-weights`, for the linear probe.
 
     Raises:
         ModelError: if the vectors are not finite afterwards.
@@ -226,7 +252,8 @@ def contrasted(
         raise ModelError(
             "the contrastive phase ended with vectors that are no numbers. Pass --precision fp32, or --recipe plain"
         )
-    probe = LinearProbe(rows.labelled_task, vectors, rows.gold)
+    task, gold = rows.labelled_task, rows.gold
+    probe = LinearProbe(task, vectors, gold, class_weights(weights, task, gold))
     fill_head(trained, probe)
     phase = Phase(name="contrastive", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
     return Contrasted(trained, probe, phase)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset, describe_tokens
@@ -180,7 +182,7 @@ def finish(
     log: Log = silent,
     out_of_fold: OutOfFold | None = None,
 ) -> Report:
-    """Calibrate the staged weights, score them, write predictions and plots, and return the report.
+    """Adjust and calibrate the staged weights, score them, write predictions and plots, and return the report.
 
     Args:
         inputs: what the run began with.
@@ -191,11 +193,18 @@ def finish(
         log: called with each line of progress, for a person.
         out_of_fold: the predictions of cross-validation, where there is no validation split.
     """
+    from hfbertcls.training.adjusting import adjust, shift_of_options
     from hfbertcls.training.calibrating import Staged, calibrate
     from hfbertcls.workflows.reporting import report_on_training
 
     staging = directory.staging
     write_config_values(staging, text_field_values(are_pairs=inputs.data.text_pair_column is not None))
+    shift = shift_of_options(options, inputs.tokenized["train"])
+    if shift is not None:
+        adjust(staging, shift, inputs.tokenized["train"], device, log)
+        if out_of_fold is not None:
+            shifted = (out_of_fold.logits + shift).astype(np.float32)
+            out_of_fold = replace(out_of_fold, logits=shifted)
     split, logits = ("validation", None) if out_of_fold is None else ("train", out_of_fold.logits)
     if options.calibration and inputs.task.states_probabilities:
         staged = calibrate(staging, inputs.tokenized[split], device, log, logits)

@@ -31,6 +31,8 @@ _IN_WORD = rf"[\w{_MARKS}\u200b-\u200d]"  # with accents and joiners that stand 
 _WORD = re.compile(
     rf"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|{_IN_WORD}+(?:['\u2019\-]{_IN_WORD}+)*|[^\w\s](?:[\u200d\ufe0f]+[^\w\s]?)*"
 )
+# Thai, Lao, Tibetan, Burmese and Khmer put no blanks between words: what a blank would separate is a sentence.
+_NO_BLANKS = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f]")
 
 
 def lead(logits: list[float], label: int) -> float:
@@ -75,16 +77,16 @@ def explain_row(texts: Texts) -> dict:
     hidden = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     if hidden is None or not row.places:
         raise refusal("This model's tokenizer cannot tell where its tokens stand in the text.")
-    words: list[tuple[int, re.Match[str]]] = []
+    words: list[tuple[int, int, int]] = []
     rows = [row]
-    for number, match in words_of(texts, row):
+    for number, begin, finish in words_of(texts, row):
         inside = [
             index
             for index, (text, start, end) in enumerate(row.places)
-            if text == number and start < match.end() and end > match.start()
+            if text == number and start < finish and end > begin
         ]
         if inside:
-            words.append((number, match))
+            words.append((number, begin, finish))
             rows.append(row.hiding(inside, hidden))
     if len(words) > MAX_WORDS:
         note += f" The first {MAX_WORDS} of {len(words):,} words were explained."
@@ -97,22 +99,32 @@ def explain_row(texts: Texts) -> dict:
         **({"number": whole} if NUMBER else {"label": LABELS[label], "lead": whole}),
         "words": [
             {
-                "word": word[0],
-                **({"text": text} if PAIRS else {}),
-                "start": word.start(),
-                "end": word.end(),
+                "word": texts[number][begin:finish],
+                **({"text": number} if PAIRS else {}),
+                "start": begin,
+                "end": finish,
                 "value": value,
             }
-            for (text, word), value in zip(words, values, strict=True)
+            for (number, begin, finish), value in zip(words, values, strict=True)
         ],
         "note": note,
     }
 
 
-def words_of(texts: Texts, row: Row) -> Iterator[tuple[int, re.Match[str]]]:
-    """The words that the model read: in which text, and where."""
+def words_of(texts: Texts, row: Row) -> Iterator[tuple[int, int, int]]:
+    """The words that the model read: in which text, and where they begin and end.
+
+    Chinese and Japanese are taken character by character. In other scripts without blanks between words, a piece is a
+    token of the model, with the vowels and tones that stand above or below its last letter.
+    """
     for number, text in enumerate(texts):
-        read = max((end for place, _, end in row.places if place == number), default=0)
-        for match in _WORD.finditer(text, 0, read):
-            if not all(unicodedata.category(letter)[0] in "PMC" for letter in match[0]):
-                yield number, match
+        places = [(start, end) for place, start, end in row.places if place == number]
+        for match in _WORD.finditer(text, 0, max((end for _, end in places), default=0)):
+            if all(unicodedata.category(letter)[0] in "PMC" for letter in match[0]):
+                continue
+            begins = [match.start()]
+            if _NO_BLANKS.search(match[0]):
+                inside = {start for start, _ in places if match.start() < start < match.end()}
+                begins += sorted(start for start in inside if unicodedata.category(text[start])[0] != "M")
+            for begin, finish in zip(begins, [*begins[1:], match.end()], strict=True):
+                yield number, begin, finish
