@@ -10,7 +10,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-_OURS = {"hfbertcls", "about", "bodies", "classifier", "tables"}  # (all but the first lie beside the Space's app.py)
+_OURS = {
+    "hfbertcls",
+    "about",
+    "bodies",
+    "classifier",
+    "explanation",
+    "tables",
+}  # (all but the first lie beside the Space's app.py)
 _OF_THE_HOST = {"spaces"}  # (a Space on ZeroGPU has it)
 
 

@@ -182,7 +182,8 @@ class TrainingOptions:
     )
     metric: str | None = option(
         None,
-        "metric on validation that selects the checkpoint (default: f1_macro)",
+        "metric on validation that selects the checkpoint (default: f1_macro; rmse for numbers, quadratic_kappa for ordered "
+        "labels)",
         metavar="NAME",
         sets="metric_for_best_model",
         determines=True,
