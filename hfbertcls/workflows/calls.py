@@ -25,8 +25,13 @@ _ELSEWHERE = {
     "dataset": "Pass it as data",
 }
 """The options of `hfbertcls train` that `TextClassifier.train` lacks, with the alternative."""
-READING = frozenset(inspect.signature(load_text_dataset).parameters) - {"dataset", "make_splits", "seed"}
-"""The options of reading."""
+READING = frozenset(inspect.signature(load_text_dataset).parameters) - {
+    "dataset",
+    "make_splits",
+    "seed",
+    "cross_validation",
+}
+"""The options of reading; `seed` and `cross_validation` are those of the run."""
 
 
 def training_options(options: Mapping[str, Any], command: str) -> TrainingOptions:
