@@ -1,0 +1,248 @@
+"""What else could be done while an encoder is fine-tuned: each variant beside the defaults, paired by set and seed.
+
+    python benchmarks/fine_tuning.py --data DIR --model MODEL_DIR --out fine_tuning.jsonl
+    python benchmarks/fine_tuning.py ... --sets sst2:4000 trec6:3000 --seeds 0 1 --variants base rdrop=1 layers=0.9
+    python benchmarks/fine_tuning.py --show fine_tuning.jsonl
+
+DIR is that of `sizes.py`. A set is NAME:ROWS. The rows that train, 500 that choose the checkpoint and 1,500 that measure
+come out of the train split, drawn by the seed, so no test row chooses a default. A variant is one or more of these,
+joined by `+`:
+
+    base        the defaults
+    epochs=N    so many epochs
+    rate=R      this learning rate
+    rdrop=A     R-Drop (Liang et al., 2021): each row twice, A times the symmetric divergence of the two answers
+    noise=A     noise on the embeddings (NEFTune, Jain et al., 2023) of this strength
+    layers=F    the learning rate of a layer is F times that of the layer above it
+    average=F   weights are averaged over the last fraction F of the steps; validation chooses between the average and
+                the best checkpoint
+    dropout=P   probability of dropout everywhere
+
+A run is one line of JSON, and is not repeated.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import tempfile
+import time
+import warnings
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+
+SETS = ("sst2:4000", "trec6:3000", "banking77:2000")
+VARIANTS = ("base", "rdrop=1", "average=0.3", "layers=0.9", "noise=5", "epochs=6", "dropout=0")
+CHOOSE, MEASURE = 500, 1_500
+
+
+def make_trainer(values):
+    """A subclass of the trainer with the variant."""
+    import torch
+    from torch.nn import functional
+    from transformers import TrainerCallback
+
+    from hfbertcls import TextClassificationTrainer
+
+    class Averaging(TrainerCallback):
+        """The mean of the weights over the last steps."""
+
+        def __init__(self, fraction):
+            self.fraction, self.count_, self.mean_ = fraction, 0, {}
+
+        def on_step_end(self, args, state, control, model=None, **kwargs):  # noqa: ARG002  (the interface)
+            if state.global_step <= (1 - self.fraction) * state.max_steps:
+                return
+            self.count_ += 1
+            with torch.no_grad():
+                for name, value in model.named_parameters():
+                    if name in self.mean_:
+                        self.mean_[name].lerp_(value, 1 / self.count_)
+                    else:
+                        self.mean_[name] = value.clone()
+
+    class VariantTrainer(TextClassificationTrainer):
+        """The trainer with R-Drop, layer-wise rates, an average or another dropout."""
+
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, **keywords)
+            self.averaging = Averaging(values["average"]) if "average" in values else None
+            if self.averaging:
+                self.add_callback(self.averaging)
+            if "dropout" in values:
+                self._set_dropout(values["dropout"])
+
+        def _set_dropout(self, probability):
+            for module in self.model.modules():
+                for name in ("p", "dropout_prob"):
+                    if "ropout" in type(module).__name__ and hasattr(module, name):
+                        setattr(module, name, probability)
+
+        def create_optimizer(self, *arguments, **keywords):
+            optimizer = super().create_optimizer(*arguments, **keywords)
+            if "layers" not in values:
+                return optimizer
+            names = {id(one): name for name, one in self.model.named_parameters()}
+            last = self.model.config.num_hidden_layers
+            groups = defaultdict(list)
+            for group in optimizer.param_groups:
+                for one in group["params"]:
+                    parts = names[id(one)].split(".")
+                    depth = int(parts[parts.index("layer") + 1]) + 1 if "layer" in parts else None
+                    depth = 0 if "embeddings" in parts else last if depth is None else depth
+                    groups[group["weight_decay"], depth].append(one)
+            optimizer.param_groups.clear()
+            for (decay, depth), parameters in groups.items():
+                rate = self.args.learning_rate * values["layers"] ** (last - depth)
+                optimizer.add_param_group({"params": parameters, "weight_decay": decay, "lr": rate})
+            return optimizer
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            if "rdrop" not in values or not model.training:
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            twice = {name: torch.cat([value, value]) for name, value in inputs.items()}
+            loss, outputs = super().compute_loss(model, twice, True, num_items_in_batch)
+            first, second = functional.log_softmax(outputs["logits"].float(), dim=-1).chunk(2)
+            apart = functional.kl_div(first, second, log_target=True, reduction="sum")
+            apart = apart + functional.kl_div(second, first, log_target=True, reduction="sum")
+            return loss / 2 + values["rdrop"] * apart / 4 / num_items_in_batch
+
+        def train(self, *arguments, **keywords):
+            output = super().train(*arguments, **keywords)
+            if self.averaging and self.averaging.mean_:
+                best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+                self.model.load_state_dict(self.averaging.mean_, strict=False)
+                metrics = self.evaluate()
+                if metrics["eval_" + self.args.metric_for_best_model.removeprefix("eval_")] <= self.state.best_metric:
+                    self.model.load_state_dict(best)
+                else:
+                    self.state.best_metric = metrics["eval_" + self.args.metric_for_best_model.removeprefix("eval_")]
+            return output
+
+    return VariantTrainer
+
+
+VariantTrainer = None
+
+
+def run(options, name, rows, seed, variant):
+    """Train once; accuracy on the rows that measure, and which of them are right."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from hfbertcls import TextClassifier
+    from hfbertcls.registry import TRAINERS
+
+    values = {key: float(value) for key, _, value in (part.partition("=") for part in variant.split("+")) if value}
+    global VariantTrainer  # (the registry finds it here)
+    VariantTrainer = make_trainer(values)
+    TRAINERS.add("variant", "__main__:VariantTrainer")
+    table = pq.read_table(Path(options.data) / name / "train.parquet", columns=["text", "label"])
+    order = np.random.default_rng(seed).permutation(len(table))
+    ends = [MEASURE, MEASURE + CHOOSE, MEASURE + CHOOSE + rows]
+    parts = dict(zip(("test", "validation", "train"), np.split(order, ends)[:3], strict=True))
+    keywords = {"neftune_noise_alpha": values["noise"]} if "noise" in values else {}
+    keywords |= {"epochs": values["epochs"]} if "epochs" in values else {}
+    keywords |= {"learning_rate": values["rate"]} if "rate" in values else {}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        data.mkdir()
+        for split, positions in parts.items():
+            pq.write_table(table.take(pa.array(np.sort(positions))), data / f"{split}.parquet")
+        began = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            out = Path(folder) / "out"
+            report = TextClassifier.train(
+                options.model, data, output_dir=out, seed=seed, trainer="variant", **keywords
+            ).report
+        right = pq.read_table(out / "predictions" / "test.parquet", columns=["label", "prediction"])
+        right = [
+            gold == one for gold, one in zip(*(right[key].to_pylist() for key in ("label", "prediction")), strict=True)
+        ]
+    metrics = report.test.metrics
+    return {
+        "accuracy": metrics["accuracy"].value,
+        "f1_macro": metrics["f1_macro"].value,
+        "best_step": report.training.best_step,
+        "steps": report.training.steps,
+        "train_seconds": round(report.training.seconds, 1),
+        "seconds": round(time.perf_counter() - began, 1),
+        "right": "".join("01"[one] for one in right),
+    }
+
+
+def measure(options):
+    """Run what is not in the file yet: all variants of a set and seed, then the next."""
+    import torch
+
+    torch.set_num_threads(1)
+    out = Path(options.out)
+    done = {tuple(line["key"]) for line in map(json.loads, out.read_text().splitlines())} if out.exists() else set()
+    for seed in options.seeds:
+        for one in options.sets:
+            name, _, rows = one.partition(":")
+            for variant in options.variants:
+                key = (one, seed, variant)
+                if key in done:
+                    continue
+                line = {"key": key, **run(options, name, int(rows), seed, variant)}
+                with out.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+
+
+def show(path):
+    """Differences in accuracy from the defaults, in points, with a 95 % interval over runs (Student's t)."""
+    from scipy import stats
+
+    lines = {tuple(line["key"]): line for line in map(json.loads, Path(path).read_text().splitlines())}
+    sets = list(dict.fromkeys(key[0] for key in lines))
+    print(f"| variant | {' | '.join(sets)} | all | time of the steps | runs |\n|:--|{'--:|' * (len(sets) + 3)}")
+    for variant in dict.fromkeys(key[2] for key in lines):
+        cells, everything, times = [], [], []
+        for one in sets:
+            pairs = [
+                (line, lines[key[0], key[1], "base"])
+                for key, line in lines.items()
+                if key[0] == one and key[2] == variant and (key[0], key[1], "base") in lines
+            ]
+            points = [100 * (line["accuracy"] - base["accuracy"]) for line, base in pairs]
+            shown = (
+                statistics.mean(100 * line["accuracy"] for line, _ in pairs) if variant == "base" and pairs else None
+            )
+            cells.append(f"{shown:.1f}" if shown is not None else f"{statistics.mean(points):+.2f}" if points else "-")
+            everything += points
+            times += [line["train_seconds"] / base["train_seconds"] for line, base in pairs]
+        if variant != "base" and len(everything) > 1:
+            low, high = stats.t.interval(0.95, len(everything) - 1, np.mean(everything), stats.sem(everything))
+            cells.append(f"{np.mean(everything):+.2f} ({low:+.2f} to {high:+.2f})")
+        else:
+            cells.append("")
+        print(
+            f"| {variant} | {' | '.join(cells)} | {statistics.median(times) if times else 1:.2f} | {len(everything)} |"
+        )
+
+
+def main():
+    """Measure, or show."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--show")
+    parser.add_argument("--data")
+    parser.add_argument("--model")
+    parser.add_argument("--out")
+    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--variants", nargs="+", default=VARIANTS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.show:
+        show(options.show)
+    else:
+        measure(options)
+
+
+if __name__ == "__main__":
+    main()
