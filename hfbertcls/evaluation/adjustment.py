@@ -23,9 +23,8 @@ def logit_shift(
 
     Post-hoc logit adjustment (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021), for any target
     prior instead of the uniform one (Saerens et al., "Adjusting the outputs of a classifier to new a priori
-    probabilities", Neural Computation 2002). A loss with class weights
-    trains for the priors that the weighted rows have, so these are the training priors then. A label without training
-    rows counts as if it had one.
+    probabilities", Neural Computation 2002). A loss with class weights trains for the priors that the weighted rows
+    have, so these are the training priors then. A label without training rows counts as if it had one.
 
     >>> logit_shift("uniform", "none", ("ham", "spam"), np.array([80, 20])).round(3)
     array([-0.47 ,  0.916])
