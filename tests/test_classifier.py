@@ -290,3 +290,13 @@ def test_it_is_pushed_and_loaded_from_the_hub(classifier, hub, monkeypatch):
         loaded.push_to_hub("alice/other")
     with pytest.raises(ConfigurationError, match="is private; private=False does not change that"):
         classifier.push_to_hub("alice/reviews", private=False)
+
+
+def test_cross_validation_means_what_the_flag_means(tiny_model_dir, reviews, tmp_path, short_contrastive_phase):
+    rows = tuple(map(list, zip(*reviews(64, 7), strict=True)))
+    classifier = TextClassifier.train(str(tiny_model_dir), rows, output_dir=tmp_path / "off", cross_validation="off")
+    assert "cross_validation" not in classifier.report.evaluation
+    with pytest.raises(
+        ConfigurationError, match="cross.validation.*holds no validation rows out, which .*epochs.* needs"
+    ):
+        TextClassifier.train(str(tiny_model_dir), rows, output_dir=tmp_path / "on", cross_validation="on", epochs=2)

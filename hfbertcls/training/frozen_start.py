@@ -43,6 +43,7 @@ class FrozenStart:
         logits: what it gives for each split but train, float32 of shape `(rows, num_outputs)`.
         new_parameters: of the head through which the vectors are read, where they were newly initialized.
         note: for a person; empty if there is nothing to note.
+        weighted: with class weights, the linear model that the head is to be; else None, and it is the baseline.
     """
 
     key: str
@@ -52,6 +53,7 @@ class FrozenStart:
     logits: Mapping[str, Logits]
     new_parameters: Mapping[str, "torch.Tensor"]
     note: str = ""
+    weighted: LinearProbe | None = None
 
     def answers(self, split: str) -> Answers:
         """What the baseline predicts for the rows of a split."""
@@ -103,13 +105,12 @@ def frozen_start(
     return FrozenStart(keys[2], pooling_of(reader.config), baseline, vectors, logits, new, note)
 
 
-def begin_from(model: "PreTrainedModel", start: FrozenStart, probe: LinearProbe | None = None) -> None:
+def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:
     """Let a classifier answer as a linear model on vectors of its encoder does.
 
     Args:
         model: with a new head, changed in place.
         start: of this encoder.
-        probe: another linear model on the same vectors; None: the baseline.
     """
     import torch  # noqa: PLC0415  (takes seconds)
 
@@ -119,7 +120,7 @@ def begin_from(model: "PreTrainedModel", start: FrozenStart, probe: LinearProbe 
         for name, parameter in model.named_parameters():
             if name in start.new_parameters:
                 parameter.copy_(start.new_parameters[name])
-    fill_head(model, start.baseline if probe is None else probe)
+    fill_head(model, start.baseline if start.weighted is None else start.weighted)
 
 
 def fill_head(model: "PreTrainedModel", probe: LinearProbe) -> None:

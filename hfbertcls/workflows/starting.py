@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,8 @@ def begin(
         answers = inputs.tokenized["train"].gold
         rescale_outputs(model, *inputs.task.while_trained_on(answers).output_scale)
     if frozen is not None:
-        begin_from(model, frozen, weighted_probe(inputs, frozen, options))
+        frozen = replace(frozen, weighted=_weighted_probe(inputs, frozen, options))
+        begin_from(model, frozen)
         pooling = "mean" if frozen.pooling == "mean" else "first-token"
         log(f"Start: linear probe on the frozen encoder ({pooling} pooling)")
     return model, notes, frozen
@@ -140,16 +141,15 @@ def load_start(
     task = standardize(model, inputs.task, inputs.tokenized["train"].gold)
     if frozen is None:
         return Start(model, notes, task)
-    probe = weighted_probe(inputs, frozen, options)
     recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
     if recipe is None:
-        if probe is None:
+        if frozen.weighted is None:
             factor, offset = task.output_scale
             validation = ((frozen.logits["validation"] - offset) / factor).astype(np.float32)
         else:
             model.to(arguments.device)
             validation = score(model, inputs.tokenizer, inputs.tokenized["validation"])
-        return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed, probe))
+        return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
     log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
     with work("Contrastive phase", recipe.steps, "steps") as advance:
         one = contrasted(
@@ -161,7 +161,7 @@ def load_start(
     return Start(model, notes, task, validation, lambda: weights, (one.phase,))
 
 
-def weighted_probe(inputs: "RunInput", frozen: FrozenStart, options: TrainingOptions) -> LinearProbe | None:
+def _weighted_probe(inputs: "RunInput", frozen: FrozenStart, options: TrainingOptions) -> LinearProbe | None:
     """The linear model with the class weights of the options; None without them, where the baseline serves."""
     train = inputs.tokenized["train"]
     gold = train.gold
@@ -171,12 +171,10 @@ def weighted_probe(inputs: "RunInput", frozen: FrozenStart, options: TrainingOpt
     return LinearProbe(inputs.task, frozen.vectors, gold[drawn(len(gold), MOST_ROWS)], weights)
 
 
-def _loaded_again(
-    inputs: "RunInput", frozen: FrozenStart, seed: int, probe: LinearProbe | None
-) -> "Mapping[str, torch.Tensor]":
+def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
     """The weights of a start without a phase; they are not held in memory while the model is fine-tuned."""
     model: Any = inputs.load(seed).model
-    begin_from(model, frozen, probe)
+    begin_from(model, frozen)
     standardize(model, inputs.task, inputs.tokenized["train"].gold)
     weights: Mapping[str, torch.Tensor] = model.state_dict()
     return weights

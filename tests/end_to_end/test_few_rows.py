@@ -393,16 +393,3 @@ def test_multi_label_rows(tmp_path, tiny_model_dir, reviews):
     assert verify(tmp_path / "model").holds
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "The threshold is the one with the highest F1 in cross-validation" in card
-
-
-def test_the_keyword_means_what_the_flag_means(tiny_model_dir, few, tmp_path):
-    classifier = TextClassifier.train(
-        str(tiny_model_dir), str(few), output_dir=tmp_path / "off", cross_validation="off"
-    )
-    assert "cross_validation" not in classifier.report.evaluation
-    with pytest.raises(
-        ConfigurationError, match="cross.validation.*holds no validation rows out, which .*epochs.* needs"
-    ):
-        TextClassifier.train(
-            str(tiny_model_dir), str(few), output_dir=tmp_path / "on", cross_validation="on", epochs=2
-        )
