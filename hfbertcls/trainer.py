@@ -19,6 +19,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
+from hfbertcls import processes
 from hfbertcls.environment import directory_name
 from hfbertcls.errors import TrainingError
 from hfbertcls.evaluation.report_training import TrainingFacts
@@ -37,6 +38,7 @@ from hfbertcls.training.callbacks.throughput import ThroughputCallback
 from hfbertcls.training.facts import training_facts
 from hfbertcls.training.recipe import choose_recipe
 from hfbertcls.training.trainer.accumulating import AccumulatingTrainer
+from hfbertcls.training.trainer.dealing import DealingTrainer, is_filler
 from hfbertcls.training.trainer.embedding_rows import RowGradientTrainer
 from hfbertcls.training.trainer.measuring import MeasuringTrainer, Metrics, task_metrics
 from hfbertcls.training.trainer.padding_free import PaddingFreeTrainer
@@ -51,7 +53,13 @@ _END_OF_TRAINING = "End of training"  # (transformers' default, which is not inf
 
 
 class TextClassificationTrainer(
-    SplittingTrainer, AccumulatingTrainer, ResumableTrainer, MeasuringTrainer, RowGradientTrainer, PaddingFreeTrainer
+    SplittingTrainer,
+    AccumulatingTrainer,
+    DealingTrainer,
+    ResumableTrainer,
+    MeasuringTrainer,
+    RowGradientTrainer,
+    PaddingFreeTrainer,
 ):
     """`Trainer` for text classifiers; takes what its parent takes.
 
@@ -148,12 +156,14 @@ class TextClassificationTrainer(
         column = self.args.length_column_name
         if self.args.train_sampling_strategy == "group_by_length" and column in getattr(whole, "column_names", ()):
             seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-            batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
             return LengthGroupedSampler(whole[column], batch_size, seed)
         sampler = super()._get_train_sampler(train_dataset)
         # (accelerate replaces any RandomSampler by a seeded one, whose order ours has)
         if type(sampler) is RandomSampler and self.args.accelerator_config.use_seedable_sampler:  # type: ignore[union-attr]
-            seed = self.args.data_seed if self.args.data_seed is not None else torch.initial_seed()
+            seed = (
+                self.args.data_seed if self.args.data_seed is not None else processes.broadcast(torch.initial_seed())
+            )
             return ShuffledSampler(len(cast(Any, sampler.data_source)), seed)
         return sampler
 
@@ -161,7 +171,7 @@ class TextClassificationTrainer(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
         """As the parent; counts what it sees."""
-        if "input_ids" in inputs:
+        if "input_ids" in inputs and not is_filler(inputs):
             is_free = is_padding_free(cast(nn.Module, self.model))
             self.throughput.count(inputs, self.computed_positions if is_free else None)
         return super().training_step(model, inputs, num_items_in_batch)
@@ -184,6 +194,7 @@ class TextClassificationTrainer(
             TrainingError: with the step at which it was noticed, and remedies.
         """
         if "loss" in logs:
+            self.throughput.sum_up()
             logs |= self.speed()
         super().log(logs, start_time)
         loss = logs.get("loss")
@@ -194,24 +205,29 @@ class TextClassificationTrainer(
                 "--max-grad-norm"
             )
 
+    def _before_saving(self) -> None:
+        self.throughput.sum_up()
+
     def speed(self) -> dict[str, float]:
         """How fast the optimization steps went until now, in the units of the report.
+
+        Several processes are counted together, as they stood when the loss was last logged.
 
         `flop_utilisation` is the arithmetic on real tokens as a fraction (0 to 1) of the device's matrix-product peak,
         measured in the same precision (`modeling/flops.py`).
         """
         seen, device = self.throughput, self.args.device.type
-        if not seen.seconds_:
+        if not seen.all_["seconds_"]:
             return {}
         dtype = torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else torch.float32
-        peak = measured_peak(device, dtype)
-        flops = training_flops(cast(nn.Module, self.model), seen.tokens_, seen.squares_)
-        memory = peak_memory(device)
+        peak = measured_peak(device, dtype) * processes.count()
+        flops = training_flops(cast(nn.Module, self.model), seen.all_["tokens_"], seen.all_["squares_"])
+        memory, seconds = peak_memory(device), seen.all_["seconds_"]
         return {
-            "examples_per_second": seen.rows_ / seen.seconds_,
-            "tokens_per_second": seen.tokens_ / seen.seconds_,
+            "examples_per_second": seen.all_["rows_"] / seconds,
+            "tokens_per_second": seen.all_["tokens_"] / seconds,
             "padding_fraction": seen.padding_fraction,
-            "flop_utilisation": flops / seen.seconds_ / peak,
+            "flop_utilisation": flops / seconds / peak,
             "peak_flops_per_second": peak,
             **({} if memory is None else {"peak_memory_bytes": memory}),
         }
@@ -269,9 +285,10 @@ class TextClassificationTrainer(
         Raises:
             SharingError, ConfigurationError: if it cannot be pushed; the directory is complete then.
         """
-        if not self.is_world_process_zero():
-            return None
         directory = OutputDirectory(Path(str(self.args.output_dir)))
+        if not self.is_world_process_zero():
+            self.save_model(str(directory.staging), _internal_call=True)  # (weights that are divided come together)
+            return None
         check_metadata({key: kwargs[key] for key in ("license", "language") if kwargs.get(key)})
         title = kwargs.get("title") or kwargs.get("model_name") or directory_name(directory.path)
         with directory.claimed():
@@ -292,6 +309,8 @@ class TextClassificationTrainer(
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""
         super()._save(output_dir, state_dict)
+        if not self.args.should_save:
+            return
         directory = Path(output_dir if output_dir is not None else str(self.args.output_dir))
         (directory / TRAINING_ARGS_NAME).unlink(missing_ok=True)
         follow_umask(directory)

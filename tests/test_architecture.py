@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "hfbertcls"
 ROOMS = (
     {"option_names"},
     {"errors"},
+    {"processes"},
     {"files", "resources", "registry", "environment", "commands", "offline", "progress", "seeding", "__init__"},
     {"tasks"},
     {"data"},

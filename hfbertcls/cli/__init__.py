@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 import hfbertcls
+from hfbertcls import processes
 from hfbertcls.cli import (
     compare,
     doctor,
@@ -27,7 +28,7 @@ from hfbertcls.cli import (
 )
 from hfbertcls.cli.configuration import expand_config
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import keep_freed_memory, log, readers_may_leave, write_any_letter
+from hfbertcls.cli.process import keep_freed_memory, log, readers_may_leave, write_any_letter, write_error
 from hfbertcls.commands import command
 from hfbertcls.errors import HfBertClsError, TrainingInterruptedError, shorten, trouble_with_the_disk
 from hfbertcls.option_names import command_line
@@ -35,6 +36,8 @@ from hfbertcls.progress import shown
 
 
 _VERBS = (quickstart, doctor, train, evaluate, compare, predict, export, push, verify, space, extension, env)
+_SHARED = {"train", "predict"}
+"""The verbs whose work is divided among the processes of a launcher; the first process does the others alone."""
 _LOADS_LIBRARIES = {"quickstart", "doctor", "train", "evaluate", "compare", "predict", "export", "verify"}
 _STORY = """\
 from labelled text to a classifier:
@@ -79,6 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.rest = rest
             options.words = words
             prepare_process()
+            if options.verb not in _SHARED:
+                if not processes.is_first():
+                    return 0
+                processes.work_alone()
             if options.verb in _LOADS_LIBRARIES and "torch" not in sys.modules:
                 log("Loading the libraries ...")
             exit_code: int = options.run(options)
@@ -102,13 +109,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(err: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(err)
+    if processes.lost_another(err):
+        err = processes.error_of_lost_process()
     message = str(err)
     if not isinstance(err, HfBertClsError):
         message = trouble_with_the_disk(err) or (
             f"{type(err).__name__}: {shorten(str(err), 300)}. hfbertcls did not expect this: repeat the command with --debug "
             "to see where it comes from, and please report it"
         )
-    log(f"hfbertcls: error: {message}")
+    if processes.speaks_first():
+        write_error(f"hfbertcls: error: {message}")
     return err.exit_code if isinstance(err, HfBertClsError) else 1
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from hfbertcls import processes
 from hfbertcls.cli.options import add_layout, add_model_options, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import log
@@ -125,12 +126,15 @@ def run(options: argparse.Namespace) -> int:
         header=options.header,
         threshold=options.threshold,
     )
-    progress = _Progress()
+    progress = _Progress() if processes.is_first() else None
     try:
         with shown(None):  # (progress is that of the whole file, not of each part)
             result = predict_file(source, options.input, options.output, bulk, log, progress)
     finally:
-        progress.close()
+        if progress is not None:
+            progress.close()
+    if not processes.is_first():
+        return 0
     if options.json:
         print(json.dumps(asdict(result)))
         return 0

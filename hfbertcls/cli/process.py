@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from hfbertcls import processes
+
 
 def keep_freed_memory() -> None:
     """Keep freed memory for the next batch.
@@ -77,6 +79,13 @@ def log(line: str) -> None:
 
     Work continues when nobody reads it.
     """
+    if sys.stderr is None or not processes.is_first():
+        return
+    write_error(line)
+
+
+def write_error(line: str) -> None:
+    """Write a line to standard error, from any process."""
     if sys.stderr is None:
         return
     try:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hfbertcls import processes
 from hfbertcls.cli.configuration import card_facts
 from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source
 from hfbertcls.cli.parser import Parser
@@ -84,6 +85,10 @@ def add_parser(verbs: Any) -> Parser:
 def run(options: argparse.Namespace) -> int:
     """Train."""
     training = _asked_for(options)
+    return processes.lead(lambda: _run(options, training))
+
+
+def _run(options: argparse.Namespace, training: TrainingOptions) -> int:
     request, backup = _destination(options, training)
     data = _data(options, training)
     try:
@@ -113,7 +118,8 @@ def _asked_for(options: argparse.Namespace) -> TrainingOptions:
     from hfbertcls.workflows.options import training_arguments
 
     directory = OutputDirectory(Path(options.output_dir))
-    directory.check(overwrite=training.overwrite, resume=training.resume)
+    if processes.is_first():
+        directory.check(overwrite=training.overwrite, resume=training.resume)
     with loading_libraries():
         training_arguments(directory, training)
     if options.push_every_save and options.push_to_hub is None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from hfbertcls import processes
 from hfbertcls.data.readers.layout import Layout, Quoting
 from hfbertcls.data.readers.streaming import Chunk, TextFile, chunks, survey, text_columns_of
 from hfbertcls.environment import local_path
@@ -27,9 +28,6 @@ from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tok
 from hfbertcls.option_names import as_callers_type_it
 from hfbertcls.progress import Log, silent
 from hfbertcls.tasks.task import Task
-
-
-_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,25 +78,6 @@ class BulkResult:
     bf16_agreement: float | None
 
 
-@dataclass(frozen=True)
-class _Place:
-    """The rank of this process, as torchrun and accelerate launch set it."""
-
-    rank: int
-    of: int
-    device: str | None
-
-    @classmethod
-    def of_this_process(cls) -> "_Place":
-        rank, of = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-        import torch  # noqa: PLC0415  (takes seconds)
-
-        device = None
-        if torch.cuda.is_available():
-            device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
-        return cls(rank, of, device)
-
-
 def predict_file(
     model: str | ModelSource,
     input_file: str | Path,
@@ -146,7 +125,7 @@ def predict_file(
     path = local_path(input_file)
     if output.exists() and path.exists() and output.samefile(path):
         raise ConfigurationError(f"{output.name} is the input, which would be lost. Name another file with --output")
-    if output.exists() and not options.overwrite:
+    if output.exists() and not options.overwrite and processes.is_first():
         raise OutputDirectoryError(f"{output.name} is already there. Pass --overwrite to replace it")
     task = task_of_classifier(source)
     if options.threshold is not None:
@@ -171,40 +150,37 @@ def predict_file(
         raise ConfigurationError(
             f"--keep-columns cannot keep {listing(taken)}: the output has columns of that name. Rename them in the input"
         )
-    place = _Place.of_this_process()
+    processes.join()
     log(f"{file.rows:,} rows in {file.path.name}, {_named(text_columns)}")
     loaded: Any = load_for_inference(source)
-    if place.device is not None:
-        loaded.to(place.device)
+    if (device := processes.cuda_device()) is not None:
+        loaded.to(device)
     scorer = Scorer(loaded, load_tokenizer(source), task, bf16=options.bf16, abstain_below=options.abstain_below)
     identity = _identity(file, source, text_columns, options, task)
     with _disk_errors(output):
         folder = output.parent / f".{output.name}.parts"
         output.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(output.parent / f".{output.name}.{place.rank}.lock")
+        lock = FileLock(output.parent / f".{output.name}.{processes.rank()}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout as err:
             raise OutputDirectoryError(f"another process is writing {output.name}. Wait for it to end") from err
         try:
-            if place.rank == 0:
-                _claim(folder, identity, overwrite=options.overwrite)
-            while not _is_claimed(folder, identity):
-                time.sleep(_POLL_SECONDS)
-            result = _score_all(file, text_columns, kept, folder, scorer, place, log, on_progress)
-            if place.rank == 0:
-                unanswered = write_answers(_complete_parts(result[2]), output, file.rows)
-                shutil.rmtree(folder)
-            else:
-                unanswered = 0
+            for is_its_turn in processes.first_then_other_machines():
+                if is_its_turn:
+                    _claim(folder, identity, overwrite=options.overwrite)
+            seconds, scored, paths = _score_all(file, text_columns, kept, folder, scorer, log, on_progress)
+            _collect(paths)
+            unanswered = write_answers(paths, output, file.rows) if processes.is_first() else 0
+            processes.wait_for_all()
+            shutil.rmtree(folder, ignore_errors=True)
         except DatasetError:  # (the input changed: its answers are of no use to any run)
-            if place.rank == 0:
-                shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
-        return BulkResult(file.rows, unanswered, result[0], result[1], scorer.agreement)
+        return BulkResult(file.rows, unanswered, seconds, scored, scorer.agreement)
 
 
 @contextlib.contextmanager
@@ -270,9 +246,17 @@ def _claim(folder: Path, identity: str, *, overwrite: bool) -> None:
     _write_atomically(path, identity.encode())
 
 
-def _is_claimed(folder: Path, identity: str) -> bool:
-    path = folder / "run.json"
-    return path.is_file() and path.read_text(encoding="utf-8") == identity
+def _collect(paths: list[Path]) -> None:
+    """Wait until all processes have scored their parts, and fetch those that lie on other machines."""
+    processes.wait_for_all()
+    missing = set(processes.broadcast([path.name for path in paths if not path.is_file()]))
+    if not missing:
+        return
+    mine = {path.name: path.read_bytes() for path in paths if path.name in missing and path.is_file()}
+    for of_process in processes.gather(mine):
+        for path in paths:
+            if processes.is_first() and path.name in of_process:
+                _write_atomically(path, of_process[path.name])
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
@@ -295,7 +279,6 @@ def _score_all(
     kept: Sequence[str],
     folder: Path,
     scorer: Scorer,
-    place: _Place,
     log: Log,
     on_progress: Callable[[int, int], None] | None,
 ) -> tuple[float, int, list[Path]]:
@@ -307,7 +290,7 @@ def _score_all(
         paths.append(path)
         if path.is_file():
             earlier += len(chunk.texts)
-        elif chunk.number % place.of == place.rank:
+        elif chunk.number % processes.count() == processes.rank():
             if earlier and not scored:
                 log(f"Resuming: {earlier:,} rows were scored before")
             began = time.perf_counter()
@@ -319,10 +302,3 @@ def _score_all(
         if on_progress is not None:
             on_progress(chunk.first_row + len(chunk.texts), file.rows)
     return seconds, scored, paths
-
-
-def _complete_parts(paths: list[Path]) -> list[Path]:
-    """The parts in order; waits for those of other processes (torchrun ends all if one fails)."""
-    while not all(path.is_file() for path in paths):
-        time.sleep(_POLL_SECONDS)
-    return paths

@@ -123,6 +123,11 @@ class TextClassificationTrainingArguments(TrainingArguments):
         self.precision_ = self._set_precision()
         super().__post_init__()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
 
+    @property
+    def n_gpu(self) -> int:
+        """At most one: further GPUs are used by further processes, never by `DataParallel`."""
+        return min(int(super().n_gpu), 1)
+
     def choose_by(self, metric: str) -> None:
         """Let a metric on the validation split choose the checkpoint."""
         name = metric.removeprefix("eval_")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from hfbertcls import processes
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset, describe_tokens
@@ -62,7 +63,8 @@ def train_and_evaluate(
 ) -> Report:
     """Fine-tune an encoder, choose the best checkpoint on validation, and write a complete model repository.
 
-    Fewer than 300 training rows without a validation split are trained on as a whole, and cross-validated.
+    Fewer than 300 training rows without a validation split are trained on as a whole, and cross-validated. Of several
+    processes, the first one reads and writes, and all train.
 
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
@@ -78,8 +80,21 @@ def train_and_evaluate(
     options = options or TrainingOptions()
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     directory = OutputDirectory(Path(output_dir))
-    directory.check(overwrite=options.overwrite, resume=options.resume)
+    if processes.is_first():
+        directory.check(overwrite=options.overwrite, resume=options.resume)
     arguments = training_arguments(directory, options)
+    return processes.lead(lambda: _read_and_train(source, dataset, directory, arguments, options, log, began))
+
+
+def _read_and_train(
+    source: ModelSource,
+    dataset: Data | TextDataset,
+    directory: OutputDirectory,
+    arguments: "TextClassificationTrainingArguments",
+    options: TrainingOptions,
+    log: Log,
+    began: float,
+) -> Report:
     mode = cross_validation_of(options)
     data = data_to_train(dataset, options.seed, mode)
     if options.tuning and _could_be_cross_validated(data):

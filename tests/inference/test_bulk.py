@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -150,16 +151,24 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(finished_ru
     assert "tag" in read(output)[0]
 
 
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
 def test_two_processes_share_the_work(finished_run, texts, tmp_path):
     predict_file(str(finished_run), texts, tmp_path / "whole.jsonl")
     words = [sys.executable, "-m", "hfbertcls", "predict", str(finished_run), "--input", str(texts)]
     words += ["--output", str(tmp_path / "answers.jsonl")]
     script = "import sys; from hfbertcls.data.readers import streaming; streaming.ROWS_PER_CHUNK = 3; from hfbertcls.cli import main; sys.exit(main(sys.argv[1:]))"
     words[1:3] = ["-c", script]
-    environments = [os.environ | {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank} for rank in ("1", "0")]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    environments = [os.environ | place | {"RANK": rank, "LOCAL_RANK": rank} for rank in ("1", "0")]
     running = [subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) for environment in environments]
     outputs = [process.communicate(timeout=300)[0].decode() for process in running]
     assert [process.returncode for process in running] == [0, 0]
+    assert outputs[0] == ""
     assert "8 rows" in outputs[1]
     assert (tmp_path / "answers.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 

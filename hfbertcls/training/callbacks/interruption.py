@@ -9,6 +9,7 @@ from types import FrameType
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
+from hfbertcls import processes
 from hfbertcls.errors import TrainingInterruptedError
 from hfbertcls.progress import Log
 
@@ -26,6 +27,8 @@ class InterruptionCallback(TrainerCallback):
     def __init__(self, log: Log) -> None:
         self.log = log
         self.requested_ = False
+        self._is_signalled = False
+        self._agreement = processes.Agreement()
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -42,18 +45,28 @@ class InterruptionCallback(TrainerCallback):
                 signal.signal(number, handler)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested_:
+        if self._is_signalled:
             raise KeyboardInterrupt
-        self.requested_ = True
+        self._is_signalled = True
         self.log("Stopping after this step, and saving. Press Ctrl-C again to stop at once, without saving")
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Ask for a checkpoint; at the end of an epoch that is evaluated, the one after the evaluation will do."""
+        """Ask for a checkpoint; at the end of an epoch that is evaluated, the one after the evaluation will do.
+
+        A signal to any process stops all of them.
+        """
+        self.requested_ = self._agreement.any(self._is_signalled)
         ends_epoch = state.epoch is not None and float(state.epoch).is_integer()
         if self.requested_ and not (ends_epoch and args.save_strategy == SaveStrategy.EPOCH):
             control.should_save = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Wait for the last agreement."""
+        self._agreement.finish()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """The checkpoint is there: end the run, unless this was its last step anyway.

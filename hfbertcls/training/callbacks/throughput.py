@@ -7,11 +7,16 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from hfbertcls import processes
+
+
+_SUMS = ("seconds_", "rows_", "tokens_", "positions_", "squares_")
+
 
 class ThroughputCallback(TrainerCallback, ExportableState):
     """Sum the wall time of the optimization steps; the trainer adds the rows and tokens that it sees.
 
-    The sums continue after a resume.
+    The sums continue after a resume. Those of several processes are added up by `sum_up`.
 
     Attributes:
         seconds_: wall time of the steps: forward, backward and update, without evaluation and saving.
@@ -28,6 +33,33 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         self.positions_ = 0
         self.squares_ = 0
         self._began = 0.0
+        self._all: dict[str, Any] = {}
+
+    @property
+    def all_(self) -> dict[str, Any]:
+        """The sums over all processes; of several, as they stood at the last `sum_up`."""
+        return self._all or {name: getattr(self, name) for name in _SUMS}
+
+    def sum_up(self) -> None:
+        """Add up the sums of all processes, which call this together. The seconds are those of the first one."""
+        if processes.count() > 1:
+            of_all = processes.gather({name: getattr(self, name) for name in _SUMS})
+            self._all = {name: sum(one[name] for one in of_all) for name in _SUMS}
+            self._all["seconds_"] = of_all[0]["seconds_"]
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """After a resume, the first process has the sums of all."""
+        if not processes.is_first():
+            for name in _SUMS:
+                setattr(self, name, 0)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Add up the last steps."""
+        self.sum_up()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -60,10 +92,9 @@ class ThroughputCallback(TrainerCallback, ExportableState):
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        names = ("seconds_", "rows_", "tokens_", "positions_", "squares_")
-        return {"args": {}, "attributes": {name: getattr(self, name) for name in names}}
+        return {"args": {}, "attributes": dict(self.all_)}
 
     @property
     def padding_fraction(self) -> float:
         """Fraction of the positions that were padding (0 to 1)."""
-        return 1 - self.tokens_ / self.positions_ if self.positions_ else 0.0
+        return 1 - self.all_["tokens_"] / self.all_["positions_"] if self.all_["positions_"] else 0.0

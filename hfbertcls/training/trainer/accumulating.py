@@ -12,6 +12,7 @@ from transformers.utils import logging
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task
 from hfbertcls.training.losses import LabelLoss, ignores_the_count
+from hfbertcls.training.trainer.dealing import is_filler
 
 
 logger = logging.get_logger(__name__)
@@ -60,7 +61,10 @@ class AccumulatingTrainer(Trainer):
         labels, processes = inputs["labels"], 1
         if self.args.average_tokens_across_devices:
             processes = self.accelerator.num_processes
-        if self.compute_loss_func is None or (isinstance(self.compute_loss_func, LabelLoss) and not model.training):
+        if is_filler(inputs):
+            outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+            loss = outputs["logits"].float().sum() * 0.0
+        elif self.compute_loss_func is None or (isinstance(self.compute_loss_func, LabelLoss) and not model.training):
             loss, outputs = self._plain_loss(model, inputs)
             own = None if self._task is None else self._task.loss(outputs["logits"], labels)
             loss = self._weighted(loss if own is None else own, labels, num_items_in_batch)

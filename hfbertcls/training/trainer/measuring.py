@@ -9,10 +9,12 @@ import numpy as np
 from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import PredictionOutput
 
+from hfbertcls import processes
 from hfbertcls.modeling.predictions import require_finite
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.tasks.task import Task
+from hfbertcls.training.losses import LabelLoss
 
 
 Metrics = Callable[[EvalPrediction], dict[str, float]]
@@ -63,6 +65,24 @@ class MeasuringTrainer(Trainer):
         with self._at_step_of_weights(), thresholds:
             return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As the parent, but of all rows: `dataloader_drop_last` is for training."""
+        with self._all_rows():
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Any) -> Any:
+        """As `get_eval_dataloader`."""
+        with self._all_rows():
+            return super().get_test_dataloader(test_dataset)
+
+    @contextlib.contextmanager
+    def _all_rows(self) -> Iterator[None]:
+        drops, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
+        try:
+            yield
+        finally:
+            self.args.dataloader_drop_last = drops
+
     def predict(
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
@@ -72,6 +92,32 @@ class MeasuringTrainer(Trainer):
         """
         with self._thresholds_of_validation():
             return super().predict(test_dataset, ignore_keys, metric_key_prefix)
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
+        """As the parent; of several processes, the loss is that of each row once.
+
+        The parent counts rows twice with which the last batches are filled (seen in 5.23), as it does here with a loss
+        of one's own.
+        """
+        output: Any = super().evaluation_loop(
+            dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+        )
+        task = task_of_config(cast(Any, self.model).config)
+        name = f"{metric_key_prefix}_loss"
+        is_plain = self.compute_loss_func is None or isinstance(self.compute_loss_func, LabelLoss)
+        if processes.count() > 1 and task is not None and is_plain and name in output.metrics:
+            logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
+            if logits is not None and output.label_ids is not None:
+                gold = task.from_loss_labels(output.label_ids)
+                output.metrics[name] = float(task.row_losses(gold, logits.astype(np.float32)).mean())
+        return output
 
     @contextlib.contextmanager
     def _at_step_of_weights(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Batches that do not fit into memory are computed in parts, with the same update."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
+from hfbertcls import processes
 from hfbertcls.errors import TrainingError, shorten
 from hfbertcls.modeling.memory import free_memory, is_out_of_memory, parts_of
 
@@ -88,16 +90,21 @@ class SplittingTrainer(Trainer):
         limit = self.part_size.rows_ or rows
         if rows <= limit:
             return super().training_step(model, dict(inputs), num_items)
-        losses = [
-            super(SplittingTrainer, self).training_step(model, part, num_items) for part in parts_of(inputs, limit)
-        ]
+        losses, parts = [], list(parts_of(inputs, limit))
+        for part in parts:
+            # (several processes meet once a batch, however many parts each one has)
+            is_last = processes.count() == 1 or part is parts[-1]
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, part, num_items))
         return torch.stack(losses).sum()
 
     def _repeat_update(self, model: nn.Module, num_items: torch.Tensor | int, reason: str) -> torch.Tensor:
         """Halve the parts until all batches of this update so far fit."""
-        if self.args.world_size > 1:
+        if processes.count() > 1:
             raise TrainingError(
-                f"memory ran out on one of {self.args.world_size} devices ({shorten(reason)}). {_ADVICE}"
+                f"memory ran out on one of {processes.count()} devices ({shorten(reason)}). Pass --batch-size auto, which finds "
+                f"out before the first update how many rows fit, or a smaller --batch-size with a larger "
+                f"--gradient-accumulation-steps. {_ADVICE}"
             )
         while True:
             self._halve(max(len(batch["input_ids"]) for batch in self._update))
@@ -135,7 +142,8 @@ class SplittingTrainer(Trainer):
         reserve = [torch.empty(parameters, device=self.args.device) for _ in range(2)]
         while True:
             try:
-                self._step_in_parts(model, batch, items)
+                with contextlib.nullcontext() if processes.count() == 1 else self.accelerator.no_sync(model):
+                    self._step_in_parts(model, batch, items)
                 break
             except (RuntimeError, MemoryError) as err:
                 if not is_out_of_memory(err):
@@ -144,6 +152,8 @@ class SplittingTrainer(Trainer):
             free_memory()
             self._halve(rows)
         del reserve
+        fitting = [rows_ for rows_ in processes.gather(self.part_size.rows_) if rows_ is not None]
+        self.part_size.rows_ = min(fitting, default=None)
         model.zero_grad()
         _set_random_state(state)
 
