@@ -13,10 +13,10 @@ import contextlib
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 from hfbertcls.errors import HfBertClsError, TrainingError
@@ -82,6 +82,17 @@ def cuda_device() -> str | None:
     if not torch.cuda.is_available():
         return None
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+
+
+def device_like(device: Any) -> Any:
+    """The device of this process, of the same kind as that of the first one.
+
+    Args:
+        device: a `torch.device`.
+    """
+    import torch  # noqa: PLC0415  (takes seconds)
+
+    return torch.device(cuda_device() or "cpu") if device.type == "cuda" else device
 
 
 def join() -> None:
@@ -171,6 +182,39 @@ def everywhere(function: Callable[..., Any], *arguments: Any, here: Callable[[],
     result = here()
     _team.is_in_step = False
     return result
+
+
+def spread(function: Callable[[Any, Any], T], common: Any, items: Sequence[Any], here: Callable[[Any], T]) -> list[T]:
+    """Call a function for each item, spread over the processes, from the story of the leader.
+
+    ```python
+    >>> spread(pow, 2, [3, 4], here=lambda item: pow(2, item))
+    [8, 16]
+    ```
+
+    Args:
+        function: called with `common` and an item in the other processes, which know it by name.
+        common: what all calls need.
+        items: pickled, as is `common`.
+        here: called with an item in this process.
+
+    Returns:
+        The results in the order of the items.
+    """
+    if not _team.leads:
+        return [here(item) for item in items]
+    shares = everywhere(_share, partial(function, common), items, here=lambda: _share(here, items))
+    return [shares[number % count()][number // count()] for number in range(len(items))]
+
+
+def my_share(items: Sequence[T]) -> Sequence[T]:
+    """The items that `spread` leaves to this process, from the story of the leader; alone, all of them."""
+    return items[rank() :: count()] if _team.leads else items
+
+
+def _share(function: Callable[[Any], T], items: Sequence[Any]) -> list[list[T]]:
+    """The results of all processes, after each has done its part."""
+    return gather([function(item) for item in items[rank() :: count()]])
 
 
 def pack(value: Any) -> bytes:

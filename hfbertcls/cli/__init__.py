@@ -27,8 +27,16 @@ from hfbertcls.cli import (
     verify,
 )
 from hfbertcls.cli.configuration import expand_config
+from hfbertcls.cli.launching import is_to_be_launched, launch
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.process import keep_freed_memory, log, readers_may_leave, write_any_letter, write_error
+from hfbertcls.cli.process import (
+    end_soon_when_told,
+    keep_freed_memory,
+    log,
+    readers_may_leave,
+    write_any_letter,
+    write_error,
+)
 from hfbertcls.commands import command
 from hfbertcls.errors import HfBertClsError, TrainingInterruptedError, shorten, trouble_with_the_disk
 from hfbertcls.option_names import command_line
@@ -81,11 +89,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             options, rest = parser.parse_known_args(expand_config(words, parser.switches_of(words)))
             options.rest = rest
             options.words = words
+            if is_to_be_launched(options):
+                return launch(options.num_processes, words)
             prepare_process()
             if options.verb not in _SHARED:
                 if not processes.is_first():
                     return 0
                 processes.work_alone()
+            elif processes.count() > 1:
+                end_soon_when_told()
             if options.verb in _LOADS_LIBRARIES and "torch" not in sys.modules:
                 log("Loading the libraries ...")
             exit_code: int = options.run(options)
@@ -99,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 traceback.print_exception(err)
             log(f"hfbertcls: {err}")
             same = [word for word in words if word not in ("--overwrite", "--resume")]
-            log(f"Resume: {command(*same, '--resume')}")
+            launcher = "" if processes.count() == 1 or "--num-processes" in words else "  (with the same launcher)"
+            log(f"Resume: {command(*same, '--resume')}{launcher}")
             return err.exit_code
         except Exception as err:  # noqa: BLE001  (an unforeseen error: one line, and how to see the traceback)
             return _fail(err, debug="--debug" in words)

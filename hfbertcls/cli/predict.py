@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hfbertcls import processes
+from hfbertcls.cli.launching import add_process_option
 from hfbertcls.cli.options import add_layout, add_model_options, model_source, refuse_unknown
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import log
@@ -24,7 +25,7 @@ def add_parser(verbs: Any) -> Parser:
         allow_abbrev=False,
         help="score a file of any size, one output row for each input row",
         description="Score a file of any size in bounded memory: one output row for each input row, in order. Repeat the "
-        "command to resume after a kill. With torchrun, the rows are divided among the processes.",
+        "command to resume after a kill.",
     )
     parser.add_argument("model", metavar="M", help="Hub id or directory of a classifier")
     add_model_options(parser)
@@ -45,6 +46,7 @@ def add_parser(verbs: Any) -> Parser:
         default="fp32",
         help="of the matrix products (default: fp32); with bf16, the proportion of changed answers is measured",
     )
+    add_process_option(parser)
     sure = parser.add_mutually_exclusive_group()
     sure.add_argument(
         "--abstain-below",

@@ -6,8 +6,11 @@ import gc
 import io
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import TextIO
 
 from hfbertcls import processes
@@ -27,6 +30,17 @@ def keep_freed_memory() -> None:
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # (malloc.h)
+
+
+def end_soon_when_told() -> None:
+    """On SIGTERM, which a launcher sends when another process has ended: have 5 seconds to find that out and say so."""
+    signal.signal(signal.SIGTERM, _end_soon)
+
+
+def _end_soon(_number: int, _frame: FrameType | None) -> None:
+    timer = threading.Timer(5.0, os._exit, [1])
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hfbertcls import processes
 from hfbertcls.cli.configuration import card_facts
+from hfbertcls.cli.launching import add_process_option
 from hfbertcls.cli.options import add_data_options, add_model_options, columns_of, model_source
 from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import loading_libraries, log
@@ -46,6 +47,7 @@ def add_parser(verbs: Any) -> Parser:
     parser.add_argument("--split-by", metavar="NAME", help="keep rows with the same value of this column in one split")
     parser.add_argument("--slice-by", metavar="NAME", help="report metrics for each value of this column")
     parser.add_argument("--output-dir", required=True, metavar="O", help="where to write")
+    add_process_option(parser)
     add_training_options(parser, TrainingOptions)
     parser.add_argument(
         "--seeds",

@@ -5,7 +5,7 @@ The attention of one query needs no projection of all tokens: with `W` the key m
 few products of vectors for each text and head, where the projections take a matrix for each token.
 """
 
-from types import MethodType
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,8 +30,8 @@ def compute_first_tokens_only(model: "PreTrainedModel") -> None:
     layer: Any = layers_of(model)[-1]
     layer.first_token_kind = str(model.config.model_type)
     layer.first_token_heads = int(model.config.num_attention_heads)
-    # A bound method, so that a copy of the model computes with the weights of the copy.
-    layer.forward = MethodType(_forward, layer)
+    # Bound to the layer, so that a copy of the model computes with the weights of the copy; it can be pickled.
+    layer.forward = partial(_forward, layer)
 
 
 def compute_all_tokens(model: "PreTrainedModel") -> None:

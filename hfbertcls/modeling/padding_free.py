@@ -73,8 +73,6 @@ def enable_padding_free(model: "PreTrainedModel") -> str | None:
     if reason is not None:
         return reason
     before = _trial(model)
-    AttentionInterface.register(ATTENTION, padding_free_attention)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     earlier = str(model.config._attn_implementation)
     model.set_attn_implementation(ATTENTION)
     handles = [
@@ -319,3 +317,8 @@ def padded_attention(
         padded[0], padded[1], padded[2], attn_mask=seen, dropout_p=dropout, scale=scale
     )
     return F.pad(output.transpose(1, 2)[real], (0, 0, 0, 0, 0, behind))
+
+
+# (When the module is loaded, so that a pickled model finds its attention in another process.)
+AttentionInterface.register(ATTENTION, padding_free_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)

@@ -32,6 +32,8 @@ _IRRELEVANT_PREFIXES = (
     "trackio_",
     "include_",
     "skip_memory",
+    "ddp_",
+    "average_tokens_",
 )
 
 

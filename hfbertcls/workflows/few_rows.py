@@ -8,7 +8,7 @@ linear probe on the frozen encoder, or a contrastive phase before the probe.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import sqrt
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls import processes
 from hfbertcls.data.splits import assign_folds
 from hfbertcls.data.texts import Text
 from hfbertcls.data.tokenization import TokenizedSplit
@@ -26,8 +27,10 @@ from hfbertcls.evaluation.report_training import Phase, TrainingFacts
 from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.progress import Log, work
 from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.tasks.label_numbers import LabelNumbers
 from hfbertcls.tasks.probabilities import Answers, Logits
 from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast
+from hfbertcls.training.frozen_start import FrozenStart
 from hfbertcls.training.losses import class_weights
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.training.recipe import choose_learning_rate
@@ -36,6 +39,8 @@ from hfbertcls.workflows.starting import Contrasted, begin, contrasted
 
 
 if TYPE_CHECKING:
+    import torch
+
     from hfbertcls.evaluation.against_baselines import FittedOn
     from hfbertcls.training.arguments import TextClassificationTrainingArguments
     from hfbertcls.workflows.reporting import RunInput
@@ -90,12 +95,20 @@ class FewRows(Procedure):
         recipes = [self._recipe(self._train.take(rows)) for rows in parts]
         steps = sum(one.steps for one in (*recipes, recipe) if one is not None)
         how = f"{steps:,} contrastive steps in all" if steps else "linear probes"
+        if processes.count() > 1:
+            how += f"; the folds are spread over {processes.count()} processes"
         log(
             f"Cross-validation: {len(parts)} folds of {len(self._folds):,} training rows, then one model of all; {how}"
         )
-        with work("Cross-validation and training", steps or None, "steps") as advance:
+        fold_rows = self._fold_rows
+        items = list(zip(parts, recipes, strict=True))
+        mine = sum(one.steps for _, one in processes.my_share(items) if one is not None)
+        mine += 0 if recipe is None else recipe.steps
+        with work("Cross-validation and training", mine or None, "steps") as advance:
             began = time.perf_counter()
-            folds = [self._fold(rows, one, advance) for rows, one in zip(parts, recipes, strict=True)]
+            folds = processes.spread(
+                answer_fold, fold_rows, items, here=lambda item: answer_fold(fold_rows, item, advance)
+            )
             phases = [Phase(
                 name="cross_validation",
                 steps=sum(one.steps for one in recipes if one is not None),
@@ -105,7 +118,7 @@ class FewRows(Procedure):
             self._write_events(folds)
             has_contrast = recipe is not None and self._is_worth_it(folds, log)
             if recipe is not None and has_contrast:
-                one = self._contrasted(self._train, recipe, advance)
+                one = fold_rows.contrasted(self._train, recipe, advance)
                 self._model.load_state_dict(one.model.state_dict())
                 phases.append(one.phase)
         self._phases = tuple(phases)
@@ -154,40 +167,19 @@ class FewRows(Procedure):
         return self._inputs.tokenizer
 
     @cached_property
-    def _gold(self) -> Answers:
-        return self._train.gold
-
-    @cached_property
     def _texts(self) -> list[Text]:
         return self._inputs.data.splits["train"].texts
 
     def _recipe(self, rows: TokenizedSplit) -> ContrastiveRecipe | None:
         return choose_contrast(self._model, rows, choose_learning_rate(self._model.num_parameters()))
 
-    def _fold(
-        self, rows: npt.NDArray[np.int64], recipe: ContrastiveRecipe | None, advance: Callable[[int], None]
-    ) -> "_Fold":
-        """What models of these rows answer to the other ones."""
-        held_out = np.setdiff1d(np.arange(len(self._folds)), rows)
-        task, gold, vectors = self._inputs.task, self._gold, self._frozen.vectors
-        baseline = FrozenBaseline(task, vectors[rows], gold[rows])
-        simple = Baselines(task, [self._texts[row] for row in rows], gold[rows])
-        answers: dict[str, Answers] = simple.predict([self._texts[row] for row in held_out])
-        answers[self._frozen.key] = baseline.predict(vectors[held_out])
-        weights = class_weights(self._class_weights, task, gold[rows])
-        probe = baseline if weights is None else LinearProbe(task, vectors[rows], gold[rows], weights)
-        frozen = probe.logits(vectors[held_out])
-        logits = frozen
-        if recipe is not None:
-            one = self._contrasted(self._train.take(rows), recipe, advance)
-            logits = one.probe.logits(head_inputs(one.model, self._tokenizer, self._train.take(held_out)))
-        fitted_on = {**simple.fitted_on, self._frozen.key: replace(self._frozen, baseline=baseline).fitted_on}
-        return _Fold(held_out, gold[held_out], frozen, logits, answers, fitted_on)
-
-    def _contrasted(
-        self, rows: TokenizedSplit, recipe: ContrastiveRecipe, advance: Callable[[int], None]
-    ) -> Contrasted:
-        return contrasted(self._model, self._tokenizer, rows, recipe, self.arguments, advance, self._class_weights)
+    @property
+    def _fold_rows(self) -> "FoldRows":
+        args: Any = self.arguments
+        shown = (self._class_weights, args.seed, args.device)
+        return FoldRows(
+            self._model, self._tokenizer, self._train, self._texts, self._frozen, *shown, in_bf16=args.bf16
+        )
 
     def _is_worth_it(self, folds: "list[_Fold]", log: Log) -> bool:
         """Whether the contrastive phase is kept: unless the frozen encoder is better by more than a standard error."""
@@ -230,6 +222,79 @@ class FewRows(Procedure):
             for values in [self._inputs.task.compute_metrics(one.gold, one.logits)]
         ]
         write_events(self._directory.path / FILE_NAME, events)
+
+
+@dataclass(frozen=True)
+class FoldRows:
+    """What the models of all folds have in common; it can be pickled.
+
+    Args:
+        model: to begin with.
+        tokenizer: of the model.
+        train: all training rows.
+        texts: of these rows.
+        frozen: the linear probe on the frozen encoder.
+        class_weights: the option.
+        seed: of the run.
+        device: of the first process.
+        in_bf16: whether to compute in bf16.
+    """
+
+    model: Any
+    tokenizer: Any
+    train: TokenizedSplit
+    texts: list[Text]
+    frozen: FrozenStart
+    class_weights: LabelNumbers
+    seed: int
+    device: "torch.device"
+    in_bf16: bool = field(kw_only=True)
+
+    def contrasted(
+        self, rows: TokenizedSplit, recipe: ContrastiveRecipe, advance: Callable[[int], None]
+    ) -> Contrasted:
+        """A copy of the model after the contrastive phase on some rows."""
+        return contrasted(
+            self.model,
+            self.tokenizer,
+            rows,
+            recipe,
+            self.seed,
+            advance,
+            self.class_weights,
+            device=processes.device_like(self.device),
+            in_bf16=self.in_bf16,
+        )
+
+
+def answer_fold(
+    common: FoldRows,
+    item: tuple[npt.NDArray[np.int64], ContrastiveRecipe | None],
+    advance: Callable[[int], None] = lambda _: None,
+) -> "_Fold":
+    """What models of some rows answer to the other ones.
+
+    Args:
+        common: of all folds.
+        item: the positions of the rows to train on, and the recipe of their contrastive phase.
+        advance: called with the number of finished steps.
+    """
+    (rows, recipe), train, frozen = item, common.train, common.frozen
+    held_out = np.setdiff1d(np.arange(len(train.num_tokens)), rows)
+    task, gold, vectors = train.labelled_task, train.gold, frozen.vectors
+    baseline = FrozenBaseline(task, vectors[rows], gold[rows])
+    simple = Baselines(task, [common.texts[row] for row in rows], gold[rows])
+    answers: dict[str, Answers] = simple.predict([common.texts[row] for row in held_out])
+    answers[frozen.key] = baseline.predict(vectors[held_out])
+    weights = class_weights(common.class_weights, task, gold[rows])
+    probe = baseline if weights is None else LinearProbe(task, vectors[rows], gold[rows], weights)
+    before = probe.logits(vectors[held_out])
+    logits = before
+    if recipe is not None:
+        one = common.contrasted(train.take(rows), recipe, advance)
+        logits = one.probe.logits(head_inputs(one.model, common.tokenizer, train.take(held_out)))
+    fitted_on = {**simple.fitted_on, frozen.key: replace(frozen, baseline=baseline).fitted_on}
+    return _Fold(held_out, gold[held_out], before, logits, answers, fitted_on)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,15 @@ def load_start(
     log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
     with work("Contrastive phase", recipe.steps, "steps") as advance:
         one = contrasted(
-            model, inputs.tokenizer, inputs.tokenized["train"], recipe, arguments, advance, options.class_weights
+            model,
+            inputs.tokenizer,
+            inputs.tokenized["train"],
+            recipe,
+            arguments.seed,
+            advance,
+            options.class_weights,
+            device=arguments.device,
+            in_bf16=arguments.bf16,
         )
     model.load_state_dict(one.model.state_dict())
     weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
@@ -224,9 +232,12 @@ def contrasted(
     tokenizer: "PreTrainedTokenizerBase",
     rows: TokenizedSplit,
     recipe: ContrastiveRecipe,
-    arguments: "TextClassificationTrainingArguments",
+    seed: int,
     advance: Callable[[int], None],
-    weights: LabelNumbers = "none",
+    weights: LabelNumbers,
+    *,
+    device: "torch.device",
+    in_bf16: bool,
 ) -> Contrasted:
     """A copy of a classifier, trained by contrast on some rows, with its linear probe fitted again.
 
@@ -235,16 +246,18 @@ def contrasted(
         tokenizer: of the model.
         rows: to train on.
         recipe: how long and how fast.
-        arguments: of the run.
+        seed: of the run.
         advance: called with the number of finished steps.
         weights: the option `--class-weights`, for the linear probe.
+        device: where to train.
+        in_bf16: whether to compute in bf16.
 
     Raises:
         ModelError: if the vectors are not finite afterwards.
     """
     trained: Any = copy.deepcopy(model)
-    trained.to(arguments.device)
-    seconds = contrast(trained, tokenizer, rows, recipe, arguments.seed, advance, in_bf16=arguments.bf16)
+    trained.to(device)
+    seconds = contrast(trained, tokenizer, rows, recipe, seed, advance, in_bf16=in_bf16)
     vectors = head_inputs(trained, tokenizer, rows)
     if not finite_rows(vectors).all():
         raise ModelError(
