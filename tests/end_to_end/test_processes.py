@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from launched import rank_of
 
 from hfbertcls import TextClassificationTrainingArguments
 from hfbertcls.cli import main
@@ -33,18 +34,6 @@ def run(*words, **environment) -> tuple[int, str, str]:
     process = started("hfbertcls", *words, **environment)
     output, errors = process.communicate(timeout=DEADLINE)
     return process.returncode, output, errors
-
-
-def rank_of(launcher: subprocess.Popen, rank: int) -> int | None:
-    """The id of a process that a launcher has started."""
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == launcher.pid and f"RANK={rank}" in (place / "environ").read_text().split("\0"):
-                return int(place.name)
-        except OSError:
-            continue
-    return None
 
 
 def wait_for(happened, process: subprocess.Popen) -> None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from launched import rank_of
 
 
 pytestmark = pytest.mark.stress
@@ -108,6 +109,32 @@ def test_ten_kills_at_random_moments(tmp_path, words, undisturbed, capsys):
     with capsys.disabled():
         print("\nkilled " + "\nkilled ".join(killed))
     assert not (directory / "model.safetensors").exists()
+    run([*words, "--output-dir", str(directory), "--resume"])
+    assert_same(directory, undisturbed)
+
+
+def test_ten_kills_of_one_of_two_processes(tmp_path, words, capsys):
+    """The other one ends within 30 seconds, and says how to go on."""
+    words = [*words, "--num-processes", "2", "--batch-size", "16"]
+    undisturbed, directory = tmp_path / "undisturbed" / "run", tmp_path / "run"
+    run([*words, "--output-dir", str(undisturbed)])
+    generator, record, killed = random.Random(11), directory / "metrics.jsonl", []
+    for number in range(10):
+        process = start([*words, "--output-dir", str(directory), "--resume"])
+        before = record.stat().st_mtime_ns if record.is_file() else 0
+        wait_for(process, lambda before=before: record.is_file() and record.stat().st_mtime_ns != before)
+        time.sleep(generator.uniform(0, 3))
+        began = time.monotonic()
+        os.kill(rank_of(process, number % 2), signal.SIGKILL)
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 1
+        assert errors.decode().count("another of the 2 processes of this run has ended") == 1, errors.decode()
+        seconds = time.monotonic() - began
+        assert seconds < 30
+        steps = sorted(int(path.name.rpartition("-")[2]) for path in (directory / "checkpoints").glob("checkpoint-*"))
+        killed.append(f"process {number % 2}: ended after {seconds:.1f} s; checkpoints then: {steps}")
+    with capsys.disabled():
+        print("\nkilled " + "\nkilled ".join(killed))
     run([*words, "--output-dir", str(directory), "--resume"])
     assert_same(directory, undisturbed)
 
