@@ -44,6 +44,7 @@ from hfbertcls.training.trainer.measuring import MeasuringTrainer, Metrics, task
 from hfbertcls.training.trainer.padding_free import PaddingFreeTrainer
 from hfbertcls.training.trainer.resuming import ResumableTrainer
 from hfbertcls.training.trainer.sampling import LengthGroupedSampler, ShuffledSampler
+from hfbertcls.training.trainer.searching import SearchingTrainer
 from hfbertcls.training.trainer.splitting import SplittingTrainer
 
 
@@ -53,6 +54,7 @@ _END_OF_TRAINING = "End of training"  # (transformers' default, which is not inf
 
 
 class TextClassificationTrainer(
+    SearchingTrainer,
     SplittingTrainer,
     AccumulatingTrainer,
     DealingTrainer,
@@ -72,6 +74,8 @@ class TextClassificationTrainer(
     - Metrics are computed without `compute_metrics`, and beside it.
     - Padding is left out (`PaddingFreeTrainer`).
     - A batch that does not fit into memory is computed in parts (`SplittingTrainer`).
+    - A search for hyperparameters optimizes the metric of the best checkpoint (`SearchingTrainer`).
+    - Several processes make the updates of one, and need no common disk (`DealingTrainer`).
     - A killed run resumes from its last complete checkpoint, with the same weights at the end (`ResumableTrainer`).
 
     ```python

@@ -50,8 +50,9 @@ class ThroughputCallback(TrainerCallback, ExportableState):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """After a resume, the first process has the sums of all."""
-        if not processes.is_first():
+        """Begin at zero; after a resume, the first process has the sums of all."""
+        if not processes.is_first() or state.global_step == 0:
+            self._all = {}
             for name in _SUMS:
                 setattr(self, name, 0)
 

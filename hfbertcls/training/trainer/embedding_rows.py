@@ -79,14 +79,14 @@ class _Lookup(torch.autograd.Function):
 
 
 class _Recycling(TrainerCallback):
-    def __init__(self, embedding: RowGradientEmbedding) -> None:
-        self.embedding = embedding
+    def __init__(self, trainer: "RowGradientTrainer") -> None:
+        self.trainer = trainer
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """After the update, before the gradients are dropped."""
-        self.embedding.recycle()
+        self.trainer.recycle()
 
 
 class RowGradientTrainer(Trainer):
@@ -95,17 +95,31 @@ class RowGradientTrainer(Trainer):
     The optimizer still goes over all rows: AdamW moves and decays them without a gradient, too.
     """
 
+    _embedding: RowGradientEmbedding | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._embedding: RowGradientEmbedding | None = None
-        model: Any = self.model
+        self._replace_table(self.model)
+        self.add_callback(_Recycling(self))
+
+    def call_model_init(self, trial: Any = None) -> nn.Module:
+        """As the parent; models that are made later have the same gradients."""
+        model: nn.Module = super().call_model_init(trial)
+        self._replace_table(model)
+        return model
+
+    def recycle(self) -> None:
+        """Called after each update, before the gradients are dropped."""
+        if self._embedding is not None:
+            self._embedding.recycle()
+
+    def _replace_table(self, model: Any) -> None:
         table: Any = model.get_input_embeddings() if isinstance(model, PreTrainedModel) else None
         # A subclass, or an embedding with PyTorch's further options for gradients and norms, stays unchanged.
         plain = type(table) is nn.Embedding and not (table.sparse or table.scale_grad_by_freq or table.max_norm)
         if plain and self.args.device.type == "cpu" and self.args.world_size == 1 and not self.args.torch_compile:
             self._embedding = RowGradientEmbedding(table)
             model.set_input_embeddings(self._embedding)
-            self.add_callback(_Recycling(self._embedding))
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """As the parent, by the rows of the table that have a gradient."""
