@@ -90,14 +90,20 @@ def _outputs(
     """The `logits` of the model for every row, of shape `(rows, width)`."""
     import torch  # noqa: PLC0415  (takes seconds)
 
+    from hfbertcls.modeling.layout import LENGTHS  # noqa: PLC0415
     from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
+    from hfbertcls.modeling.padding_free import is_padding_free  # noqa: PLC0415
 
     rows = PaddedRows(tokenizer, tokenized)
     logits = np.zeros((len(rows.lengths), width), dtype=np.float32)
 
     def fill(positions: npt.NDArray[np.int64]) -> None:
         """Compute some rows, in halves if memory runs out."""
-        batch = {name: torch.from_numpy(values).to(model.device) for name, values in rows.padded(positions).items()}
+        batch: dict[str, Any] = {
+            name: torch.from_numpy(values).to(model.device) for name, values in rows.padded(positions).items()
+        }
+        if is_padding_free(model) and not rows.on_the_left:
+            batch[LENGTHS] = tuple(rows.lengths[positions].tolist())
         try:
             answer = model(**batch).logits
             logits[positions] = answer.float().cpu().numpy()
@@ -185,14 +191,14 @@ class PaddedRows:
             "token_type_ids": tokenizer.pad_token_type_id,
             "special_tokens_mask": 1,
         }
-        self._on_the_left = tokenizer.padding_side == "left"
+        self.on_the_left = tokenizer.padding_side == "left"
         self._adds_mask = "attention_mask" in tokenizer.model_input_names and "attention_mask" not in self._columns
 
     def padded(self, positions: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
         """The inputs of the model for some rows: each array int64 of shape `(rows, longest)`."""
         lengths = self.lengths[positions, None]
         longest = int(lengths.max())
-        places = np.arange(longest) - (longest - lengths if self._on_the_left else 0)
+        places = np.arange(longest) - (longest - lengths if self.on_the_left else 0)
         real = (places >= 0) & (places < lengths)
         tokens = np.where(real, self._starts[positions, None] + places, 0)
         batch = {

@@ -33,10 +33,14 @@ def parts_of(batch: Mapping[str, Any], rows: int) -> Iterator[dict[str, Any]]:
     total = len(batch["input_ids"])
     for start in range(0, total, rows):
         part = {
-            name: value[start : start + rows] if isinstance(value, torch.Tensor) and value.ndim else value
+            name: value[start : start + rows] if isinstance(value, tuple) or _has_rows(value) else value
             for name, value in batch.items()
         }
         yield _without_padding_columns(part)
+
+
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.ndim > 0
 
 
 def _without_padding_columns(part: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 from hfbertcls.modeling.attention import bucketed_attention, rounded_up
 from hfbertcls.modeling.dropout import FastDropout
 from hfbertcls.modeling.first_token import compute_all_tokens, compute_first_tokens_only
+from hfbertcls.modeling.layout import LENGTHS, TextLayout, layout_of, layout_of_batch
 from hfbertcls.modeling.lengths import POSITIONS_AFTER_PADDING
 from hfbertcls.modeling.pooling import own_layers
 from hfbertcls.modeling.trial import in_evaluation, trial_inputs
@@ -140,31 +141,31 @@ def _leave_out_padding(
     model: "PreTrainedModel", arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Before the forward pass: lay the texts end to end; batches of any other form go through as they are."""
-    ids, mask = keywords.get("input_ids"), keywords.get("attention_mask")
+    lengths = keywords.get(LENGTHS)
+    padded = {name: value for name, value in keywords.items() if name != LENGTHS}
+    ids, mask = padded.get("input_ids"), padded.get("attention_mask")
     if arguments or ids is None or mask is None or mask.shape != ids.shape or ids.ndim != 2:
-        return None
-    if keywords.get("return_dict") is False or any(keywords.get(name) is not None for name in _PADDED_ONLY):
-        return None
-    real = mask.bool()
-    if not bool(real[:, 0].all()):  # (padding on the left: the head would read padding)
-        return None
-    lengths = real.sum(dim=1)
-    boundaries = F.pad(lengths.cumsum(0), (1, 0)).to(torch.int32)
-    longest = int(lengths.max())
-    tokens = int(boundaries[-1])
-    behind = (0, computed_tokens(tokens, ids.device.type) - tokens)
+        return arguments, padded
+    if padded.get("return_dict") is False or any(padded.get(name) is not None for name in _PADDED_ONLY):
+        return arguments, padded
+    layout = layout_of_batch(mask, lengths)
+    if layout is None:  # (padding on the left, where the head would read padding, or in between)
+        return arguments, padded
+    boundaries, longest = layout.boundaries(ids.device), layout.longest
+    real = layout.places(ids.shape[1], ids.device)
+    behind = (0, computed_tokens(layout.tokens, ids.device.type) - layout.tokens)
     free = {
-        **keywords,
-        "input_ids": F.pad(ids[real], behind, value=model.config.pad_token_id or 0)[None],
-        "position_ids": F.pad(_positions(model, ids, real)[real], behind)[None],
+        **padded,
+        "input_ids": F.pad(ids.flatten()[real], behind, value=model.config.pad_token_id or 0)[None],
+        "position_ids": F.pad(_positions(model, ids).flatten()[real], behind)[None],
         "attention_mask": None,  # (with which a head that reads the mean would count the padding)
         "cu_seq_lens_q": boundaries,
         "cu_seq_lens_k": boundaries,
         "max_length_q": longest,
         "max_length_k": longest,
     }
-    if keywords.get("token_type_ids") is not None:
-        free["token_type_ids"] = F.pad(keywords["token_type_ids"][real], behind)[None]
+    if padded.get("token_type_ids") is not None:
+        free["token_type_ids"] = F.pad(padded["token_type_ids"].flatten()[real], behind)[None]
     return arguments, free
 
 
@@ -173,13 +174,13 @@ def computed_tokens(tokens: int, device_type: str) -> int:
     return rounded_up(tokens) if device_type == "cpu" else tokens
 
 
-def _positions(model: "PreTrainedModel", ids: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+def _positions(model: "PreTrainedModel", ids: torch.Tensor) -> torch.Tensor:
     """The positions that the model would use for a padded batch, of shape `(rows, length)`."""
     if model.config.model_type in POSITIONS_AFTER_PADDING:
         padding = int(model.config.pad_token_id or 0)
         no_padding = ids.ne(padding).long()
         return no_padding.cumsum(1) * no_padding + padding
-    return torch.arange(ids.shape[1], device=ids.device).expand_as(real)
+    return torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
 
 
 def _build_no_mask(
@@ -211,7 +212,8 @@ def _take_what_is_read(encoder: Any, _: tuple[Any, ...], keywords: dict[str, Any
 def _means(states: torch.Tensor, boundaries: torch.Tensor) -> torch.Tensor:
     """The mean over the tokens of each text, of shape `(texts, hidden)`, summed in fp32."""
     lengths = boundaries.diff().long()
-    texts = torch.repeat_interleave(torch.arange(len(lengths), device=states.device), lengths)
+    texts = torch.arange(len(lengths), device=states.device)
+    texts = torch.repeat_interleave(texts, lengths, output_size=layout_of(boundaries).tokens)
     sums = torch.zeros((len(lengths), states.shape[-1]), dtype=torch.float32, device=states.device)
     sums = sums.index_add(0, texts, states[: len(texts)].float())
     return (sums / lengths[:, None]).to(states.dtype)
@@ -257,9 +259,9 @@ def padding_free_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     window = None if sliding_window is None else sliding_window - 1  # (transformers counts the token itself)
     states = [one[0].transpose(0, 1) for one in (query, key, value)]
-    if query.device.type == "cpu" and _takes_plain_products(dropout, max_length_q, cu_seq_lens_q):
-        lengths = tuple(cu_seq_lens_q.diff().tolist())
-        output = bucketed_attention(states[0], states[1], states[2], lengths, dropout, scale, window)
+    layout = layout_of(cu_seq_lens_q)
+    if query.device.type == "cpu" and _takes_plain_products(dropout, layout):
+        output = bucketed_attention(states[0], states[1], states[2], layout.lengths, dropout, scale, window)
     elif query.device.type == "cuda" and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
         from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  (only where there is CUDA)
 
@@ -269,22 +271,21 @@ def padding_free_attention(
             *states, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, scale=scale, window_size=sides
         )
     else:
-        output = padded_attention(states, cu_seq_lens_q, max_length_q, dropout, scale, window)
+        output = padded_attention(states, cu_seq_lens_q, dropout, scale, window)
     return output[None], None
 
 
-def _takes_plain_products(dropout: float, longest: int, boundaries: torch.Tensor) -> bool:
+def _takes_plain_products(dropout: float, layout: TextLayout) -> bool:
     """Whether `bucketed_attention` is used on a CPU: with dropout, which the fused kernel lacks, or if faster."""
-    if dropout > 0 or longest <= _SHORT:
+    if dropout > 0 or layout.longest <= _SHORT:
         return True
-    padded = longest * (len(boundaries) - 1)
-    return longest <= _LONGEST_IN_PLAIN_PRODUCTS and padded > _LITTLE_PADDING * int(boundaries[-1])
+    padded = layout.longest * len(layout.lengths)
+    return layout.longest <= _LONGEST_IN_PLAIN_PRODUCTS and padded > _LITTLE_PADDING * layout.tokens
 
 
 def padded_attention(
     states: list[torch.Tensor],
     boundaries: torch.Tensor,
-    longest: int,
     dropout: float,
     scale: float,
     window: int | None,
@@ -294,7 +295,6 @@ def padded_attention(
     Args:
         states: query, key and value, each of shape `(tokens, heads, size)`.
         boundaries: where each text begins, and the end, of shape `(texts + 1,)`.
-        longest: tokens of the longest text.
         dropout: fraction of the attention weights that is dropped.
         scale: of the scores.
         window: how far a token sees in either direction; None: the whole text.
@@ -302,21 +302,22 @@ def padded_attention(
     Returns:
         of shape `(tokens, heads, size)`; zero behind the last text.
     """
-    behind = len(states[0]) - int(boundaries[-1])
-    places = torch.arange(longest, device=boundaries.device)
+    layout = layout_of(boundaries)
+    longest, device = layout.longest, boundaries.device
+    places, of_tokens = torch.arange(longest, device=device), layout.places(longest, device)
     real = places < boundaries.diff()[:, None]
     padded = []
     for one in states:
-        rows = one.new_zeros((*real.shape, *one.shape[1:]))
-        rows[real] = one[: len(one) - behind]
-        padded.append(rows.transpose(1, 2))
+        rows = one.new_zeros((real.numel(), *one.shape[1:])).index_copy(0, of_tokens, one[: layout.tokens])
+        padded.append(rows.view(*real.shape, *one.shape[1:]).transpose(1, 2))
     seen = real[:, None, None, :]
     if window is not None:
         seen = seen & ((places[:, None] - places).abs() <= window) | ~real[:, None, :, None]
     output = F.scaled_dot_product_attention(
         padded[0], padded[1], padded[2], attn_mask=seen, dropout_p=dropout, scale=scale
     )
-    return F.pad(output.transpose(1, 2)[real], (0, 0, 0, 0, 0, behind))
+    output = output.transpose(1, 2).flatten(0, 1).index_select(0, of_tokens)
+    return F.pad(output, (0, 0, 0, 0, 0, len(states[0]) - layout.tokens))
 
 
 # (When the module is loaded, so that a pickled model finds its attention in another process.)

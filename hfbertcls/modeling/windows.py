@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from hfbertcls.data.long_text import LongText
 from hfbertcls.errors import ModelError
+from hfbertcls.modeling.layout import LENGTHS
 
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def _split(
     real = split["attention_mask"].any(dim=1)
     owners = torch.arange(rows, device=ids.device).repeat_interleave(windows)[real]
     further = {_OWNERS: owners, _LABELS: keywords.get("labels"), "labels": None}
+    keywords = {name: value for name, value in keywords.items() if name != LENGTHS}
     return arguments, {**keywords, **{name: values[real] for name, values in split.items()}, **further}
 
 

@@ -8,6 +8,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from hfbertcls import processes
+from hfbertcls.modeling.layout import LENGTHS
 
 
 _SUMS = ("seconds_", "rows_", "tokens_", "positions_", "squares_")
@@ -84,7 +85,9 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         """
         rows, length = inputs["input_ids"].shape
         mask = inputs.get("attention_mask")
-        lengths = [length] * rows if mask is None else mask.sum(dim=-1).tolist()
+        lengths = inputs.get(LENGTHS)  # (where the device would have to be waited for)
+        if lengths is None:
+            lengths = [length] * rows if mask is None else mask.sum(dim=-1).tolist()
         tokens = sum(lengths)
         self.rows_ += rows
         self.squares_ += sum(size * size for size in lengths)

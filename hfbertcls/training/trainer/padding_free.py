@@ -6,6 +6,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.utils import logging
 
+from hfbertcls.modeling.layout import WithLengths
 from hfbertcls.modeling.padding_free import computed_tokens, enable_padding_free
 from hfbertcls.training.arguments import TextClassificationTrainingArguments
 
@@ -45,6 +46,8 @@ class PaddingFreeTrainer(Trainer):
             reason = "torch.compile takes the model as transformers made it"
         else:
             reason = enable_padding_free(model)
+        if reason is None and self.args.device.type != "cpu" and not isinstance(self.data_collator, WithLengths):
+            self.data_collator = WithLengths(self.data_collator)
         if ours and args.train_sampling_strategy == "auto":
             args.train_sampling_strategy = "random" if reason is None else "group_by_length"
         if reason is None:
