@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +23,7 @@ from hfbertcls.inference.abstention import check_threshold, refuse_without_one_s
 from hfbertcls.inference.answer_file import format_of, write_answers
 from hfbertcls.inference.remembered import text_columns_in, texts_read_by
 from hfbertcls.inference.scorer import Scorer, task_of_classifier
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_to_score, load_tokenizer
 from hfbertcls.option_names import as_callers_type_it
 from hfbertcls.progress import Log, silent
 from hfbertcls.tasks.task import Task
@@ -152,9 +151,7 @@ def predict_file(
         )
     processes.join()
     log(f"{file.rows:,} rows in {file.path.name}, {_named(text_columns)}")
-    loaded: Any = load_for_inference(source)
-    if (device := processes.cuda_device()) is not None:
-        loaded.to(device)
+    loaded = load_to_score(source)
     scorer = Scorer(loaded, load_tokenizer(source), task, bf16=options.bf16, abstain_below=options.abstain_below)
     identity = _identity(file, source, text_columns, options, task)
     with _disk_errors(output):

@@ -11,6 +11,7 @@ from hfbertcls.errors import ModelError, cut, listing, no_directory
 from hfbertcls.modeling.heads import begin_with, describe_task, output_layer, output_layer_name, rescale_outputs
 from hfbertcls.modeling.label_matching import HeadMatch, nameless
 from hfbertcls.offline import unreachable_hub
+from hfbertcls.processes import cuda_device
 from hfbertcls.progress import work
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.single_label import SingleLabel
@@ -312,6 +313,15 @@ def load_for_inference(source: ModelSource) -> "PreTrainedModel":
     read_long_texts(model)
     model.train(False)
     return model
+
+
+def load_to_score(source: ModelSource) -> "PreTrainedModel":
+    """As `load_for_inference`, on the GPU of this process if there is one."""
+    loaded: Any = load_for_inference(source)
+    device = cuda_device()
+    if device is not None:
+        loaded.to(device)
+    return loaded  # type: ignore[no-any-return]
 
 
 def _names(keys: Any) -> set[str]:

@@ -11,7 +11,13 @@ def is_out_of_memory(err: BaseException) -> bool:
     """Whether an error means that memory ran out: on a GPU, in cuDNN, or in PyTorch's allocator for the CPU."""
     from accelerate.utils.memory import should_reduce_batch_size  # noqa: PLC0415  (accelerate comes with training alone)
 
+    if isinstance(err, RuntimeError) and any(words in str(err) for words in _OF_CUDA):
+        return True
     return isinstance(err, MemoryError) or (isinstance(err, Exception) and bool(should_reduce_batch_size(err)))
+
+
+_OF_CUDA = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Messages that accelerate 1.15 does not know."""
 
 
 def free_memory() -> None:

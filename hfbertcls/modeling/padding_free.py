@@ -262,7 +262,7 @@ def padding_free_attention(
     layout = layout_of(cu_seq_lens_q)
     if query.device.type == "cpu" and _takes_plain_products(dropout, layout):
         output = bucketed_attention(states[0], states[1], states[2], layout.lengths, dropout, scale, window)
-    elif query.device.type == "cuda" and dropout == 0 and query.dtype in (torch.bfloat16, torch.float16):
+    elif query.device.type == "cuda" and dropout == 0 and _has_varlen(query):
         from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  (only where there is CUDA)
 
         sides = (-1, -1) if window is None else (window, window)
@@ -273,6 +273,12 @@ def padding_free_attention(
     else:
         output = padded_attention(states, cu_seq_lens_q, dropout, scale, window)
     return output[None], None
+
+
+def _has_varlen(query: torch.Tensor) -> bool:
+    """Whether PyTorch's kernel for texts of different length takes these states: from Ampere (sm80) on."""
+    is_half = query.dtype in (torch.bfloat16, torch.float16)
+    return is_half and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _takes_plain_products(dropout: float, layout: TextLayout) -> bool:

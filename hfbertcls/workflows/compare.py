@@ -27,7 +27,7 @@ from hfbertcls.inference.remembered import read_as_trained_on, rows_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.lengths import reading_length
-from hfbertcls.modeling.loading import ModelSource, load_config, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_config, load_to_score, load_tokenizer
 from hfbertcls.modeling.predictions import require_finite
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.output_directory import OutputDirectory
@@ -193,7 +193,7 @@ def _report_of(spec: str | ModelSource) -> Report | None:
 def _scored(source: ModelSource, data: TextDataset, rows: TextSplit, log: Log) -> _Scored:
     config = load_config(source)
     log(f"Scoring {len(rows):,} rows with {source.public_name} ...")
-    model: Any = load_for_inference(source)
+    model: Any = load_to_score(source)
     tokenizer = load_tokenizer(source)
     task = task_of_model(model, source, data)
     max_length = reading_length(tokenizer, config)

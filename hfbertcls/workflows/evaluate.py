@@ -24,7 +24,7 @@ from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.heads import temperature_of
 from hfbertcls.modeling.lengths import reading_length
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_to_score, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import data_facts, model_facts, task_facts, write_plots, write_predictions
@@ -66,7 +66,7 @@ def evaluate_model(
     name, rows = rows_to_measure(data, split, [source], log)
     trained_on = count_training_texts(source, rows, log)
     tokenizer = load_tokenizer(source)
-    loaded = load_for_inference(source)
+    loaded = load_to_score(source)
     task = task_of_model(loaded, source, data)
     others = {key: value for key, value in data.splits.items() if key not in (name, choose_split(data, split))}
     data = replace(data, task=task, splits={**others, name: rows})

@@ -21,7 +21,7 @@ from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, Evaluation
 from hfbertcls.evaluation.splits import split_facts
 from hfbertcls.inference.pipelines import load_pipeline
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.loading import ModelSource, load_for_inference, load_for_training, load_tokenizer
+from hfbertcls.modeling.loading import ModelSource, load_for_training, load_to_score, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, finite_rows
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.model_repository import usage_answers
@@ -74,7 +74,7 @@ def rescore(
     report = read_report(folder)
     data = _data_of(report, dataset)
     source = ModelSource(str(folder))
-    model, tokenizer = load_for_inference(source), load_tokenizer(source)
+    model, tokenizer = load_to_score(source), load_tokenizer(source)
     task = report.resolved_task
     run = Derived()
     run.check(report.model.num_parameters, int(model.num_parameters()), "report.json: model.num_parameters")

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
 from hfbertcls import processes
+from hfbertcls.modeling.flops import measured_peak
 from hfbertcls.modeling.layout import LENGTHS
 
 
@@ -52,6 +54,9 @@ class ThroughputCallback(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin at zero; after a resume, the first process has the sums of all."""
+        if args.device.type == "cuda":  # (now, so that the memory of training is its own)
+            measured_peak("cuda", torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32)
+            torch.cuda.reset_peak_memory_stats()
         if not processes.is_first() or state.global_step == 0:
             self._all = {}
             for name in _SUMS:
