@@ -188,7 +188,7 @@ class TextClassificationTrainer(
         ignore_keys: list[str] | None = None,
     ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
         """As the parent, but in fp32: the metrics for model selection are those of the report."""
-        with _without_autocast(cast(nn.Module, self.model)):
+        with _without_autocast(cast(nn.Module, self.model)), _counting_alone(self.args):
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -341,6 +341,16 @@ def _switch_evaluation_off(args: TextClassificationTrainingArguments) -> None:
     args.eval_strategy = IntervalStrategy.NO
     args.do_eval = False
     args.load_best_model_at_end = False
+
+
+@contextlib.contextmanager
+def _counting_alone(args: TrainingArguments) -> Iterator[None]:
+    """Count the rows of a batch without the other processes, one of which may compute it in parts."""
+    together, args.average_tokens_across_devices = args.average_tokens_across_devices, False
+    try:
+        yield
+    finally:
+        args.average_tokens_across_devices = together
 
 
 @contextlib.contextmanager

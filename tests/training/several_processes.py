@@ -52,6 +52,7 @@ CASES: dict[str, dict[str, Any]] = {
     "pairs": {"rows": 61, "batch": 4, "form": "pairs"},
     "class weights": {"rows": 61, "batch": 4, "weights": (1.0, 3.0), "gradient_accumulation_steps": 2},
     "incomplete batches dropped": {"rows": 61, "batch": 8, "dataloader_drop_last": True},
+    "memory is short in the second process": {"rows": 61, "batch": 8, "try_longest_batch_first": True, "is_short": True},
     "a loss of one's own": {"rows": 61, "batch": 4, "own_loss": True},
 }  # fmt: skip
 
@@ -62,6 +63,11 @@ def tokenizer() -> Tokenizer:
 
     words = {"[PAD]": 0, "[UNK]": 1, **{f"w{number}": number for number in range(2, 40)}}
     return Tokenizer(tokenizer_object=Words(WordLevel(words, "[UNK]")), pad_token="[PAD]", unk_token="[UNK]")
+
+
+def _refuse_three_rows(model: Any, arguments: Any, keywords: dict[str, Any]) -> None:
+    if len(keywords["input_ids"]) > 2:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
 
 def sum_over_rows(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
@@ -75,6 +81,7 @@ def trainer_of(case: str, folder: Path, of: int = 1, **changes: Any) -> TextClas
     count, batch, form = values.pop("rows"), values.pop("batch"), values.pop("form", "one label")
     weights, own = values.pop("weights", None), values.pop("own_loss", False)
     model = tiny_classifier(dropout=values.pop("dropout", 0.0))
+    is_short = values.pop("is_short", False)
     if form == "multi-label":
         model.config.problem_type = "multi_label_classification"
     args = arguments(
@@ -88,7 +95,7 @@ def trainer_of(case: str, folder: Path, of: int = 1, **changes: Any) -> TextClas
     loss = (
         sum_over_rows if own else None if weights is None else LabelLoss(SingleLabel(("LABEL_0", "LABEL_1")), weights)
     )
-    return TextClassificationTrainer(
+    trainer = TextClassificationTrainer(
         model,
         args,
         DataCollatorWithPadding(tokenizer()),
@@ -96,6 +103,9 @@ def trainer_of(case: str, folder: Path, of: int = 1, **changes: Any) -> TextClas
         uneven_rows(23, seed=1, form=form),
         compute_loss_func=loss,
     )
+    if is_short and processes.rank() == 1:
+        model.register_forward_pre_hook(_refuse_three_rows, with_kwargs=True, prepend=True)
+    return trainer
 
 
 def outcome(trainer: TextClassificationTrainer) -> dict[str, Any]:
@@ -107,6 +117,7 @@ def outcome(trainer: TextClassificationTrainer) -> dict[str, Any]:
         "weights": {name: value.flatten().tolist() for name, value in trainer.model.state_dict().items()},
         "rows": trainer.throughput.all_["rows_"],
         "tokens": trainer.throughput.all_["tokens_"],
+        "rows_at_a_time": trainer.part_size.rows_,
         "find_unused": None
         if trainer.accelerator.ddp_handler is None
         else trainer.accelerator.ddp_handler.find_unused_parameters,

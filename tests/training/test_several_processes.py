@@ -57,3 +57,4 @@ def test_losses_and_weights_are_those_of_one_process(outcomes_of, processes, cas
         assert torch.allclose(torch.tensor(several["weights"][name]), torch.tensor(values), atol=1e-5), name
     assert (several["rows"], several["tokens"]) == (one["rows"], one["tokens"])
     assert several["find_unused"] is False
+    assert several["rows_at_a_time"] == (2 if case == "memory is short in the second process" else None)

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -72,7 +72,8 @@ class SplittingTrainer(Trainer):
             return super().training_step(model, inputs, num_items_in_batch)
         if self._must_try_longest:
             self._must_try_longest = False
-            self._try_longest(model, len(inputs["input_ids"]))
+            # (not in the wrapper that several processes meet in: they need different numbers of tries)
+            self._try_longest(cast(nn.Module, self.model), len(inputs["input_ids"]))
         if self._update_step != self.state.global_step:
             self._update, self._update_step = [], self.state.global_step
             self._update_state = _random_state()
@@ -93,7 +94,7 @@ class SplittingTrainer(Trainer):
         losses, parts = [], list(parts_of(inputs, limit))
         for part in parts:
             # (several processes meet once a batch, however many parts each one has)
-            is_last = processes.count() == 1 or part is parts[-1]
+            is_last = processes.count() == 1 or part is parts[-1] or model is self.model
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(model):
                 losses.append(super().training_step(model, part, num_items))
         return torch.stack(losses).sum()
@@ -142,8 +143,7 @@ class SplittingTrainer(Trainer):
         reserve = [torch.empty(parameters, device=self.args.device) for _ in range(2)]
         while True:
             try:
-                with contextlib.nullcontext() if processes.count() == 1 else self.accelerator.no_sync(model):
-                    self._step_in_parts(model, batch, items)
+                self._step_in_parts(model, batch, items)
                 break
             except (RuntimeError, MemoryError) as err:
                 if not is_out_of_memory(err):
