@@ -71,7 +71,8 @@ class TextClassifier:
     ) -> Self:
         """Fine-tune an encoder on labelled text, keep the best checkpoint on validation, and write a model repository.
 
-        Fewer than 300 training rows without a validation split all train the model, and are cross-validated.
+        Fewer than 300 training rows, or fewer than five of a label on average, all train the model and are
+        cross-validated, if there is no validation split.
 
         ```python
         >>> classifier = TextClassifier.train("encoder", "reviews.csv", "film-reviews", max_steps=5, seed=1, log=None)

@@ -31,9 +31,10 @@ def launch(count: int, words: Sequence[str]) -> int:
         count: of the processes.
         words: the verb and its arguments.
 
+    On Ctrl-C the processes save and end first.
+
     Raises:
         ConfigurationError: if there are fewer GPUs.
-        KeyboardInterrupt: on Ctrl-C, after the processes have saved and ended.
     """
     import torch
     from torch.distributed.elastic.multiprocessing.api import SignalException

@@ -80,8 +80,8 @@ def load_text_dataset(
             `column_2` and so on, and a txt file is read as lines of fields that are separated by tabs.
         make_splits (`bool`): hold missing splits out of train. Otherwise the splits stay as they are, and a single
             file is the `test` split.
-        cross_validation (`str`): with `auto`, no validation rows are held out of fewer than 300 training rows, because
-            training cross-validates them; with `off` they are; `on` is as `auto`, but an error for other data.
+        cross_validation (`str`): with `auto`, no validation rows are held out of fewer than 300 training rows, or
+            fewer than five of a label on average, because training cross-validates them; with `off` they are; `on` is as `auto`, but an error for other data.
         seed (`int`): of the held-out splits.
 
     Raises:

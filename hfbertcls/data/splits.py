@@ -11,18 +11,36 @@ import pyarrow.compute as pc
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.errors import ConfigurationError, DatasetError, did_you_mean
-from hfbertcls.tasks.cells import holds_lists
+from hfbertcls.tasks.cells import holds_lists, names_in
 
 
 VALIDATION_FRACTION = 0.1
 TEST_FRACTION = 0.1
 CROSS_VALIDATED_BELOW = 300
 """Training rows from which on validation rows are held out; fewer are cross-validated."""
+_OF_A_LABEL = 5
+"""Rows of a label, on average, from which on validation rows are held out: with fewer, a tenth of them has no row of most
+labels, and cannot choose a checkpoint."""
 TEST_FROM = 100
 """Training rows from which on test rows are held out of data that are cross-validated."""
 FOLDS = 5
 MODES = ("auto", "on", "off")
 """Of cross-validation: instead of a validation split where there are few rows, always, or never."""
+
+
+def are_few(rows: int, num_labels: int) -> bool:
+    """Whether training rows without a validation split are cross-validated.
+
+    ```python
+    >>> are_few(300, num_labels=2), are_few(300, num_labels=77)
+    (False, True)
+    ```
+
+    Args:
+        rows: how many there are.
+        num_labels: how many labels they have; 0 for numbers.
+    """
+    return rows < max(CROSS_VALIDATED_BELOW, _OF_A_LABEL * num_labels)
 
 
 def complete_splits(
@@ -37,8 +55,8 @@ def complete_splits(
     so that the test split is never used for model selection. Train and validation stay as they are, without test
     metrics.
 
-    Fewer than 300 training rows without a validation split are cross-validated, so they get none. Of 100 and more of
-    them, 10 % become test where there is no test split.
+    Fewer than 300 training rows, or fewer than five of a label on average, are cross-validated if there is no validation
+    split, so they get none. Of 100 and more of them, 10 % become test where there is no test split.
 
     Args:
         splits (`Mapping[str, TextSplit]`): with a `train` split.
@@ -53,7 +71,7 @@ def complete_splits(
     Raises:
         DatasetError: if the train split is too small.
         ConfigurationError: if `split_by` is set, but no split is missing; if there is no such `cross_validation`, or
-            it is `on`, and the data have a validation split or at least 300 training rows.
+            it is `on`, and the data have a validation split or too many training rows.
     """
     if cross_validation not in MODES:
         raise ConfigurationError(
@@ -61,12 +79,14 @@ def complete_splits(
             "auto, on or off"
         )
     train = splits["train"]
-    is_few = "validation" not in splits and len(train) < CROSS_VALIDATED_BELOW
+    labels = train.label_cells
+    num_labels = 0 if pa.types.is_floating(labels.type) else len(pc.unique(names_in(labels)))
+    is_few = "validation" not in splits and are_few(len(train), num_labels)
     if cross_validation == "on" and not is_few:
         what = "have a validation split" if "validation" in splits else f"have {len(train):,} training rows"
         raise ConfigurationError(
-            f"--cross-validation on is for fewer than {CROSS_VALIDATED_BELOW} training rows without a validation split; "
-            f"these data {what}. Leave it out"
+            f"--cross-validation on is for fewer than {CROSS_VALIDATED_BELOW} training rows, or fewer than {_OF_A_LABEL} of a label on "
+            f"average, without a validation split; these data {what}. Leave it out"
         )
     if "validation" in splits:
         if split_by:
@@ -98,7 +118,6 @@ def complete_splits(
     if split_by:
         how = f"no {split_by!r} in two splits"
     else:
-        labels = train.label_cells
         how = "by the rarest label of each row" if holds_lists(labels) else "stratified by label"
         how = "stratified by quintile" if pa.types.is_floating(labels.type) else how
         how += ", duplicates together"

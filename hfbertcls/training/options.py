@@ -129,8 +129,8 @@ class TrainingOptions:
     )
     cross_validation: str = option(
         "auto",
-        "auto: cross-validate fewer than 300 training rows instead of holding out validation rows; off: always hold them "
-        "out; on: as auto, but an error where that is not possible (default: {default})",
+        "auto: cross-validate fewer than 300 training rows, or fewer than 5 of a label on average, instead of holding out "
+        "validation rows; off: always hold them out; on: as auto, but an error where that is not possible (default: {default})",
         metavar="C",
         choices=("auto", "on", "off"),
         determines=True,

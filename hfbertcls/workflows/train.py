@@ -16,7 +16,7 @@ from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.long_text import LongText, require_windows
 from hfbertcls.data.sources import Data
-from hfbertcls.data.splits import CROSS_VALIDATED_BELOW
+from hfbertcls.data.splits import are_few
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.diagnosis.doctor import ALREADY_SAID, Diagnosis, examine
 from hfbertcls.diagnosis.repeats import MOST_ROWS
@@ -63,8 +63,8 @@ def train_and_evaluate(
 ) -> Report:
     """Fine-tune an encoder, choose the best checkpoint on validation, and write a complete model repository.
 
-    Fewer than 300 training rows without a validation split are trained on as a whole, and cross-validated. Of several
-    processes, the first one reads and writes, and all train.
+    Fewer than 300 training rows, or fewer than five of a label on average, are trained on as a whole and cross-validated,
+    if there is no validation split. Of several processes, the first one reads and writes, and all train.
 
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
@@ -252,7 +252,8 @@ def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosi
 def _could_be_cross_validated(data: TextDataset) -> bool:
     """Whether validation rows were held out of a train split that could be cross-validated."""
     rows = [len(data.splits[name]) for name in ("train", "validation") if name in data.splits]
-    return data.split_seed is not None and len(rows) == 2 and sum(rows) < CROSS_VALIDATED_BELOW
+    num_labels = 0 if data.task is None else len(data.task.labels)
+    return data.split_seed is not None and len(rows) == 2 and are_few(sum(rows), num_labels)
 
 
 def _with_validation_if_needed(

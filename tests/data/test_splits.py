@@ -113,6 +113,24 @@ def test_too_few_rows_for_folds_are_an_error():
         complete_splits({"train": split(["a", "b", "c", "d"])}, 0)
 
 
+@pytest.mark.parametrize(
+    ("labels", "has_validation"),
+    [
+        ([str(n % 80) for n in range(399)], False),  # (fewer than five of a label)
+        ([str(n % 80) for n in range(400)], True),
+        (["a", "b"] * 149, False),
+        (["a", "b"] * 150, True),
+        ([float(n) for n in range(299)], False),
+        ([float(n) for n in range(300)], True),
+        ([[str(n % 80), str(n % 7)] for n in range(399)], False),
+    ],
+    ids=["399 of 80", "400 of 80", "298 of 2", "300 of 2", "299 numbers", "300 numbers", "399 lists of 80"],
+)
+def test_few_rows_of_a_label_are_cross_validated_too(labels, has_validation):
+    cut, _ = complete_splits({"train": split(labels), "test": split(labels[:20])}, 7)
+    assert ("validation" in cut) == has_validation
+
+
 def test_too_few_groups_are_refused():
     with pytest.raises(DatasetError, match=r"'user' has only 2 different values, .* at least 10. Choose a column"):
         complete_splits({"train": split(LABELS, user=["x", "y"] * 500)}, 0, "user")

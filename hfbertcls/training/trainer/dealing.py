@@ -95,7 +95,7 @@ class WithFiller:
         if rows:
             return self._collate(rows)
         batch = self._collate([self._filler])
-        return {**batch, "labels": batch["labels"][:0]}
+        return {**batch, "labels": batch["labels"][:0]} if "labels" in batch else batch
 
 
 def is_filler(inputs: Any) -> bool:
