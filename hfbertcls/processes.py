@@ -348,16 +348,21 @@ def _group() -> Any:
     """The connections for messages; all processes make them with their first message."""
     import torch.distributed as dist  # noqa: PLC0415  (takes seconds)
 
-    group = dist.new_group(backend="gloo", timeout=_PATIENCE)
-    atexit.register(_leave, group)  # (a group that Python's end meets open aborts the process: seen in torch 2.13)
-    return group
+    atexit.register(_leave)
+    return dist.new_group(backend="gloo", timeout=_PATIENCE)
 
 
-def _leave(group: Any) -> None:
+def _leave() -> None:
+    """Close the connections for messages, and wait for their threads.
+
+    One that lets go of a tensor after Python has ended aborts the process (seen in torch 2.13), so nothing may refer to
+    the group any more.
+    """
     import torch.distributed as dist  # noqa: PLC0415  (loaded long ago)
 
     if dist.is_initialized():
-        dist.destroy_process_group(group)
+        dist.destroy_process_group(_group())
+    _group.cache_clear()
 
 
 def _store() -> Any:

@@ -309,6 +309,16 @@ def test_an_error_is_said_once_with_its_exit_code(model, reviews_dir, tmp_path):
     assert (found, "--num-processes 0 is an invalid value" in errors) == (2, True)
 
 
+def test_processes_end_quietly_after_the_last_message(tmp_path):
+    """Where a thread outlived Python, three of eight such runs were aborted."""
+    script = tmp_path / "script.py"
+    script.write_text("from hfbertcls import processes\nprocesses.join()\nprocesses.lead(lambda: 'x' * 1_000)\n")
+    for _ in range(4):
+        process = started("torch.distributed.run", "--standalone", "--nproc-per-node", "4", script)
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert (process.returncode, "terminate called" in errors) == (0, False), errors
+
+
 def test_what_cannot_be_divided_is_done_once(finished_run, reviews_dir):
     words = ["-m", "hfbertcls", "evaluate", finished_run, "--dataset", reviews_dir / "test.csv", "--json"]
     process = started("torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words)
