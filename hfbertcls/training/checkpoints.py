@@ -17,7 +17,7 @@ PARTIAL = ".partial"
 """The folder in which a checkpoint is written, beside the finished ones."""
 
 RUNNING_LOSS = "running_loss.json"
-"""The training loss since it was last logged, so that a resumed run logs the same mean."""
+"""The training loss since it was last logged, in each process, so that a resumed run logs the same mean."""
 
 _FOLDER = re.compile(r"checkpoint-(\d+)")
 

@@ -43,7 +43,7 @@ class ResumableTrainer(Trainer):
 
     _saving_to: Path | None = None
     _has_best_weights = False
-    _restored_loss: dict[str, float] | None = None
+    _restored_loss: dict[str, Any] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,7 +90,10 @@ class ResumableTrainer(Trainer):
         if self.control.should_training_stop:
             return
         if self._restored_loss is not None:
-            self._tr_loss += torch.tensor(self._restored_loss["sum"], device=self._tr_loss.device)
+            sums = self._restored_loss["sums"]
+            is_same = len(sums) == processes.count()
+            own = sums[processes.rank()] if is_same else sum(sums) / len(sums)
+            self._tr_loss += torch.tensor(own, device=self._tr_loss.device)
             self._globalstep_last_logged = int(self._restored_loss["last_logged_step"])
             self._restored_loss = None
         super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -113,7 +116,7 @@ class ResumableTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # (each writes its part of weights that are divided)
             if self.args.should_save:
-                self._complete(self._saving_to / name, directory / name, sum(losses) / len(losses))
+                self._complete(self._saving_to / name, directory / name, losses)
         except (OSError, RuntimeError, SafetensorError) as err:
             if processes.lost_another(err):
                 raise
@@ -145,12 +148,12 @@ class ResumableTrainer(Trainer):
                 for name, content in of_process.items():
                     (Path(output_dir) / name).write_bytes(content)
 
-    def _complete(self, partial: Path, folder: Path, running_loss: float) -> None:
+    def _complete(self, partial: Path, folder: Path, running_losses: list[float]) -> None:
         path = partial / TRAINER_STATE_NAME
         state = json.loads(path.read_text(encoding="utf-8"))
         state["best_model_checkpoint"] = None
         path.write_text(json.dumps(state, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        loss = {"sum": running_loss, "last_logged_step": self._globalstep_last_logged}
+        loss = {"sums": running_losses, "last_logged_step": self._globalstep_last_logged}
         (partial / RUNNING_LOSS).write_text(json.dumps(loss) + "\n", encoding="utf-8")
         write_manifest(partial)
         if folder.exists() and not remove_checkpoint(folder):
@@ -196,12 +199,13 @@ def _on_this_machine(folder: Path) -> Iterator[Path]:
         yield folder if mine == states[0] else copied
 
 
-def _read_running_loss(folder: Path) -> dict[str, float] | None:
+def _read_running_loss(folder: Path) -> dict[str, Any] | None:
+    """The sum of the losses in each process; None if the checkpoint is of another version."""
     try:
-        loss: dict[str, float] = json.loads((folder / RUNNING_LOSS).read_text(encoding="utf-8"))
+        loss: dict[str, Any] = json.loads((folder / RUNNING_LOSS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return loss
+    return loss if loss.get("sums") else None
 
 
 def _unwritable(directory: Path, name: str, err: BaseException) -> str:
