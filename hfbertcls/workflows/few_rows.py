@@ -92,7 +92,7 @@ class FewRows(Procedure):
         """Train a model for each fold, then the one that is written; a run that was stopped begins again."""
         recipe = self._recipe(self._train)
         parts = [np.flatnonzero(self._folds != fold) for fold in range(int(self._folds.max()) + 1)]
-        recipes = [self._recipe(self._train.take(rows)) for rows in parts]
+        recipes = [None if recipe is None else self._recipe(self._train.take(rows)) for rows in parts]
         steps = sum(one.steps for one in (*recipes, recipe) if one is not None)
         how = f"{steps:,} contrastive steps in all" if steps else "linear probes"
         if processes.count() > 1:
