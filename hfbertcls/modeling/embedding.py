@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls import processes
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.modeling.engine import batches_by_length
@@ -43,7 +44,7 @@ def embed(
     classifier: Any = load_for_training(source, task, seed=0).model
     encoder: Any = classifier.base_model
     encoder.train(False)
-    encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    encoder.to(processes.cuda_device() or "cpu")
     limit = min(MAX_LENGTH, find_max_length(tokenizer, classifier.config))
     tokenized = tokenize_split(split, tokenizer, limit)
     inputs = tokenized.dataset.remove_columns("length")

@@ -82,8 +82,8 @@ class ResumableTrainer(Trainer):
         have_weights = processes.gather(self._has_best_weights)
         if have_weights[0] and not all(have_weights):
             model: Any = self.model
-            for name, value in model.state_dict().items():
-                value.copy_(processes.broadcast((name, value.cpu()))[1])
+            for value in model.state_dict().values():
+                value.copy_(processes.broadcast(value.cpu()))
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As the parent, unless the checkpoint was the end of its run."""

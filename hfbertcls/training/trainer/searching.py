@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ class SearchingTrainer(Trainer):
             )
         if compute_objective is None:
             name = f"eval_{str(ours.metric_for_best_model).removeprefix('eval_')}"
-            compute_objective = partial(_metric, name)
+            compute_objective = itemgetter(name)
             direction = direction or ("maximize" if ours.greater_is_better else "minimize")
         return super().hyperparameter_search(hp_space, compute_objective, n_trials, direction, *args, **kwargs)  # type: ignore[arg-type]
 
@@ -81,10 +81,6 @@ class SearchingTrainer(Trainer):
         if metrics:
             self.objective = self.compute_objective(dict(metrics[-1]))
         return result
-
-
-def _metric(name: str, metrics: dict[str, float]) -> float:
-    return metrics[name]
 
 
 def _forget(directory: Path) -> None:
