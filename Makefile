@@ -8,7 +8,7 @@ ASSETS := hfbertcls/quickstart-requirements.txt
 # Processes that run the tests side by side; each needs a core and about 2 GB.
 WORKERS ?= 2
 
-.PHONY: help quickstart demo-hub test stress lint types packaging clean
+.PHONY: help quickstart demo-hub test stress lint types packaging docs clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -25,6 +25,10 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt $(ASSETS)
 # The assets are there for their files and come without their dependencies: pip is not to call that an error.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --no-warn-conflicts -e '.[dev]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(PIP) --no-warn-conflicts -e '.[docs]'
 	touch $@
 
 quickstart: $(VENV)/.installed ## train a classifier on real text, offline once installed
@@ -48,6 +52,9 @@ types: $(VENV)/.installed-dev ## mypy, strict
 
 packaging: $(VENV)/.installed-dev ## build the wheel, compare its files, install it in a clean environment
 	$(BIN)/python -m pytest -m packaging
+
+docs: $(VENV)/.installed-docs ## build the documentation in build/site, strictly; nothing is fetched
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

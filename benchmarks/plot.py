@@ -1,6 +1,6 @@
 """Draw the first table of "Speed of a training step" in RESULTS.md, for the README.
 
-python benchmarks/plot.py .github/images/speed.png
+python benchmarks/plot.py docs/images/speed.png
 """
 
 import re

@@ -84,8 +84,10 @@ class TextClassifier:
             model: the encoder: a Hub id, a directory, or a `ModelSource`.
             data: what `load_text_dataset` takes (a path, a Hub id, a DataFrame, a `Dataset` or `DatasetDict`, lists),
                 or its result.
-            output_dir: where to write; see "What you get" in the README.
-            revision, trust_remote_code, allow_pickle: of the encoder, as `ModelSource` takes them.
+            output_dir: where to write a complete model repository.
+            revision: a branch, tag or commit of the encoder.
+            trust_remote_code: run code that the encoder's repository brings along.
+            allow_pickle: load weights that exist only as a pickle.
             log: called with each line of progress; None shows nothing, no bar either.
             **options: by the names that the flags of `hfbertcls train` have: `epochs=3`, `learning_rate=3e-5`,
                 `batch_size=16`, `early_stopping=2`, `seed=1`, `metric="accuracy"`, `max_length=128`, `overwrite=True`;

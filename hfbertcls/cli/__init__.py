@@ -14,6 +14,7 @@ import hfbertcls
 from hfbertcls import processes
 from hfbertcls.cli import (
     compare,
+    completion,
     doctor,
     env,
     evaluate,
@@ -22,6 +23,7 @@ from hfbertcls.cli import (
     predict,
     push,
     quickstart,
+    skill,
     space,
     train,
     verify,
@@ -43,7 +45,22 @@ from hfbertcls.option_names import command_line
 from hfbertcls.progress import shown
 
 
-_VERBS = (quickstart, doctor, train, evaluate, compare, predict, export, push, verify, space, extension, env)
+_VERBS = (
+    quickstart,
+    doctor,
+    train,
+    evaluate,
+    compare,
+    predict,
+    export,
+    push,
+    verify,
+    space,
+    extension,
+    skill,
+    completion,
+    env,
+)
 _SHARED = {"train", "predict"}
 """The verbs whose work is divided among the processes of a launcher; the first process does the others alone."""
 _LOADS_LIBRARIES = {"quickstart", "doctor", "train", "evaluate", "compare", "predict", "export", "verify"}
@@ -76,7 +93,7 @@ def make_parser() -> Parser:
         verb = module.add_parser(verbs)
         verb.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
         verb.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
-        verb.set_defaults(run=module.run, parser=verb)
+        verb.set_defaults(run=module.run, parser=verb, program=parser)
     return parser
 
 

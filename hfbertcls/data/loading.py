@@ -61,12 +61,12 @@ def load_text_dataset(
             label; or a Hub id (`user/name[:config][@revision]`). Data in memory: a DataFrame of pandas or polars, a
             `datasets.Dataset` or `DatasetDict`, a list of dicts, `(texts, labels)`, a mapping of splits to any of
             these. Or what `open_source` made.
-        text_column, text_pair_column, label_column (`str`, *optional*): column names; without them the obvious ones
-            are taken (`text`, `label`, or `labels` where it holds lists). Where there are two texts (`text` and
-            `text_pair`, or names such as `premise` and `hypothesis`), rows are pairs, unless `text_column` alone is
-            named. Of a list of label columns,
-            each holds 0 or 1 for one label: multi-label, or single-label if every row has exactly one 1 (this is
-                noted).
+        text_column (`str`, *optional*): the column of the texts (default: `text`, or another usual name).
+        text_pair_column (`str`, *optional*): the column of the second texts. Without it, rows are pairs if two columns
+            have usual names (`text` and `text_pair`, `premise` and `hypothesis`, ...), unless `text_column` is named.
+        label_column (`str` or `Sequence[str]`, *optional*): the column of the labels (default: `label`, or `labels` if
+            it holds lists). Of several columns, each holds 0 or 1 for one label: multi-label, or single-label if every
+            row has exactly one 1 (this is noted).
         label_separator (`str`, *optional*): the separator between the labels of a cell, such as `";"`; a blank cell
             then means "none of the labels".
         task (*optional*): overrides the task that the labels suggest.

@@ -184,6 +184,11 @@ def write_plots(directory: Path, report: Report, predictions: Predictions, more:
         pictures["reliability"] = plots.reliability_plot(bins, of_each_label=predictions.task.answers_are_lists)
     if matrix is not None:
         pictures["confusion_matrix"] = plots.confusion_matrix_plot(matrix, report.task.labels)
+    if baselines := report.shown.baselines:
+        key, names = predictions.task.key_metrics[0], predictions.task.names_of_baselines
+        values = {names[name]: one.metrics[key] for name, one in baselines.items()}
+        metric = f"{predictions.task.metric_names[key]} ({report.shown_split.replace('_', '-')})"
+        pictures["baselines"] = plots.baselines_plot(metric, report.shown.metrics[key], values)
     if not predictions.task.has_labels:
         pictures["residuals"] = plots.residual_plot(predictions.gold, predictions.predicted)
     for name, picture in pictures.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls.evaluation.report_evaluation import Metric
 from hfbertcls.evaluation.report_training import LearningCurve
 from hfbertcls.tasks.calibration_error import NORMAL_QUANTILE, Reliability
 
@@ -108,6 +109,33 @@ def reliability_plot(bins: Reliability, *, of_each_label: bool = False) -> bytes
     axes.set_ylabel(fraction_name)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.legend(loc="upper left", frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def baselines_plot(metric: str, model: Metric, baselines: Mapping[str, float]) -> bytes:
+    """The metric of the model with its 95 % interval, above those of the baselines on the same rows.
+
+    Args:
+        metric: its name, as the axis states it.
+        model: of the model.
+        baselines: the value of each baseline by its name.
+    """
+    figure, axes = _figure(6.4, 0.7 + 0.36 * (len(baselines) + 1))
+    value = 0.0 if model.value is None else model.value
+    ends = [value if end is None else end for end in (model.low, model.high)]
+    axes.plot(ends, [0, 0], color=_BLUE, linewidth=1.5, marker="|", markersize=11)
+    rows = {"This model": value, **baselines}
+    for place, number in enumerate(rows.values()):
+        axes.plot(number, place, "o", color=_GREY if place else _BLUE, markersize=6)
+        axes.annotate(
+            f"{number:.3f}", (number, place), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8
+        )
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.margins(x=0.08)
+    axes.set_xlabel(metric)
+    axes.grid(axis="x", color="#e5e7eb", linewidth=0.6)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     return _png(figure)
 
 

@@ -1,4 +1,4 @@
-"""The workflow of the README as one function: from labelled text to a complete model repository."""
+"""Training as one function: from labelled text to a complete model repository."""
 
 import time
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def train_and_evaluate(
     Args:
         model: a Hub id, a directory, or a `ModelSource`.
         dataset: what `load_text_dataset` takes, or its result.
-        output_dir: where to write; see "What you get" in the README.
+        output_dir: where to write a complete model repository.
         options: everything else.
         log: called with each line of progress, for a person.
 

@@ -47,7 +47,7 @@ def test_the_directory_is_complete(trained):
         "predictions", "metrics.jsonl", "training_args.json", "plots", "checkpoints",
     }  # fmt: skip
     assert {path.name for path in (trained / "predictions").iterdir()} == {"validation.parquet", "test.parquet"}
-    pictures = {"confusion_matrix.png", "reliability.png", "learning_curves.png"}
+    pictures = {"baselines.png", "confusion_matrix.png", "reliability.png", "learning_curves.png"}
     assert {path.name for path in (trained / "plots").iterdir()} == pictures
 
 

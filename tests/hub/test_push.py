@@ -22,7 +22,7 @@ REPO = "alice/film-reviews"
 FILES = {
     ".gitattributes", "README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     "report.json", "training_args.json", "predictions/validation.parquet", "predictions/test.parquet",
-    "plots/confusion_matrix.png", "plots/reliability.png", "plots/learning_curves.png",
+    "plots/baselines.png", "plots/confusion_matrix.png", "plots/reliability.png", "plots/learning_curves.png",
 }  # fmt: skip
 
 

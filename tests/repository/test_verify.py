@@ -37,7 +37,7 @@ def test_an_untouched_directory_verifies(finished_run, capsys):
     )
     assert main(["verify", str(finished_run)]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"Checked: \d{3,} values derived again, 11 files by their SHA-256, the card line by line\.", out)
+    assert re.search(r"Checked: \d{3,} values derived again, 12 files by their SHA-256, the card line by line\.", out)
     assert "All of it holds." in out
     assert "Stated by the author alone: how and how fast the model was trained; which data it was trained on" in out
     assert "This proves integrity, not authorship." in out
@@ -207,7 +207,7 @@ def test_json_holds_the_whole_result(model_dir, capsys):
     assert result["holds"] is False
     assert result["missing"] == ["the metrics of test: predictions/test.parquet is not there"]
     assert result["differences"] == []
-    assert result["files"] == 10
+    assert result["files"] == 11
 
 
 @pytest.mark.parametrize("name", ["report.json", "README.md"])
