@@ -38,6 +38,11 @@ _LEAST_GAIN, _NEARLY = 0.05, 0.8
 the card warns."""
 _RAREST = 5
 """Labels whose recall without and with other class priors is shown."""
+_SERVED_BY_TEI = tuple(
+    f"{name}ForSequenceClassification" for name in ("Bert", "Camembert", "DebertaV2", "Roberta", "XLMRoberta")
+)
+"""Classifiers that text-embeddings-inference computes. Of ModernBERT it reads keys of `config.json` that transformers 5 does not
+write; tests/docs/test_serving.py fails when that changes."""
 _STATED_ELSEWHERE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
 """Findings of the doctor that have their own sentence or table on the card."""
 _MARKDOWN = str.maketrans(
@@ -65,6 +70,7 @@ def render_model_card(report: Report) -> str:
             fewest_of_a_label=FEWEST_OF_A_LABEL,
             few_rows=_FEW_ROWS,
             rarest=_rarest(report),
+            is_served_by_tei=_is_served_by_tei(report),
             prior_text=_prior_text(report),
             limits=_limits(report),
             notes=[finding.fact for finding in _findings(report) if finding.severity == "info"],
@@ -317,6 +323,13 @@ def _rarest(report: Report) -> list[str]:
     counts = report.data.splits["train"].label_counts if "train" in report.data.splits else {}
     present = [label for label in counts if label in report.shown.per_label and report.shown.per_label[label].support]
     return sorted(present, key=lambda label: counts[label])[:_RAREST]
+
+
+def _is_served_by_tei(report: Report) -> bool:
+    """Whether text-embeddings-inference can answer as this model does: single texts, and their first tokens."""
+    task = report.task
+    reads_first_tokens = task.text_pair_column is None and task.long_text is None and task.truncation_side != "left"
+    return len(task.labels) > 1 and reads_first_tokens and report.model.architecture in _SERVED_BY_TEI
 
 
 def _prior_text(report: Report) -> str:

@@ -280,3 +280,58 @@ def test_the_verdict_against_the_baselines_stands_at_a_glance(sentence):
     changed["evaluation"]["test"]["verdict"] = {"code": "better", "sentence": sentence}
     card = card_of(changed)
     assert f"{escape(sentence)}." in card[: card.index("## How to use")]
+
+
+def exported(**of_card) -> dict:
+    """The golden report with an ONNX graph."""
+    changed = values()
+    agreement = {"split": None, "rows": 256, "same_label": 1.0, "largest_difference": 0.0, "accuracy": None}
+    agreement |= {"original_accuracy": None, "f1_macro": None, "original_f1_macro": None, "accuracy_difference": None}
+    agreement |= {"texts_per_second": 9.0, "original_texts_per_second": 9.0}
+    graph = {"file": "onnx/model.onnx", "precision": "fp32", "bytes": 9, "original_bytes": 9, "sha256": "0" * 64}
+    changed["model"]["exports"] = [{**graph, "agreement": agreement}]
+    changed["card"] |= of_card
+    return changed
+
+
+def test_the_calls_of_other_run_times_name_the_repository_and_its_revision():
+    card = card_of(exported(repo_id="me/qs", usage_model="me/qs", usage_revision="v1"))
+    assert 'AutoTokenizer.from_pretrained("me/qs", revision="v1")' in card
+    assert 'hf_hub_download("me/qs", "onnx/model.onnx", revision="v1")' in card
+    assert 'await pipeline("text-classification", "me/qs", { dtype: "fp32", revision: "v1" })' in card
+    assert "env." not in card
+    assert '"q8"' not in card
+    card = card_of(exported())
+    assert 'onnxruntime.InferenceSession("qs/onnx/model.onnx")' in card
+    assert 'env.localModelPath = ".";' in card
+    assert "onnxruntime" not in card_of(values())
+
+
+def test_the_call_of_javascript_for_pairs_names_the_revision_of_tokenizer_and_model():
+    changed = exported(repo_id="me/qs", usage_model="me/qs", usage_revision="v1", usage_text_pair="</details>'")
+    changed["task"]["text_pair_column"] = "other"
+    card = card_of(changed)
+    assert 'AutoTokenizer.from_pretrained("me/qs", { revision: "v1" })' in card
+    assert 'from_pretrained("me/qs", { dtype: "fp32", revision: "v1" })' in card
+    assert card.count("</details>") == card.count("<details>")
+
+
+TEI = "(https://github.com/huggingface/text-embeddings-inference)"
+
+
+@pytest.mark.parametrize(
+    ("section", "facts"),
+    [
+        ("model", {"architecture": "DistilBertForSequenceClassification"}),
+        ("model", {"architecture": "ModernBertForSequenceClassification"}),
+        ("task", {"text_pair_column": "other"}),
+        ("task", {"truncation_side": "left"}),
+        ("task", {"long_text": {"mode": "head-tail", "window": 128, "max_windows": 8, "overlap": 32}}),
+    ],
+)
+def test_text_embeddings_inference_is_named_where_it_reads_as_the_model_does(section, facts):
+    changed = values()
+    assert TEI in card_of(changed)
+    changed[section] |= facts
+    changed["card"] |= {"usage_text_pair": "b"} if "text_pair_column" in facts else {}
+    assert TEI not in card_of(changed)
