@@ -28,6 +28,10 @@ _LAUNCHED = (
     "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT",
 )  # fmt: skip
 """The variables of the environment that a launcher sets."""
+_ASKED_OF_ACCELERATE = ("ACCELERATE_USE_CPU", "MASTER_ADDR", "MASTER_PORT")
+"""What `accelerate launch --cpu` sets where it is asked for several processes."""
+_STARTED = ("RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""What launchers tell the processes that they start, `mpirun` included."""
 _PATIENCE = timedelta(days=30)
 _LOST = ("connection closed", "connection reset", "connection refused", "broken pipe", "socket", "recvvalue failed")
 
@@ -93,6 +97,24 @@ def device_like(device: Any) -> Any:
     import torch  # noqa: PLC0415  (takes seconds)
 
     return torch.device(cuda_device() or "cpu") if device.type == "cuda" else device
+
+
+def note_on_launcher() -> str | None:
+    """What a person should know if a launcher was asked for several processes and started this one alone.
+
+    `accelerate launch --cpu --num_processes 2` sets an address to meet at, and starts one process, because on a CPU it
+    leaves the others to `mpirun` (seen in accelerate 1.15). It does not tell how many were asked for.
+    """
+    asked = all(os.environ.get(name) for name in _ASKED_OF_ACCELERATE)
+    if not asked or os.environ["ACCELERATE_USE_CPU"].lower() != "true":
+        return None
+    if any(name in os.environ for name in _STARTED):
+        return None
+    return (
+        "`accelerate launch --cpu` was asked for several processes and started one, because on a CPU it leaves the others to mpirun. "
+        "This run has one process. For two, use `torchrun --nproc-per-node 2` in its place, or `hfbertcls train "
+        "--num-processes 2`"
+    )
 
 
 def join() -> None:

@@ -45,6 +45,7 @@ from hfbertcls.training.trainer.padding_free import PaddingFreeTrainer
 from hfbertcls.training.trainer.resuming import ResumableTrainer
 from hfbertcls.training.trainer.sampling import LengthGroupedSampler, ShuffledSampler
 from hfbertcls.training.trainer.searching import SearchingTrainer
+from hfbertcls.training.trainer.sharding import ShardingTrainer
 from hfbertcls.training.trainer.splitting import SplittingTrainer
 
 
@@ -58,6 +59,7 @@ class TextClassificationTrainer(
     SplittingTrainer,
     AccumulatingTrainer,
     DealingTrainer,
+    ShardingTrainer,
     ResumableTrainer,
     MeasuringTrainer,
     RowGradientTrainer,
@@ -76,6 +78,7 @@ class TextClassificationTrainer(
     - A batch that does not fit into memory is computed in parts (`SplittingTrainer`).
     - A search for hyperparameters optimizes the metric of the best checkpoint (`SearchingTrainer`).
     - Several processes make the updates of one, and need no common disk (`DealingTrainer`).
+    - FSDP2 trains to the same weights, and saves them whole (`ShardingTrainer`).
     - A killed run resumes from its last complete checkpoint, with the same weights at the end (`ResumableTrainer`).
 
     ```python

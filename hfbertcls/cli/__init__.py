@@ -115,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 processes.work_alone()
             elif processes.count() > 1:
                 end_soon_when_told()
+            elif (note := processes.note_on_launcher()) is not None:
+                log(f"note: {note}")
             if options.verb in _LOADS_LIBRARIES and "torch" not in sys.modules:
                 log("Loading the libraries ...")
             exit_code: int = options.run(options)

@@ -21,7 +21,7 @@ _OURS_INSTEAD = {
 }  # fmt: skip
 _NOT_SUPPORTED = {
     "label_names", "prediction_loss_only", "eval_do_concat_batches", "batch_eval_metrics", "include_for_metrics",
-    "eval_on_start", "eval_delay", "eval_use_gather_object", "remove_unused_columns", "past_index", "deepspeed", "fsdp",
+    "eval_on_start", "eval_delay", "eval_use_gather_object", "remove_unused_columns", "past_index", "deepspeed",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from hfbertcls import processes
 from hfbertcls.data.dataset import TextSplit
 from hfbertcls.data.tokenization import tokenize_split
-from hfbertcls.modeling.engine import batches_by_length
+from hfbertcls.modeling.engine import batches_by_length, pace_of
 from hfbertcls.modeling.lengths import find_max_length
 from hfbertcls.modeling.loading import ModelSource, load_for_training, load_tokenizer
 from hfbertcls.modeling.predictions import require_finite
@@ -51,7 +51,8 @@ def embed(
     collate = DataCollatorWithPadding(tokenizer)
     vectors = np.zeros((len(split), int(classifier.config.hidden_size)), dtype=np.float32)
     with torch.inference_mode():
-        for positions in batches_by_length(np.asarray(tokenized.dataset["length"], dtype=np.int64)):
+        pace, lengths = pace_of(encoder.device), np.asarray(tokenized.dataset["length"], dtype=np.int64)
+        for positions in batches_by_length(lengths, pace.tokens, rows_per_batch=pace.rows):
             batch: Any = collate([inputs[int(position)] for position in positions])
             batch = batch.to(encoder.device)
             states = encoder(**batch).last_hidden_state

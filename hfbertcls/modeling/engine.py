@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from hfbertcls.progress import work
 
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from hfbertcls.data.tokenization import TokenizedSplit
@@ -24,13 +26,38 @@ TOKENS_PER_BATCH = 8_192
 _ROWS_PER_BATCH = 256
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How much of the work a device takes at a time.
+
+    Args:
+        tokens: of a batch, at most, with padding.
+        rows: of a batch, at most.
+        numbers_kept: outputs that stay on the device before they are copied to the host, which waits for them.
+    """
+
+    tokens: int
+    rows: int
+    numbers_kept: int
+
+
+_PACE = Pace(TOKENS_PER_BATCH, _ROWS_PER_BATCH, 0)
+_PACES = {"cuda": Pace(tokens=65_536, rows=4_096, numbers_kept=4_194_304)}
+"""By the type of device: a GPU is idle between small batches, and while the host waits for each one."""
+
+
+def pace_of(device: "torch.device") -> Pace:
+    """The pace of a device."""
+    return _PACES.get(device.type, _PACE)
+
+
 def score(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     tokenized: "TokenizedSplit",
     on_progress: Callable[[int], None] | None = None,
     *,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Compute the logits of every row, on the device of the model and in the precision of its weights.
 
@@ -39,7 +66,7 @@ def score(
         tokenizer (`PreTrainedTokenizerBase`): to pad the batches.
         tokenized (`TokenizedSplit`): the texts.
         on_progress (`Callable[[int], None]`, *optional*): called with the number of rows after each batch.
-        tokens_per_batch (`int`): at most, with padding.
+        tokens_per_batch (`int`, *optional*): at most, with padding; None: as many as suit the device.
 
     Returns:
         float32 of shape `(rows, num_labels)`, in the order of the rows. A row that is NaN or infinite is no answer
@@ -85,28 +112,28 @@ def _outputs(
     width: int,
     title: str,
     on_progress: Callable[[int], None] | None = None,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """The `logits` of the model for every row, of shape `(rows, width)`."""
     import torch  # noqa: PLC0415  (takes seconds)
 
-    from hfbertcls.modeling.layout import LENGTHS  # noqa: PLC0415
+    from hfbertcls.modeling.layout import LENGTHS, sent  # noqa: PLC0415
     from hfbertcls.modeling.memory import free_memory, is_out_of_memory  # noqa: PLC0415
     from hfbertcls.modeling.padding_free import is_padding_free  # noqa: PLC0415
 
     rows = PaddedRows(tokenizer, tokenized)
-    logits = np.zeros((len(rows.lengths), width), dtype=np.float32)
+    pace = pace_of(model.device)
+    outputs = _Outputs(len(rows.lengths), width, pace.numbers_kept)
 
     def fill(positions: npt.NDArray[np.int64]) -> None:
         """Compute some rows, in halves if memory runs out."""
         batch: dict[str, Any] = {
-            name: torch.from_numpy(values).to(model.device) for name, values in rows.padded(positions).items()
+            name: sent(torch.from_numpy(values), model.device) for name, values in rows.padded(positions).items()
         }
         if is_padding_free(model) and not rows.on_the_left:
             batch[LENGTHS] = tuple(rows.lengths[positions].tolist())
         try:
-            answer = model(**batch).logits
-            logits[positions] = answer.float().cpu().numpy()
+            outputs.put(positions, model(**batch).logits)
             return
         except (RuntimeError, MemoryError) as err:
             if not is_out_of_memory(err) or len(positions) == 1:
@@ -116,12 +143,48 @@ def _outputs(
             fill(half)
 
     with torch.inference_mode(), work(title, len(rows.lengths)) as advance:
-        for positions in batches_by_length(rows.lengths, tokens_per_batch):
+        for positions in batches_by_length(rows.lengths, tokens_per_batch or pace.tokens, rows_per_batch=pace.rows):
             fill(positions)
             advance(len(positions))
             if on_progress is not None:
                 on_progress(len(positions))
-    return logits
+        return outputs.all()
+
+
+class _Outputs:
+    """Outputs on their way from the device to an array of the host.
+
+    Args:
+        rows: of the array.
+        width: of the array.
+        numbers_kept: outputs that may wait on the device.
+    """
+
+    def __init__(self, rows: int, width: int, numbers_kept: int) -> None:
+        self._values = np.zeros((rows, width), dtype=np.float32)
+        self._numbers_kept = numbers_kept
+        self._waiting: list[tuple[npt.NDArray[np.int64], torch.Tensor]] = []
+        self._numbers = 0
+
+    def put(self, positions: npt.NDArray[np.int64], outputs: "torch.Tensor") -> None:
+        """Take the outputs of some rows, of shape `(len(positions), width)`."""
+        self._waiting.append((positions, outputs.float()))
+        self._numbers += outputs.numel()
+        if self._numbers > self._numbers_kept:
+            self._fetch()
+
+    def all(self) -> npt.NDArray[np.float32]:
+        """The array, after all rows have been put."""
+        self._fetch()
+        return self._values
+
+    def _fetch(self) -> None:
+        import torch  # noqa: PLC0415  (loaded long ago)
+
+        if self._waiting:
+            positions, outputs = zip(*self._waiting, strict=True)
+            self._waiting, self._numbers = [], 0
+            self._values[np.concatenate(positions)] = torch.cat(outputs).cpu().numpy()
 
 
 def require_working(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -208,13 +271,13 @@ class PaddedRows:
 
 
 def batches_by_length(
-    lengths: npt.NDArray[np.int64], tokens_per_batch: int = TOKENS_PER_BATCH
+    lengths: npt.NDArray[np.int64], tokens_per_batch: int = TOKENS_PER_BATCH, *, rows_per_batch: int = _ROWS_PER_BATCH
 ) -> Iterator[npt.NDArray[np.int64]]:
     """Yield positions, longest rows first, so that no padded batch exceeds the token budget (a single row may)."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
         longest = max(1, int(lengths[order[start]]))
-        size = min(max(1, tokens_per_batch // longest), _ROWS_PER_BATCH)
+        size = min(max(1, tokens_per_batch // longest), rows_per_batch)
         yield order[start : start + size]
         start += size

@@ -46,7 +46,7 @@ class TextLayout:
         boundaries = self._cache.get(device)
         if boundaries is None:
             ends = np.cumsum((0, *self.lengths), dtype=np.int32)
-            boundaries = self._cache[device] = _sent(torch.from_numpy(ends), device)
+            boundaries = self._cache[device] = sent(torch.from_numpy(ends), device)
             boundaries.text_layout = self  # type: ignore[attr-defined]
         return boundaries
 
@@ -57,7 +57,7 @@ class TextLayout:
             sizes = np.asarray(self.lengths, dtype=np.int64)
             starts = np.arange(len(sizes)) * width - (np.cumsum(sizes) - sizes)
             numbers = np.repeat(starts, sizes) + np.arange(int(sizes.sum()))
-            places = self._cache[width, device] = _sent(torch.from_numpy(numbers), device)
+            places = self._cache[width, device] = sent(torch.from_numpy(numbers), device)
         return places
 
 
@@ -101,6 +101,6 @@ class WithLengths:
         return batch if layout is None else {**batch, LENGTHS: layout.lengths}
 
 
-def _sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Values of the host on a device; the host does not wait."""
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Values of the host, on a device; the host does not wait."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -1,6 +1,7 @@
 """Training arguments: those of transformers, with defaults that fit text classification and guards against traps."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -171,6 +172,11 @@ class TextClassificationTrainingArguments(TrainingArguments):
     def to_sanitised_json(self) -> str:
         """The text of `training_args.json`."""
         return json.dumps(self.sanitised(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def asks_for_fsdp(args: TrainingArguments) -> bool:
+    """Whether training arguments or `accelerate launch` ask for FSDP."""
+    return bool(args.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 _LIMITS: dict[str, tuple[float, float]] = {

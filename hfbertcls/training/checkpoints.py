@@ -7,7 +7,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
+from transformers.trainer import (
+    FSDP_MODEL_NAME,
+    OPTIMIZER_NAME,
+    OPTIMIZER_NAME_BIN,
+    SCHEDULER_NAME,
+    TRAINER_STATE_NAME,
+)
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from hfbertcls.training.checkpoint_files import MANIFEST, remove_checkpoint
@@ -55,11 +61,14 @@ def is_complete(folder: Path) -> bool:
     directory, the state is JSON.
     """
     state = _read_state(folder)
-    archives = [folder / OPTIMIZER_NAME, folder / SCHEDULER_NAME, *folder.glob("rng_state*.pth")]
+    is_of_fsdp = (folder / OPTIMIZER_NAME_BIN).exists()
+    names = (OPTIMIZER_NAME_BIN, f"{FSDP_MODEL_NAME}.bin") if is_of_fsdp else (OPTIMIZER_NAME,)
+    random_states = list(folder.glob("rng_state*.pth"))
+    archives = [*(folder / name for name in (*names, SCHEDULER_NAME)), *random_states]
     return (
         state is not None
         and state.get("global_step") == step_of(folder)
-        and len(archives) > 2
+        and bool(random_states)
         and all(zipfile.is_zipfile(archive) for archive in archives)
         and _has_whole_weights(folder)
     )

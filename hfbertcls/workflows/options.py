@@ -130,9 +130,16 @@ def training_arguments(directory: OutputDirectory, options: TrainingOptions) -> 
             "--loss focal and --label-smoothing-factor exclude each other: the focal loss is not defined for smoothed labels. "
             "Leave one out"
         )
+    from hfbertcls.training.arguments import asks_for_fsdp
+
     arguments = _made(directory, options)
     if options.early_stopping is not None and arguments.eval_strategy == "no":
         raise ConfigurationError("--early-stopping needs evaluations, and --eval-every no makes none. Leave one out")
+    if asks_for_fsdp(arguments):
+        raise ConfigurationError(
+            "FSDP divides weights that do not fit on one GPU, and is for scripts with TextClassificationTrainer. Leave it out: "
+            "with --num-processes N, or torchrun, each GPU has the whole model (DDP)"
+        )
     return arguments
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from hfbertcls.data.tokenization import tokenize_texts
-from hfbertcls.modeling import memory
-from hfbertcls.modeling.engine import batches_by_length, in_bf16, score
+from hfbertcls.modeling import engine, memory
+from hfbertcls.modeling.engine import Pace, batches_by_length, in_bf16, pace_of, score
 from hfbertcls.modeling.loading import ModelSource, load_tokenizer
 
 
@@ -78,3 +78,30 @@ def test_batches_hold_each_row_once_and_keep_to_the_budget():
     batches = list(batches_by_length(lengths, tokens_per_batch=2_000))
     assert sorted(np.concatenate(batches)) == list(range(1_000))
     assert all(lengths[batch].max() * len(batch) <= 2_000 for batch in batches)
+
+
+def test_a_gpu_takes_large_batches_and_a_cpu_those_of_before():
+    assert pace_of(torch.device("cpu")) == Pace(8_192, 256, 0)
+    assert pace_of(torch.device("cuda:1")).tokens == 65_536
+    lengths = np.full(10_000, 13)
+    assert len(list(batches_by_length(lengths))) == 40
+    gpu = pace_of(torch.device("cuda"))
+    assert len(list(batches_by_length(lengths, gpu.tokens, rows_per_batch=gpu.rows))) == 3
+
+
+@pytest.mark.parametrize(("numbers_kept", "copies"), [(0, 35), (10, 18), (1_000_000, 1)])
+def test_outputs_are_copied_to_the_host_together(model, tokenized, monkeypatch, numbers_kept, copies):
+    """On a CPU a copy costs nothing, and each batch is put in its place at once."""
+    tokenizer, _, rows = tokenized
+    monkeypatch.setattr(engine, "_PACE", Pace(8_192, 2, 0))
+    each = score(model, tokenizer, rows)
+    monkeypatch.setattr(engine, "_PACE", Pace(8_192, 2, numbers_kept))
+    fetch, count = engine._Outputs._fetch, []
+
+    def counting(self):
+        count.extend([1] if self._waiting else [])
+        fetch(self)
+
+    monkeypatch.setattr(engine._Outputs, "_fetch", counting)
+    assert np.array_equal(score(model, tokenizer, rows), each)
+    assert len(count) == copies

@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 import torch
 from tiny import arguments, tiny_classifier
+from torch.distributed.tensor import DTensor
 from transformers import DataCollatorWithPadding
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
@@ -108,13 +109,21 @@ def trainer_of(case: str, folder: Path, of: int = 1, **changes: Any) -> TextClas
     return trainer
 
 
+def whole_weights(trainer: TextClassificationTrainer) -> dict[str, torch.Tensor]:
+    """The weights, gathered where they are divided."""
+    return {
+        name: value.full_tensor() if isinstance(value, DTensor) else value
+        for name, value in trainer.model.state_dict().items()
+    }
+
+
 def outcome(trainer: TextClassificationTrainer) -> dict[str, Any]:
     """What training came to: losses, validation metrics, and the weights."""
     trainer.train()
     names = ("loss", "grad_norm", "eval_loss", "eval_accuracy", "eval_f1_macro", "step")
     return {
         "log": [{name: one[name] for name in names if name in one} for one in trainer.state.log_history],
-        "weights": {name: value.flatten().tolist() for name, value in trainer.model.state_dict().items()},
+        "weights": {name: value.flatten().tolist() for name, value in whole_weights(trainer).items()},
         "rows": trainer.throughput.all_["rows_"],
         "tokens": trainer.throughput.all_["tokens_"],
         "rows_at_a_time": trainer.part_size.rows_,

@@ -11,6 +11,8 @@ import pytest
 import torch
 from several_processes import CASES, outcome, trainer_of
 
+from hfbertcls.processes import note_on_launcher
+
 
 HERE = Path(__file__).parent
 OF_FOUR = ("an uneven end", "a process without rows at the end", "class weights")
@@ -58,3 +60,46 @@ def test_losses_and_weights_are_those_of_one_process(outcomes_of, processes, cas
     assert (several["rows"], several["tokens"]) == (one["rows"], one["tokens"])
     assert several["find_unused"] is False
     assert several["rows_at_a_time"] == (2 if case == "memory is short in the second process" else None)
+
+
+ALONE = "was asked for several processes and started one"
+
+
+def by_accelerate(processes: int, *words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes), *words]
+    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+
+
+@pytest.mark.parametrize(("processes", "notes"), [(2, 1), (1, 0)])
+def test_a_script_says_that_accelerate_started_one_process_of_several(processes, notes, tmp_path):
+    cases = ("whole batches", "random order")
+    done = by_accelerate(processes, str(HERE / "several_processes.py"), str(tmp_path), *cases)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(ALONE) == notes
+    assert done.stderr.count("torchrun --nproc-per-node 2") == notes
+    assert (tmp_path / "random order.json").is_file()
+
+
+@pytest.mark.parametrize("verb", ["train", "predict"])
+def test_a_command_says_so_too(verb, tmp_path):
+    words = {
+        "train": ["--model", "m", "--dataset", "d", "--output-dir", "o"],
+        "predict": ["m", "--input", "i", "--output", "o"],
+    }
+    done = by_accelerate(2, "-m", "hfbertcls", verb, *words[verb])
+    assert done.stderr.count(ALONE) == 1, done.stderr
+    assert "note: `accelerate launch --cpu`" in done.stderr
+
+
+def test_a_process_of_a_launcher_says_nothing(monkeypatch):
+    for name in ("ACCELERATE_USE_CPU", "MASTER_ADDR", "MASTER_PORT"):
+        assert note_on_launcher() is None
+        monkeypatch.setenv(name, "True")
+    assert ALONE in note_on_launcher()
+    for name in ("RANK", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, "1")
+            assert note_on_launcher() is None
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "False")
+    assert note_on_launcher() is None

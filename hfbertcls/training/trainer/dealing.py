@@ -9,9 +9,12 @@ import torch
 from accelerate.data_loader import DataLoaderShard
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.utils import logging
 
 from hfbertcls import processes
 
+
+logger = logging.get_logger(__name__)
 
 _SEED_OF_NEXT = 1_000_003  # (a prime: seeds that people choose do not meet)
 
@@ -114,6 +117,8 @@ class DealingTrainer(Trainer):
         super().__init__(*args, **kwargs)
         if processes.count() > 1:
             self.add_callback(_OwnRandomNumbers)
+        elif (note := processes.note_on_launcher()) is not None:
+            logger.warning_once(note)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """As the parent; of several processes, each gets the rows that are dealt to it."""

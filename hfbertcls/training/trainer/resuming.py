@@ -70,9 +70,9 @@ class ResumableTrainer(Trainer):
         return result
 
     def _load_best_model(self) -> None:
-        """As the parent, where the checkpoint is on this machine."""
+        """As the parent, where the checkpoint is on this machine; divided weights come from the first process."""
         self._has_best_weights = Path(str(self.state.best_model_checkpoint)).is_dir()
-        if self._has_best_weights:
+        if self._has_best_weights or self.is_fsdp_enabled:
             super()._load_best_model()
 
     def _share_best_weights(self) -> None:
@@ -127,7 +127,7 @@ class ResumableTrainer(Trainer):
             self._saving_to = None
         self.accelerator.wait_for_everyone()  # (the others look at the folder)
         best = directory / f"checkpoint-{self.state.best_global_step}"
-        if best.is_dir():
+        if processes.broadcast(best.is_dir()):
             self.state.best_model_checkpoint = str(best)
         if self.args.should_save:
             rotate(directory, self.args.save_total_limit, self.state.best_global_step)
@@ -171,7 +171,7 @@ class _Continuation(TrainerCallback):
     ) -> None:
         if state.best_global_step and state.best_model_checkpoint is None:
             folder = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
-            if folder.is_dir():
+            if processes.broadcast(folder.is_dir()):
                 state.best_model_checkpoint = str(folder)
         if state.global_step >= state.max_steps > 0:
             control.should_training_stop = True

@@ -182,6 +182,11 @@ class SplittingTrainer(Trainer):
             except (RuntimeError, MemoryError) as err:
                 if not is_out_of_memory(err):
                     raise
+                if self.is_fsdp_enabled:
+                    raise TrainingError(
+                        f"memory ran out in evaluation on one of {processes.count()} devices ({shorten(str(err))}). Pass a smaller "
+                        f"--per-device-eval-batch-size. {_ADVICE}"
+                    ) from err
                 if limit == 1:
                     raise TrainingError(f"memory ran out in evaluation with a single text. {_ADVICE}") from err
             self.part_size.evaluation_rows_ = (limit + 1) // 2
