@@ -8,7 +8,7 @@ ASSETS := hfbertcls/quickstart-requirements.txt
 # Processes that run the tests side by side; each needs a core and about 2 GB.
 WORKERS ?= 2
 
-.PHONY: help quickstart demo-hub test stress lint types packaging docs clean
+.PHONY: help quickstart demo-hub test stress lint types packaging docs release clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -55,6 +55,11 @@ packaging: $(VENV)/.installed-dev ## build the wheel, compare its files, install
 
 docs: $(VENV)/.installed-docs ## build the documentation in build/site, strictly; nothing is fetched
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+release: packaging ## build the sdist and the wheel in dist/, after their tests
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	ls -l dist
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
