@@ -46,7 +46,7 @@ class Regression(Task):
     smooths_labels = False
     states_probabilities = False
     judged_in_points = False
-    headline = "rmse"
+    headline = curve_metric = "rmse"
     judged_by = "mae"
     key_metrics = ("rmse", "mae")
     metric_names: ClassVar = {

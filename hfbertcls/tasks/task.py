@@ -57,6 +57,8 @@ class Task(Compared, Baselined):
     """Why its logits cannot be adjusted to other class priors; empty where they can."""
     headline: ClassVar[str] = "f1_macro"
     """The metric on validation by which the best checkpoint is chosen."""
+    curve_metric: ClassVar[str] = "accuracy"
+    """The metric that `--learning-curve` draws over the number of rows: the accuracy, or an error with an interval."""
     judged_by: ClassVar[str] = "accuracy"
     """The metric whose paired difference decides whether one model is better than another."""
     metric_names: ClassVar[Mapping[str, str]]

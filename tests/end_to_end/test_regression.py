@@ -164,7 +164,6 @@ def test_options_of_labels_are_refused_before_anything_is_trained(tiny_model_dir
         (["--metric", "accuracy"], "--metric accuracy is not defined for a regression task. Choose one of pearson"),
         (["--labels", "a", "b"], "--labels has no meaning for --task regression, which predicts numbers"),
         (["--label-separator", ";"], "--label-separator has no meaning for --task regression"),
-        (["--learning-curve"], "--learning-curve draws the accuracy over the number of rows"),
     ):
         assert train(tiny_model_dir, points, tmp_path / "none", *option) == 2
         assert message in capsys.readouterr().err
