@@ -39,3 +39,13 @@ class Compared(ABC):
         A task that has them needs no `count`: its intervals follow from their spread.
         """
         return {}
+
+    def without_each_row(self, gold: Answers, predicted: Answers) -> Mapping[str, Floats]:  # noqa: ARG002
+        """Metrics of all rows but one, for each row, of shape `(n,)`; for those whose influences say too little.
+
+        Their intervals are those of the jackknife. A value that is not defined is no number.
+        """
+        return {}
+
+    too_narrow_below: ClassVar[Mapping[str, int]] = {}
+    """Rows below which the interval of a metric is too narrow in `benchmarks/`."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hfbertcls.errors import ModelError
 from hfbertcls.tasks.cells import Column, are_numbers
-from hfbertcls.tasks.influence import influence_of_pearson, influence_of_spearman
+from hfbertcls.tasks.influence import influence_of_pearson, influence_of_spearman, pearson_and_variance_without_each
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 from hfbertcls.tasks.task import Task
 
@@ -71,6 +71,7 @@ class Regression(Task):
         "rmse": "root",
         "r2": "unexplained",
     }
+    too_narrow_below: ClassVar = {"rmse": 100, "r2": 100}
     answer_columns = ("prediction",)
     num_outputs = 1
     summary = "Predicts a number from a text"
@@ -201,6 +202,12 @@ class Regression(Task):
             influences["pearson"] = influence_of_pearson(gold, predicted)
             influences["spearman"] = influence_of_spearman(gold, predicted)
         return influences
+
+    def without_each_row(self, gold: Answers, predicted: Answers) -> Mapping[str, Floats]:
+        pearson, spread = pearson_and_variance_without_each(gold, predicted)
+        squared = (predicted - gold) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):  # (of one row nothing is left)
+            return {"pearson": pearson, "r2": 1 - (squared.sum() - squared) / (len(gold) - 1) / spread}
 
     def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
         """Whether the numbers are the same, but for rounding."""

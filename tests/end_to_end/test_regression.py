@@ -113,6 +113,10 @@ def test_the_card_states_numbers_and_no_labels(trained, report):
     assert f"| RMSE (test, 64 rows) | **{report.test.rmse.value:.3f}**" in card
     assert 'function_to_apply="none"' in card
     assert "![Predicted against true numbers of 64 test rows" in card
+    assert (
+        "64 rows are few: the interval of RMSE and that of R² are too narrow where a few errors are much larger"
+        in card
+    )
     for absent in ("Confusion", "## Labels", "F1", "alibrat", "bstain", "BCa"):
         assert absent not in card, absent
     assert {path.name for path in (trained / "plots").iterdir()} == {"learning_curves.png", "residuals.png"}
