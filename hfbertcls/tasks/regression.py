@@ -217,6 +217,11 @@ class Regression(Task):
         """Whether numbers differ by at most 5 % of the standard deviation of the first ones."""
         return np.asarray(np.abs(one - other) <= 0.05 * one.std() + 1e-5 * np.abs(one))
 
+    def changes(self, before: Answers, after: Answers) -> Mapping[str, float]:
+        moved = np.abs(after - before)
+        relative = float(np.sqrt((moved**2).mean())) / (float(before.std()) or max(1.0, float(np.abs(before).max())))
+        return {"largest": float(moved.max()), "mean": float(moved.mean()), "relative": relative}
+
     wins_in_words = "Nearer to the number: A on {:,} rows, B on {:,}; sign test: p = {:.2g}"
 
     def wins(self, gold: Answers, by_a: Answers, by_b: Answers) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
