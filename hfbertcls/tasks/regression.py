@@ -74,7 +74,6 @@ class Regression(Task):
     too_narrow_below: ClassVar = {"rmse": 100, "r2": 100}
     answer_columns = ("prediction",)
     num_outputs = 1
-    summary = "Predicts a number from a text"
 
     mean: float = 0.0
     scale: float = 1.0
@@ -128,6 +127,9 @@ class Regression(Task):
     @property
     def output_scale(self) -> tuple[float, float]:
         return self.scale, self.mean
+
+    def summary(self, *, are_pairs: bool = False) -> str:
+        return f"Predicts a number from a {'pair of texts' if are_pairs else 'text'}"
 
     def encode(self, column: Column) -> Answers:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False) if len(column) else np.zeros(0)
