@@ -61,8 +61,18 @@ def run(options: argparse.Namespace) -> int:
         lines = [
             f"{one.file} ({one.bytes / 1e6:,.0f} MB"
             + (f", original {one.original_bytes / 1e6:,.0f} MB)" if one.original_bytes else ")"),
-            f"  same answer as the original on {agreement.same_label:.2%} of {where}; logits differ by up to {agreement.largest_difference:.2g}",
+            f"  numbers differ from the original's by up to {agreement.changes['largest']:.3g}, by {agreement.changes['mean']:.3g} on "
+            f"average, on {where}"
+            if agreement.changes
+            else f"  same answer as the original on {agreement.same_label:.2%} of {where}; logits differ by up to {agreement.largest_difference:.2g}",
         ]
+        shown = {"pearson": "Pearson correlation", "rmse": "RMSE", "mae": "mean absolute error"}
+        of_numbers = [
+            f"{name} {agreement.metrics[key]:.4f} (original {agreement.original_metrics[key]:.4f})"
+            for key, name in shown.items()
+            if key in agreement.metrics and key in agreement.original_metrics
+        ]
+        lines += [f"  {', '.join(of_numbers)}"] if of_numbers else []
         if agreement.accuracy is not None and (difference := agreement.accuracy_difference) is not None:
             lines.append(
                 f"  accuracy {agreement.accuracy:.4f} (original {agreement.original_accuracy:.4f}; the difference lies between "

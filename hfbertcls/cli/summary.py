@@ -33,7 +33,23 @@ def summary(report: Report) -> str:
         f"{printable(label)} (F1 {format_number(row.f1)}, {row.support:,} rows)" for label, row in weakest
     )
     lines += [f"Weakest labels: {labels}"] if weakest else []
-    return "\n".join([*lines, *_weakest_slices(report), *_cross_validation(report)])
+    return "\n".join([*lines, *_weakest_slices(report), *_cross_validation(report), *_learning_curve(report)])
+
+
+def _learning_curve(report: Report) -> list[str]:
+    """What twice the rows let expect, if the run has a learning curve."""
+    curve = None if report.training is None else report.training.learning_curve
+    if curve is None:
+        return []
+    twice, is_accuracy = curve.twice, curve.metric == "accuracy"
+    factor, places = (100, 1) if is_accuracy else (1, 3)
+    gain, low, high = (format_number(factor * one, places) for one in (twice.gain, twice.low, twice.high))
+    change = (
+        f"{gain} points more accuracy"
+        if is_accuracy
+        else f"{report.resolved_task.metric_names[curve.metric]} lower by {gain}"
+    )
+    return [f"Learning curve: with {twice.rows:,} training rows, expect {change} (95 % interval {low} to {high})"]
 
 
 def _cross_validation(report: Report) -> list[str]:

@@ -140,7 +140,7 @@ def assign_folds(split: TextSplit, seed: int, split_by: str | None = None) -> np
     Raises:
         DatasetError: if fewer than two labels have two different texts, or `split_by` has one value.
     """
-    codes, names = _strata(split)
+    codes, names = strata(split)
     first = first_occurrences(split)
     texts = np.bincount(codes[first == np.arange(len(split))], minlength=len(names))
     if len(names) > 1 and (texts > 1).sum() < 2:
@@ -212,7 +212,7 @@ def _hold_out_stratified(split: TextSplit, fractions: list[float], seed: int) ->
         Sorted positions: of train, then one array for each fraction.
     """
     generator = np.random.default_rng(seed)
-    codes, names = _strata(split)
+    codes, names = strata(split)
     first = first_occurrences(split)
     distinct = np.flatnonzero(first == np.arange(len(split)))
     counts_by_code = np.bincount(codes[distinct], minlength=len(names))
@@ -261,7 +261,7 @@ def rarest_labels(split: TextSplit) -> list[str]:
     return [min(names, key=lambda name: (counts[name], name), default="") for names in lists]
 
 
-def _strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
+def strata(split: TextSplit) -> tuple[npt.NDArray[np.int64], list[str]]:
     """The stratum of each row, and the labels by stratum: the label, the rarest one, or the fifth of the numbers."""
     labels = split.table.column("label")
     if pa.types.is_floating(labels.type):
@@ -284,7 +284,7 @@ def _hold_out_groups(split: TextSplit, fractions: list[float], seed: int, column
             f"the column {column!r} has only {len(np.unique(groups))} different values, but --split-by needs at least "
             f"{folds}. Choose a column with more values, or add splits of your own"
         )
-    codes, _ = _strata(split)
+    codes, _ = strata(split)
     counts = np.bincount(codes)
     codes[counts[codes] < folds] = counts.argmax()  # StratifiedGroupKFold balances no label of fewer rows than folds
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)

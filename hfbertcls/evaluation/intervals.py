@@ -67,8 +67,9 @@ def answer_intervals(
         seed: of the resampling.
     """
     if influences := task.influences(gold, predicted):
+        without = task.without_each_row(gold, predicted)
         return {
-            name: influence_interval(values[name] or 0.0, influence, task.interval_methods[name])
+            name: influence_interval(values[name] or 0.0, influence, task.interval_methods[name], without.get(name))
             for name, influence in influences.items()
         }
     intervals = count_intervals(task, gold, predicted, LEVEL, seed)
@@ -89,27 +90,40 @@ def _never_certain(value: float, low: float, high: float, rows: int) -> tuple[fl
     return wilson_interval(round(value * rows), rows) if low == high and value in (0.0, 1.0) else (low, high)
 
 
-def influence_interval(value: float, influence: Floats, method: str) -> tuple[float, float]:
+def influence_interval(
+    value: float, influence: Floats, method: str, without: Floats | None = None
+) -> tuple[float, float]:
     """Ends of the 95 % interval of a metric by the influence of each row, on a scale where it is about normal.
+
+    With few rows influences are too small, because those that move a metric most also move its spread. So the jackknife
+    (Tukey, Ann. Math. Stat. 29, 1958) takes the metric without each row where it is known, on the same scale.
 
     Args:
         value: of the metric.
         influence: of each row, of shape `(n,)`, with a mean of 0.
         method: `fisher` takes the inverse hyperbolic tangent (correlations), `errors` the interval of a mean, `root` the
             root of that of a mean square, `unexplained` the logarithm of one less the metric.
+        without: the metric without each row, of shape `(n,)`; not used where one is not defined.
     """
     rows = len(influence)
     if method == "errors":
         return mean_interval(influence + value)
+    from scipy.stats import t  # noqa: PLC0415  (takes a second)
+
     if method == "root":
-        low, high = mean_interval(2 * value * influence + value**2)
+        quantile = float(t.ppf((1 + LEVEL) / 2, max(1, rows - 1)))
+        low, high = mean_interval(2 * value * influence + value**2, quantile)
         return min(value, sqrt(low)), max(value, sqrt(high))
     if rows < 4 or abs(value) >= 1:
         return (value, value) if method == "unexplained" else (min(value, -1.0), max(value, 1.0))
-    from scipy.stats import t  # noqa: PLC0415  (takes a second)
-
     slope = 1 / (1 - value) if method == "unexplained" else 1 / (1 - value**2)
-    reach = float(t.ppf((1 + LEVEL) / 2, rows - 2)) * float(influence.std(ddof=1)) * slope / sqrt(rows)
+    error = float(influence.std(ddof=1)) * slope / sqrt(rows)
+    if without is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scaled = np.log(1 - without) if method == "unexplained" else np.arctanh(without)
+        if np.isfinite(scaled).all():
+            error = float(scaled.std()) * sqrt(rows - 1)
+    reach = float(t.ppf((1 + LEVEL) / 2, rows - 2)) * error
     if method == "unexplained":
         return 1 - (1 - value) * float(np.exp(reach)), 1 - (1 - value) * float(np.exp(-reach))
     return float(np.tanh(np.arctanh(value) - reach)), float(np.tanh(np.arctanh(value) + reach))
@@ -140,13 +154,14 @@ def paired_proportion_interval(only_first: int, only_second: int, rows: int) -> 
     return min(difference, max(-1.0, second - first - half)), max(difference, min(1.0, second - first + half))
 
 
-def mean_interval(values: Floats) -> tuple[float, float]:
+def mean_interval(values: Floats, quantile: float = NORMAL_QUANTILE) -> tuple[float, float]:
     """Ends of the 95 % interval of a mean of skewed values that are never below 0, such as losses.
 
     Student's t is transformed so that the skewness leaves it (Hall, J. R. Stat. Soc. B 54, 1992).
 
     Args:
         values: of shape `(n,)`.
+        quantile: of the distribution of the transformed value, at 97.5 %.
     """
     mean, rows = float(values.mean()), len(values)
     deviation = float(values.std(ddof=1)) if rows > 1 else 0.0
@@ -154,9 +169,9 @@ def mean_interval(values: Floats) -> tuple[float, float]:
         return mean, mean
     skewness = float(((values - mean) ** 3).mean()) / deviation**3 / sqrt(rows)
 
-    def transformed_back(quantile: float) -> float:
-        shifted = quantile - skewness / 6
-        return 3 / skewness * float(np.cbrt(1 + skewness * shifted) - 1) if abs(skewness) > 1e-9 else quantile
+    def transformed_back(place: float) -> float:
+        shifted = place - skewness / 6
+        return 3 / skewness * float(np.cbrt(1 + skewness * shifted) - 1) if abs(skewness) > 1e-9 else place
 
-    low, high = (mean - transformed_back(side * NORMAL_QUANTILE) * deviation / sqrt(rows) for side in (1, -1))
+    low, high = (mean - transformed_back(side * quantile) * deviation / sqrt(rows) for side in (1, -1))
     return max(0.0, min(mean, low)), max(mean, high)

@@ -120,6 +120,19 @@ def _of_curve(curve: LearningCurve | None, evaluation: Mapping[str, Evaluation])
     rows = [point.rows for point in curve.points]
     if len(rows) < 2 or rows != sorted(set(rows)):
         return "training.learning_curve.points must be at least two, with rising numbers of rows"
-    if any(point.right > point.measured for point in curve.points):
+    if curve.metric not in evaluation[curve.split].metrics:
+        return (
+            f"training.learning_curve.metric is {shown(curve.metric)}; expected a metric of evaluation.{curve.split}"
+        )
+    are_counted = curve.metric == "accuracy"
+    for point in curve.points:
+        if (point.right is not None, point.accuracy is not None, point.error is not None) != (
+            are_counted,
+            are_counted,
+            not are_counted,
+        ):
+            keys = "right and accuracy" if are_counted else "error alone"
+            return f"training.learning_curve.points must have {keys}, because the metric is {curve.metric}"
+    if any(point.right > point.measured for point in curve.points if point.right is not None):
         return "training.learning_curve.points must not have more right rows than measured ones"
     return None

@@ -103,6 +103,8 @@ class AgreementFacts(Section):
     original_texts_per_second: float | None = optional()
     metrics: Mapping[str, float] = optional_mapping()
     original_metrics: Mapping[str, float] = optional_mapping()
+    changes: Mapping[str, float] = optional_mapping()
+    """The largest and the mean difference of numbers, in their unit, and its root mean square in their standard deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)

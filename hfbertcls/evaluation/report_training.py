@@ -56,14 +56,29 @@ class Seeds(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint(Section):
-    """A training on some of the rows, and its accuracy on one split."""
+    """A training on some of the rows, and its metric on one split: an accuracy, or the error of numbers."""
 
     rows: Rows
     """Training rows."""
-    right: Count
+    right: Count | None = optional()
+    """How many of the measured rows were answered right; not for numbers."""
     measured: Rows
-    """Rows of the split that was measured; `right` of them were answered right."""
-    accuracy: Metric
+    """Rows of the split that was measured."""
+    accuracy: Metric | None = optional()
+    error: Metric | None = optional()
+    """Instead of `right` and `accuracy`, for numbers: the metric that `LearningCurve.metric` names."""
+
+    @property
+    def shown(self) -> Metric:
+        """The metric of the curve, with its interval.
+
+        Raises:
+            ValueError: if there is none, which no report has that can be read.
+        """
+        shown = self.accuracy or self.error
+        if shown is None:
+            raise ValueError("this point of a learning curve has no metric")
+        return shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +91,7 @@ class PowerLaw(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class Gain(Section):
-    """The accuracy that a power law predicts for twice the rows."""
+    """How much better the metric becomes with twice the rows, by a power law: never below 0."""
 
     rows: Count
     gain: float
@@ -86,9 +101,10 @@ class Gain(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class LearningCurve(Section):
-    """Accuracy over the number of training rows."""
+    """A metric over the number of training rows."""
 
     split: str
+    metric: str = optional("accuracy")
     points: tuple[CurvePoint, ...]
     fit: PowerLaw
     twice: Gain

@@ -283,6 +283,7 @@ def _limits(report: Report) -> list[str]:
             f"{scarce} of {len(metrics.per_label)} labels have fewer than {_SCARCE_ROWS} rows {within(split)}: the "
             "interval of macro F1 is too narrow."
         )
+    limits += _narrow_intervals(report)
     ece = metrics.metrics.get("ece")
     if ece is None:
         return limits
@@ -297,6 +298,19 @@ def _limits(report: Report) -> list[str]:
             f"they differ from the accuracy by {format_number(ece.value)}."
         )
     return limits
+
+
+def _narrow_intervals(report: Report) -> list[str]:
+    """A sentence if the split has too few rows for the interval of a metric."""
+    task, rows = report.resolved_task, report.shown.rows
+    names = [task.metric_names[name] for name, least in task.too_narrow_below.items() if rows < least]
+    if not names:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    return [
+        f"{rows:,} rows are few: the interval of {' and that of '.join(names)} {verb} too narrow where a few errors are much "
+        "larger than the others."
+    ]
 
 
 def _second_text_alone(report: Report) -> list[str]:

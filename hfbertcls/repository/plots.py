@@ -199,19 +199,22 @@ def learning_curves_plot(events: Sequence[Mapping[str, Any]], metric: str | None
     return _png(figure)
 
 
-def data_curve_plot(curve: LearningCurve) -> bytes:
+def data_curve_plot(curve: LearningCurve, name: str) -> bytes:
     """Error against the number of training rows with 95 % intervals, the power law, and its value at twice the rows.
 
     Args:
         curve: the `learning_curve` of a report.
+        name: of its metric: `accuracy`, or an error.
     """
     from matplotlib.ticker import NullFormatter, NullLocator  # noqa: PLC0415  (takes half a second)
 
     figure, axes = _figure(5.2, 4.0)
     law, twice = curve.fit, curve.twice
     rows = [point.rows for point in curve.points]
-    accuracies = [point.accuracy.to_dict() for point in curve.points]
-    errors, least, most = (1 - np.array([one[key] for one in accuracies]) for key in ("value", "high", "low"))
+    shown = [point.shown.to_dict() for point in curve.points]
+    least, errors, most = (np.array([one[key] for one in shown]) for key in ("low", "value", "high"))
+    if curve.metric == "accuracy":
+        least, errors, most = 1 - most, 1 - errors, 1 - least
     below, above = errors - least, most - errors
     line = np.geomspace(rows[0], twice.rows, 50)
     axes.plot(line, law.a * line**-law.b, linestyle="--", color=_GREY, linewidth=1, label="fitted power law")
@@ -227,7 +230,7 @@ def data_curve_plot(curve: LearningCurve) -> bytes:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(bottom=0)
     axes.set_xlabel("training rows")
-    axes.set_ylabel("error (1 - accuracy)")
+    axes.set_ylabel(f"error (1 - {name})" if curve.metric == "accuracy" else name)
     axes.grid(color="#e5e7eb", linewidth=0.6)
     axes.legend(frameon=False, fontsize=9)
     return _png(figure)

@@ -14,7 +14,7 @@ from pyarrow import ArrowException
 from hfbertcls.errors import HfBertClsError, shorten
 from hfbertcls.evaluation.adjustment import Shift, logit_shift
 from hfbertcls.evaluation.json_form import as_json
-from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve
+from hfbertcls.evaluation.power_law import curve_point, fit_learning_curve, point_of
 from hfbertcls.evaluation.repeats import compare_average, summary_of_runs
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import Evaluation, decided_on, split_of
@@ -201,11 +201,15 @@ def _check_curve(report: Report, result: Derived) -> None:
     curve = None if report.training is None else report.training.learning_curve
     if curve is None:
         return
-    points = [curve_point(point.rows, point.right, point.measured) for point in curve.points]
+    points = [
+        point if point.right is None else curve_point(point.rows, point.right, point.measured)
+        for point in curve.points
+    ]
     place = "report.json: training.learning_curve"
-    result.check(curve, fit_learning_curve(curve.split, points), place)
-    accuracy = report.evaluation[curve.split].metrics["accuracy"].value
-    result.check(curve.points[-1].accuracy.value, accuracy, f"{place}.points[-1].accuracy.value")
+    result.check(curve.metric, report.resolved_task.curve_metric, f"{place}.metric")
+    result.check(curve, fit_learning_curve(curve.split, points, curve.metric), place)
+    last = curve.points[-1]
+    result.check(last, point_of(last.rows, report.evaluation[curve.split], curve.metric), f"{place}.points[-1]")
 
 
 def compare(stated: Any, derived: Any, place: str, tolerance: float = TOLERANCE) -> list[str]:

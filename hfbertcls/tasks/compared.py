@@ -28,6 +28,13 @@ class Compared(ABC):
         """Whether two computations of each row, such as in bf16 and fp32, gave the same answer, of shape `(n,)`."""
         return self.is_right(one, other)
 
+    def changes(self, before: Answers, after: Answers) -> Mapping[str, float]:  # noqa: ARG002
+        """How far another computation moved numbers: `largest` and `mean` in their unit, and `relative`; empty for labels.
+
+        `relative` is the root of the mean square, as a fraction of the standard deviation of the numbers before.
+        """
+        return {}
+
     def wins(self, gold: Answers, by_a: Answers, by_b: Answers) -> tuple[Rows, Rows]:
         """The rows on which A is better than B, and those on which B is, of shape `(n,)` each."""
         right_a, right_b = self.is_right(gold, by_a), self.is_right(gold, by_b)
@@ -39,3 +46,13 @@ class Compared(ABC):
         A task that has them needs no `count`: its intervals follow from their spread.
         """
         return {}
+
+    def without_each_row(self, gold: Answers, predicted: Answers) -> Mapping[str, Floats]:  # noqa: ARG002
+        """Metrics of all rows but one, for each row, of shape `(n,)`; for those whose influences say too little.
+
+        Their intervals are those of the jackknife. A value that is not defined is no number.
+        """
+        return {}
+
+    too_narrow_below: ClassVar[Mapping[str, int]] = {}
+    """Rows below which the interval of a metric is too narrow in `benchmarks/`."""

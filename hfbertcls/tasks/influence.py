@@ -1,4 +1,4 @@
-"""How much each row moves a correlation, to first order: its influence function, whose spread gives an interval."""
+"""How much each row moves a correlation: by its influence function, to first order, or by leaving it out."""
 
 import numpy as np
 
@@ -16,6 +16,29 @@ def influence_of_pearson(x: Answers, y: Answers) -> Floats:
     """
     u, v = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
     return np.asarray(u * v - (u * v).mean() / 2 * (u**2 + v**2))
+
+
+def pearson_and_variance_without_each(x: Answers, y: Answers) -> tuple[Floats, Floats]:
+    """Pearson's correlation and the variance of `x` without each row, of shape `(n,)` each.
+
+    No number where the other rows are equal, but for rounding.
+
+    Args:
+        x: numbers of shape `(n,)`.
+        y: others.
+    """
+    rest = len(x) - 1
+    x, y = x - x.mean(), y - y.mean()
+
+    def covariance(a: Floats, b: Floats) -> Floats:
+        return np.asarray(((a * b).sum() - a * b) / rest - a * b / rest**2)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spreads = [
+            np.where(of > 1e-12 * (one**2).mean(), of, np.nan)
+            for one, of in ((x, covariance(x, x)), (y, covariance(y, y)))
+        ]
+        return np.asarray(covariance(x, y) / np.sqrt(spreads[0] * spreads[1])), spreads[0]
 
 
 def influence_of_spearman(x: Answers, y: Answers) -> Floats:

@@ -107,9 +107,8 @@ class MultiLabel(Task):
             return "task.thresholds must be one number for each label of a multi-label task"
         return None
 
-    @property
-    def summary(self) -> str:
-        return f"Gives a text any of {len(self.labels):,} labels, or none"
+    def summary(self, *, are_pairs: bool = False) -> str:
+        return f"Gives a {'pair of texts' if are_pairs else 'text'} any of {len(self.labels):,} labels, or none"
 
     def in_order(self, ids: Sequence[int]) -> Self:
         thresholds = None if self.thresholds is None else tuple(self.thresholds[index] for index in ids)

@@ -78,9 +78,8 @@ class Ordinal(SingleLabel):
     def config_values(self) -> dict[str, Any]:
         return {ORDERED: True}
 
-    @property
-    def summary(self) -> str:
-        return f"Sorts texts into {len(self.labels):,} ordered labels"
+    def summary(self, *, are_pairs: bool = False) -> str:
+        return f"Sorts {'pairs of texts' if are_pairs else 'texts'} into {len(self.labels):,} ordered labels"
 
     def answer_metrics(self, gold: Answers, predicted: Answers) -> dict[str, float]:
         rows = self.count(gold, predicted)[0]

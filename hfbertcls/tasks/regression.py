@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hfbertcls.errors import ModelError
 from hfbertcls.tasks.cells import Column, are_numbers
-from hfbertcls.tasks.influence import influence_of_pearson, influence_of_spearman
+from hfbertcls.tasks.influence import influence_of_pearson, influence_of_spearman, pearson_and_variance_without_each
 from hfbertcls.tasks.probabilities import Answers, Floats, Logits
 from hfbertcls.tasks.task import Task
 
@@ -46,7 +46,7 @@ class Regression(Task):
     smooths_labels = False
     states_probabilities = False
     judged_in_points = False
-    headline = "rmse"
+    headline = curve_metric = "rmse"
     judged_by = "mae"
     key_metrics = ("rmse", "mae")
     metric_names: ClassVar = {
@@ -71,9 +71,9 @@ class Regression(Task):
         "rmse": "root",
         "r2": "unexplained",
     }
+    too_narrow_below: ClassVar = {"rmse": 100, "r2": 100}
     answer_columns = ("prediction",)
     num_outputs = 1
-    summary = "Predicts a number from a text"
 
     mean: float = 0.0
     scale: float = 1.0
@@ -127,6 +127,9 @@ class Regression(Task):
     @property
     def output_scale(self) -> tuple[float, float]:
         return self.scale, self.mean
+
+    def summary(self, *, are_pairs: bool = False) -> str:
+        return f"Predicts a number from a {'pair of texts' if are_pairs else 'text'}"
 
     def encode(self, column: Column) -> Answers:
         return column.cast(pa.float64()).to_numpy(zero_copy_only=False) if len(column) else np.zeros(0)
@@ -202,6 +205,12 @@ class Regression(Task):
             influences["spearman"] = influence_of_spearman(gold, predicted)
         return influences
 
+    def without_each_row(self, gold: Answers, predicted: Answers) -> Mapping[str, Floats]:
+        pearson, spread = pearson_and_variance_without_each(gold, predicted)
+        squared = (predicted - gold) ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):  # (of one row nothing is left)
+            return {"pearson": pearson, "r2": 1 - (squared.sum() - squared) / (len(gold) - 1) / spread}
+
     def is_right(self, gold: Answers, predicted: Answers) -> npt.NDArray[np.bool_]:
         """Whether the numbers are the same, but for rounding."""
         return np.isclose(gold, predicted, rtol=1e-5, atol=1e-8)
@@ -209,6 +218,11 @@ class Regression(Task):
     def is_about_same(self, one: Answers, other: Answers) -> npt.NDArray[np.bool_]:
         """Whether numbers differ by at most 5 % of the standard deviation of the first ones."""
         return np.asarray(np.abs(one - other) <= 0.05 * one.std() + 1e-5 * np.abs(one))
+
+    def changes(self, before: Answers, after: Answers) -> Mapping[str, float]:
+        moved = np.abs(after - before)
+        relative = float(np.sqrt((moved**2).mean())) / (float(before.std()) or max(1.0, float(np.abs(before).max())))
+        return {"largest": float(moved.max()), "mean": float(moved.mean()), "relative": relative}
 
     wins_in_words = "Nearer to the number: A on {:,} rows, B on {:,}; sign test: p = {:.2g}"
 

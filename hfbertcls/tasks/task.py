@@ -57,6 +57,8 @@ class Task(Compared, Baselined):
     """Why its logits cannot be adjusted to other class priors; empty where they can."""
     headline: ClassVar[str] = "f1_macro"
     """The metric on validation by which the best checkpoint is chosen."""
+    curve_metric: ClassVar[str] = "accuracy"
+    """The metric that `--learning-curve` draws over the number of rows: the accuracy, or an error with an interval."""
     judged_by: ClassVar[str] = "accuracy"
     """The metric whose paired difference decides whether one model is better than another."""
     metric_names: ClassVar[Mapping[str, str]]
@@ -171,10 +173,9 @@ class Task(Compared, Baselined):
         """The task whose first label has the first of these ids, and so on."""
         return replace(self, labels=tuple(self.labels[index] for index in ids))
 
-    @property
-    def summary(self) -> str:
-        """What a model of this task does, in a few words."""
-        return f"Sorts texts into {len(self.labels):,} labels"
+    def summary(self, *, are_pairs: bool = False) -> str:
+        """What a model of this task does with texts, or with pairs of texts, in at most 60 characters."""
+        return f"Sorts {'pairs of texts' if are_pairs else 'texts'} into {len(self.labels):,} labels"
 
     @property
     def num_outputs(self) -> int:

@@ -55,6 +55,9 @@ FOLDER = "onnx"
 FILES = {"fp32": "model.onnx", "int8": "model_quantized.onnx"}
 LEAST_AGREEMENT = {"fp32": 0.995, "int8": 0.95}
 """Least proportion of rows with the label of the original; below it, nothing is written."""
+MOST_CHANGE = {"fp32": 0.01, "int8": 0.2}
+"""Most that numbers may change (`relative` of `Task.changes`); MiniLM on stsb changes by 0.09 with int8."""
+_MUCH_CHANGE = 0.12
 _MOST_DIFFERENCE = 1e-2
 """Of a logit, between an fp32 graph and the original: both compute in fp32, in another order."""
 _LITTLE_AGREEMENT = 0.985
@@ -69,13 +72,15 @@ class Agreement:
     Args:
         split: of the data; None if there were none, and random token ids were compared instead.
         rows: how many.
-        same_label: fraction of the rows with the same prediction (0 to 1).
+        same_label: fraction of the rows with the same prediction (0 to 1); numbers are the same within 5 % of the standard
+            deviation of the original's.
         largest_difference: of a logit; of predicted numbers, as a fraction of the largest one if that is above 1.
         accuracy, original_accuracy, f1_macro, original_f1_macro: None without labels.
         accuracy_difference: to the original (`value`), with its 95 % interval (`low`, `high`); None without labels.
         texts_per_second, original_texts_per_second: on this machine, in the same length-grouped batches, alternating;
             the median of three rounds.
-        metrics, original_metrics: RMSE and mean absolute error of numbers; empty for labels.
+        metrics, original_metrics: all metrics of numbers; empty for labels.
+        changes: of numbers (`Task.changes`); empty for labels.
     """
 
     split: str | None
@@ -91,6 +96,7 @@ class Agreement:
     original_texts_per_second: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     original_metrics: Mapping[str, float] = field(default_factory=dict)
+    changes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -261,7 +267,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
     for prefix, predicted in (("", actual_answers), ("original_", answers)):
         metrics = task.answer_metrics(rows.gold, predicted) if rows.gold is not None else {}
         scores |= {f"{prefix}{name}": metrics.get(name) for name in ("accuracy", "f1_macro")}
-        of_numbers.append({} if task.has_labels else {name: metrics[name] for name in task.key_metrics if metrics})
+        of_numbers.append({} if task.has_labels else metrics)
     unit = 1.0 if task.has_labels else max(1.0, float(np.abs(expected).max(initial=0.0)))
     return Agreement(
         split=rows.split,
@@ -277,6 +283,7 @@ def _compared(path: Path, model: Any, tokenizer: "PreTrainedTokenizerBase", rows
         original_texts_per_second=len(expected) / seconds[0],
         metrics=of_numbers[0],
         original_metrics=of_numbers[1],
+        changes=task.changes(answers, actual_answers),
     )
 
 
@@ -303,9 +310,19 @@ def _require_agreement(agreement: Agreement, precision: str) -> None:
             f"{agreement.rows:,} texts; at most {_MOST_DIFFERENCE:g} was expected. Nothing was written. Try another version of "
             "torch or onnxruntime"
         )
+    if agreement.split is None:
+        return
+    remedy = "Export without --quantize" if precision == "int8" else "Try another version of torch or onnxruntime"
+    if agreement.changes:
+        if not agreement.changes["relative"] <= MOST_CHANGE[precision]:
+            raise ModelError(
+                f"the numbers of the {precision} graph differ from the original's by {agreement.changes['relative']:.2g} standard "
+                f"deviations on the {agreement.rows:,} rows of {agreement.split}; at most {MOST_CHANGE[precision]:g} were expected. "
+                f"Nothing was written. {remedy}"
+            )
+        return
     least = LEAST_AGREEMENT[precision]
-    if agreement.split is not None and agreement.same_label < least:
-        remedy = "Export without --quantize" if precision == "int8" else "Try another version of torch or onnxruntime"
+    if agreement.same_label < least:
         raise ModelError(
             f"the {precision} graph gives the answer of the original on {agreement.same_label:.1%} of the {agreement.rows:,} rows "
             f"of {agreement.split}; at least {least:.1%} was expected. Nothing was written. {remedy}"
@@ -317,8 +334,14 @@ def doubts_of(exported: Exported) -> str | None:
     agreement = exported.agreement
     if agreement.split is None:
         return as_callers_type_it(
-            "random token ids were compared: pass --dataset to learn how many predictions change"
+            "random token ids were compared: pass --dataset to learn how far the numbers change"
+            if agreement.changes
+            else "random token ids were compared: pass --dataset to learn how many predictions change"
         )
+    if agreement.changes:
+        relative = agreement.changes["relative"]
+        much = f"the numbers change by {relative:.2g} standard deviations with {exported.precision}: look whether that is worth it"
+        return much if relative > _MUCH_CHANGE else None
     if agreement.same_label < _LITTLE_AGREEMENT:
         return f"{1 - agreement.same_label:.1%} of the predictions change with {exported.precision}: look whether that is worth it"
     return None

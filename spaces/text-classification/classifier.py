@@ -121,12 +121,13 @@ NUMBER = len(LABELS) == 1
 THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
 PAIRS = getattr(model.config, "hfbertcls_text_fields", None) == ["text", "text_pair"]
 """Whether the model reads pairs of texts."""
+ORDER = "ordered " if getattr(model.config, "hfbertcls_ordered_labels", None) is True else ""
 WHAT_IT_DOES = (
-    f"Predicts a number from {'two texts' if PAIRS else 'a text'}"
+    f"Predicts a number from a {'pair of texts' if PAIRS else 'text'}"
     if NUMBER
-    else f"Gives a {'pair of texts' if PAIRS else 'text'} any of {len(LABELS)} labels, or none"
+    else f"Gives a {'pair of texts' if PAIRS else 'text'} any of {len(LABELS):,} labels, or none"
     if MULTI
-    else f"Sorts {'pairs of texts' if PAIRS else 'texts'} into {len(LABELS)} labels"
+    else f"Sorts {'pairs of texts' if PAIRS else 'texts'} into {len(LABELS):,} {ORDER}labels"
 )
 LIMIT = reading_limit()
 MODE, MAX_WINDOWS, OVERLAP = way_to_read()

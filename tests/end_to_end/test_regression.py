@@ -9,9 +9,12 @@ import pytest
 
 from hfbertcls import TextClassifier, load_pipeline
 from hfbertcls.cli import main
-from hfbertcls.errors import ConfigurationError
+from hfbertcls.errors import ConfigurationError, ModelError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.repository.verify import verify_directory
+from hfbertcls.tasks.regression import Regression
+from hfbertcls.workflows import export as exporting
+from hfbertcls.workflows.export import Agreement, Exported
 
 
 OFFSET, SCALE = 1000.0, 20.0
@@ -113,6 +116,10 @@ def test_the_card_states_numbers_and_no_labels(trained, report):
     assert f"| RMSE (test, 64 rows) | **{report.test.rmse.value:.3f}**" in card
     assert 'function_to_apply="none"' in card
     assert "![Predicted against true numbers of 64 test rows" in card
+    assert (
+        "64 rows are few: the interval of RMSE and that of R² are too narrow where a few errors are much larger"
+        in card
+    )
     for absent in ("Confusion", "## Labels", "F1", "alibrat", "bstain", "BCa"):
         assert absent not in card, absent
     assert {path.name for path in (trained / "plots").iterdir()} == {"learning_curves.png", "residuals.png"}
@@ -164,7 +171,6 @@ def test_options_of_labels_are_refused_before_anything_is_trained(tiny_model_dir
         (["--metric", "accuracy"], "--metric accuracy is not defined for a regression task. Choose one of pearson"),
         (["--labels", "a", "b"], "--labels has no meaning for --task regression, which predicts numbers"),
         (["--label-separator", ";"], "--label-separator has no meaning for --task regression"),
-        (["--learning-curve"], "--learning-curve draws the accuracy over the number of rows"),
     ):
         assert train(tiny_model_dir, points, tmp_path / "none", *option) == 2
         assert message in capsys.readouterr().err
@@ -255,3 +261,62 @@ def test_an_export_answers_the_same_numbers(trained, points, tmp_path, capsys):
     (one,) = json.loads((tmp_path / "onnx" / "export.json").read_text())["files"]
     assert one["agreement"]["largest_difference"] < 1e-5
     assert one["agreement"]["metrics"]["rmse"] == pytest.approx(one["agreement"]["original_metrics"]["rmse"], rel=1e-3)
+
+
+def test_what_int8_changes_is_said_in_numbers(trained, points, tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    model = tmp_path / "numbers"
+    shutil.copytree(trained, model)
+    assert main(["export", str(model), "--dataset", str(points), "--quantize", "int8"]) == 0
+    printed = capsys.readouterr().out
+    report = Report.from_json((model / "report.json").read_text())
+    fp32, int8 = (one.agreement for one in report.model.exports)
+    assert fp32.changes["largest"] < 0.1 < int8.changes["largest"]
+    assert 0 < int8.changes["mean"] < int8.changes["largest"]
+    assert 0.001 < int8.changes["relative"] < 0.2
+    assert int8.original_metrics["pearson"] == pytest.approx(report.test.pearson.value, abs=1e-3)
+    assert int8.metrics["pearson"] != int8.original_metrics["pearson"]
+    assert (
+        f"numbers differ from the original's by up to {int8.changes['largest']:.3g}, by {int8.changes['mean']:.3g} on average, on "
+        "64 rows of test" in printed
+    )
+    assert (
+        f"Pearson correlation {int8.metrics['pearson']:.4f} (original {int8.original_metrics['pearson']:.4f})"
+        in printed
+    )
+    for absent in ("same answer", "logits", "accuracy", "predictions change"):
+        assert absent not in printed
+    card = (model / "README.md").read_text()
+    assert f"| {int8.changes['largest']:.4f} ({int8.changes['mean']:.4f}) | {int8.metrics['pearson']:.4f} (" in card
+    assert verify_directory(model).differences == ()
+
+
+def exported_numbers(relative, precision="int8", split="test"):
+    agreement = Agreement(
+        split=split, rows=64, same_label=0.4, largest_difference=0.001, accuracy=None, original_accuracy=None, f1_macro=None,
+        original_f1_macro=None, accuracy_difference=None, texts_per_second=1.0, original_texts_per_second=1.0,
+        changes={"largest": 1.0, "mean": 0.5, "relative": relative},
+    )  # fmt: skip
+    return Exported("onnx/model.onnx", precision, 1, 4, "", agreement)
+
+
+def test_an_export_whose_numbers_change_much_is_doubted_or_refused():
+    assert exporting.doubts_of(exported_numbers(0.09)) is None
+    assert exporting.doubts_of(exported_numbers(0.15)) == (
+        "the numbers change by 0.15 standard deviations with int8: look whether that is worth it"
+    )
+    assert "pass --dataset to learn how far the numbers change" in exporting.doubts_of(
+        exported_numbers(0.3, split=None)
+    ).replace("dataset=", "--dataset ")
+    exporting._require_agreement(exported_numbers(0.15).agreement, "int8")
+    exporting._require_agreement(exported_numbers(0.3, split=None).agreement, "int8")
+    for precision, remedy in (("int8", "without --quantize"), ("fp32", "another version of torch")):
+        with pytest.raises(
+            ModelError, match=rf"differ from the original's by 0\.3 standard deviations on the 64 rows.*{remedy}"
+        ):
+            exporting._require_agreement(exported_numbers(0.3).agreement, precision)
+
+
+def test_changes_of_constant_numbers_have_a_scale():
+    changes = Regression(()).changes(np.full(4, 2.0), np.full(4, 3.0))
+    assert changes == {"largest": 1.0, "mean": 1.0, "relative": 0.5}

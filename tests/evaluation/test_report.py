@@ -185,6 +185,21 @@ def changed(path, value):
             r"learning_curve\.split is 'x'; expected a split of evaluation",
         ),
         (("training", "learning_curve", "points"), [], r"learning_curve\.points must be at least two"),
+        (
+            ("training", "learning_curve", "metric"),
+            "x",
+            r"learning_curve\.metric is 'x'; expected a metric of evaluation\.test",
+        ),
+        (
+            ("training", "learning_curve", "metric"),
+            "log_loss",
+            r"learning_curve\.points must have error alone, because the metric is log_loss",
+        ),
+        (
+            ("training", "learning_curve", "points", 0, "right"),
+            ...,
+            r"learning_curve\.points must have right and accuracy, because the metric is accuracy",
+        ),
         (("environment",), 5, r"environment is 5; expected an object"),
         (("card",), [], r"card is a list; expected an object"),
     ],

@@ -73,6 +73,28 @@ def test_of_multi_label_models_the_description_does_not_speak_of_sorting():
     assert front_matter(files)["short_description"] == "Sorts texts into 3 labels"
 
 
+@pytest.mark.parametrize("are_pairs", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "description"),
+    [
+        ("single_label", "Sorts {}s into 1,000 labels"),
+        ("multi_label", "Gives a {} any of 1,000 labels, or none"),
+        ("ordinal", "Sorts {}s into 1,000 ordered labels"),
+        ("regression", "Predicts a number from a {}"),
+    ],
+)
+def test_the_description_fits_every_task_and_pairs(kind, description, are_pairs):
+    labels = () if kind == "regression" else tuple(map(str, range(1_000)))
+    pair_column = "other" if are_pairs else None
+    report = replace(
+        REPORT, task=replace(REPORT.task, type=kind, labels=labels, text_pair_column=pair_column, extra={})
+    )
+    stated = front_matter(render_space(SpaceFacts.of("alice/films", report, "")))["short_description"]
+    expected = description.format("pair of texts" if are_pairs else "text").replace("pair of textss", "pairs of texts")
+    assert stated == expected
+    assert len(stated) <= 60
+
+
 def test_unknown_facts_are_left_out():
     keys = front_matter(render_space(SpaceFacts("films"))).keys()
     assert not {"license", "models", "datasets"} & keys

@@ -9,7 +9,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from hfbertcls import load_text_dataset
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.errors import DatasetError, ModelError
-from hfbertcls.evaluation.intervals import answer_intervals
+from hfbertcls.evaluation.intervals import answer_intervals, mean_interval
 from hfbertcls.modeling.heads import finish_standardized, standardize
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.regression import TARGET_SCALE, Regression
@@ -151,6 +151,59 @@ def test_the_influence_of_each_row_is_what_leaving_it_out_changes():
             rest = np.arange(400) != row
             changes.append(399 * (whole[name] - TASK.answer_metrics(gold[rest], predicted[rest])[name]))
         np.testing.assert_allclose(influence[::40], changes, atol=0.05 * influence.std() + 1e-6, rtol=0.05)
+
+
+@pytest.mark.parametrize("rows", [4, 30])
+def test_metrics_without_each_row_are_those_of_the_others(rows):
+    generator = np.random.default_rng(3)
+    gold = 1_000 + generator.standard_normal(rows)
+    predicted = gold + generator.standard_normal(rows)
+    without = TASK.without_each_row(gold, predicted)
+    assert set(without) == {"pearson", "r2"}
+    for row in range(rows):
+        rest = np.arange(rows) != row
+        expected = TASK.answer_metrics(gold[rest], predicted[rest])
+        for name, values in without.items():
+            assert values[row] == pytest.approx(expected[name], rel=1e-6)
+
+
+def test_a_number_that_one_row_alone_has_leaves_no_correlation_without_it():
+    gold, predicted = np.array([1.0, 1, 1, 1, 1, 2]), np.array([1.1, 0.9, 1.2, 0.8, 1.0, 1.8])
+    without = TASK.without_each_row(gold, predicted)
+    assert np.isnan(without["pearson"][-1])
+    assert np.isfinite(without["pearson"][:-1]).all()
+    values = TASK.answer_metrics(gold, predicted)
+    low, high = answer_intervals(TASK, values, gold, predicted)["pearson"]
+    assert -1 <= low < values["pearson"] < high <= 1
+
+
+def test_intervals_of_thirty_rows_with_uneven_errors_cover():
+    """86 and 87 of 100 by influences alone; a standard error here is 1.3."""
+    generator = np.random.default_rng(0)
+
+    def drawn(rows):
+        predicted = generator.standard_normal(rows)
+        return predicted + generator.standard_normal(rows) * (0.3 + np.abs(predicted)), predicted
+
+    truth = TASK.answer_metrics(*drawn(1_000_000))
+    covered = dict.fromkeys(("pearson", "r2"), 0)
+    for _ in range(500):
+        rows = drawn(30)
+        bounds = answer_intervals(TASK, TASK.answer_metrics(*rows), *rows)
+        for name in covered:
+            covered[name] += bounds[name][0] <= truth[name] <= bounds[name][1]
+    assert covered["pearson"] >= 0.90 * 500
+    assert covered["r2"] >= 0.885 * 500
+
+
+def test_the_interval_of_rmse_is_wider_with_few_rows():
+    generator = np.random.default_rng(0)
+    for rows, least, most in ((10, 1.1, 2.0), (1_000, 1.0, 1.01)):
+        gold, predicted = generator.standard_normal((2, rows))
+        values = TASK.answer_metrics(gold, predicted)
+        low, high = answer_intervals(TASK, values, gold, predicted)["rmse"]
+        normal = mean_interval((gold - predicted) ** 2)
+        assert least <= (high**2 - low**2) / (normal[1] - normal[0]) <= most
 
 
 def test_intervals_are_ordered_and_within_their_range():

@@ -54,7 +54,9 @@ class Rate(Task):
     interval_methods: ClassVar = {"deviance": "mean"}
     answer_columns = ("prediction",)
     num_outputs = 1
-    summary = "Predicts a rate from a text"
+
+    def summary(self, *, are_pairs=False):
+        return f"Predicts a rate from a {'pair of texts' if are_pairs else 'text'}"
 
     @classmethod
     def fits(cls, columns):

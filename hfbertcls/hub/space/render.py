@@ -85,7 +85,11 @@ class SpaceFacts:
             datasets=[report.data.source] if report is not None and may_be_shown else [],
             examples=(facts.usage_text_pair is None and widget_texts(front_matter.get("widget"))) or usage_texts,
             hardware=hardware,
-            **({} if report is None else {"summary": report.resolved_task.summary}),
+            **(
+                {}
+                if report is None
+                else {"summary": report.resolved_task.summary(are_pairs=report.task.text_pair_column is not None)}
+            ),
         )
 
 
