@@ -76,7 +76,8 @@ def test_each_line_has_a_direction_of_its_own(page):
 def test_examples_and_tables_follow_the_text_too(page, tmp_path):
     def styles(selector):
         return page.evaluate(
-            "selector => [...document.querySelectorAll(selector)].map(one => getComputedStyle(one).unicodeBidi)", selector
+            "selector => [...document.querySelectorAll(selector)].map(one => getComputedStyle(one).unicodeBidi)",
+            selector,
         )
 
     assert set(styles(".gallery-item")) == {"plaintext"}
