@@ -2,11 +2,13 @@
 
     python benchmarks/fine_tuning.py --data DIR --model MODEL_DIR --out fine_tuning.jsonl
     python benchmarks/fine_tuning.py ... --sets sst2:4000 trec6:3000 --seeds 0 1 --variants base rdrop=1 layers=0.9
+    python benchmarks/fine_tuning.py ... --with-validation --choose 300 --measure 976 --sets mrpc:2800 --variants base both
     python benchmarks/fine_tuning.py --show fine_tuning.jsonl
 
-DIR is that of `sizes.py`. A set is NAME:ROWS. The rows that train, 500 that choose the checkpoint and 1,500 that measure
-come out of the train split, drawn by the seed, so no test row chooses a default. A variant is one or more of these,
-joined by `+`:
+DIR is that of `sizes.py`. A set is NAME:ROWS, or NAME:ROWS:regression for numbers, which are measured by Pearson's
+correlation instead of accuracy. Sets with a column `text_pair` are pairs. The rows that train, those that choose the
+checkpoint and those that measure come out of the train split, drawn by the seed, so no test row chooses a default;
+with --with-validation, out of the validation split too. A variant is one or more of these, joined by `+`:
 
     base        the defaults
     epochs=N    so many epochs
@@ -17,6 +19,10 @@ joined by `+`:
     average=F   weights are averaged over the last fraction F of the steps; validation chooses between the average and
                 the best checkpoint
     dropout=P   probability of dropout everywhere
+    warmup=F    the learning rate rises over this fraction of the steps
+    batch=N     rows in an update
+    types       the second text of a pair begins with the token type embedding of the first one
+    both        each pair trains in both orders (so an epoch is twice as long)
 
 A run is one line of JSON, and is not repeated.
 """
@@ -38,6 +44,13 @@ import numpy as np
 SETS = ("sst2:4000", "trec6:3000", "banking77:2000")
 VARIANTS = ("base", "rdrop=1", "average=0.3", "layers=0.9", "noise=5", "epochs=6", "dropout=0")
 CHOOSE, MEASURE = 500, 1_500
+KEYWORDS = {
+    "noise": "neftune_noise_alpha",
+    "epochs": "epochs",
+    "rate": "learning_rate",
+    "warmup": "warmup_steps",
+    "batch": "batch_size",
+}
 
 
 def make_trainer(values):
@@ -129,44 +142,78 @@ def make_trainer(values):
 VariantTrainer = None
 
 
-def run(options, name, rows, seed, variant):
-    """Train once; accuracy on the rows that measure, and which of them are right."""
+def rows_of(options, name):
+    """The table that the rows are drawn from."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    splits = ("train", "validation") if options.with_validation else ("train",)
+    tables = [pq.read_table(Path(options.data) / name / f"{split}.parquet") for split in splits]
+    columns = [one for one in ("text", "text_pair", "label") if one in tables[0].column_names]
+    return pa.concat_tables([table.select(columns) for table in tables])
+
+
+def in_both_orders(table):
+    """The rows, then the same pairs with the second text first."""
+    import pyarrow as pa
+
+    swapped = table.select(["text_pair", "text", "label"]).rename_columns(["text", "text_pair", "label"])
+    return pa.concat_tables([table, swapped])
+
+
+def with_equal_types(model, folder):
+    """A copy of an encoder with the token type embedding of the first text for the second one too."""
+    from transformers import AutoModel, AutoTokenizer
+
+    encoder = AutoModel.from_pretrained(model)
+    types = encoder.embeddings.token_type_embeddings.weight.data
+    types[1] = types[0]
+    encoder.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return str(folder)
+
+
+def run(options, one, seed, variant):
+    """Train once; the headline metric on the rows that measure, and which of them are right."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from hfbertcls import TextClassifier
     from hfbertcls.registry import TRAINERS
 
-    values = {key: float(value) for key, _, value in (part.partition("=") for part in variant.split("+")) if value}
+    name, rows, *task = one.split(":")
+    parts = [part.partition("=") for part in variant.split("+")]
+    words = {key for key, _, value in parts if not value}
+    values = {key: float(value) for key, _, value in parts if value}
     global VariantTrainer  # (the registry finds it here)
     VariantTrainer = make_trainer(values)
     TRAINERS.add("variant", "__main__:VariantTrainer")
-    table = pq.read_table(Path(options.data) / name / "train.parquet", columns=["text", "label"])
+    table = rows_of(options, name)
     order = np.random.default_rng(seed).permutation(len(table))
-    ends = [MEASURE, MEASURE + CHOOSE, MEASURE + CHOOSE + rows]
-    parts = dict(zip(("test", "validation", "train"), np.split(order, ends)[:3], strict=True))
-    keywords = {"neftune_noise_alpha": values["noise"]} if "noise" in values else {}
-    keywords |= {"epochs": values["epochs"]} if "epochs" in values else {}
-    keywords |= {"learning_rate": values["rate"]} if "rate" in values else {}
+    ends = [options.measure, options.measure + options.choose, options.measure + options.choose + int(rows)]
+    keywords = {KEYWORDS[key]: value for key, value in values.items() if key in KEYWORDS}
+    keywords |= {"batch_size": int(values["batch"])} if "batch" in values else {}
+    keywords |= {"task": task[0]} if task else {}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
-        for split, positions in parts.items():
-            pq.write_table(table.take(pa.array(np.sort(positions))), data / f"{split}.parquet")
+        for split, positions in zip(("test", "validation", "train"), np.split(order, ends)[:3], strict=True):
+            part = table.take(pa.array(np.sort(positions)))
+            part = in_both_orders(part) if split == "train" and "both" in words else part
+            pq.write_table(part, data / f"{split}.parquet")
+        model = with_equal_types(options.model, Path(folder) / "model") if "types" in words else options.model
         began = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
             out = Path(folder) / "out"
-            report = TextClassifier.train(
-                options.model, data, output_dir=out, seed=seed, trainer="variant", **keywords
-            ).report
-        right = pq.read_table(out / "predictions" / "test.parquet", columns=["label", "prediction"])
-        right = [
-            gold == one for gold, one in zip(*(right[key].to_pylist() for key in ("label", "prediction")), strict=True)
-        ]
+            report = TextClassifier.train(model, data, output_dir=out, seed=seed, trainer="variant", **keywords).report
+        answers = pq.read_table(out / "predictions" / "test.parquet", columns=["label", "prediction"])
+        pairs = zip(*(answers[key].to_pylist() for key in ("label", "prediction")), strict=True)
+        right = [] if task else [gold == answer for gold, answer in pairs]
     metrics = report.test.metrics
     return {
-        "accuracy": metrics["accuracy"].value,
-        "f1_macro": metrics["f1_macro"].value,
+        "metric": metrics["pearson" if task else "accuracy"].value,
+        **{key: metric.value for key, metric in metrics.items()},
+        "validation": {key: metric.value for key, metric in report.evaluation["validation"].metrics.items()},
         "best_step": report.training.best_step,
         "steps": report.training.steps,
         "train_seconds": round(report.training.seconds, 1),
@@ -184,18 +231,22 @@ def measure(options):
     done = {tuple(line["key"]) for line in map(json.loads, out.read_text().splitlines())} if out.exists() else set()
     for seed in options.seeds:
         for one in options.sets:
-            name, _, rows = one.partition(":")
             for variant in options.variants:
                 key = (one, seed, variant)
                 if key in done:
                     continue
-                line = {"key": key, **run(options, name, int(rows), seed, variant)}
+                line = {"key": key, **run(options, one, seed, variant)}
                 with out.open("a") as file:
                     file.write(json.dumps(line) + "\n")
 
 
+def metric_of(line):
+    """The headline metric of a run; the first runs were written when all had an accuracy."""
+    return line.get("metric", line.get("accuracy"))
+
+
 def show(path):
-    """Differences in accuracy from the defaults, in points, with a 95 % interval over runs (Student's t)."""
+    """Differences in accuracy (or Pearson) from the defaults, in points, with a 95 % interval over runs (Student's t)."""
     from scipy import stats
 
     lines = {tuple(line["key"]): line for line in map(json.loads, Path(path).read_text().splitlines())}
@@ -209,9 +260,9 @@ def show(path):
                 for key, line in lines.items()
                 if key[0] == one and key[2] == variant and (key[0], key[1], "base") in lines
             ]
-            points = [100 * (line["accuracy"] - base["accuracy"]) for line, base in pairs]
+            points = [100 * (metric_of(line) - metric_of(base)) for line, base in pairs]
             shown = (
-                statistics.mean(100 * line["accuracy"] for line, _ in pairs) if variant == "base" and pairs else None
+                statistics.mean(100 * metric_of(line) for line, _ in pairs) if variant == "base" and pairs else None
             )
             cells.append(f"{shown:.1f}" if shown is not None else f"{statistics.mean(points):+.2f}" if points else "-")
             everything += points
@@ -234,6 +285,9 @@ def main():
     parser.add_argument("--model")
     parser.add_argument("--out")
     parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--with-validation", action="store_true")
+    parser.add_argument("--choose", type=int, default=CHOOSE)
+    parser.add_argument("--measure", type=int, default=MEASURE)
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--variants", nargs="+", default=VARIANTS)
     options = parser.parse_args()

@@ -33,7 +33,26 @@ def summary(report: Report) -> str:
         f"{printable(label)} (F1 {format_number(row.f1)}, {row.support:,} rows)" for label, row in weakest
     )
     lines += [f"Weakest labels: {labels}"] if weakest else []
-    return "\n".join([*lines, *_weakest_slices(report), *_cross_validation(report), *_learning_curve(report)])
+    return "\n".join(
+        [
+            *lines,
+            *_without_prior(report),
+            *_weakest_slices(report),
+            *_cross_validation(report),
+            *_learning_curve(report),
+        ]
+    )
+
+
+def _without_prior(report: Report) -> list[str]:
+    """One line on the same weights without the adjustment to other class priors."""
+    adjustment, task = report.shown.adjustment, report.resolved_task
+    if adjustment is None:
+        return []
+    values = ", ".join(
+        f"{task.metric_in_sentence(name)} {format_number(adjustment.before[name])}" for name in task.key_metrics
+    )
+    return [f"The same weights with the class priors of the training rows: {values}"]
 
 
 def _learning_curve(report: Report) -> list[str]:

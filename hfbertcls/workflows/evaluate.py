@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hfbertcls.data.checks import require_labelled_texts
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset
@@ -13,16 +15,18 @@ from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
+from hfbertcls.evaluation.adjustment import Shift
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import CardFacts
 from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.files import files_below, hashes_of
 from hfbertcls.inference.held_out import choose_split, rows_to_measure
+from hfbertcls.inference.model_files import report_of
 from hfbertcls.inference.remembered import read_as_trained_on
 from hfbertcls.inference.training_texts import count_training_texts
 from hfbertcls.modeling.engine import score
-from hfbertcls.modeling.heads import temperature_of
+from hfbertcls.modeling.heads import shift_of, temperature_of
 from hfbertcls.modeling.lengths import reading_length
 from hfbertcls.modeling.loading import ModelSource, load_to_score, load_tokenizer
 from hfbertcls.modeling.predictions import Predictions, require_finite
@@ -86,7 +90,9 @@ def evaluate_model(
     )
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
-    metrics = evaluate_split(predictions, digest, fitted_on, temperature_of(loaded.config))
+    temperature = temperature_of(loaded.config)
+    shift = _shift_of(loaded, source)
+    metrics = evaluate_split(predictions, digest, fitted_on, temperature, shift=shift)
     report = Report(
         task=task_facts(data, task, tokenized, str(tokenizer.truncation_side)),
         model=model_facts(source, loaded, source.path / "model.safetensors"),
@@ -107,6 +113,23 @@ def evaluate_model(
             (directory.staging / REPORT).write_text(report.to_json(), encoding="utf-8")
             directory.publish(log)
     return report
+
+
+def _shift_of(model: "PreTrainedModel", source: ModelSource) -> Shift | None:
+    """The shift for other class priors in the weights; None without one.
+
+    The temperature without it was fitted in training, and stands in the report of the model. Where that lacks it, or is of
+    other weights, what depends on probabilities is that of uncalibrated logits.
+    """
+    shift = shift_of(model.config)
+    if shift is None:
+        return None
+    report = report_of(source)
+    stated = (
+        [] if report is None else [one.adjustment for one in report.evaluation.values() if one.adjustment is not None]
+    )
+    same = (one for one in stated if np.allclose(list(one.shift.values()), shift))
+    return Shift(tuple(shift), next((one.temperature_before for one in same), None))
 
 
 def task_of_model(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> Task:

@@ -154,7 +154,11 @@ def empty(*values: object) -> str:
     return f"() => {json.dumps(tables)}"
 
 
+# Each line of a text has the direction of its first letter, as with dir="auto", which gradio cannot set. Coloured words are a
+# row of boxes in gradio, which keep their order from left to right; as a block they are a text.
 css = """
+textarea, #coloured .textfield, .gallery-item, #note p, #words td, #preview td { unicode-bidi: plaintext; text-align: start }
+#coloured .textfield { display: block }
 footer, footer a, footer button { color: var(--body-text-color) !important; opacity: 1 !important }
 footer .divider { display: none !important }
 button[role=tab].selected { color: var(--primary-600) !important }

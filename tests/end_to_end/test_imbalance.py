@@ -162,6 +162,36 @@ def test_verify_holds_and_sees_what_was_changed(adjusted, tmp_path, changes, exp
     assert any(re.search(expected, line) for line in verification.differences)
 
 
+def test_evaluate_has_the_metrics_without_the_adjustment_too(plain, adjusted, skewed_dir, tmp_path, capsys):
+    words = ["evaluate", str(adjusted), "--dataset", str(skewed_dir), "--output-dir", str(tmp_path / "measured")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    measured, trained = (report_in(place).test.adjustment.to_dict() for place in (tmp_path / "measured", adjusted))
+    assert measured["before"] == pytest.approx(trained["before"], abs=1e-5)
+    for key in ("recall_before", "temperature_before"):
+        assert measured[key] == trained[key]
+    before = trained["before"]
+    assert (
+        f"The same weights with the class priors of the training rows: accuracy {before['accuracy']:.3f}, macro F1 "
+        f"{before['f1_macro']:.3f}" in printed
+    )
+    assert main(["evaluate", str(plain), "--dataset", str(skewed_dir)]) == 0
+    assert "class priors" not in capsys.readouterr().out
+
+
+def test_evaluate_without_the_report_of_the_model_knows_what_no_temperature_changes(adjusted, skewed_dir, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(adjusted, model)
+    (model / "report.json").unlink()
+    words = ["evaluate", str(model), "--dataset", str(skewed_dir), "--output-dir", str(tmp_path / "measured")]
+    assert main(words) == 0
+    measured, trained = report_in(tmp_path / "measured").test.adjustment, report_in(adjusted).test.adjustment
+    assert measured.temperature_before is None
+    assert measured.recall_before == trained.recall_before
+    for name in ("accuracy", "f1_macro"):
+        assert measured.before[name] == trained.before[name]
+
+
 def test_verify_sees_an_adjustment_that_was_left_out(adjusted, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(adjusted, copy)
