@@ -189,7 +189,8 @@ class _Work:
         bar: Any
         shape = {"desc": f"  {self.what}", "unit": f" {self.unit}", "unit_scale": True, "leave": False}
         with tqdm(total=total, file=stream(), **shape) as bar:
-            bar.start_t -= FIRST_SECONDS
+            if not bar.disable:  # (by TQDM_DISABLE)
+                bar.start_t -= FIRST_SECONDS
             while not self._ended.wait(0.5):
                 bar.update(self.done - bar.n)
 

@@ -1,5 +1,6 @@
 """Work that takes a while is told about: in lines, with the time left; short work is not."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -89,3 +90,15 @@ def test_the_first_line_comes_before_the_libraries_are_loaded():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "Loading the libraries ... set()"
+
+
+def test_a_bar_that_is_switched_off_is_silent():
+    """A user's TQDM_DISABLE: tqdm reads it when it is imported, so in a process of its own."""
+    program = (
+        "import time\nfrom hfbertcls import progress\n"
+        "progress.FIRST_SECONDS, progress.has_bar = 0.01, lambda: True\n"
+        "with progress.shown(print), progress.work('Scoring', 4) as advance:\n    time.sleep(1.2)\n    advance(4)\n"
+    )
+    environment = {**os.environ, "TQDM_DISABLE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
