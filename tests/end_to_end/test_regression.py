@@ -122,7 +122,11 @@ def test_the_card_states_numbers_and_no_labels(trained, report):
     )
     for absent in ("Confusion", "## Labels", "F1", "alibrat", "bstain", "BCa"):
         assert absent not in card, absent
-    assert {path.name for path in (trained / "plots").iterdir()} == {"learning_curves.png", "residuals.png"}
+    assert {path.name for path in (trained / "plots").iterdir()} == {
+        "baselines.png",
+        "learning_curves.png",
+        "residuals.png",
+    }
 
 
 def test_predictions_are_numbers(trained, points, tmp_path):
