@@ -1,5 +1,7 @@
 """The result of a run, for a person."""
 
+from collections.abc import Mapping
+
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, OUT_OF_FOLD, within
@@ -36,7 +38,7 @@ def summary(report: Report) -> str:
     return "\n".join(
         [
             *lines,
-            *_without_prior(report),
+            *_class_priors(report),
             *_weakest_slices(report),
             *_cross_validation(report),
             *_learning_curve(report),
@@ -44,15 +46,24 @@ def summary(report: Report) -> str:
     )
 
 
-def _without_prior(report: Report) -> list[str]:
-    """One line on the same weights without the adjustment to other class priors."""
+def _class_priors(report: Report) -> list[str]:
+    """One line on which class priors the scores are for, and on the same weights without them."""
     adjustment, task = report.shown.adjustment, report.resolved_task
     if adjustment is None:
         return []
+    options = {} if report.training is None else report.training.options
+    prior = adjustment.prior or options.get("prior")
+    priors = "other class priors than those of the training rows (no report of the model says which)"
+    if isinstance(prior, Mapping) and len(set(prior.values())) > 1:
+        priors = (
+            f"the class priors {printable(', '.join(f'{label} {value:.3g}' for label, value in prior.items()), 200)}"
+        )
+    elif prior is not None:
+        priors = "uniform class priors"
     values = ", ".join(
         f"{task.metric_in_sentence(name)} {format_number(adjustment.before[name])}" for name in task.key_metrics
     )
-    return [f"The same weights with the class priors of the training rows: {values}"]
+    return [f"The scores are for {priors}. Without this adjustment: {values}"]
 
 
 def _learning_curve(report: Report) -> list[str]:

@@ -41,8 +41,25 @@ def logit_shift(
     elif weights == "balanced":
         of_labels = balanced(support)
     trained_on = np.maximum(support, 1) * of_labels
+    target = np.array(list(target_prior(prior, labels).values()))
+    return np.asarray(np.log(target) - np.log(trained_on / trained_on.sum()))
+
+
+def target_prior(prior: LabelNumbers, labels: Sequence[str]) -> dict[str, float]:
+    """The class priors that adjusted scores are for; they sum to 1.
+
+    >>> target_prior("uniform", ("ham", "spam"))
+    {'ham': 0.5, 'spam': 0.5}
+
+    Args:
+        prior: uniform, or the number of each label.
+        labels: in the order of their ids.
+
+    Raises:
+        ConfigurationError: if a label is missing, or unknown.
+    """
     target = numbers_in_order(prior, labels, "--prior") if isinstance(prior, Mapping) else np.ones(len(labels))
-    return np.asarray(np.log(target / target.sum()) - np.log(trained_on / trained_on.sum()))
+    return dict(zip(labels, (target / target.sum()).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -51,11 +68,13 @@ class Shift:
 
     Args:
         of_labels: what was added to the logits before they were divided by the temperature.
-        temperature_before: the temperature that fits the logits without it; None where there is none.
+        temperature_before: the temperature that fits the logits without it; None where there is none, or none is known.
+        prior: the target prior of each label, for a report that states no options of training.
     """
 
     of_labels: tuple[float, ...]
     temperature_before: Temperature | None = None
+    prior: Mapping[str, float] | None = None
 
     @classmethod
     def fitted(
@@ -86,6 +105,9 @@ def adjustment_metrics(
 ) -> Adjustment:
     """The metrics of the same weights without the adjustment, calibrated on their own.
 
+    Of calibrated weights whose temperature without the adjustment is not known, only those metrics that no temperature
+    changes.
+
     Args:
         task: of the answers.
         gold: the gold answers.
@@ -99,14 +121,14 @@ def adjustment_metrics(
     predicted = task.decide(before)
     answers = task.answer_metrics(gold, predicted)
     per_label = task.per_label(gold, predicted)
+    before_metrics = {name: answers[name] for name in ("accuracy", "f1_macro")}
+    if temperature is None or shift.temperature_before is not None:
+        before_metrics["log_loss"] = float(task.row_losses(gold, before).mean())
+        before_metrics["ece"] = expected_calibration_error(*task.statements(gold, task.probabilities(before)))
     return Adjustment(
+        prior=shift.prior,
         shift=dict(zip(task.labels, shift.of_labels, strict=True)),
         temperature_before=shift.temperature_before,  # type: ignore[arg-type]  # (one label a text: one temperature)
-        before={
-            "accuracy": answers["accuracy"],
-            "f1_macro": answers["f1_macro"],
-            "log_loss": float(task.row_losses(gold, before).mean()),
-            "ece": expected_calibration_error(*task.statements(gold, task.probabilities(before))),
-        },
+        before=before_metrics,
         recall_before={label: row["recall"] for label, row in zip(task.labels, per_label, strict=True)},
     )

@@ -84,6 +84,8 @@ def _of_evaluation(kind: type[Task], labels: list[str], one: Evaluation, place: 
     adjustment = one.adjustment
     if adjustment is not None and not (list(adjustment.shift) == list(adjustment.recall_before) == labels):
         return f"{place}.adjustment.shift and recall_before must have the keys of task.labels, in this order"
+    if adjustment is not None and adjustment.prior is not None and list(adjustment.prior) != labels:
+        return f"{place}.adjustment.prior must have the keys of task.labels, in this order"
     if one.calibration is not None and not _fits(one.calibration, kind, labels):
         return f"{place}.calibration.temperature must be a number, or one for each label"
     return None

@@ -123,6 +123,8 @@ class Calibration(Section):
 class Adjustment(Section):
     """The shift of the logits for other class priors, and the metrics of the same weights without it."""
 
+    prior: Mapping[str, float] | None = optional()
+    """The class priors that the scores are for, where the report has no `training.options`."""
     shift: Mapping[str, float]
     """Of each label, before the temperature."""
     temperature_before: float | None

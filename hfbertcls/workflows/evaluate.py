@@ -1,6 +1,7 @@
 """Evaluating any classifier on labelled text."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,10 @@ from hfbertcls.data.sources import Data
 from hfbertcls.data.tokenization import tokenize_split
 from hfbertcls.environment import describe_environment, public_command
 from hfbertcls.errors import DatasetError, ModelError, did_you_mean, listing
-from hfbertcls.evaluation.adjustment import Shift
+from hfbertcls.evaluation.adjustment import Shift, target_prior
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report
+from hfbertcls.evaluation.report_evaluation import Adjustment
 from hfbertcls.evaluation.report_sections import CardFacts
 from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.files import files_below, hashes_of
@@ -91,7 +93,7 @@ def evaluate_model(
     digest = hashlib.sha256(predictions.to_parquet()).hexdigest()
     facts = split_facts(data.splits[name], data, tokenized.truncated_rows, tokenized.unknown_share)
     temperature = temperature_of(loaded.config)
-    shift = _shift_of(loaded, source)
+    shift = _shift_of(loaded, source, task)
     metrics = evaluate_split(predictions, digest, fitted_on, temperature, shift=shift)
     report = Report(
         task=task_facts(data, task, tokenized, str(tokenizer.truncation_side)),
@@ -115,21 +117,33 @@ def evaluate_model(
     return report
 
 
-def _shift_of(model: "PreTrainedModel", source: ModelSource) -> Shift | None:
+def _shift_of(model: "PreTrainedModel", source: ModelSource, task: Task) -> Shift | None:
     """The shift for other class priors in the weights; None without one.
 
-    The temperature without it was fitted in training, and stands in the report of the model. Where that lacks it, or is of
-    other weights, what depends on probabilities is that of uncalibrated logits.
+    What training fitted and was told beside it stands in the report of the model, unless that is of other weights.
     """
-    shift = shift_of(model.config)
-    if shift is None:
+    values, report = shift_of(model.config), report_of(source)
+    if values is None:
         return None
-    report = report_of(source)
-    stated = (
-        [] if report is None else [one.adjustment for one in report.evaluation.values() if one.adjustment is not None]
+    stated = () if report is None else report.evaluation.values()
+    known = next((one.adjustment for one in stated if _states(one.adjustment, values, task)), None)
+    if report is None or known is None:
+        return Shift(tuple(values))
+    prior = None if report.training is None else report.training.options.get("prior")
+    return Shift(
+        tuple(values),
+        None if temperature_of(model.config) is None else known.temperature_before,
+        None if prior is None else target_prior(prior, task.labels),
     )
-    same = (one for one in stated if np.allclose(list(one.shift.values()), shift))
-    return Shift(tuple(shift), next((one.temperature_before for one in same), None))
+
+
+def _states(adjustment: Adjustment | None, values: Sequence[float], task: Task) -> bool:
+    """Whether a report is of weights with this shift of the logits."""
+    return (
+        adjustment is not None
+        and tuple(adjustment.shift) == tuple(task.labels)
+        and np.allclose(list(adjustment.shift.values()), values)
+    )
 
 
 def task_of_model(model: "PreTrainedModel", source: ModelSource, data: TextDataset) -> Task:

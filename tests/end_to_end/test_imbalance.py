@@ -8,9 +8,10 @@ import shutil
 import numpy as np
 import pytest
 
-from hfbertcls import ConfigurationError, TextClassifier, verify
+from hfbertcls import ConfigurationError, DatasetError, TextClassifier, verify
 from hfbertcls.cli import main
 from hfbertcls.evaluation.report import Report
+from hfbertcls.modeling.heads import undo_calibration
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.repository.model_repository import rewrite_report
 from hfbertcls.tasks.known import task_of_report
@@ -162,34 +163,85 @@ def test_verify_holds_and_sees_what_was_changed(adjusted, tmp_path, changes, exp
     assert any(re.search(expected, line) for line in verification.differences)
 
 
-def test_evaluate_has_the_metrics_without_the_adjustment_too(plain, adjusted, skewed_dir, tmp_path, capsys):
-    words = ["evaluate", str(adjusted), "--dataset", str(skewed_dir), "--output-dir", str(tmp_path / "measured")]
-    assert main(words) == 0
+def measured(model, data, place):
+    """The evaluation of a model on the test split of the data, and the report of it."""
+    assert main(["evaluate", str(model), "--dataset", str(data), "--output-dir", str(place)]) == 0
+    return report_in(place).test
+
+
+def test_evaluate_says_which_priors_the_scores_are_for_and_what_the_weights_give_without(
+    plain, adjusted, skewed_dir, tmp_path, capsys
+):
+    found, trained = measured(adjusted, skewed_dir, tmp_path / "e").adjustment, report_in(adjusted).test.adjustment
+    assert found.before == pytest.approx(trained.before, abs=1e-5)
+    assert found.recall_before == trained.recall_before
+    assert found.temperature_before == trained.temperature_before
+    assert found.prior == pytest.approx(dict.fromkeys(LABELS, 1 / 3))
+    before = f"accuracy {trained.before['accuracy']:.3f}, macro F1 {trained.before['f1_macro']:.3f}"
     printed = capsys.readouterr().out
-    measured, trained = (report_in(place).test.adjustment.to_dict() for place in (tmp_path / "measured", adjusted))
-    assert measured["before"] == pytest.approx(trained["before"], abs=1e-5)
-    for key in ("recall_before", "temperature_before"):
-        assert measured[key] == trained[key]
-    before = trained["before"]
-    assert (
-        f"The same weights with the class priors of the training rows: accuracy {before['accuracy']:.3f}, macro F1 "
-        f"{before['f1_macro']:.3f}" in printed
-    )
-    assert main(["evaluate", str(plain), "--dataset", str(skewed_dir)]) == 0
+    assert f"The scores are for uniform class priors. Without this adjustment: {before}" in printed
+    measured(plain, skewed_dir, tmp_path / "plain")
     assert "class priors" not in capsys.readouterr().out
 
 
-def test_evaluate_without_the_report_of_the_model_knows_what_no_temperature_changes(adjusted, skewed_dir, tmp_path):
+def test_train_and_evaluate_name_the_priors_of_a_file(train, skewed_dir, tmp_path, capsys):
+    (tmp_path / "prior.json").write_text(json.dumps({"seldom": 0.2, "common": 0.5, "rare": 0.3}))
+    place = train("--prior", str(tmp_path / "prior.json"))
+    line = "The scores are for the class priors {}. Without this adjustment: accuracy "
+    assert line.format("seldom 0.2, common 0.5, rare 0.3") in capsys.readouterr().out
+    found = measured(place, skewed_dir, tmp_path / "e").adjustment
+    assert found.prior == pytest.approx({"common": 0.5, "rare": 0.3, "seldom": 0.2})
+    assert line.format("common 0.5, rare 0.3, seldom 0.2") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("report", ["none", "of another shift", "of other labels"])
+def test_without_the_report_of_the_weights_evaluate_leaves_out_what_a_temperature_changes(
+    train, plain, adjusted, skewed_dir, tmp_path, capsys, report
+):
     model = tmp_path / "model"
     shutil.copytree(adjusted, model)
     (model / "report.json").unlink()
-    words = ["evaluate", str(model), "--dataset", str(skewed_dir), "--output-dir", str(tmp_path / "measured")]
-    assert main(words) == 0
-    measured, trained = report_in(tmp_path / "measured").test.adjustment, report_in(adjusted).test.adjustment
-    assert measured.temperature_before is None
-    assert measured.recall_before == trained.recall_before
-    for name in ("accuracy", "f1_macro"):
-        assert measured.before[name] == trained.before[name]
+    if report == "of another shift":
+        values = report_in(adjusted).to_dict()
+        for entry in values["evaluation"].values():
+            entry["adjustment"]["shift"] = {label: one + 1 for label, one in entry["adjustment"]["shift"].items()}
+        (model / "report.json").write_text(json.dumps(values))
+    elif report == "of other labels":
+        two = tmp_path / "two"
+        two.mkdir()
+        for path in skewed_dir.glob("*.csv"):
+            rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            (two / path.name).write_text("".join(row for row in rows if "seldom" not in row), encoding="utf-8")
+        shutil.copy(train("--prior", "uniform", data=two) / "report.json", model)
+        capsys.readouterr()
+    found, trained = measured(model, skewed_dir, tmp_path / "e").adjustment, report_in(adjusted).test.adjustment
+    assert (found.temperature_before, found.prior) == (None, None)
+    assert found.before == {name: trained.before[name] for name in ("accuracy", "f1_macro")}
+    assert found.recall_before == trained.recall_before
+    assert "other class priors than those of the training rows (no report of the model says" in capsys.readouterr().out
+
+
+def test_weights_whose_calibration_was_undone_are_compared_without_a_temperature(adjusted, skewed_dir, tmp_path):
+    from transformers import AutoModelForSequenceClassification
+
+    model = tmp_path / "model"
+    shutil.copytree(adjusted, model)
+    weights = AutoModelForSequenceClassification.from_pretrained(model)
+    undo_calibration(weights)
+    weights.save_pretrained(model)
+    found = measured(model, skewed_dir, tmp_path / "e")
+    predictions = predictions_in(tmp_path / "e")
+    logits = predictions.logits - np.array(list(found.adjustment.shift.values()))
+    expected = predictions.task.row_losses(predictions.gold, logits.astype(np.float32)).mean()
+    assert found.adjustment.temperature_before is None
+    assert found.adjustment.before["log_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_report_whose_priors_lack_a_label_is_refused(adjusted):
+    values = report_in(adjusted).to_dict()
+    values["evaluation"]["test"] = changed(report_in(adjusted).test, prior={"common": 0.5, "rare": 0.5})
+    with pytest.raises(DatasetError, match=r"evaluation\.test\.adjustment\.prior must have the keys of task\.labels"):
+        Report.from_json(json.dumps(values))
 
 
 def test_verify_sees_an_adjustment_that_was_left_out(adjusted, tmp_path):

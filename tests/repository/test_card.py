@@ -2,10 +2,12 @@
 
 import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from hfbertcls import Report
 from hfbertcls.repository.card import escape, render_model_card
@@ -237,6 +239,20 @@ def test_a_missing_fact_is_an_error_and_not_a_gap():
 @pytest.mark.parametrize(("text", "shown"), [("a|b", "a\\|b"), ("a\nb", "a b"), ("<b>", "&lt;b&gt;"), ("", " ")])
 def test_escape_keeps_text_literal(text, shown):
     assert escape(text) == shown
+
+
+@pytest.mark.parametrize("second", [None, "هل كان <b>رائعا</b>؟"])
+def test_each_text_of_the_examples_has_the_direction_of_its_first_letter(second):
+    changed = values()
+    changed["task"]["text_pair_column"] = None if second is None else "answer"
+    example = {"row": 3, "text": "הסרט היה נהדר, 10/10!", "label": "praise", "prediction": "praise"}
+    changed["card"]["examples"] = [example if second is None else {**example, "text_pair": second}]
+    body = card_of(changed).partition("## Examples")[2].partition("\n## ")[0]
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
+    shown = [
+        (kind, unescape(text)) for kind, text in re.findall(r'<td[^>]*><span dir="(\w+)">(.*?)</span></td>', html)
+    ]
+    assert shown == [("auto", text) for text in (example["text"], second) if text is not None]
 
 
 def test_the_card_states_the_truncation_of_the_tokenizer():
