@@ -248,17 +248,17 @@ def test_training_again_removes_the_export(exported_run, tmp_path, tiny_model_di
     assert not (directory / "onnx").exists()
 
 
-def test_the_script_of_the_readme_runs(exported_run, tmp_path, monkeypatch):
+def test_the_script_of_the_page_gives_the_logits_of_the_export(exported_run, tmp_path, monkeypatch):
     import re
     import shutil
 
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    (script,) = [block for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL) if "session" in block]
-    shutil.copytree(exported_run, tmp_path / "reviews-model")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "export.md").read_text(encoding="utf-8")
+    (script,) = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "session" in block]
+    shutil.copytree(exported_run, tmp_path / "my-model")
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
-    exec(compile(script, "README.md", "exec"), namespace)
-    expected = run_as_the_readme_says(exported_run, ["a film worth seeing"])
+    exec(compile(script, "export.md", "exec"), namespace)
+    expected = run_as_the_readme_says(exported_run, ["a lovely lamp"])
     np.testing.assert_allclose(namespace["logits"], expected, atol=1e-6)
 
 
