@@ -146,9 +146,7 @@ def with_results(markdown: str) -> str:
 
 
 PAGES = {
-    "reference/cli.md": lambda: command_line(make_parser()).replace(
-        "see errors and exit codes", "[errors and exit codes](errors.md)"
-    ),
+    "reference/cli.md": lambda: command_line(make_parser()),
     "reference/api.md": python_api,
     "reference/report.md": report_json,
     "reference/configuration.md": configuration,

@@ -13,7 +13,7 @@ from hfbertcls.cli import main, make_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-VERBS = sorted(next(action.choices for action in make_parser()._actions if action.dest == "verb"))
+VERBS = sorted(make_parser().verbs)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -34,8 +34,9 @@ def test_the_readme_is_short():
 def test_every_flag_in_the_readme_exists():
     text = re.sub(r"```\n(python3|make).*?```", "", README, flags=re.DOTALL)
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
-    parser = next(action.choices for action in make_parser()._actions if action.dest == "verb")
-    known = {option for verb in parser.values() for action in verb._actions for option in action.option_strings}
+    known = {
+        option for verb in make_parser().verbs.values() for action in verb._actions for option in action.option_strings
+    }
     fields = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(TextClassificationTrainingArguments)}
     assert flags - known <= fields
 

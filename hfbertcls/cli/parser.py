@@ -1,7 +1,7 @@
 """The parser of the command line: errors in two lines, and options that people know from other tools."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from hfbertcls.cli.other_tools import OPTIONS, VERBS
@@ -20,13 +20,19 @@ class Parser(argparse.ArgumentParser):
         """All options, without those of one letter."""
         return [flag for flag in self._option_string_actions if flag.startswith("--")]
 
+    @property
+    def verbs(self) -> Mapping[str, "Parser"]:
+        """The parser of each command; empty for that of a command."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return action.choices
+        return {}
+
     def switches_of(self, words: Sequence[str]) -> frozenset[str]:
         """The flags without a value of the verb that `words` begin with; none if they begin with no verb."""
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction) and words and words[0] in action.choices:
-                actions = action.choices[words[0]]._actions
-                return frozenset(flag for one in actions if one.nargs == 0 for flag in one.option_strings)
-        return frozenset()
+        verb = self.verbs.get(words[0]) if words else None
+        actions = [] if verb is None else verb._actions
+        return frozenset(flag for one in actions if one.nargs == 0 for flag in one.option_strings)
 
     def words_of(self, options: argparse.Namespace, names: Iterable[str]) -> list[str]:
         """The words that set these options to their values here; nothing for defaults."""

@@ -3,18 +3,10 @@
 import argparse
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from hfbertcls import errors
 from hfbertcls.cli.parser import Parser
-
-
-def verbs_of(parser: Parser) -> Mapping[str, Parser]:
-    """The parser of each command."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return action.choices
-    return {}
 
 
 def command_line(parser: Parser) -> str:
@@ -22,10 +14,10 @@ def command_line(parser: Parser) -> str:
     lines = ["# Command line", "", "This page is made from the commands themselves: `hfbertcls COMMAND --help`.", ""]
     lines += [
         "The exit code is 0 if the command is done, 2 for wrong usage, and 1 for anything else: "
-        "see errors and exit codes.",
+        "[errors and exit codes](errors.md).",
         "",
     ]
-    for verb, one in verbs_of(parser).items():
+    for verb, one in parser.verbs.items():
         lines += [f"## hfbertcls {verb}", "", one.description or "", "", "```text", _usage(one), "```", ""]
         for title, actions in _groups(one):
             lines += [*([f"**{title.capitalize()}**", ""] if title else []), "| option | meaning |", "|:--|:--|"]

@@ -122,9 +122,10 @@ def _shift_of(model: "PreTrainedModel", source: ModelSource, task: Task) -> Shif
 
     What training fitted and was told beside it stands in the report of the model, unless that is of other weights.
     """
-    values, report = shift_of(model.config), report_of(source)
+    values = shift_of(model.config)
     if values is None:
         return None
+    report = report_of(source)
     stated = () if report is None else report.evaluation.values()
     known = next((one.adjustment for one in stated if _states(one.adjustment, values, task)), None)
     if report is None or known is None:

@@ -6,7 +6,7 @@ from hfbertcls.cli import main, make_parser
 from hfbertcls.cli.other_tools import OPTIONS, VERBS
 
 
-PARSERS = next(action.choices for action in make_parser()._actions if action.dest == "verb")
+PARSERS = make_parser().verbs
 
 
 def refused(capsys, *words) -> list[str]:

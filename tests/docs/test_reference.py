@@ -11,7 +11,7 @@ import hfbertcls
 from hfbertcls import errors
 from hfbertcls.cli import make_parser, skill
 from hfbertcls.cli.parser import Parser
-from hfbertcls.cli.reference import command_line, errors_and_exit_codes, verbs_of
+from hfbertcls.cli.reference import command_line, errors_and_exit_codes
 
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,7 +31,7 @@ def undocumented(parser: Parser) -> set[str]:
     rows = dict(re.findall(r"^\| `(--[\w-]+)[^`]*` \| (.*?) \|$", command_line(parser), flags=re.MULTILINE))
     options = {
         action.option_strings[-1]
-        for verb in verbs_of(parser).values()
+        for verb in parser.verbs.values()
         for action in verb._actions
         if action.option_strings
     }
@@ -44,13 +44,13 @@ def test_every_option_has_a_row_with_its_meaning():
 
 def test_a_planted_option_without_help_is_found():
     parser = make_parser()
-    verbs_of(parser)["train"].add_argument("--planted")
+    parser.verbs["train"].add_argument("--planted")
     assert undocumented(parser) == {"--planted"}
 
 
 def test_every_command_has_a_section():
     page = command_line(make_parser())
-    assert [verb for verb in verbs_of(make_parser()) if f"## hfbertcls {verb}\n" not in page] == []
+    assert [verb for verb in make_parser().verbs if f"## hfbertcls {verb}\n" not in page] == []
 
 
 def test_every_public_name_is_on_a_page(generator):
@@ -127,6 +127,6 @@ def test_the_skill_is_written_where_agents_look(tmp_path, monkeypatch, capsys):
 def test_every_option_in_the_skill_exists():
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", skill.skill_files(make_parser())["SKILL.md"]))
     known = {
-        flag for verb in verbs_of(make_parser()).values() for action in verb._actions for flag in action.option_strings
+        flag for verb in make_parser().verbs.values() for action in verb._actions for flag in action.option_strings
     }
     assert flags <= known
