@@ -16,7 +16,7 @@ from hfbertcls.inference.pipelines import load_trained
 from hfbertcls.inference.scorer import Scorer, task_of_classifier
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.progress import Log, print_line, watched
-from hfbertcls.repository.card import format_number
+from hfbertcls.repository.card_text import format_number
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.verify import Verification
 from hfbertcls.workflows.calls import as_call, data_to_measure_on, data_to_train_on, training_options

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _summary(result: "ModelComparison") -> str:
-    from hfbertcls.repository.card import format_number
+    from hfbertcls.repository.card_text import format_number
     from hfbertcls.tasks.known import metric_names
 
     comparison = result.comparison

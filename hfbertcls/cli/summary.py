@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from hfbertcls.errors import printable
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, OUT_OF_FOLD, within
-from hfbertcls.repository.card import difference_of, extreme_of, format_number, summary_rows
+from hfbertcls.repository.card import difference_of, extreme_of, summary_rows
+from hfbertcls.repository.card_text import format_number
 
 
 def summary(report: Report) -> str:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from math import sqrt
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -17,25 +16,24 @@ from hfbertcls.evaluation.report_evaluation import (
     Slices,
     decided_on,
     evaluation_name,
-    split_of,
     within,
 )
-from hfbertcls.evaluation.report_sections import CardFacts, FindingFacts
+from hfbertcls.evaluation.report_sections import CardFacts
+from hfbertcls.repository.card_limits import FEW_ROWS, findings_of, limits_of, not_stated
 from hfbertcls.repository.card_metadata import TextClassificationCardData, join_front_matter, split_card
+from hfbertcls.repository.card_text import escape, format_number, percent
+from hfbertcls.repository.card_training import hyperparameter_rows
 from hfbertcls.resources import resource_dir
 from hfbertcls.tasks.task import Task
 from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
 
 
-RENDERER = "1"
+RENDERER = "2"
 CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "contact", "citation", "widget")
 """Facts that the author may state."""
 _TEMPLATE = "text-classification.md.jinja"
-_FEW_ROWS = 30
-_SCARCE_ROWS = 10
-_LEAST_GAIN, _NEARLY = 0.05, 0.8
-"""Of a baseline on the second text alone: the gain over the constant one, and its part of the model's gain, from which on
-the card warns."""
+_MOST_LABELS = 12
+"""Labels that stand open on the card; the rows of more are folded."""
 _RAREST = 5
 """Labels whose recall without and with other class priors is shown."""
 _SERVED_BY_TEI = tuple(
@@ -43,11 +41,6 @@ _SERVED_BY_TEI = tuple(
 )
 """Classifiers that text-embeddings-inference computes. Of ModernBERT it reads keys of `config.json` that transformers 5 does not
 write; tests/docs/test_serving.py fails when that changes."""
-_STATED_ELSEWHERE = ("overlap", "leakage", "empty_texts", "missing_labels", "truncated")
-"""Findings of the doctor that have their own sentence or table on the card."""
-_MARKDOWN = str.maketrans(
-    {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-)
 
 
 def render_model_card(report: Report) -> str:
@@ -68,13 +61,14 @@ def render_model_card(report: Report) -> str:
             evaluations=sorted(report.evaluation.items(), key=lambda item: (item[0] == CROSS_VALIDATION, item[0])),
             decided_on=decided_on(report.evaluation),
             fewest_of_a_label=FEWEST_OF_A_LABEL,
-            few_rows=_FEW_ROWS,
+            few_rows=FEW_ROWS,
+            most_labels=_MOST_LABELS,
             rarest=_rarest(report),
             is_served_by_tei=_is_served_by_tei(report),
             prior_text=_prior_text(report),
-            limits=_limits(report),
-            notes=[finding.fact for finding in _findings(report) if finding.severity == "info"],
-            not_stated=_not_stated(report),
+            limits=limits_of(report),
+            notes=[finding.fact for finding in findings_of(report) if finding.severity == "info"],
+            not_stated=not_stated(report),
         )
     )
     front_matter = TextClassificationCardData.from_report(report).to_front_matter()
@@ -92,14 +86,14 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
     )
-    environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": _percent}
+    environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": percent}
     environment.filters |= {
         "evaluation": evaluation_name,
         "heading": partial(evaluation_name, article=""),
         "within": within,
     }
     environment.filters |= {"usage": _usage, "code": _code, "difference": difference_of, "extreme": extreme_of}
-    environment.filters |= {"sentence": _sentence}
+    environment.filters |= {"sentence": _sentence, "rows": hyperparameter_rows}
     return environment
 
 
@@ -185,23 +179,6 @@ def written_by_people(card: str) -> tuple[str, str]:
     return fence.before, fence.after
 
 
-def escape(text: object) -> str:
-    """Text that stands literally in a Markdown paragraph or table cell, whatever it contains.
-
-    Raises:
-        ValueError: if the text is None: the report lacks a value.
-    """
-    if text is None:
-        raise ValueError("the report lacks something that the card states")
-    printable = "".join(letter if letter.isprintable() or letter == "\u200d" else " " for letter in str(text))
-    return " ".join(printable.translate(_MARKDOWN).split(" ")) or " "
-
-
-def format_number(value: float | None, places: int = 3) -> str:
-    """A metric with a fixed number of decimals; a dash where it is undefined."""
-    return "-" if value is None else f"{float(value):.{places}f}"
-
-
 def _code(text: str) -> str:
     """Lines of an indented block of code: nothing in them is markup."""
     return "\n    ".join(line.replace("-->", "-- >") for line in str(text).splitlines())
@@ -220,116 +197,6 @@ def _sentence(text: str) -> str:
 
 def _count(value: int) -> str:
     return f"{int(value):,}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * float(fraction):.1f} %"
-
-
-def _limits(report: Report) -> list[str]:
-    """Limitations that follow from the metrics and the data."""
-    split, metrics = report.shown_split, report.shown
-    limits = []
-    noun = "text" if report.task.text_pair_column is None else "pair"
-    if split == CROSS_VALIDATION:
-        limits.append(
-            "There is no test split. The metrics above come from cross-validation: they estimate how well this way of "
-            "training works, not these weights, which were trained on all of its rows."
-        )
-    elif split != "test":
-        limits.append(
-            f"There is no test split: {_chosen(report)} chosen on the validation split, so the metrics above are "
-            "somewhat too good."
-        )
-    shared = report.data.overlap.get(f"train/{split}", 0)
-    if shared:
-        limits.append(
-            f"{shared:,} of the {metrics.rows:,} {noun}s of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
-            f"{100 * shared / metrics.rows:.1f} points of its accuracy may come from memorisation."
-        )
-    chosen_on = report.data.overlap.get("train/validation", 0) if split != "validation" else 0
-    if chosen_on:
-        limits.append(
-            f"{chosen_on:,} of the {report.evaluation['validation'].rows:,} {noun}s of the validation split are in the train "
-            "split too, so the choice of the checkpoint favours memorisation."
-        )
-    limits += [f"{escape(finding.fact)}." for finding in _findings(report) if finding.severity != "info"]
-    max_length = report.task.max_length
-    truncated = [
-        f"{facts.truncated_rows:,} of {facts.rows:,} in {name} ({_percent(facts.truncated_rows / facts.rows)})"
-        for name, facts in report.data.splits.items()
-        if facts.truncated_rows  # (None where there are only token ids)
-    ]
-    if truncated:
-        which = f"Only {report.task.reads}" if noun == "text" else f"At most {max_length:,} tokens"
-        limits.append(f"{which} of a {noun} are read. Longer {noun}s: {', '.join(truncated)}.")
-    longest = report.data.splits[split_of(split)].longest_tokens
-    if longest is not None and longest < max_length:
-        limits.append(
-            f"The longest {noun} of the {split} split has {longest:,} tokens. The metrics do not cover longer {noun}s, of which "
-            f"up to {max_length:,} tokens are read."
-        )
-    limits += _second_text_alone(report)
-    few = {name: row.support for name, row in metrics.per_label.items() if row.support < _FEW_ROWS}
-    if few:
-        shown = ", ".join(f"{escape(name)} ({rows})" for name, rows in list(few.items())[:10])
-        more = f" and {len(few) - 10} more" if len(few) > 10 else ""
-        limits.append(
-            f"The metrics of labels with fewer than {_FEW_ROWS} rows {within(split)} are imprecise: {shown}{more}."
-        )
-    scarce = sum(1 <= row.support < _SCARCE_ROWS for row in metrics.per_label.values())
-    if scarce:
-        limits.append(
-            f"{scarce} of {len(metrics.per_label)} labels have fewer than {_SCARCE_ROWS} rows {within(split)}: the "
-            "interval of macro F1 is too narrow."
-        )
-    limits += _narrow_intervals(report)
-    ece = metrics.metrics.get("ece")
-    if ece is None:
-        return limits
-    if ece.value == 0 and ece.high:
-        limits.append(
-            f"{metrics.rows:,} rows are too few to show a calibration error reliably: the expected calibration error may "
-            f"be up to {format_number(ece.high)}."
-        )
-    if ece.low is not None and ece.low > 0.02:
-        limits.append(
-            f"The scores are {'still miscalibrated after calibration' if metrics.calibration else 'not calibrated'}: on average "
-            f"they differ from the accuracy by {format_number(ece.value)}."
-        )
-    return limits
-
-
-def _narrow_intervals(report: Report) -> list[str]:
-    """A sentence if the split has too few rows for the interval of a metric."""
-    task, rows = report.resolved_task, report.shown.rows
-    names = [task.metric_names[name] for name, least in task.too_narrow_below.items() if rows < least]
-    if not names:
-        return []
-    verb = "is" if len(names) == 1 else "are"
-    return [
-        f"{rows:,} rows are few: the interval of {' and that of '.join(names)} {verb} too narrow where a few errors are much "
-        "larger than the others."
-    ]
-
-
-def _second_text_alone(report: Report) -> list[str]:
-    """A sentence if the second text of a pair alone tells nearly as much as the model says."""
-    task, shown = report.resolved_task, report.shown
-    constant, second = (
-        (shown.baselines or {}).get(key) for key in (next(iter(task.baseline_names)), task.second_text_baseline[0])
-    )
-    metric = task.judged_by
-    if constant is None or second is None or not task.judged_in_points:
-        return []
-    value, least, reached = shown.metrics[metric].value, constant.metrics[metric], second.metrics[metric]
-    noise = 2 * sqrt(max(0.0, reached * (1 - reached)) / shown.rows)
-    if value is None or reached - least < max(_LEAST_GAIN, noise, _NEARLY * (value - least)):
-        return []
-    return [
-        f"TF-IDF on the second text alone reaches {task.metric_in_sentence(metric)} {format_number(reached)}, so the labels can "
-        "largely be guessed without the first text. The metrics do not show that the two texts are compared."
-    ]
 
 
 def _rarest(report: Report) -> list[str]:
@@ -351,14 +218,6 @@ def _prior_text(report: Report) -> str:
     return ", ".join(f"{name}: {value:g}" for name, value in prior.items()) if isinstance(prior, Mapping) else ""
 
 
-def _chosen(report: Report) -> str:
-    return (
-        "the checkpoint and the decision thresholds were"
-        if report.resolved_task.fits_decision
-        else "the checkpoint was"
-    )
-
-
 def extreme_of(task: Task) -> str:
     """How the metric of the weakest slice compares with those of the others."""
     return "Highest" if task.slice_metrics[0] in task.lower_is_better else "Lowest"
@@ -371,21 +230,6 @@ def difference_of(slices: Slices, task: Task) -> str:
         raise ValueError("these slices were not compared")
     test = f"{task.slice_test}, p = {p_value:.2g}" if p_value >= 0.001 else f"{task.slice_test}, p < 0.001"
     return f"the slices differ by more than chance: {test}" if p_value < 0.05 else f"this may be chance: {test}"
-
-
-def _findings(report: Report) -> list[FindingFacts]:
-    """Findings of the doctor that the card does not state elsewhere."""
-    return [finding for finding in report.data.doctor.findings if finding.code not in _STATED_ELSEWHERE]
-
-
-def _not_stated(report: Report) -> list[str]:
-    names = {
-        "license": "licence",
-        "language": "language",
-        "intended_use": "intended use",
-        "limitations": "known limitations and biases",
-    }
-    return [name for key, name in names.items() if not getattr(report.card, key)]
 
 
 def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:

@@ -19,7 +19,7 @@ from hfbertcls.evaluation.report_training import Average, SeedRun, Seeds
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.progress import Log, silent
-from hfbertcls.repository.card import format_number
+from hfbertcls.repository.card_text import format_number
 from hfbertcls.repository.model_repository import repository_files, write_report
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.repository.stated_files import TOKENIZER_FILES, read_report

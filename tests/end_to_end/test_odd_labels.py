@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hfbertcls.cli import main
-from hfbertcls.repository.card import escape
+from hfbertcls.repository.card_text import escape
 
 
 LABELS = [

@@ -10,7 +10,8 @@ import yaml
 from markdown_it import MarkdownIt
 
 from hfbertcls import Report
-from hfbertcls.repository.card import escape, render_model_card
+from hfbertcls.repository.card import render_model_card
+from hfbertcls.repository.card_text import escape
 
 
 HERE = Path(__file__).resolve().parent
@@ -141,6 +142,51 @@ def test_many_labels_give_a_card_without_a_giant_matrix():
     card = card_of(with_labels([f"label {number}" for number in range(150)]))
     assert "All counts are in `report.json`" in card
     assert max(len(line) for line in card.splitlines()) < 400
+
+
+@pytest.mark.parametrize(("count", "folded"), [(12, 0), (13, 2)])
+def test_the_rows_of_many_labels_are_folded(count, folded):
+    card = card_of(with_labels([f"label {number}" for number in range(count)]))
+    assert card.count(f"<details><summary>All {count} labels</summary>") == folded
+    assert f"| Labels | {'13, see [Labels](#labels)' if folded else 'label 0, label 1, '}" in card
+
+
+@pytest.mark.parametrize("changed", [values(), with_labels(ODD_LABELS), with_labels([*"abcdefghijklm"])])
+def test_every_fold_is_closed_and_its_table_is_a_table(changed):
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(card_of(changed))
+    folds = re.findall(r"<details><summary>[^<]+</summary>\n(.*?)</details>", html, re.DOTALL)
+    assert len(folds) == html.count("<details>") == html.count("</details>") >= 5
+    assert all("<table>" in fold for fold in folds)
+    assert not re.search(r"^<p>\|", html, re.MULTILINE)
+
+
+def test_the_metrics_of_other_splits_are_folded():
+    card = card_of(values())
+    assert "### Test split, 1,389 rows" in card
+    assert "<details><summary>Validation split, 1,390 rows</summary>" in card
+
+
+def test_the_intended_use_stands_at_a_glance():
+    changed = values()
+    changed["card"]["intended_use"] = "Sorting mail | not people"
+    card = card_of(changed)
+    assert "| Intended use | Sorting mail \\| not people |" in card[: card.index("## How to use")]
+
+
+def test_hyperparameters_have_the_names_that_people_look_for():
+    changed = values()
+    changed["training"]["hyperparameters"] |= {"warmup_steps": 100, "gradient_accumulation_steps": 2, "prior": "uniform"}
+    card = card_of(changed)
+    for row in (
+        r"| Batch size | 16 | per\_device\_train\_batch\_size |",
+        r"| Epochs | 2 | num\_train\_epochs |",
+        r"| Warm-up | 100 steps | warmup\_steps |",
+        r"| Batches an update | 2 | gradient\_accumulation\_steps |",
+        "| Prior | uniform | prior |",
+    ):
+        assert row in card
+    assert "| Warm-up | 6 % of the steps |" in card_of(values())
+    assert "Batches an update" not in card_of(values())
 
 
 def test_a_missing_test_split_is_a_limit():

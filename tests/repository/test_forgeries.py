@@ -350,7 +350,7 @@ def rows_on_the_card_that_are_nowhere(forger):
 
 
 SEEN = [
-    (an_old_renderer, "report.json: card.renderer is \"'0'\", this release renders '1'"),
+    (an_old_renderer, "report.json: card.renderer is \"'0'\", this release renders '2'"),
     (no_hash_of_the_weights, "it states no SHA-256 of model.safetensors, nor of all its parts"),
     (weights_in_parts_that_no_hash_covers, "it states no SHA-256 of model.safetensors, nor of all its parts"),
     (perfect_without_predictions, "the metrics of test: predictions/test.parquet is not there"),

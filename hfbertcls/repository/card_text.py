@@ -1,0 +1,27 @@
+"""Text and numbers as the card shows them."""
+
+_MARKDOWN = str.maketrans(
+    {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+
+
+def escape(text: object) -> str:
+    """Text that stands literally in a Markdown paragraph or table cell, whatever it contains.
+
+    Raises:
+        ValueError: if the text is None: the report lacks a value.
+    """
+    if text is None:
+        raise ValueError("the report lacks something that the card states")
+    printable = "".join(letter if letter.isprintable() or letter == "\u200d" else " " for letter in str(text))
+    return " ".join(printable.translate(_MARKDOWN).split(" ")) or " "
+
+
+def format_number(value: float | None, places: int = 3) -> str:
+    """A metric with a fixed number of decimals; a dash where it is undefined."""
+    return "-" if value is None else f"{float(value):.{places}f}"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in percent, with one decimal."""
+    return f"{100 * float(fraction):.1f} %"
