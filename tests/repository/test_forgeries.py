@@ -517,8 +517,9 @@ def nodes(value, path=()):
 
 def test_no_damaged_report_ends_in_a_traceback(forger, monkeypatch):
     """Each part of a report is removed or replaced: the error names its key, or it is reported as a difference."""
-    from hfbertcls.repository import verify_metrics
+    from hfbertcls.repository import verify_card, verify_metrics
 
+    monkeypatch.setattr(verify_card, "_surroundings", lambda fence: ())  # (the card stays as it is)
     honest = Report.from_json(forger.path("report.json").read_text()).evaluation
     monkeypatch.setattr(
         verify_metrics,
@@ -531,7 +532,7 @@ def test_no_damaged_report_ends_in_a_traceback(forger, monkeypatch):
     paths = list(nodes(json.loads(text)))
     assert len(paths) > 250
     for number, path in enumerate(paths):
-        for value in (..., VALUES[number % len(VALUES)], VALUES[(number // 2 + 3) % len(VALUES)]):
+        for value in (..., VALUES[number % len(VALUES)]):
             report = json.loads(text)
             place = report
             for key in path[:-1]:
