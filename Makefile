@@ -38,7 +38,7 @@ demo-hub: $(VENV)/.installed-dev ## a Hub on this machine, to try sharing withou
 	$(BIN)/python tests/hub/serve.py
 
 test: $(VENV)/.installed-dev ## run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 stress: $(VENV)/.installed-dev ## kills, requests to stop, a million rows: minutes
 	$(BIN)/python -m pytest -m stress -n $(WORKERS)

@@ -48,6 +48,7 @@ import pytest  # noqa: E402
 
 
 LABELS = ("negative", "positive")
+LONG_ONES = ("tests/docs/", "tests/end_to_end/", "tests/repository/", "tests/stress/")
 
 
 @pytest.fixture
@@ -71,6 +72,11 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_collection_modifyitems(items):
+    """Start with the folders of long tests: with several processes, none then waits for another at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_ONES))
 
 
 @pytest.fixture(autouse=True)
