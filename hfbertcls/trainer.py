@@ -26,6 +26,7 @@ from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.files import files_below
 from hfbertcls.hub.push import PushRequest, check_destination, push_directory
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
+from hfbertcls.modeling.label_matching import take_names
 from hfbertcls.modeling.padding_free import is_padding_free
 from hfbertcls.repository.card_metadata import check_metadata
 from hfbertcls.repository.output_directory import OutputDirectory, follow_umask
@@ -124,6 +125,10 @@ class TextClassificationTrainer(
             optimizers=optimizers,
             **kwargs,
         )
+        if (config := getattr(self.model, "config", None)) is not None and (
+            names := take_names(config, train_dataset)
+        ):
+            logger.info(f"label names, from the data set: {', '.join(names)}")
         self.remove_callback(PrinterCallback)
         self.remove_callback(ProgressCallback)
         self.add_callback(ConsoleCallback)

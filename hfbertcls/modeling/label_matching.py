@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hfbertcls.errors import listing
 
@@ -89,6 +90,25 @@ class HeadMatch:
 def nameless(count: int) -> tuple[str, ...]:
     """The names that transformers gives to labels of which it knows none."""
     return tuple(f"LABEL_{index}" for index in range(count))
+
+
+def take_names(config: Any, dataset: Any) -> tuple[str, ...]:
+    """Give a configuration that has no label names those that a data set declares for its labels (`ClassLabel`).
+
+    Args:
+        config: of the model; it is changed.
+        dataset: of the datasets library, with a column `labels` or `label`; any other one declares nothing.
+
+    Returns:
+        The names that were taken; empty if none were.
+    """
+    features = getattr(dataset, "features", None) or {}
+    names = tuple(getattr(features.get("labels", features.get("label")), "names", ()))
+    if len(names) != config.num_labels or not _is_nameless(list(config.id2label.values())):
+        return ()
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: index for index, name in enumerate(names)}
+    return names
 
 
 def _is_nameless(names: Sequence[str]) -> bool:

@@ -50,7 +50,10 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
         ConfigurationError: if the trainer has no evaluation data or no tokenizer.
     """
     tokenizer: Any = trainer.processing_class
-    datasets_by_name = {"train": trainer.train_dataset, "validation": trainer.eval_dataset}
+    datasets_by_name = {
+        "train": _with_labels(trainer.train_dataset),
+        "validation": _with_labels(trainer.eval_dataset),
+    }
     for name, dataset in datasets_by_name.items():
         if not {"input_ids", "labels"} <= set(getattr(dataset, "column_names", ())):
             raise ConfigurationError(
@@ -68,9 +71,14 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
     model: Any = load_for_inference(ModelSource(str(staging)))
     model.to(trainer.args.device)
     max_length = reading_length(tokenizer, config)
-    validation: Any = trainer.eval_dataset
+    if tokenizer.model_max_length != max_length:
+        saved = load_tokenizer(ModelSource(str(staging)))
+        saved.model_max_length = max_length
+        saved.save_pretrained(staging)
+    validation: Any = datasets_by_name["validation"]
     lengths = np.array([len(ids) for ids in validation["input_ids"]], dtype=np.int64)
-    plain = validation.select_columns([name for name in validation.column_names if name != "length"])
+    read = {*tokenizer.model_input_names, "labels"}  # (`map` of a script keeps the texts beside them, as a rule)
+    plain = validation.select_columns([name for name in validation.column_names if name in read])
     tokenized = TokenizedSplit(
         plain.add_column("length", lengths), task, lengths, max_length, 0, long_text=LongText.of_config(config)
     )
@@ -130,6 +138,12 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
     curves = plots.learning_curves_plot(events, training.selection_metric, training.best_step)
     write_plots(staging, report, predictions, {"learning_curves": curves})
     return write_report(staging, report)
+
+
+def _with_labels(dataset: Any) -> Any:
+    """A data set whose labels are called as the model calls them; the collators of transformers accept both names."""
+    names = getattr(dataset, "column_names", ())
+    return dataset.rename_column("label", "labels") if "label" in names and "labels" not in names else dataset
 
 
 def _bare_facts(dataset: Any, task: Task) -> SplitFacts:

@@ -10,6 +10,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import Evaluation
 from hfbertcls.files import files_below, sha256_of
 from hfbertcls.modeling.heads import SHIFT, TEMPERATURE
+from hfbertcls.modeling.label_matching import nameless
 from hfbertcls.modeling.pooling import POOLING
 from hfbertcls.modeling.text_fields import TEXT_FIELDS_KEY, states_pairs
 from hfbertcls.repository.stated_files import CARD, EXPORT, REPORT, TOKENIZER_FILES, WEIGHTS, stated_files
@@ -87,7 +88,9 @@ def names_in(folder: Path) -> list[str]:
 def configuration_differences(folder: Path, report: Report) -> Iterator[str]:
     """Differences of `config.json` and the tokenizer from the report."""
     config = _json_object(folder / "config.json")
-    id2label = config.get("id2label")
+    # transformers leaves out what is its default: two labels without names.
+    unnamed = {str(index): name for index, name in enumerate(nameless(2))} if config else None
+    id2label = config.get("id2label", unnamed)
     if not isinstance(id2label, Mapping):
         yield "config.json: its id2label cannot be read"
         return

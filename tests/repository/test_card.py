@@ -175,7 +175,11 @@ def test_the_intended_use_stands_at_a_glance():
 
 def test_hyperparameters_have_the_names_that_people_look_for():
     changed = values()
-    changed["training"]["hyperparameters"] |= {"warmup_steps": 100, "gradient_accumulation_steps": 2, "prior": "uniform"}
+    changed["training"]["hyperparameters"] |= {
+        "warmup_steps": 100,
+        "gradient_accumulation_steps": 2,
+        "prior": "uniform",
+    }
     card = card_of(changed)
     for row in (
         r"| Batch size | 16 | per\_device\_train\_batch\_size |",

@@ -2,8 +2,11 @@
 
 import os
 
+import pandas as pd
 import pytest
-from transformers import pipeline
+from datasets import ClassLabel, Dataset, Features, List, Value, load_dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from hfbertcls import (
     ConfigurationError,
@@ -61,6 +64,50 @@ def test_a_script_pushes_a_complete_model(hub, make, tmp_path):
     assert "There is no test split" in card
     answers = pipeline("text-classification", model="alice/films", truncation=True)("a superb film")
     assert answers[0]["label"] in ("negative", "positive")
+
+
+def test_the_usual_script_pushes(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
+    """Columns with texts and ids that `map` keeps, labels without names, a tokenizer that states no limit."""
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    tokenizer.model_max_length = VERY_LARGE_INTEGER
+    rows = pd.read_csv(reviews_dir / "train.csv").reset_index(names="id")
+    rows["labels"] = rows.pop("label").map(["negative", "positive"].index)
+    data = Dataset.from_pandas(rows).map(lambda row: tokenizer(row["text"], truncation=True, max_length=32))
+    data = data.train_test_split(0.25, seed=0)
+    args = TextClassificationTrainingArguments(str(tmp_path / "usual"), max_steps=2, precision="fp32")
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=2)
+    trainer = TextClassificationTrainer(model, args, None, data["train"], data["test"], processing_class=tokenizer)
+    trainer.train()
+    trainer.push_to_hub()
+    assert verify_repository("alice/usual").differences == ()
+    (answer,) = pipeline("text-classification", model="alice/usual", truncation=True)("a superb film " * 500)
+    assert answer["label"].startswith("LABEL_")
+
+
+def test_label_names_come_from_the_data_set(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    data = load_dataset("csv", data_files=str(reviews_dir / "train.csv"), split="train")
+    data = data.class_encode_column("label").map(lambda row: tokenizer(row["text"], truncation=True, max_length=32))
+    data = data.train_test_split(0.25, seed=0)
+    args = TextClassificationTrainingArguments(str(tmp_path / "named"), max_steps=2, precision="fp32")
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=2)
+    trainer = TextClassificationTrainer(model, args, None, data["train"], data["test"], processing_class=tokenizer)
+    trainer.train()
+    trainer.push_to_hub()
+    assert verify_repository("alice/named").differences == ()
+    (answer,) = pipeline("text-classification", model="alice/named")("a superb film")
+    assert answer["label"] in ("negative", "positive")
+
+
+def test_names_of_the_model_stay(tmp_path, tiny_model_dir):
+    features = Features({"input_ids": List(Value("int64")), "labels": ClassLabel(names=["no", "yes"])})
+    data = Dataset.from_dict({"input_ids": [[2, 3]], "labels": [0]}, features=features)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_model_dir, id2label={0: "bad", 1: "good"})
+    args = TextClassificationTrainingArguments(str(tmp_path), max_steps=2)
+    TextClassificationTrainer(model, args, None, data, data)
+    assert model.config.id2label == {0: "bad", 1: "good"}
 
 
 def test_a_script_pushes_a_multi_label_model(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
