@@ -22,12 +22,24 @@ if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
+from answers import SLIDERS, position_of, show_classification, show_decisions, show_explanation
 from explanation import explain, explain_pair
 from starlette.middleware import Middleware
 
 from about import about_text, plain
 from bodies import BodyLimit
-from classifier import MAX_CHARACTERS, MULTI, NAME, NUMBER, PAIRS, WHAT_IT_DOES, classify, classify_pair
+from classifier import (
+    LABELS,
+    MAX_CHARACTERS,
+    MULTI,
+    NAME,
+    NUMBER,
+    PAIRS,
+    THRESHOLDS,
+    WHAT_IT_DOES,
+    classify,
+    classify_pair,
+)
 from tables import (
     MAX_FILE,
     MAX_ROWS,
@@ -39,76 +51,7 @@ from tables import (
 )
 
 
-_SCALE, _SMALLEST = 2.0, 0.1  # logits: full colour, and what counts as nothing
 _WAITING = 512  # requests; further ones get an error that the queue is full
-_BETWEEN_TEXTS = "\n\n"
-_ORDINALS = ("First", "Second")
-_STRONGEST = 0.6  # colour value at which the text on it is still easy to read
-
-
-_Coloured = list[tuple[str, float | None]]
-_Rows = list[list[str]]
-_Shown = dict[str, float] | str  # probabilities, or a number
-
-
-def show_classification(*texts: str) -> tuple[_Shown, _Rows, _Coloured, _Rows, str]:
-    """The output of `classify` for the page; it clears the words of an earlier text."""
-    scores, table, note = probabilities_of(*texts)
-    return scores, table, [], [], note
-
-
-def probabilities_of(*texts: str) -> tuple[_Shown, _Rows, str]:
-    """The probabilities of the labels or the number, also as a table, and a note."""
-    answers = classify_pair(*texts) if PAIRS else classify(*texts)
-    if NUMBER:
-        return f"{answers['number']:.4g}", [[f"{answers['number']:.7g}"]], answers["note"]
-    table = [[label, f"{score:.4f}", f"{answers['logits'][label]:+.3f}"] for label, score in answers["scores"].items()]
-    if not MULTI:
-        return answers["scores"], table, answers["note"]
-    for row in table:
-        row.insert(1, "yes" if row[0] in answers["labels"] else "no")
-        row.insert(3, f"{answers['thresholds'][row[0]]:.4f}")
-    labels = (
-        f"Labels: {', '.join(map(plain, answers['labels']))}."
-        if answers["labels"]
-        else "No label reaches its threshold."
-    )
-    return answers["scores"], table, f"{labels} {answers['note']}"
-
-
-def coloured_text(text: str, words: list[dict], scale: float) -> _Coloured:
-    """A text in parts: the words that mattered with their colour, and what is between them."""
-    parts: _Coloured = []
-    end = 0
-    for word in words:
-        if abs(word["value"]) >= _SMALLEST / _SCALE * scale > 0:
-            strength = max(-1.0, min(1.0, word["value"] / scale)) * _STRONGEST
-            parts += [(text[end : word["start"]], None), (text[word["start"] : word["end"]], strength)]
-            end = word["end"]
-    return [*parts, (text[end:], None)]
-
-
-def show_explanation(*texts: str) -> tuple[_Shown, _Rows, _Coloured, _Rows, str]:
-    """The output of `classify` and `explain` for the page: the texts with coloured words, also as a table."""
-    scores, exact_scores, _ = probabilities_of(*texts)
-    explanation = explain_pair(*texts) if PAIRS else explain(*texts)
-    # Numbers have a unit of their own: the strongest word of a text has the full colour.
-    scale = max((abs(word["value"]) for word in explanation["words"]), default=0.0) if NUMBER else _SCALE
-    parts: _Coloured = []
-    for number, text in enumerate(texts):
-        parts += [(_BETWEEN_TEXTS, None)] if number else []
-        parts += coloured_text(text, [word for word in explanation["words"] if word.get("text", 0) == number], scale)
-    table = [
-        [*([_ORDINALS[word["text"]]] if PAIRS else []), word["word"], f"{word['value']:+.4f}"]
-        for word in sorted(explanation["words"], key=lambda w: -abs(w["value"]))
-    ]
-    none = "" if any(value is not None for _, value in parts) else " No single word matters to it."
-    label = f"The number is {explanation['number']:.4g}." if NUMBER else f"The label is {plain(explanation['label'])}."
-    if MULTI:
-        label = f"The likeliest label is {plain(explanation['label'])}, {abs(explanation['lead']):.3f} logits "
-        label += "above its threshold." if explanation["lead"] >= 0 else "below its threshold, so it is not predicted."
-    coloured_words = [part for part in parts if part[0]]
-    return scores, exact_scores, coloured_words, table, f"{label}{none} {explanation['note']}"
 
 
 def show_columns(file: str | None) -> gr.Dropdown | list[gr.Dropdown]:
@@ -144,6 +87,11 @@ PREVIEW = [
     "Note",
 ]
 VERB = "Predict" if NUMBER else "Classify"
+ABOUT_SLIDERS = (
+    "The sliders decide on this page only. Files and the API keep the thresholds of the model."
+    if SLIDERS
+    else f"The model has {len(LABELS):,} labels, too many for a slider each. Its own thresholds decide."
+)
 
 
 def empty(*values: object) -> str:
@@ -181,6 +129,23 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             explain_button = gr.Button("Which words mattered?")
         if examples():
             gr.Examples(examples(), inputs=boxes, cache_examples=False)
+        sliders = []
+        if MULTI:
+            with gr.Accordion("Decision thresholds", open=False, elem_id="thresholds"):
+                gr.Markdown(ABOUT_SLIDERS)
+                with gr.Row():
+                    sliders = [
+                        gr.Slider(
+                            0,
+                            1,
+                            position_of(THRESHOLDS[label]),
+                            step=0.01,
+                            label=label,
+                            min_width=240,
+                            buttons=["reset"],
+                        )
+                        for label in SLIDERS
+                    ]
         note = gr.Markdown(elem_id="note", latex_delimiters=[])
         with gr.Row():
             top = gr.Label(
@@ -240,19 +205,33 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
         gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
 
     answer, result = [top, exact, coloured, words, note], [download, preview, summary]
+    shown = gr.State()
     classifying = gr.on(
-        [classify_button.click, *(box.submit for box in boxes)], show_classification, boxes, answer,
+        [classify_button.click, *(box.submit for box in boxes)],
+        show_classification, [*boxes, *sliders], [*answer, shown],
         concurrency_id="classify", concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
     explaining = explain_button.click(
-        show_explanation, boxes, answer, concurrency_id="explain", api_visibility="private"
+        show_explanation, [*boxes, *sliders], [*answer, shown], concurrency_id="explain", api_visibility="private"
     )
+    running = [classifying, explaining]
+    if sliders:
+        deciding = gr.on(
+            [slider.change for slider in sliders],
+            show_decisions,
+            [shown, *boxes, *sliders],
+            [exact, note],
+            trigger_mode="always_last",
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        running.append(deciding)
     # Another text, file or column: results on the page and in the queue are those of the earlier one.
     gr.on(
         [box.change for box in boxes],
         js=empty({}, EXACT, None, WORDS, ""),
         outputs=answer,
-        cancels=[classifying, explaining],
+        cancels=running,
         api_visibility="private",
     )
     upload.change(show_columns, upload, columns, api_visibility="private")

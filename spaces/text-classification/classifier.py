@@ -216,9 +216,9 @@ def probabilities(logits: list[float]) -> dict[str, float]:
     return dict(sorted(zip(LABELS, values.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
-def predicted_labels(scores: dict[str, float]) -> list[str]:
+def predicted_labels(scores: dict[str, float], thresholds: dict[str, float] = THRESHOLDS) -> list[str]:
     """The likeliest label; of a multi-label model those at or above their decision threshold, maybe none."""
-    return [label for label, score in scores.items() if score >= THRESHOLDS[label]] if MULTI else [next(iter(scores))]
+    return [label for label, score in scores.items() if score >= thresholds[label]] if MULTI else [next(iter(scores))]
 
 
 def refusal(message: str) -> gr.Error:

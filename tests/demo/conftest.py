@@ -1,6 +1,7 @@
 """The app as it runs in a Space: a folder that was rendered, a process of its own, no hfbertcls, no network."""
 
 import csv
+import json
 import os
 import shutil
 import socket
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from hfbertcls.cli import main
-from hfbertcls.hub.space.render import SpaceFacts, render_space
+from hfbertcls.hub.space.render import SpaceFacts, app_directory, render_space
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -232,6 +233,32 @@ def number_model(tmp_path_factory, tiny_model_dir, vocabulary) -> Path:
 def number_app(tmp_path_factory, number_model):
     """The app of that model."""
     yield from running(number_model, tmp_path_factory.mktemp("number-app"))
+
+
+@pytest.fixture(scope="session")
+def sliders_app(tmp_path_factory, multi_label_dir):
+    """The app of the same model; its labels do harm, its thresholds have more digits than a slider."""
+    folder = tmp_path_factory.mktemp("sliders")
+    model = Path(shutil.copytree(multi_label_dir, folder / "model"))
+    config = json.loads((model / "config.json").read_text())
+    config |= {"id2label": dict(enumerate(HOSTILE)), "label2id": {label: index for index, label in enumerate(HOSTILE)}}
+    config["hfbertcls_thresholds"] = [0.604321, 0.504321, 0.304321]
+    (model / "config.json").write_text(json.dumps(config))
+    yield from running(model, folder / "app")
+
+
+@pytest.fixture(scope="session")
+def said_by_the_app():
+    """What Python code prints that runs beside an app, for its model or another."""
+
+    def say(app: App, code: str, model: Path | None = None) -> str:
+        code = f"import sys; sys.path.insert(0, {str(app_directory())!r})\n{code}"
+        environment = {**app.environment, "MODEL_ID": str(model or app.model)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return say
 
 
 @pytest.fixture

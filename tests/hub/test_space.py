@@ -32,6 +32,7 @@ def test_the_files_are_the_app_and_what_is_rendered():
     names = {
         "app.py",
         "about.py",
+        "answers.py",
         "bodies.py",
         "classifier.py",
         "explanation.py",
