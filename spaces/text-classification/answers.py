@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 from explanation import explain, explain_pair, logit_of
 
-from about import plain
+from about import how_good, plain
 from classifier import (
     LABELS,
     MULTI,
@@ -69,21 +69,22 @@ def texts_and_positions(values: Sequence) -> tuple[Texts, Sequence[float | None]
     return tuple(values[:count]), values[count:]
 
 
-def show_classification(*values: str | float | None) -> tuple[_Probabilities, _Rows, _Coloured, _Rows, str, Shown]:
+def show_classification(
+    *values: str | float | None,
+) -> tuple[_Probabilities, _Rows, _Coloured, _Rows, str, str, Any, Shown]:
     """The output of `classify` for the page; it clears the words of an earlier text."""
     texts, positions = texts_and_positions(values)
     answers = classify_pair(*texts) if PAIRS else classify(*texts)
-    probabilities, table, note = parts_of(answers, chosen_thresholds(positions))
-    return probabilities, table, [], [], note, shown(texts, answers)
+    probabilities, table, note, good = parts_of(answers, chosen_thresholds(positions))
+    return probabilities, table, [], [], note, good, gr.Column(visible=True), shown(texts, answers)
 
 
-def show_decisions(state: Shown | None, *values: str | float | None) -> tuple[_Rows, str]:
+def show_decisions(state: Shown | None, *values: str | float | None) -> tuple[_Rows, str, str]:
     """The answer on the page by the thresholds of the sliders; nothing changes if there is none to these texts."""
     texts, positions = texts_and_positions(values)
     if state is None or state.digest != digest_of(texts):
-        return gr.skip(), gr.skip()
-    _, table, note = parts_of(state.answers, chosen_thresholds(positions))
-    return table, note
+        return gr.skip(), gr.skip(), gr.skip()
+    return parts_of(state.answers, chosen_thresholds(positions))[1:]
 
 
 def shown(texts: Texts, answers: dict) -> Shown:
@@ -91,19 +92,27 @@ def shown(texts: Texts, answers: dict) -> Shown:
     return Shown(digest_of(texts), answers if SLIDERS else {})
 
 
-def parts_of(answers: dict, thresholds: dict[str, float]) -> tuple[_Probabilities, _Rows, str]:
-    """The probabilities of the labels or the number, also as a table, and a note."""
+def parts_of(answers: dict, thresholds: dict[str, float]) -> tuple[_Probabilities, _Rows, str, str]:
+    """The probabilities of the labels or the number, also as a table; a note; and how good the model is at it."""
     if NUMBER:
-        return f"{answers['number']:.4g}", [[f"{answers['number']:.7g}"]], answers["note"]
+        return f"{answers['number']:.4g}", [[f"{answers['number']:.7g}"]], answers["note"], how_good("")
     table = [[label, f"{score:.4f}", f"{answers['logits'][label]:+.3f}"] for label, score in answers["scores"].items()]
     if not MULTI:
-        return answers["scores"], table, answers["note"]
+        return answers["scores"], table, answers["note"], how_good(answers["label"])
     predicted = predicted_labels(answers["scores"], thresholds)
     for row in table:
         row.insert(1, "yes" if row[0] in predicted else "no")
         row.insert(3, f"{thresholds[row[0]]:.4f}")
     labels = f"Labels: {', '.join(map(plain, predicted))}." if predicted else "No label reaches its threshold."
-    return answers["scores"], table, f"{labels} {answers['note']}"
+    return answers["scores"], table, f"{labels} {answers['note']}", goodness(answers["scores"], thresholds)
+
+
+def goodness(scores: dict[str, float], thresholds: dict[str, float]) -> str:
+    """How good a multi-label model is for the likeliest label that is predicted, or else for the likeliest."""
+    label = next(iter(predicted_labels(scores, thresholds)), next(iter(scores)))
+    sentence = how_good(label)
+    is_moved = thresholds[label] != THRESHOLDS[label]
+    return f"{sentence} This is by the model's own threshold." if sentence and is_moved else sentence
 
 
 def coloured_text(text: str, words: list[dict], scale: float) -> _Coloured:
@@ -118,12 +127,14 @@ def coloured_text(text: str, words: list[dict], scale: float) -> _Coloured:
     return [*parts, (text[end:], None)]
 
 
-def show_explanation(*values: str | float | None) -> tuple[_Probabilities, _Rows, _Coloured, _Rows, str, Shown]:
+def show_explanation(
+    *values: str | float | None,
+) -> tuple[_Probabilities, _Rows, _Coloured, _Rows, str, str, Any, Shown]:
     """The output of `classify` and `explain` for the page: the texts with coloured words, also as a table."""
     texts, positions = texts_and_positions(values)
     thresholds = chosen_thresholds(positions)
     answers = classify_pair(*texts) if PAIRS else classify(*texts)
-    probabilities, exact, _ = parts_of(answers, thresholds)
+    probabilities, exact, _, good = parts_of(answers, thresholds)
     explanation = explain_pair(*texts) if PAIRS else explain(*texts)
     # Numbers have a unit of their own: the strongest word of a text has the full colour.
     scale = max((abs(word["value"]) for word in explanation["words"]), default=0.0) if NUMBER else _SCALE
@@ -138,7 +149,7 @@ def show_explanation(*values: str | float | None) -> tuple[_Probabilities, _Rows
     none = "" if any(value is not None for _, value in parts) else " No single word matters to it."
     coloured_words = [part for part in parts if part[0]]
     note = f"{what_is_explained(answers, thresholds)}{none} {explanation['note']}"
-    return probabilities, exact, coloured_words, table, note, shown(texts, answers)
+    return probabilities, exact, coloured_words, table, note, good, gr.Column(visible=True), shown(texts, answers)
 
 
 def what_is_explained(answers: dict, thresholds: dict[str, float]) -> str:

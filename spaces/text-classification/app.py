@@ -94,6 +94,9 @@ ABOUT_SLIDERS = (
 )
 
 
+HIDDEN = gr.update(visible=False)
+
+
 def empty(*values: object) -> str:
     """JavaScript that empties components; a list stands for a table with these headers."""
     tables = [
@@ -118,93 +121,97 @@ button[role=tab].selected { color: var(--primary-600) !important }
 
 with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.Markdown(f"# {plain(NAME.rpartition('/')[2])}\n{WHAT_IT_DOES}.")
-    with gr.Tab(VERB):
-        titles = {"text": "First text", "text_pair": "Second text"} if PAIRS else {"text": "Text"}
-        boxes = [
-            gr.Textbox(label=title, lines=4 // len(titles), max_length=MAX_CHARACTERS, elem_id=name)
-            for name, title in titles.items()
-        ]
-        with gr.Row():
-            classify_button = gr.Button(VERB, variant="primary")
-            explain_button = gr.Button("Which words mattered?")
-        if examples():
-            gr.Examples(examples(), inputs=boxes, cache_examples=False)
-        sliders = []
-        if MULTI:
-            with gr.Accordion("Decision thresholds", open=False, elem_id="thresholds"):
-                gr.Markdown(ABOUT_SLIDERS)
-                with gr.Row():
-                    sliders = [
-                        gr.Slider(
-                            0,
-                            1,
-                            position_of(THRESHOLDS[label]),
-                            step=0.01,
-                            label=label,
-                            min_width=240,
-                            buttons=["reset"],
-                        )
-                        for label in SLIDERS
-                    ]
-        note = gr.Markdown(elem_id="note", latex_delimiters=[])
-        with gr.Row():
-            top = gr.Label(
-                label="Number" if NUMBER else "Probabilities",
-                num_top_classes=5,
-                show_heading=not MULTI,
-                scale=2,
-                elem_id="label",
+    with gr.Tabs() as tabs:
+        with gr.Tab(VERB, id="try"):
+            titles = {"text": "First text", "text_pair": "Second text"} if PAIRS else {"text": "Text"}
+            boxes = [
+                gr.Textbox(label=title, lines=4 // len(titles), max_length=MAX_CHARACTERS, elem_id=name)
+                for name, title in titles.items()
+            ]
+            with gr.Row():
+                classify_button = gr.Button(VERB, variant="primary")
+                explain_button = gr.Button("Which words mattered?")
+            if examples():
+                gr.Examples(examples(), inputs=boxes, cache_examples=False)
+            sliders = []
+            if MULTI:
+                with gr.Accordion("Decision thresholds", open=False, elem_id="thresholds"):
+                    gr.Markdown(ABOUT_SLIDERS)
+                    with gr.Row():
+                        sliders = [
+                            gr.Slider(
+                                0,
+                                1,
+                                position_of(THRESHOLDS[label]),
+                                step=0.01,
+                                label=label,
+                                min_width=240,
+                                buttons=["reset"],
+                            )
+                            for label in SLIDERS
+                        ]
+            note = gr.Markdown(elem_id="note", latex_delimiters=[])
+            with gr.Row():
+                top = gr.Label(
+                    label="Number" if NUMBER else "Probabilities",
+                    num_top_classes=5,
+                    show_heading=not MULTI,
+                    scale=2,
+                    elem_id="label",
+                )
+                exact = gr.Dataframe(
+                    headers=EXACT,
+                    label="Exact values",
+                    interactive=False,
+                    scale=3 if MULTI else 2,
+                    elem_id="exact",
+                )
+            with gr.Column(visible=False) as below, gr.Row():
+                good = gr.Markdown(elem_id="good", latex_delimiters=[])
+                more_button = gr.Button("How good is it?", size="sm", scale=0, min_width=160)
+            coloured = gr.HighlightedText(
+                label="Words that mattered "
+                + (
+                    "(red raises the number, purple lowers it)"
+                    if NUMBER
+                    else "(red speaks for the label, purple against it)"
+                ),
+                elem_id="coloured",
             )
-            exact = gr.Dataframe(
-                headers=EXACT,
-                label="Exact values",
+            words = gr.Dataframe(
+                headers=WORDS,
+                label=f"How far the {'number' if NUMBER else 'lead of the label'} {'over its threshold ' if MULTI else ''}falls when the "
+                "word is hidden from the model",
                 interactive=False,
-                scale=3 if MULTI else 2,
-                elem_id="exact",
+                elem_id="words",
             )
-        coloured = gr.HighlightedText(
-            label="Words that mattered "
-            + (
-                "(red raises the number, purple lowers it)"
-                if NUMBER
-                else "(red speaks for the label, purple against it)"
-            ),
-            elem_id="coloured",
-        )
-        words = gr.Dataframe(
-            headers=WORDS,
-            label=f"How far the {'number' if NUMBER else 'lead of the label'} {'over its threshold ' if MULTI else ''}falls when the "
-            "word is hidden from the model",
-            interactive=False,
-            elem_id="words",
-        )
-    with gr.Tab("A file"):
-        gr.Markdown(
-            f"A CSV or TSV file in UTF-8 with a header, of at most {MAX_FILE.upper()} and {MAX_ROWS:,} rows. What was "
-            "uploaded and what came of it are deleted within two hours."
-        )
-        upload = gr.File(label="CSV or TSV file", file_types=[".csv", ".tsv"], elem_id="upload")
-        titles = {"column": "Column with the first texts", "column_pair": "Column with the second texts"}
-        columns = [
-            gr.Dropdown(label=title, choices=[], allow_custom_value=True, elem_id=name)
-            for name, title in (titles if PAIRS else {"column": "Column with the texts"}).items()
-        ]
-        file_button = gr.Button("Predict for the file" if NUMBER else "Classify the file", variant="primary")
-        summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
-        download = gr.File(
-            label="File with numbers" if NUMBER else "Classified file", interactive=False, elem_id="download"
-        )
-        preview = gr.Dataframe(
-            headers=PREVIEW,
-            label=f"The first {SHOWN_ROWS} rows",
-            interactive=False,
-            wrap=True,
-            elem_id="preview",
-        )
-    with gr.Tab("About"):
-        gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
+        with gr.Tab("A file"):
+            gr.Markdown(
+                f"A CSV or TSV file in UTF-8 with a header, of at most {MAX_FILE.upper()} and {MAX_ROWS:,} rows. What was "
+                "uploaded and what came of it are deleted within two hours."
+            )
+            upload = gr.File(label="CSV or TSV file", file_types=[".csv", ".tsv"], elem_id="upload")
+            titles = {"column": "Column with the first texts", "column_pair": "Column with the second texts"}
+            columns = [
+                gr.Dropdown(label=title, choices=[], allow_custom_value=True, elem_id=name)
+                for name, title in (titles if PAIRS else {"column": "Column with the texts"}).items()
+            ]
+            file_button = gr.Button("Predict for the file" if NUMBER else "Classify the file", variant="primary")
+            summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
+            download = gr.File(
+                label="File with numbers" if NUMBER else "Classified file", interactive=False, elem_id="download"
+            )
+            preview = gr.Dataframe(
+                headers=PREVIEW,
+                label=f"The first {SHOWN_ROWS} rows",
+                interactive=False,
+                wrap=True,
+                elem_id="preview",
+            )
+        with gr.Tab("About", id="about"):
+            gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
 
-    answer, result = [top, exact, coloured, words, note], [download, preview, summary]
+    answer, result = [top, exact, coloured, words, note, good, below], [download, preview, summary]
     shown = gr.State()
     classifying = gr.on(
         [classify_button.click, *(box.submit for box in boxes)],
@@ -220,7 +227,7 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
             [slider.change for slider in sliders],
             show_decisions,
             [shown, *boxes, *sliders],
-            [exact, note],
+            [exact, note, good],
             trigger_mode="always_last",
             show_progress="hidden",
             api_visibility="private",
@@ -229,11 +236,12 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
     # Another text, file or column: results on the page and in the queue are those of the earlier one.
     gr.on(
         [box.change for box in boxes],
-        js=empty({}, EXACT, None, WORDS, ""),
+        js=empty({}, EXACT, None, WORDS, "", "", HIDDEN),
         outputs=answer,
         cancels=running,
         api_visibility="private",
     )
+    more_button.click(lambda: gr.Tabs(selected="about"), None, tabs, api_visibility="private")
     upload.change(show_columns, upload, columns, api_visibility="private")
     gr.api(classify_pair if PAIRS else classify, api_name="classify", concurrency_id="classify", concurrency_limit=4)
     gr.api(explain_pair if PAIRS else explain, api_name="explain", concurrency_id="explain")

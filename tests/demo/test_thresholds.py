@@ -18,15 +18,15 @@ from classifier import THRESHOLDS, classify
 at_rest = [position_of(THRESHOLDS[label]) for label in SLIDERS]
 for positions in ([], at_rest, [0.7, None, 0.3], [0.6, 0.50000001, 0.0]):
     print(json.dumps(list(chosen_thresholds(positions).values())))
-*_, note, shown = show_classification({TEXT!r}, *at_rest)
-*_, explained, _ = show_explanation({TEXT!r}, 1.0, 1.0, 1.0)
-table, decided = show_decisions(shown, {TEXT!r}, 1.0, 1.0, 0.0)
+*_, note, _, _, shown = show_classification({TEXT!r}, *at_rest)
+*_, explained, _, _, _ = show_explanation({TEXT!r}, 1.0, 1.0, 1.0)
+table, decided, _ = show_decisions(shown, {TEXT!r}, 1.0, 1.0, 0.0)
 print(json.dumps([note, explained, decided, [row[1] for row in table if row[3] == "1.0000"]]))
 answers = classify({TEXT!r})
 for threshold in (0.01, 0.999):
     print(what_is_explained(answers, dict.fromkeys(answers["scores"], threshold)))
 for state, text in ((None, {TEXT!r}), (shown, "another text"), (shown, chr(0xd800))):
-    print(show_decisions(state, text, 1.0, 1.0, 1.0) == (gr.skip(), gr.skip()))
+    print(show_decisions(state, text, 1.0, 1.0, 1.0) == (gr.skip(),) * 3)
 """
     *chosen, notes, low, high, none, other, odd = said_by_the_app(sliders_app, code).splitlines()
     assert (none, other, odd) == ("True", "True", "True")
