@@ -37,10 +37,15 @@ _Probabilities = dict[str, float] | str  # or a number
 
 
 class Shown(NamedTuple):
-    """The answer that a page shows, and the hash of its texts. It is kept for each page, and never leaves the server."""
+    """The answer that a page shows, and the hash of its texts. It is kept for each page, and never leaves the server.
+
+    The prediction is by the model's own thresholds; the score is its probability, or a list of them.
+    """
 
     digest: bytes
     answers: dict
+    prediction: str | list[str] | float
+    score: float | list[float] | None
 
 
 def digest_of(texts: Texts) -> bytes:
@@ -88,8 +93,13 @@ def show_decisions(state: Shown | None, *values: str | float | None) -> tuple[_R
 
 
 def shown(texts: Texts, answers: dict) -> Shown:
-    """What is kept of an answer: what the sliders need."""
-    return Shown(digest_of(texts), answers if SLIDERS else {})
+    """What is kept of an answer: what sliders and feedback need."""
+    kept = answers if SLIDERS else {}
+    if NUMBER:
+        return Shown(digest_of(texts), kept, answers["number"], None)
+    prediction = answers["labels"] if MULTI else answers["label"]
+    score = [answers["scores"][label] for label in prediction] if MULTI else answers["scores"][prediction]
+    return Shown(digest_of(texts), kept, prediction, score)
 
 
 def parts_of(answers: dict, thresholds: dict[str, float]) -> tuple[_Probabilities, _Rows, str, str]:

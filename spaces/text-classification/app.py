@@ -18,12 +18,13 @@ _files = tempfile.TemporaryDirectory(
 os.environ.setdefault("GRADIO_TEMP_DIR", _files.name)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio and the Hub's client are imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
+if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir() and not os.environ.get("FEEDBACK_DATASET"):
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
-from answers import SLIDERS, position_of, show_classification, show_decisions, show_explanation
+from answers import SLIDERS, Shown, position_of, show_classification, show_decisions, show_explanation
 from explanation import explain, explain_pair
+from feedback import NONE_OF_THEM, open_feedback
 from starlette.middleware import Middleware
 
 from about import about_text, plain
@@ -72,6 +73,31 @@ def examples() -> list[list[str]]:
     return [row for row in rows if len(row) == len(boxes)]
 
 
+def feedback_fields() -> tuple[gr.components.Component, gr.Markdown, gr.Button]:
+    """What asks a visitor for the right answer: its field, what came of it, and the button that sends it."""
+    gr.Markdown(f"**Is this right?** {collector.what_is_stored()}", elem_id="feedback", latex_delimiters=[])
+    with gr.Row(equal_height=True):
+        if NUMBER:
+            right = gr.Textbox(label="Right number", elem_id="right", scale=3)  # (an empty gr.Number is shown as 0)
+        else:
+            right = gr.Dropdown(
+                [*LABELS, *([NONE_OF_THEM] if MULTI and NONE_OF_THEM not in LABELS else [])],
+                label="Right labels" if MULTI else "Right label",
+                value=None,
+                multiselect=MULTI,
+                elem_id="right",
+                scale=3,
+            )
+        send_button = gr.Button("Send", min_width=120)
+    return right, gr.Markdown(elem_id="thanks"), send_button
+
+
+def send_feedback(state: Shown | None, right: str | list[str] | None, *texts: str) -> str:
+    """Store what a visitor takes for right."""
+    return collector.store(state, texts, right)
+
+
+collector = open_feedback()
 theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
@@ -166,9 +192,11 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
                     scale=3 if MULTI else 2,
                     elem_id="exact",
                 )
-            with gr.Column(visible=False) as below, gr.Row():
-                good = gr.Markdown(elem_id="good", latex_delimiters=[])
-                more_button = gr.Button("How good is it?", size="sm", scale=0, min_width=160)
+            with gr.Column(visible=False) as below:
+                with gr.Row():
+                    good = gr.Markdown(elem_id="good", latex_delimiters=[])
+                    more_button = gr.Button("How good is it?", size="sm", scale=0, min_width=160)
+                asked = feedback_fields() if collector is not None else ()
             coloured = gr.HighlightedText(
                 label="Words that mattered "
                 + (
@@ -236,11 +264,14 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
     # Another text, file or column: results on the page and in the queue are those of the earlier one.
     gr.on(
         [box.change for box in boxes],
-        js=empty({}, EXACT, None, WORDS, "", "", HIDDEN),
-        outputs=answer,
+        js=empty({}, EXACT, None, WORDS, "", "", HIDDEN, *(("" if NUMBER else None, "") if asked else ())),
+        outputs=[*answer, *asked[:2]],
         cancels=running,
         api_visibility="private",
     )
+    if asked:
+        right, thanks, send_button = asked
+        send_button.click(send_feedback, [shown, right, *boxes], thanks, api_visibility="private")
     more_button.click(lambda: gr.Tabs(selected="about"), None, tabs, api_visibility="private")
     upload.change(show_columns, upload, columns, api_visibility="private")
     gr.api(classify_pair if PAIRS else classify, api_name="classify", concurrency_id="classify", concurrency_limit=4)
@@ -258,8 +289,12 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # gradio then ends in order, and files are removed
-    demo.queue(max_size=_WAITING).launch(
-        theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
-        enable_monitoring=False, app_kwargs={"middleware": [Middleware(BodyLimit)]},
-        _frontend=False,  # (else gradio gives up where its page takes 3 s, as on a busy machine)
-    )  # fmt: skip
+    try:
+        demo.queue(max_size=_WAITING).launch(
+            theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
+            enable_monitoring=False, app_kwargs={"middleware": [Middleware(BodyLimit)]},
+            _frontend=False,  # (else gradio gives up where its page takes 3 s, as on a busy machine)
+        )  # fmt: skip
+    finally:
+        if collector is not None:
+            collector.close()

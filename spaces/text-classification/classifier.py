@@ -118,6 +118,8 @@ LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_
 MULTI = model.config.problem_type == "multi_label_classification"
 NUMBER = len(LABELS) == 1
 """Whether the model predicts a number, which is its only logit."""
+REVISION = FOLDER.name if FOLDER.parent.name == "snapshots" else ""
+"""The commit of a model that was fetched from the Hub; empty for one in a directory."""
 THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
 PAIRS = getattr(model.config, "hfbertcls_text_fields", None) == ["text", "text_pair"]
 """Whether the model reads pairs of texts."""

@@ -112,7 +112,7 @@ def environment_of_the_app(folder: Path) -> dict[str, str]:
     (folder / "asked.txt").touch()
     (folder / "temporary").mkdir()
     (folder / "temporary" / "gradio").touch()  # as the folder that gradio takes, where it is of another user
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GRADIO_"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GRADIO_", "FEEDBACK_"))}
     return kept | {
         "PYTHONPATH": str(guard),
         "GUARD_LOG": str(folder / "asked.txt"),
@@ -122,8 +122,8 @@ def environment_of_the_app(folder: Path) -> dict[str, str]:
     }
 
 
-def start_app(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
-    """Render the Space of a model and run it."""
+def start_app(model: Path, folder: Path, variables: Mapping[str, str] | None = None) -> tuple[App, subprocess.Popen]:
+    """Render the Space of a model and run it, with further variables."""
     place = folder / "space"
     place.mkdir(parents=True)
     for name, content in render_space(SpaceFacts("a model", examples=EXAMPLES)).items():
@@ -132,6 +132,7 @@ def start_app(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = environment_of_the_app(folder) | {"MODEL_ID": str(model), "GRADIO_SERVER_PORT": str(port)}
+    environment |= variables or {}
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=place, env=environment, stdout=log, stderr=log)
     app = App(f"http://127.0.0.1:{port}", model, folder / "log.txt", folder / "asked.txt", environment, process.pid)
@@ -266,8 +267,8 @@ def start():
     """Start an app, for tests that end it themselves."""
     begun = []
 
-    def begin(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
-        begun.append(start_app(model, folder))
+    def begin(model: Path, folder: Path, variables: Mapping[str, str] | None = None) -> tuple[App, subprocess.Popen]:
+        begun.append(start_app(model, folder, variables))
         return begun[-1]
 
     yield begin

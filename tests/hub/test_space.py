@@ -36,6 +36,7 @@ def test_the_files_are_the_app_and_what_is_rendered():
         "bodies.py",
         "classifier.py",
         "explanation.py",
+        "feedback.py",
         "tables.py",
         "README.md",
         "requirements.txt",
