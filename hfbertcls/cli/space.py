@@ -50,6 +50,11 @@ def add_parser(verbs: Any) -> Parser:
     )
     seen.add_argument("--private", action="store_true", help="a new Space can be seen by nobody else")
     add_space_options(parser)
+    parser.add_argument(
+        "--feedback-dataset",
+        metavar="D",
+        help="USER/NAME of a data set that the app stores feedback of visitors in (default: none is asked for)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that somebody edited in the Space")
     parser.add_argument("--no-wait", action="store_true", help="do not wait until the Space runs")
     return parser
@@ -61,7 +66,7 @@ def add_space_options(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--with-token",
         action="store_true",
-        help="store your token as a secret of the Space, so that it can read a private model",
+        help="store your token as a secret of the Space, so that it can read a private model and store feedback",
     )
 
 
@@ -70,9 +75,14 @@ def run(options: argparse.Namespace) -> int:
     refuse_unknown(options)
     if options.port is not None and not options.launch:
         raise ConfigurationError("--port goes with --launch")
-    from hfbertcls.hub.space.destination import require_hardware
+    if options.feedback_dataset is not None and options.dry_run is not None:
+        raise ConfigurationError(
+            "--feedback-dataset does not go with --dry-run: it is a variable of the Space, and stands in no file"
+        )
+    from hfbertcls.hub.space.destination import require_feedback_dataset, require_hardware
 
     require_hardware(options.hardware)
+    require_feedback_dataset(options.feedback_dataset)
     if options.launch:
         return _launch(options)
 
@@ -99,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
         with_token=options.with_token,
         overwrite=options.overwrite,
         wait=not options.no_wait,
+        feedback_dataset=options.feedback_dataset,
     )
     deployed = deploy(facts, request, local_path(options.model))
     print(json.dumps(asdict(deployed), indent=2) if options.json else f"The Space: {deployed.url}")
@@ -199,7 +210,9 @@ def _launch(options: argparse.Namespace) -> int:
     directory = local_path(options.model)
     facts = _facts_of(options.model, None, asks=False)
     model = str(directory.resolve()) if directory.is_dir() else options.model
-    port = {} if options.port is None else {"GRADIO_SERVER_PORT": str(_free(options.port))}
+    more = {} if options.port is None else {"GRADIO_SERVER_PORT": str(_free(options.port))}
+    if options.feedback_dataset is not None:
+        more["FEEDBACK_DATASET"] = options.feedback_dataset
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as files:
         _write(render_space(facts), Path(folder))
         for end in (signal.SIGTERM, signal.SIGHUP):
@@ -208,7 +221,7 @@ def _launch(options: argparse.Namespace) -> int:
         app = subprocess.Popen(
             [sys.executable, "app.py"],
             cwd=folder,
-            env={"GRADIO_TEMP_DIR": files, **os.environ, "MODEL_ID": model, "PYTHONUNBUFFERED": "1"} | port,
+            env={"GRADIO_TEMP_DIR": files, **os.environ, "MODEL_ID": model, "PYTHONUNBUFFERED": "1"} | more,
             stdin=subprocess.DEVNULL,
         )
         try:

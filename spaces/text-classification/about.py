@@ -1,5 +1,6 @@
 """How good the model is, from its own report, in Markdown."""
 
+import functools
 import html
 import json
 import re
@@ -40,6 +41,7 @@ _OUT_OF_FOLD = (
     "works. The model here was trained on all of these rows."
 )
 _LABELS_SHOWN = 12
+_FEW_ROWS = 30  # metrics of a label with fewer are imprecise
 _UNREADABLE = (
     ValueError, TypeError, KeyError, AttributeError, IndexError, StopIteration, OSError, RecursionError,
 )  # fmt: skip
@@ -60,6 +62,7 @@ def about_text() -> str:
         return "This model's report.json cannot be read here, so its metrics are unknown."
 
 
+@functools.cache
 def read_report() -> dict[str, Any] | None:
     """The model's report.json, if it brings one."""
     path = FOLDER / "report.json"
@@ -82,8 +85,7 @@ def about() -> str:
     report = read_report()
     if report is None:
         return f"This model has no report.json, so its metrics are unknown here. {card}"
-    split = "test" if "test" in report["evaluation"] else next(iter(report["evaluation"]))
-    evaluation = report["evaluation"][split]
+    split, evaluation = measured(report)
     is_out_of_fold = evaluation.get("kind") == "out_of_fold"
     return "\n".join(
         [
@@ -99,6 +101,65 @@ def about() -> str:
             limits(),
         ]
     )
+
+
+def measured(report: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The split that the metrics on the page are of, and its metrics."""
+    split = "test" if "test" in report["evaluation"] else next(iter(report["evaluation"]))
+    return split, report["evaluation"][split]
+
+
+def how_good(label: str) -> str:
+    """How often the model is right about a label, or how far its numbers are off; empty if its report does not say."""
+    try:
+        split, evaluation = measured(read_report() or {})
+        is_out_of_fold = evaluation.get("kind") == "out_of_fold"
+        kind = "" if is_out_of_fold else f"{plain(split)} "
+        if NUMBER:
+            sentence, rows = error_of_numbers(evaluation, kind), evaluation["rows"]
+        else:
+            sentence, rows = (
+                rates(evaluation["per_label"][label], label, kind),
+                evaluation["per_label"][label]["support"],
+            )
+    except _UNREADABLE:
+        return ""
+    if is_out_of_fold:
+        sentence = f"In cross-validation, {sentence[0].lower()}{sentence[1:]}"
+    uncertain = " With so few rows this is uncertain." if 0 < rows < _FEW_ROWS else ""
+    return f"{sentence}{uncertain}"
+
+
+def rates(row: dict[str, Any], label: str, kind: str) -> str:
+    """How many rows with a label were found, and how many with the prediction have it, in a sentence."""
+    name, support = plain(label), row["support"]
+    if support == 0:
+        return f"No {kind}row has the label {name}, so it is unknown how well it is found."
+    with_label = f"{support:,} {kind}row{'s' * (support != 1)} with the label {name}"
+    if row["recall"] == 0:
+        return f"Of {with_label}, none was found."
+    return (
+        f"Of {with_label}, {percent(row['recall'])} were found; of the rows predicted as {name}, "
+        f"{percent(row['precision'])} were right."
+    )
+
+
+def percent(proportion: float) -> str:
+    """A proportion in percent; only exactly all is 100 %."""
+    return (
+        "more than 99 %"
+        if 0.995 <= proportion < 1
+        else "less than 1 %"
+        if proportion < 0.005
+        else f"{proportion:.0%}".replace("%", " %")
+    )
+
+
+def error_of_numbers(evaluation: dict[str, Any], kind: str) -> str:
+    """The mean absolute error with its interval, in a sentence."""
+    error, rows = evaluation["metrics"]["mae"], evaluation["rows"]
+    ends = f" (95 % interval {error['low']:.4g} to {error['high']:.4g})" if error.get("low") is not None else ""
+    return f"The mean absolute error on {rows:,} {kind}row{'s' * (rows != 1)} is {error['value']:.4g}{ends}."
 
 
 def what_it_reads() -> str:

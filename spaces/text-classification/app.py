@@ -18,16 +18,29 @@ _files = tempfile.TemporaryDirectory(
 os.environ.setdefault("GRADIO_TEMP_DIR", _files.name)
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio and the Hub's client are imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir():
+if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir() and not os.environ.get("FEEDBACK_DATASET"):
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
+from answers import SLIDERS, Shown, position_of, show_classification, show_decisions, show_explanation
 from explanation import explain, explain_pair
+from feedback import NONE_OF_THEM, open_feedback
 from starlette.middleware import Middleware
 
 from about import about_text, plain
 from bodies import BodyLimit
-from classifier import MAX_CHARACTERS, MULTI, NAME, NUMBER, PAIRS, WHAT_IT_DOES, classify, classify_pair
+from classifier import (
+    LABELS,
+    MAX_CHARACTERS,
+    MULTI,
+    NAME,
+    NUMBER,
+    PAIRS,
+    THRESHOLDS,
+    WHAT_IT_DOES,
+    classify,
+    classify_pair,
+)
 from tables import (
     MAX_FILE,
     MAX_ROWS,
@@ -39,76 +52,7 @@ from tables import (
 )
 
 
-_SCALE, _SMALLEST = 2.0, 0.1  # logits: full colour, and what counts as nothing
 _WAITING = 512  # requests; further ones get an error that the queue is full
-_BETWEEN_TEXTS = "\n\n"
-_ORDINALS = ("First", "Second")
-_STRONGEST = 0.6  # colour value at which the text on it is still easy to read
-
-
-_Coloured = list[tuple[str, float | None]]
-_Rows = list[list[str]]
-_Shown = dict[str, float] | str  # probabilities, or a number
-
-
-def show_classification(*texts: str) -> tuple[_Shown, _Rows, _Coloured, _Rows, str]:
-    """The output of `classify` for the page; it clears the words of an earlier text."""
-    scores, table, note = probabilities_of(*texts)
-    return scores, table, [], [], note
-
-
-def probabilities_of(*texts: str) -> tuple[_Shown, _Rows, str]:
-    """The probabilities of the labels or the number, also as a table, and a note."""
-    answers = classify_pair(*texts) if PAIRS else classify(*texts)
-    if NUMBER:
-        return f"{answers['number']:.4g}", [[f"{answers['number']:.7g}"]], answers["note"]
-    table = [[label, f"{score:.4f}", f"{answers['logits'][label]:+.3f}"] for label, score in answers["scores"].items()]
-    if not MULTI:
-        return answers["scores"], table, answers["note"]
-    for row in table:
-        row.insert(1, "yes" if row[0] in answers["labels"] else "no")
-        row.insert(3, f"{answers['thresholds'][row[0]]:.4f}")
-    labels = (
-        f"Labels: {', '.join(map(plain, answers['labels']))}."
-        if answers["labels"]
-        else "No label reaches its threshold."
-    )
-    return answers["scores"], table, f"{labels} {answers['note']}"
-
-
-def coloured_text(text: str, words: list[dict], scale: float) -> _Coloured:
-    """A text in parts: the words that mattered with their colour, and what is between them."""
-    parts: _Coloured = []
-    end = 0
-    for word in words:
-        if abs(word["value"]) >= _SMALLEST / _SCALE * scale > 0:
-            strength = max(-1.0, min(1.0, word["value"] / scale)) * _STRONGEST
-            parts += [(text[end : word["start"]], None), (text[word["start"] : word["end"]], strength)]
-            end = word["end"]
-    return [*parts, (text[end:], None)]
-
-
-def show_explanation(*texts: str) -> tuple[_Shown, _Rows, _Coloured, _Rows, str]:
-    """The output of `classify` and `explain` for the page: the texts with coloured words, also as a table."""
-    scores, exact_scores, _ = probabilities_of(*texts)
-    explanation = explain_pair(*texts) if PAIRS else explain(*texts)
-    # Numbers have a unit of their own: the strongest word of a text has the full colour.
-    scale = max((abs(word["value"]) for word in explanation["words"]), default=0.0) if NUMBER else _SCALE
-    parts: _Coloured = []
-    for number, text in enumerate(texts):
-        parts += [(_BETWEEN_TEXTS, None)] if number else []
-        parts += coloured_text(text, [word for word in explanation["words"] if word.get("text", 0) == number], scale)
-    table = [
-        [*([_ORDINALS[word["text"]]] if PAIRS else []), word["word"], f"{word['value']:+.4f}"]
-        for word in sorted(explanation["words"], key=lambda w: -abs(w["value"]))
-    ]
-    none = "" if any(value is not None for _, value in parts) else " No single word matters to it."
-    label = f"The number is {explanation['number']:.4g}." if NUMBER else f"The label is {plain(explanation['label'])}."
-    if MULTI:
-        label = f"The likeliest label is {plain(explanation['label'])}, {abs(explanation['lead']):.3f} logits "
-        label += "above its threshold." if explanation["lead"] >= 0 else "below its threshold, so it is not predicted."
-    coloured_words = [part for part in parts if part[0]]
-    return scores, exact_scores, coloured_words, table, f"{label}{none} {explanation['note']}"
 
 
 def show_columns(file: str | None) -> gr.Dropdown | list[gr.Dropdown]:
@@ -129,6 +73,31 @@ def examples() -> list[list[str]]:
     return [row for row in rows if len(row) == len(boxes)]
 
 
+def feedback_fields() -> tuple[gr.components.Component, gr.Markdown, gr.Button]:
+    """What asks a visitor for the right answer: its field, what came of it, and the button that sends it."""
+    gr.Markdown(f"**Is this right?** {collector.what_is_stored()}", elem_id="feedback", latex_delimiters=[])
+    with gr.Row(equal_height=True):
+        if NUMBER:
+            right = gr.Textbox(label="Right number", elem_id="right", scale=3)  # (an empty gr.Number is shown as 0)
+        else:
+            right = gr.Dropdown(
+                [*LABELS, *([NONE_OF_THEM] if MULTI and NONE_OF_THEM not in LABELS else [])],
+                label="Right labels" if MULTI else "Right label",
+                value=None,
+                multiselect=MULTI,
+                elem_id="right",
+                scale=3,
+            )
+        send_button = gr.Button("Send", min_width=120)
+    return right, gr.Markdown(elem_id="thanks"), send_button
+
+
+def send_feedback(state: Shown | None, right: str | list[str] | None, *texts: str) -> str:
+    """Store what a visitor takes for right."""
+    return collector.store(state, texts, right)
+
+
+collector = open_feedback()
 theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate").set(
     button_primary_background_fill="*primary_600",
     button_primary_background_fill_hover="*primary_700",
@@ -144,6 +113,14 @@ PREVIEW = [
     "Note",
 ]
 VERB = "Predict" if NUMBER else "Classify"
+ABOUT_SLIDERS = (
+    "The sliders decide on this page only. Files and the API keep the thresholds of the model."
+    if SLIDERS
+    else f"The model has {len(LABELS):,} labels, too many for a slider each. Its own thresholds decide."
+)
+
+
+HIDDEN = gr.update(visible=False)
 
 
 def empty(*values: object) -> str:
@@ -170,91 +147,132 @@ button[role=tab].selected { color: var(--primary-600) !important }
 
 with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.Markdown(f"# {plain(NAME.rpartition('/')[2])}\n{WHAT_IT_DOES}.")
-    with gr.Tab(VERB):
-        titles = {"text": "First text", "text_pair": "Second text"} if PAIRS else {"text": "Text"}
-        boxes = [
-            gr.Textbox(label=title, lines=4 // len(titles), max_length=MAX_CHARACTERS, elem_id=name)
-            for name, title in titles.items()
-        ]
-        with gr.Row():
-            classify_button = gr.Button(VERB, variant="primary")
-            explain_button = gr.Button("Which words mattered?")
-        if examples():
-            gr.Examples(examples(), inputs=boxes, cache_examples=False)
-        note = gr.Markdown(elem_id="note", latex_delimiters=[])
-        with gr.Row():
-            top = gr.Label(
-                label="Number" if NUMBER else "Probabilities",
-                num_top_classes=5,
-                show_heading=not MULTI,
-                scale=2,
-                elem_id="label",
+    with gr.Tabs() as tabs:
+        with gr.Tab(VERB, id="try"):
+            titles = {"text": "First text", "text_pair": "Second text"} if PAIRS else {"text": "Text"}
+            boxes = [
+                gr.Textbox(label=title, lines=4 // len(titles), max_length=MAX_CHARACTERS, elem_id=name)
+                for name, title in titles.items()
+            ]
+            with gr.Row():
+                classify_button = gr.Button(VERB, variant="primary")
+                explain_button = gr.Button("Which words mattered?")
+            if examples():
+                gr.Examples(examples(), inputs=boxes, cache_examples=False)
+            sliders = []
+            if MULTI:
+                with gr.Accordion("Decision thresholds", open=False, elem_id="thresholds"):
+                    gr.Markdown(ABOUT_SLIDERS)
+                    with gr.Row():
+                        sliders = [
+                            gr.Slider(
+                                0,
+                                1,
+                                position_of(THRESHOLDS[label]),
+                                step=0.01,
+                                label=label,
+                                min_width=240,
+                                buttons=["reset"],
+                            )
+                            for label in SLIDERS
+                        ]
+            note = gr.Markdown(elem_id="note", latex_delimiters=[])
+            with gr.Row():
+                top = gr.Label(
+                    label="Number" if NUMBER else "Probabilities",
+                    num_top_classes=5,
+                    show_heading=not MULTI,
+                    scale=2,
+                    elem_id="label",
+                )
+                exact = gr.Dataframe(
+                    headers=EXACT,
+                    label="Exact values",
+                    interactive=False,
+                    scale=3 if MULTI else 2,
+                    elem_id="exact",
+                )
+            with gr.Column(visible=False) as below:
+                with gr.Row():
+                    good = gr.Markdown(elem_id="good", latex_delimiters=[])
+                    more_button = gr.Button("How good is it?", size="sm", scale=0, min_width=160)
+                asked = feedback_fields() if collector is not None else ()
+            coloured = gr.HighlightedText(
+                label="Words that mattered "
+                + (
+                    "(red raises the number, purple lowers it)"
+                    if NUMBER
+                    else "(red speaks for the label, purple against it)"
+                ),
+                elem_id="coloured",
             )
-            exact = gr.Dataframe(
-                headers=EXACT,
-                label="Exact values",
+            words = gr.Dataframe(
+                headers=WORDS,
+                label=f"How far the {'number' if NUMBER else 'lead of the label'} {'over its threshold ' if MULTI else ''}falls when the "
+                "word is hidden from the model",
                 interactive=False,
-                scale=3 if MULTI else 2,
-                elem_id="exact",
+                elem_id="words",
             )
-        coloured = gr.HighlightedText(
-            label="Words that mattered "
-            + (
-                "(red raises the number, purple lowers it)"
-                if NUMBER
-                else "(red speaks for the label, purple against it)"
-            ),
-            elem_id="coloured",
-        )
-        words = gr.Dataframe(
-            headers=WORDS,
-            label=f"How far the {'number' if NUMBER else 'lead of the label'} {'over its threshold ' if MULTI else ''}falls when the "
-            "word is hidden from the model",
-            interactive=False,
-            elem_id="words",
-        )
-    with gr.Tab("A file"):
-        gr.Markdown(
-            f"A CSV or TSV file in UTF-8 with a header, of at most {MAX_FILE.upper()} and {MAX_ROWS:,} rows. What was "
-            "uploaded and what came of it are deleted within two hours."
-        )
-        upload = gr.File(label="CSV or TSV file", file_types=[".csv", ".tsv"], elem_id="upload")
-        titles = {"column": "Column with the first texts", "column_pair": "Column with the second texts"}
-        columns = [
-            gr.Dropdown(label=title, choices=[], allow_custom_value=True, elem_id=name)
-            for name, title in (titles if PAIRS else {"column": "Column with the texts"}).items()
-        ]
-        file_button = gr.Button("Predict for the file" if NUMBER else "Classify the file", variant="primary")
-        summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
-        download = gr.File(
-            label="File with numbers" if NUMBER else "Classified file", interactive=False, elem_id="download"
-        )
-        preview = gr.Dataframe(
-            headers=PREVIEW,
-            label=f"The first {SHOWN_ROWS} rows",
-            interactive=False,
-            wrap=True,
-            elem_id="preview",
-        )
-    with gr.Tab("About"):
-        gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
+        with gr.Tab("A file"):
+            gr.Markdown(
+                f"A CSV or TSV file in UTF-8 with a header, of at most {MAX_FILE.upper()} and {MAX_ROWS:,} rows. What was "
+                "uploaded and what came of it are deleted within two hours."
+            )
+            upload = gr.File(label="CSV or TSV file", file_types=[".csv", ".tsv"], elem_id="upload")
+            titles = {"column": "Column with the first texts", "column_pair": "Column with the second texts"}
+            columns = [
+                gr.Dropdown(label=title, choices=[], allow_custom_value=True, elem_id=name)
+                for name, title in (titles if PAIRS else {"column": "Column with the texts"}).items()
+            ]
+            file_button = gr.Button("Predict for the file" if NUMBER else "Classify the file", variant="primary")
+            summary = gr.Textbox(label="Result", interactive=False, elem_id="summary")
+            download = gr.File(
+                label="File with numbers" if NUMBER else "Classified file", interactive=False, elem_id="download"
+            )
+            preview = gr.Dataframe(
+                headers=PREVIEW,
+                label=f"The first {SHOWN_ROWS} rows",
+                interactive=False,
+                wrap=True,
+                elem_id="preview",
+            )
+        with gr.Tab("About", id="about"):
+            gr.Markdown(about_text(), elem_id="about", latex_delimiters=[])
 
-    answer, result = [top, exact, coloured, words, note], [download, preview, summary]
+    answer, result = [top, exact, coloured, words, note, good, below], [download, preview, summary]
+    shown = gr.State()
     classifying = gr.on(
-        [classify_button.click, *(box.submit for box in boxes)], show_classification, boxes, answer,
+        [classify_button.click, *(box.submit for box in boxes)],
+        show_classification, [*boxes, *sliders], [*answer, shown],
         concurrency_id="classify", concurrency_limit=4, api_visibility="private",
     )  # fmt: skip
     explaining = explain_button.click(
-        show_explanation, boxes, answer, concurrency_id="explain", api_visibility="private"
+        show_explanation, [*boxes, *sliders], [*answer, shown], concurrency_id="explain", api_visibility="private"
     )
+    running = [classifying, explaining]
+    if sliders:
+        deciding = gr.on(
+            [slider.change for slider in sliders],
+            show_decisions,
+            [shown, *boxes, *sliders],
+            [exact, note, good],
+            trigger_mode="always_last",
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        running.append(deciding)
     # Another text, file or column: results on the page and in the queue are those of the earlier one.
     gr.on(
         [box.change for box in boxes],
-        js=empty({}, EXACT, None, WORDS, ""),
-        outputs=answer,
-        cancels=[classifying, explaining],
+        js=empty({}, EXACT, None, WORDS, "", "", HIDDEN, *(("" if NUMBER else None, "") if asked else ())),
+        outputs=[*answer, *asked[:2]],
+        cancels=running,
         api_visibility="private",
     )
+    if asked:
+        right, thanks, send_button = asked
+        send_button.click(send_feedback, [shown, right, *boxes], thanks, api_visibility="private")
+    more_button.click(lambda: gr.Tabs(selected="about"), None, tabs, api_visibility="private")
     upload.change(show_columns, upload, columns, api_visibility="private")
     gr.api(classify_pair if PAIRS else classify, api_name="classify", concurrency_id="classify", concurrency_limit=4)
     gr.api(explain_pair if PAIRS else explain, api_name="explain", concurrency_id="explain")
@@ -271,8 +289,12 @@ with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(3600, 3600)) a
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # gradio then ends in order, and files are removed
-    demo.queue(max_size=_WAITING).launch(
-        theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
-        enable_monitoring=False, app_kwargs={"middleware": [Middleware(BodyLimit)]},
-        _frontend=False,  # (else gradio gives up where its page takes 3 s, as on a busy machine)
-    )  # fmt: skip
+    try:
+        demo.queue(max_size=_WAITING).launch(
+            theme=theme, css=css, max_file_size=MAX_FILE, footer_links=["api"], run_history=False, ssr_mode=False,
+            enable_monitoring=False, app_kwargs={"middleware": [Middleware(BodyLimit)]},
+            _frontend=False,  # (else gradio gives up where its page takes 3 s, as on a busy machine)
+        )  # fmt: skip
+    finally:
+        if collector is not None:
+            collector.close()

@@ -118,6 +118,8 @@ LABELS = [str(model.config.id2label[index]) for index in range(model.config.num_
 MULTI = model.config.problem_type == "multi_label_classification"
 NUMBER = len(LABELS) == 1
 """Whether the model predicts a number, which is its only logit."""
+REVISION = FOLDER.name if FOLDER.parent.name == "snapshots" else ""
+"""The commit of a model that was fetched from the Hub; empty for one in a directory."""
 THRESHOLDS = dict(zip(LABELS, label_thresholds(), strict=True))
 PAIRS = getattr(model.config, "hfbertcls_text_fields", None) == ["text", "text_pair"]
 """Whether the model reads pairs of texts."""
@@ -216,9 +218,9 @@ def probabilities(logits: list[float]) -> dict[str, float]:
     return dict(sorted(zip(LABELS, values.tolist(), strict=True), key=lambda pair: -pair[1]))
 
 
-def predicted_labels(scores: dict[str, float]) -> list[str]:
+def predicted_labels(scores: dict[str, float], thresholds: dict[str, float] = THRESHOLDS) -> list[str]:
     """The likeliest label; of a multi-label model those at or above their decision threshold, maybe none."""
-    return [label for label, score in scores.items() if score >= THRESHOLDS[label]] if MULTI else [next(iter(scores))]
+    return [label for label, score in scores.items() if score >= thresholds[label]] if MULTI else [next(iter(scores))]
 
 
 def refusal(message: str) -> gr.Error:

@@ -35,14 +35,20 @@ _WORD = re.compile(
 _NO_BLANKS = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f]")
 
 
+def logit_of(threshold: float) -> float:
+    """The logit from which on a label is predicted.
+
+    Those of the thresholds 0 and 1 are infinite, which JSON lacks; eps is where the sigmoid becomes 1.
+    """
+    return float(torch.logit(torch.tensor(threshold, dtype=torch.float64), eps=2.0**-53))
+
+
 def lead(logits: list[float], label: int) -> float:
     """How far a label is ahead of the next one, in logits; multi-label: ahead of its decision threshold; or the number."""
     if NUMBER:
         return logits[label]
     if MULTI:
-        # The logits of the scores 0 and 1 are infinite, which JSON lacks; eps is where the sigmoid becomes 1.
-        threshold = torch.tensor(THRESHOLDS[LABELS[label]], dtype=torch.float64)
-        return logits[label] - float(torch.logit(threshold, eps=2.0**-53))
+        return logits[label] - logit_of(THRESHOLDS[LABELS[label]])
     others = [value for index, value in enumerate(logits) if index != label]
     return logits[label] - max(others)
 

@@ -69,6 +69,15 @@ def test_from_a_directory_to_a_space_and_both_lead_to_each_other(hub, shared, ca
     assert main(["verify", str(shared)]) == 0
 
 
+def test_feedback_goes_to_a_data_set(hub, shared, capsys):
+    assert main(["space", REPO, "--feedback-dataset", "alice/feedback", "--with-token"]) == 0
+    assert HfApi().get_space_variables(REPO)["FEEDBACK_DATASET"].value == "alice/feedback"
+    assert "HF_TOKEN" in HfApi().get_space_secrets(REPO)
+    hub.fail("/variables", method="POST", status=403, times=99)
+    assert main(["space", REPO, "--feedback-dataset", "alice/other"]) == 1
+    assert "--feedback-dataset alice/other" in capsys.readouterr().err
+
+
 def test_doing_it_again_changes_nothing(hub, shared):
     assert main(["space", REPO]) == 0
     before = commits(REPO), commits(REPO, "space")
@@ -166,6 +175,8 @@ def test_a_dry_run_writes_the_files_and_sends_nothing(hub, model_dir, tmp_path, 
         (["alice/nothing"], 1, "the model alice/nothing cannot be looked at"),
         (["DIR", "--launch", "--port", "70000"], 2, "--port 70000 is an invalid value"),
         (["DIR", "--launch", "--hardware", "zero-a10"], 2, "no hardware 'zero-a10' .did you mean 'zero-a10g'"),
+        (["DIR", "--feedback-dataset", "name"], 2, "--feedback-dataset 'name' is an invalid value"),
+        (["DIR", "--feedback-dataset", "a/b", "--dry-run", "x"], 2, "--feedback-dataset does not go with --dry-run"),
         ([""], 2, "MODEL is empty"),
         (["LATIN"], 2, "is no text in UTF-8"),
         (["DIR", "--wrong"], 2, "no option --wrong"),

@@ -1,6 +1,7 @@
 """The app as it runs in a Space: a folder that was rendered, a process of its own, no hfbertcls, no network."""
 
 import csv
+import json
 import os
 import shutil
 import socket
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 from hfbertcls.cli import main
-from hfbertcls.hub.space.render import SpaceFacts, render_space
+from hfbertcls.hub.space.render import SpaceFacts, app_directory, render_space
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,7 +112,7 @@ def environment_of_the_app(folder: Path) -> dict[str, str]:
     (folder / "asked.txt").touch()
     (folder / "temporary").mkdir()
     (folder / "temporary" / "gradio").touch()  # as the folder that gradio takes, where it is of another user
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GRADIO_"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "GRADIO_", "FEEDBACK_"))}
     return kept | {
         "PYTHONPATH": str(guard),
         "GUARD_LOG": str(folder / "asked.txt"),
@@ -121,8 +122,8 @@ def environment_of_the_app(folder: Path) -> dict[str, str]:
     }
 
 
-def start_app(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
-    """Render the Space of a model and run it."""
+def start_app(model: Path, folder: Path, variables: Mapping[str, str] | None = None) -> tuple[App, subprocess.Popen]:
+    """Render the Space of a model and run it, with further variables."""
     place = folder / "space"
     place.mkdir(parents=True)
     for name, content in render_space(SpaceFacts("a model", examples=EXAMPLES)).items():
@@ -131,6 +132,7 @@ def start_app(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = environment_of_the_app(folder) | {"MODEL_ID": str(model), "GRADIO_SERVER_PORT": str(port)}
+    environment |= variables or {}
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen([sys.executable, "app.py"], cwd=place, env=environment, stdout=log, stderr=log)
     app = App(f"http://127.0.0.1:{port}", model, folder / "log.txt", folder / "asked.txt", environment, process.pid)
@@ -234,13 +236,39 @@ def number_app(tmp_path_factory, number_model):
     yield from running(number_model, tmp_path_factory.mktemp("number-app"))
 
 
+@pytest.fixture(scope="session")
+def sliders_app(tmp_path_factory, multi_label_dir):
+    """The app of the same model; its labels do harm, its thresholds have more digits than a slider."""
+    folder = tmp_path_factory.mktemp("sliders")
+    model = Path(shutil.copytree(multi_label_dir, folder / "model"))
+    config = json.loads((model / "config.json").read_text())
+    config |= {"id2label": dict(enumerate(HOSTILE)), "label2id": {label: index for index, label in enumerate(HOSTILE)}}
+    config["hfbertcls_thresholds"] = [0.604321, 0.504321, 0.304321]
+    (model / "config.json").write_text(json.dumps(config))
+    yield from running(model, folder / "app")
+
+
+@pytest.fixture(scope="session")
+def said_by_the_app():
+    """What Python code prints that runs beside an app, for its model or another."""
+
+    def say(app: App, code: str, model: Path | None = None) -> str:
+        code = f"import sys; sys.path.insert(0, {str(app_directory())!r})\n{code}"
+        environment = {**app.environment, "MODEL_ID": str(model or app.model)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return say
+
+
 @pytest.fixture
 def start():
     """Start an app, for tests that end it themselves."""
     begun = []
 
-    def begin(model: Path, folder: Path) -> tuple[App, subprocess.Popen]:
-        begun.append(start_app(model, folder))
+    def begin(model: Path, folder: Path, variables: Mapping[str, str] | None = None) -> tuple[App, subprocess.Popen]:
+        begun.append(start_app(model, folder, variables))
         return begun[-1]
 
     yield begin

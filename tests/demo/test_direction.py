@@ -80,6 +80,7 @@ def test_examples_and_tables_follow_the_text_too(page, tmp_path):
             selector,
         )
 
+    page.locator(".gallery-item").first.wait_for()
     assert set(styles(".gallery-item")) == {"plaintext"}
     page.locator("#text textarea").fill(HEBREW)
     page.get_by_role("button", name="Which words mattered?").click()

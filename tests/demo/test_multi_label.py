@@ -4,8 +4,6 @@ import csv
 import json
 import math
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from gradio_client import Client, handle_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from hfbertcls import load_pipeline
-from hfbertcls.hub.space.render import app_directory
 
 
 THREE, TWO, ONE, NONE = "great music but dull", "the dull film music", "the film was great", "a story of the film"
@@ -23,15 +20,6 @@ THREE, TWO, ONE, NONE = "great music but dull", "the dull film music", "the film
 @pytest.fixture(scope="module")
 def client(multi_label_app):
     return Client(multi_label_app.url, verbose=False)
-
-
-def said_by_the_app(app, model: Path, code: str) -> str:
-    """What Python code prints that runs beside the app."""
-    code = f"import sys; sys.path.insert(0, {str(app_directory())!r})\n{code}"
-    environment = {**app.environment, "MODEL_ID": str(model)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize(("text", "count"), [(THREE, 3), (TWO, 2), (ONE, 1), (NONE, 0)])
@@ -98,7 +86,7 @@ def test_a_lead_counts_from_the_threshold_of_the_likeliest_label(client, multi_l
         assert word["value"] == pytest.approx(lead(ids) - lead(masked), abs=1e-5)
 
 
-def test_a_threshold_that_lies_at_infinity_gives_a_finite_lead(multi_label_app):
+def test_a_threshold_that_lies_at_infinity_gives_a_finite_lead(multi_label_app, said_by_the_app):
     code = f"""
 import classifier as c
 from explanation import explain
@@ -107,15 +95,15 @@ for stated in (0.0, 1.0):
     said = explain({ONE!r})
     print(said["lead"], len(said["words"]))
 """
-    (low, words), (high, _) = map(
-        str.split, said_by_the_app(multi_label_app, multi_label_app.model, code).splitlines()
-    )
+    (low, words), (high, _) = map(str.split, said_by_the_app(multi_label_app, code).splitlines())
     assert 20 < float(low) < 100
     assert -100 < float(high) < -20
     assert words == "4"
 
 
-def test_without_a_valid_threshold_for_each_label_it_is_one_half(multi_label_app, multi_label_dir, tmp_path):
+def test_without_a_valid_threshold_for_each_label_it_is_one_half(
+    multi_label_app, multi_label_dir, said_by_the_app, tmp_path
+):
     model = Path(shutil.copytree(multi_label_dir, tmp_path / "model"))
     config = json.loads((model / "config.json").read_text())
     del config["hfbertcls_thresholds"]
@@ -129,11 +117,13 @@ for stated in (None, 0.3, [0.3, 0.3], [0.3, 0.3, 1.5], [0.3, 0.3, float("nan")],
 c.model.config.hfbertcls_thresholds = [0.3, 0, 1]
 print(c.label_thresholds())
 """
-    said = said_by_the_app(multi_label_app, model, code).splitlines()
+    said = said_by_the_app(multi_label_app, code, model).splitlines()
     assert said == [*["[0.5, 0.5, 0.5]"] * 8, "[0.3, 0.0, 1.0]"]
 
 
-def test_what_is_known_of_the_model_fits_a_multi_label_model(multi_label_app, multi_label_dir, app, tmp_path):
+def test_what_is_known_of_the_model_fits_a_multi_label_model(
+    multi_label_app, multi_label_dir, app, said_by_the_app, tmp_path
+):
     model = Path(shutil.copytree(multi_label_dir, tmp_path / "model"))
     report = json.loads((app.model / "report.json").read_text())
     figures = report["evaluation"]["test"]
@@ -144,7 +134,7 @@ def test_what_is_known_of_the_model_fits_a_multi_label_model(multi_label_app, mu
     figures["per_label"] = dict.fromkeys(("praise", "blame", "music"), figures["per_label"]["positive"])
     report["task"] |= {"type": "multi_label", "labels": ["praise", "blame", "music"]}
     (model / "report.json").write_text(json.dumps(report))
-    said = said_by_the_app(multi_label_app, model, "from about import about; print(about())")
+    said = said_by_the_app(multi_label_app, "from about import about; print(about())", model)
     assert said.startswith("Gives a text any of 3 labels, or none; fine-tuned from ")
     assert "| Accuracy: exactly the right labels | 0.500 | 0.400 to 0.600 |" in said
     assert "| Micro F1 | 0.500 |" in said

@@ -32,9 +32,11 @@ def test_the_files_are_the_app_and_what_is_rendered():
     names = {
         "app.py",
         "about.py",
+        "answers.py",
         "bodies.py",
         "classifier.py",
         "explanation.py",
+        "feedback.py",
         "tables.py",
         "README.md",
         "requirements.txt",

@@ -286,6 +286,53 @@ def test_a_public_model_needs_no_token(hub, model, log_lines):
     assert any("can be read by anyone; the Space needs no token, so none is stored" in line for line in log_lines)
 
 
+FEEDBACK = "alice/films-feedback"
+
+
+def test_the_data_set_for_feedback_is_a_variable_and_its_token_is_spoken_of(hub, model, log_lines):
+    deploy_space(FILES, request(feedback_dataset=FEEDBACK), log_lines.append)
+    assert space(hub).space.variables["FEEDBACK_DATASET"]["value"] == FEEDBACK
+    assert space(hub).space.secrets == {}
+    assert f"Set FEEDBACK_DATASET to {FEEDBACK}" in log_lines
+    (note,) = (line for line in log_lines if line.startswith("note: "))
+    assert f"the secret HF_TOKEN of {SPACE} must hold a token that may write to the data set {FEEDBACK}" in note
+    number = len(hub.log)
+    deploy_space(FILES, request(feedback_dataset=FEEDBACK))
+    deploy_space(FILES, request())  # (it stays)
+    assert changed(hub, number) == []
+    assert space(hub).space.variables["FEEDBACK_DATASET"]["value"] == FEEDBACK
+    deploy_space(FILES, request(feedback_dataset="acme/other"), log_lines.append)
+    assert f"Set FEEDBACK_DATASET to acme/other (it was {FEEDBACK})" in log_lines
+
+
+def test_with_a_token_a_public_model_stores_feedback(hub, model, log_lines):
+    deploy_space(FILES, request(feedback_dataset=FEEDBACK, with_token=True), log_lines.append)
+    assert space(hub).space.secrets["HF_TOKEN"]["value"] == TOKEN
+    assert f"A fine-grained token that can only write to the data set {FEEDBACK} is safer" in log_lines[0]
+    log_lines.clear()
+    deploy_space(FILES, request(), log_lines.append)
+    assert not any("does not need" in line for line in log_lines)
+
+
+def test_a_private_model_with_feedback_names_both_rights(hub, private_model, log_lines):
+    deploy_space(FILES, request(feedback_dataset=FEEDBACK, with_token=True), log_lines.append)
+    assert f"can only read {MODEL} and write to the data set {FEEDBACK} is safer" in log_lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("feedback", ConfigurationError, "--feedback-dataset 'feedback' is an invalid value. Expected USER/NAME"),
+        ("alice/no..name", ConfigurationError, "accepts no repository called"),
+        ("museum/feedback", SharingError, "alice may not write to a data set of 'museum'. Take .* alice/feedback"),
+    ],
+)
+def test_a_data_set_that_cannot_take_feedback_is_refused_before_anything_is_sent(hub, model, name, error, message):
+    with pytest.raises(error, match=message):
+        deploy_space(FILES, request(feedback_dataset=name))
+    assert changed(hub) == ["POST /api/repos/create"]  # (of the model)
+
+
 def test_a_model_that_became_public_leaves_a_token_with_a_note(hub, private_model, log_lines):
     deploy_space(FILES, request(with_token=True))
     private_model.private = False

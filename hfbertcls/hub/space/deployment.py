@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from huggingface_hub import HfApi, SpaceHardware
 
@@ -10,6 +11,7 @@ from hfbertcls.hub.account import asked
 from hfbertcls.hub.retrying import reason_of, status_of, tried
 from hfbertcls.hub.secrets import secrets_in
 from hfbertcls.hub.space.destination import (
+    FEEDBACK_VARIABLE,
     MODEL_VARIABLE,
     TOKEN_SECRET,
     SpaceDestination,
@@ -120,13 +122,14 @@ def _create(request: SpaceRequest, destination: SpaceDestination, log: Log, api:
 
 
 def _settle(request: SpaceRequest, there: SpaceDestination, log: Log, api: HfApi) -> None:
-    """Set variable, secret and hardware where they differ."""
+    """Set variables, secret and hardware where they differ."""
     space_id = there.space_id
     variables = asked(lambda: api.get_space_variables(space_id), f"the variables of {space_id} cannot be listed")
-    before = variables[MODEL_VARIABLE].value if MODEL_VARIABLE in variables else None
-    if before != request.model_id:
-        tried(lambda: api.add_space_variable(space_id, MODEL_VARIABLE, request.model_id), log)
-        log(f"Set {MODEL_VARIABLE} to {request.model_id}" + (f" (it was {before})" if before else ""))
+    for name, value in ((MODEL_VARIABLE, request.model_id), (FEEDBACK_VARIABLE, request.feedback_dataset)):
+        before = variables[name].value if name in variables else None
+        if value is not None and before != value:
+            tried(partial(api.add_space_variable, space_id, name, value), log)
+            log(f"Set {name} to {value}" + (f" (it was {before})" if before else ""))
     if stores_token(request, there, api):
         store_token(space_id, api)
         log(f"Stored your token as the secret {TOKEN_SECRET}")

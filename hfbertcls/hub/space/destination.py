@@ -10,6 +10,7 @@ from hfbertcls.hub.account import NotThereError, asked, require_account, require
 
 
 MODEL_VARIABLE = "MODEL_ID"
+FEEDBACK_VARIABLE = "FEEDBACK_DATASET"
 TOKEN_SECRET = "HF_TOKEN"
 
 
@@ -23,9 +24,11 @@ class SpaceRequest:
         public: whether a new Space is public; None follows the visibility of the model. An existing Space keeps its
             visibility.
         hardware: as the Hub calls it, for instance `zero-a10g`; None leaves it to the Hub.
-        with_token: store the token of the login as a secret of the Space, so that it can read a private model.
+        with_token: store the token of the login as a secret of the Space, so that it can read a private model and store
+            feedback.
         overwrite: replace files, and a token, that somebody else put into the Space.
         wait: until the Space runs.
+        feedback_dataset: `user/name` of the data set that the Space stores feedback in; None leaves the Space as it is.
     """
 
     space_id: str
@@ -35,6 +38,7 @@ class SpaceRequest:
     with_token: bool = False
     overwrite: bool = False
     wait: bool = True
+    feedback_dataset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,22 @@ class SpaceDestination:
         space_id: with its namespace.
         exists: whether it is there.
         private: whether it is, or will be.
-        needs_token: whether the Space cannot read the model without one.
+        is_open_model: whether anyone can read the model.
+        feedback_dataset: that feedback is stored in, as the Space says or is to say; None if none is taken.
         token_note: how the secret that is there was described; None if it is not there.
     """
 
     space_id: str
     exists: bool
     private: bool
-    needs_token: bool
+    is_open_model: bool
+    feedback_dataset: str | None
     token_note: str | None
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether the Space cannot read the model, or store feedback, without a token."""
+        return not self.is_open_model or self.feedback_dataset is not None
 
 
 def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestination:
@@ -68,6 +79,7 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
     require_repo_name(request.space_id)
     require_repo_name(request.model_id)
     require_hardware(request.hardware)
+    require_feedback_dataset(request.feedback_dataset)
     account = require_account(api)
     space_id = account.full_name(request.space_id)
     namespace, _, name = space_id.partition("/")
@@ -75,6 +87,12 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
         raise SharingError(
             f"{account.name} may not make or change a Space in {namespace!r}. Take --space-id {account.name}/{name}"
         )
+    if request.feedback_dataset is not None:
+        owner, _, dataset = request.feedback_dataset.partition("/")
+        if not account.may_write_in(owner):
+            raise SharingError(
+                f"{account.name} may not write to a data set of {owner!r}. Take --feedback-dataset {account.name}/{dataset}"
+            )
     try:
         model = asked(lambda: api.model_info(request.model_id), f"the model {request.model_id} cannot be looked at")
     except NotThereError as err:
@@ -82,18 +100,23 @@ def check_space(request: SpaceRequest, api: HfApi | None = None) -> SpaceDestina
             f"there is no model {request.model_id} on the Hub, or {account.name} may not see it. Push it first: "
             f"{command('push', 'DIR', request.model_id)}"
         ) from err
-    needs_token = bool(model.private or model.gated)
+    is_open_model, feedback_dataset = not (model.private or model.gated), request.feedback_dataset
     try:
         space = asked(lambda: api.space_info(space_id), f"the Space {space_id} cannot be looked at")
     except NotThereError:
         private = bool(model.private) if request.public is None else not request.public
-        destination = SpaceDestination(space_id, False, private, needs_token, None)
+        destination = SpaceDestination(space_id, False, private, is_open_model, feedback_dataset, None)
     else:
         secrets = asked(lambda: api.get_space_secrets(space_id), f"the secrets of {space_id} cannot be listed")
         note = (secrets[TOKEN_SECRET].description or "") if TOKEN_SECRET in secrets else None
-        destination = SpaceDestination(space_id, True, bool(space.private), needs_token, note)
+        if feedback_dataset is None:
+            variables = asked(
+                lambda: api.get_space_variables(space_id), f"the variables of {space_id} cannot be listed"
+            )
+            feedback_dataset = variables[FEEDBACK_VARIABLE].value if FEEDBACK_VARIABLE in variables else None
+        destination = SpaceDestination(space_id, True, bool(space.private), is_open_model, feedback_dataset, note)
         _require_visibility(request, destination, model_is_private=bool(model.private))
-    if needs_token and not request.with_token and destination.token_note is None:
+    if not is_open_model and not request.with_token and destination.token_note is None:
         raise SharingError(_token_choices(request, space_id, api, "private" if model.private else "gated"))
     return destination
 
@@ -109,6 +132,19 @@ def require_hardware(name: str | None) -> None:
         raise ConfigurationError(
             f"the Hub has no hardware {name!r}{did_you_mean(name, names)}. --hardware takes one of {', '.join(names)}"
         )
+
+
+def require_feedback_dataset(name: str | None) -> None:
+    """Check the name of the data set for feedback.
+
+    Raises:
+        ConfigurationError: if it is no `user/name` that the Hub accepts.
+    """
+    if name is None:
+        return
+    if name.count("/") != 1:
+        raise ConfigurationError(f"--feedback-dataset {name!r} is an invalid value. Expected USER/NAME of a data set")
+    require_repo_name(name)
 
 
 def hardware_of(space_id: str, api: HfApi) -> str | None:
@@ -157,5 +193,7 @@ def command_of(request: SpaceRequest) -> str:
         words.append("--public" if request.public else "--private")
     if request.hardware is not None:
         words += ["--hardware", request.hardware]
+    if request.feedback_dataset is not None:
+        words += ["--feedback-dataset", request.feedback_dataset]
     words += ["--with-token"] * request.with_token + ["--no-wait"] * (not request.wait)
     return command(*words)

@@ -1,4 +1,4 @@
-"""The token with which a Space reads a private model: explained, stored once, repeated nowhere."""
+"""The token with which a Space reads a private model and stores feedback: explained, stored once, repeated nowhere."""
 
 import hashlib
 
@@ -23,13 +23,23 @@ def explain_token(request: SpaceRequest, there: SpaceDestination, log: Log, api:
         if there.token_note is not None:
             log(f"note: the Space has a secret {TOKEN_SECRET} that it does not need; remove it in its settings")
         return
-    if not there.private:
+    if not there.private and not there.is_open_model:
         log(f"note: the Space is public, so anyone can use the model {request.model_id} there")
+    dataset = request.feedback_dataset
+    if dataset is not None and not request.with_token:
+        note = (
+            f"note: the secret {TOKEN_SECRET} of {there.space_id} must hold a token that may write to the data set {dataset}; "
+            f"without one the Space takes no feedback. Put it into {api.endpoint}/spaces/{there.space_id}/settings, or repeat "
+            "with --with-token, which stores your token"
+        )
+        log(as_callers_type_it(note))
     if stores_token(request, there, api):
+        rights = [] if there.is_open_model else [f"read {request.model_id}"]
+        rights += [] if there.feedback_dataset is None else [f"write to the data set {there.feedback_dataset}"]
         note = (
             f"note: --with-token stores your token as the secret {TOKEN_SECRET} of {there.space_id}. The app's code, and all who "
-            "may change that code, can do with it whatever you can. A fine-grained token that can only read "
-            f"{request.model_id} is safer: put one into {api.endpoint}/spaces/{there.space_id}/settings in its place"
+            "may change that code, can do with it whatever you can. A fine-grained token that can only "
+            f"{' and '.join(rights)} is safer: put one into {api.endpoint}/spaces/{there.space_id}/settings in its place"
         )
         log(as_callers_type_it(note))
     elif request.with_token and there.token_note != _note_of(api):
