@@ -23,14 +23,12 @@ from hfbertcls import processes
 from hfbertcls.environment import directory_name
 from hfbertcls.errors import TrainingError
 from hfbertcls.evaluation.report_training import TrainingFacts
-from hfbertcls.files import files_below
 from hfbertcls.hub.push import PushRequest, check_destination, push_directory
 from hfbertcls.modeling.flops import measured_peak, peak_memory, training_flops
 from hfbertcls.modeling.label_matching import take_names
 from hfbertcls.modeling.padding_free import is_padding_free
-from hfbertcls.repository.card_metadata import check_metadata
-from hfbertcls.repository.output_directory import OutputDirectory, follow_umask
-from hfbertcls.repository.script_report import report_on_trainer
+from hfbertcls.repository.output_directory import follow_umask
+from hfbertcls.repository.script_report import write_repository
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.training.arguments import AUTO, TextClassificationTrainingArguments
 from hfbertcls.training.callbacks.console import ConsoleCallback
@@ -297,17 +295,9 @@ class TextClassificationTrainer(
         Raises:
             SharingError, ConfigurationError: if it cannot be pushed; the directory is complete then.
         """
-        directory = OutputDirectory(Path(str(self.args.output_dir)))
+        directory = write_repository(self, kwargs)
         if not self.is_world_process_zero():
-            self.save_model(str(directory.staging), _internal_call=True)  # (weights that are divided come together)
             return None
-        check_metadata({key: kwargs[key] for key in ("license", "language") if kwargs.get(key)})
-        title = kwargs.get("title") or kwargs.get("model_name") or directory_name(directory.path)
-        with directory.claimed():
-            self.save_model(str(directory.staging), _internal_call=True)
-            saved = files_below(directory.staging)
-            report_on_trainer(self, self.facts(), directory.staging, {**kwargs, "title": title})
-            directory.publish(logger.info, replacing=saved)
         request = self._push_request(revision)
         if private is not None:
             request = replace(request, public=not private)
@@ -317,6 +307,37 @@ class TextClassificationTrainer(
         if not blocking:
             return api.run_as_future(push_directory, directory.path, request, logger.info, api)
         return push_directory(directory.path, request, logger.info, api)
+
+    def create_model_card(
+        self,
+        language: str | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | None = None,
+        tasks: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | list[str] | None = None,
+        dataset_args: str | list[str] | None = None,
+    ) -> None:
+        """Write a complete model repository into the output directory, as `push_to_hub` does, and push nothing.
+
+        Args:
+            language: of the texts, as a code such as `en`.
+            license: as the Hub calls it.
+            tags: not used; those of the card follow from the model.
+            model_name: the title of the card; None takes the name of the directory.
+            finetuned_from: not used; the configuration of the model says it.
+            tasks: not used.
+            dataset_tags: not used.
+            dataset: the name of the data, or its Hub id.
+            dataset_args: not used.
+
+        Raises:
+            ConfigurationError: if the trainer has no evaluation data or no tokenizer.
+        """
+        facts = {"language": language, "license": license, "model_name": model_name, "dataset": dataset}
+        write_repository(self, {key: value for key, value in facts.items() if value is not None})
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Save model and tokenizer, and the arguments as sanitised JSON instead of a pickle."""

@@ -19,6 +19,7 @@ def summary(report: Report) -> str:
             "They estimate how well this way of training works, not the written weights, which were trained on all rows:",
         ]
     lines += [f"  {metric:<28} {value:>7}   {interval}" for metric, value, interval in summary_rows(report, name)]
+    lines += _trained_on(report)
     if shown.baselines:
         lines.append("On the same rows:")
         names = {key: task.names_of_baselines[key] for key in shown.baselines}
@@ -30,6 +31,7 @@ def summary(report: Report) -> str:
             lines.append(f"  {names[key]:<{width}}  {', '.join(numbers)}")
     if shown.verdict is not None:
         lines.append(f"{printable(shown.verdict.sentence, 400)}.")
+        lines += _advice(report)
     imperfect = [item for item in shown.per_label.items() if item[1].f1 < 1]
     weakest = sorted(imperfect, key=lambda item: item[1].f1)[:3]
     labels = ", ".join(
@@ -45,6 +47,34 @@ def summary(report: Report) -> str:
             *_learning_curve(report),
         ]
     )
+
+
+def _trained_on(report: Report) -> list[str]:
+    """A line if a model that was evaluated was, or may have been, trained on some of the rows."""
+    if report.training is not None or (count := report.shown.trained_on) == 0:
+        return []
+    if count is None:
+        return [
+            "It is unknown whether the model was trained on some of these rows. If it was, the metrics are too good"
+        ]
+    return [f"The model was trained on {count:,} of these {report.shown.rows:,} rows: the metrics are too good"]
+
+
+def _advice(report: Report) -> list[str]:
+    """What to try where the model is not shown to be better than its baselines, from the course of the run."""
+    training = report.training
+    if report.shown.verdict is None or report.shown.verdict.code == "better" or training is None:
+        return []
+    if CROSS_VALIDATION in report.evaluation:
+        return ["To improve it: label more rows, or try another encoder"]
+    if not training.best_step or training.selection_metric is None:
+        return ["To improve it: try another encoder, more rows, or more epochs"]
+    kept = f"the best checkpoint was that of step {training.best_step:,} of {training.steps:,}"
+    if training.best_step == training.steps:
+        return [f"To improve it: {kept}, so try more epochs or a higher learning rate"]
+    return [
+        f"To improve it: {kept}, so more epochs would not help. Try more rows, another encoder or a lower learning rate"
+    ]
 
 
 def _class_priors(report: Report) -> list[str]:
@@ -84,17 +114,20 @@ def _learning_curve(report: Report) -> list[str]:
 
 
 def _cross_validation(report: Report) -> list[str]:
-    """One line on cross-validation, where a test split stands first."""
-    folds = report.evaluation.get(CROSS_VALIDATION)
-    if folds is None or folds is report.shown:
+    """One line on the other of cross-validation and test split, where both were made."""
+    if not {CROSS_VALIDATION, "test"} <= set(report.evaluation):
         return []
-    metrics = [(one, folds.metrics[one]) for one in report.resolved_task.key_metrics]
+    other = "test" if report.shown_split == CROSS_VALIDATION else CROSS_VALIDATION
+    measured = report.evaluation[other]
+    metrics = [(one, measured.metrics[one]) for one in report.resolved_task.key_metrics]
     values = ", ".join(
         f"{report.resolved_task.metric_in_sentence(name)} {format_number(one.value)} "
         f"({format_number(one.low)} to {format_number(one.high)})"
         for name, one in metrics
     )
-    return [f"Cross-validation ({folds.rows:,} rows in {folds.folds} folds): {values}"]
+    if other == "test":
+        return [f"Test split ({measured.rows:,} rows, the written weights): {values}"]
+    return [f"Cross-validation ({measured.rows:,} rows in {measured.folds} folds): {values}"]
 
 
 def _weakest_slices(report: Report) -> list[str]:

@@ -262,8 +262,9 @@ def _difference_finding(name: str, rows: int, difference: float) -> Finding:
     return Finding(
         "smallest_difference",
         "warning" if difference > 0.2 else "info",
-        f"with {rows:,} {kind} rows, two models whose accuracies (near {ASSUMED_ACCURACY:.0%}) differ by less than "
-        f"{100 * difference:.1f} points cannot be told apart, unless they are compared row by row",
+        f"{rows:,} {kind} rows are {'very few' if difference > 0.2 else 'few' if difference > 0.05 else 'enough for rough comparisons'}: "
+        f"a difference of two accuracies below {100 * difference:.1f} points may be chance (near an accuracy of "
+        f"{ASSUMED_ACCURACY:.0%}); `compare` needs less, because it pairs the rows",
         f"Add {'' if name == 'train' else f'{name} '}rows" if difference > 0.2 else "",
     )
 

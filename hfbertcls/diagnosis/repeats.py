@@ -206,8 +206,8 @@ def repeat_findings(
         yield Finding(
             "near_conflicts",
             "info",
-            f"{count:,} of the near-duplicate rows of {name} {'has' if count == 1 else 'have'} another label than the row that "
-            f"{'it resembles' if count == 1 else 'they resemble'}, such as {data.splits[name].place(other)} than {data.splits[name].place(one)}",
+            f"{count:,} near-duplicate{'s' * (count != 1)} in {name} {'has' if count == 1 else 'have'} another label than the earlier "
+            f"row; for example {data.splits[name].place(other)} and {data.splits[name].place(one)}",
         )
 
 

@@ -15,10 +15,6 @@ from hfbertcls.tasks.task import Task
 
 FittedOn = Mapping[str, int | str]
 """`train_rows`, and `analyzer` or `pooling`, of a baseline that was fitted."""
-_TRY = "Try more epochs, a higher learning rate, more rows or another encoder"
-_TRY_MORE_ROWS = (
-    "More test rows would tell. To improve the model, try more epochs, a higher learning rate or another encoder"
-)
 
 
 def compare_with_baselines(predictions: Predictions, fitted_on: Mapping[str, FittedOn]) -> dict[str, Baseline] | None:
@@ -72,16 +68,29 @@ def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Basel
     """
     constant, task = _constant_answer(predictions), predictions.task
     if baselines is None:
-        return None if constant is None else Verdict(code="constant", sentence=f"{constant}. {_TRY}")
+        return None if constant is None else Verdict(code="constant", sentence=constant)
     names = list(task.names_of_baselines)
     name = max(
         baselines, key=lambda key: (rank(baselines[key].metrics[task.judged_by], task.judged_by), names.index(key))
     )
     code, sentence = _beside(task, task.names_of_baselines[name], baselines[name].difference)
     if constant is not None:
-        code, sentence = "constant", f"{constant}. {sentence}"
-    advice = {"better": "", "undecided": f". {_TRY_MORE_ROWS}"}.get(code, f". {_TRY}")
-    return Verdict(code=code, sentence=f"{sentence}{advice}")
+        return Verdict(code="constant", sentence=f"{constant}. {sentence}")
+    return Verdict(code=code, sentence=_below_constant(predictions, baselines, name) + sentence)
+
+
+def _below_constant(predictions: Predictions, baselines: Mapping[str, Baseline], best: str) -> str:
+    """A sentence if the model is worse than the same answer to every row; empty where another sentence says so."""
+    task = predictions.task
+    key = next(iter(task.baseline_names))
+    difference = None if key == best or key not in baselines else baselines[key].difference
+    if difference is None or rank(difference.value, task.judged_by) >= 0:
+        return ""
+    metric, reached = task.metric_in_sentence(task.judged_by), baselines[key].metrics[task.judged_by]
+    return (
+        f"{metric[:1].upper()}{metric[1:]} is worse than {task.names_of_baselines[key]} "
+        f"({reached + difference.value:.3f} against {reached:.3f}). "
+    )
 
 
 def _beside(task: Task, baseline: str, difference: Difference | None) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from hfbertcls.errors import DatasetError
 from hfbertcls.evaluation.json_form import Check, DamagedError, Section, Sha256, optional_mapping, schema_of
 from hfbertcls.evaluation.report_consistency import contradiction
-from hfbertcls.evaluation.report_evaluation import Evaluation
+from hfbertcls.evaluation.report_evaluation import Evaluation, shown_first
 from hfbertcls.evaluation.report_sections import CardFacts, DataFacts, ModelFacts, TaskFacts
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.tasks.known import task_of_report
@@ -96,8 +96,8 @@ class Report(Section):
 
     @property
     def shown_split(self) -> str:
-        """The split whose metrics stand first: test if there is one."""
-        return "test" if "test" in self.evaluation else next(iter(self.evaluation))
+        """The split whose metrics stand first."""
+        return shown_first(self.evaluation)
 
     @property
     def shown(self) -> Evaluation:

@@ -33,6 +33,14 @@ def evaluation_name(evaluation: str, article: str = "the ") -> str:
     return "cross-validation" if evaluation == CROSS_VALIDATION else f"{article}{evaluation} split"
 
 
+def shown_first(evaluation: Mapping[str, "Evaluation"]) -> str:
+    """The split whose metrics stand first: test, unless cross-validation has more rows than it."""
+    if "test" not in evaluation:
+        return next(iter(evaluation))
+    folds = evaluation.get(CROSS_VALIDATION)
+    return "test" if folds is None or folds.rows <= evaluation["test"].rows else CROSS_VALIDATION
+
+
 def within(evaluation: str) -> str:
     """An evaluation as a place in a sentence.
 

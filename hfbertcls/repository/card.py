@@ -21,7 +21,7 @@ from hfbertcls.evaluation.report_evaluation import (
 from hfbertcls.evaluation.report_sections import CardFacts
 from hfbertcls.repository.card_limits import FEW_ROWS, findings_of, limits_of, not_stated
 from hfbertcls.repository.card_metadata import TextClassificationCardData, join_front_matter, split_card
-from hfbertcls.repository.card_text import escape, format_number, percent
+from hfbertcls.repository.card_text import escape, format_metric, format_number, percent
 from hfbertcls.repository.card_training import hyperparameter_rows
 from hfbertcls.resources import resource_dir
 from hfbertcls.tasks.task import Task
@@ -86,7 +86,13 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML: each name goes through the filter `cell`
     )
-    environment.filters |= {"cell": escape, "number": format_number, "count": _count, "percent": percent}
+    environment.filters |= {
+        "cell": escape,
+        "number": format_number,
+        "metric": format_metric,
+        "count": _count,
+        "percent": percent,
+    }
     environment.filters |= {
         "evaluation": evaluation_name,
         "heading": partial(evaluation_name, article=""),
@@ -236,7 +242,7 @@ def summary_rows(report: Report, split: str) -> list[tuple[str, str, str]]:
     """Metric, value and interval of a split, as text: for the terminal."""
     names, metrics = report.resolved_task.metric_names, report.evaluation[split].metrics
     return [
-        (names[name], format_number(one.value), f"{format_number(one.low)} to {format_number(one.high)}")
+        (names[name], format_metric(one, name), f"{format_number(one.low)} to {format_number(one.high)}")
         for name, one in metrics.items()
         if one.value is not None
     ]

@@ -23,9 +23,11 @@ def limits_of(report: Report) -> list[str]:
     limits = []
     noun = "text" if report.task.text_pair_column is None else "pair"
     if split == CROSS_VALIDATION:
+        test = report.evaluation.get("test")
         limits.append(
-            "There is no test split. The metrics above come from cross-validation: they estimate how well this way of "
-            "training works, not these weights, which were trained on all of its rows."
+            f"{'There is no test split. The' if test is None else 'The first'} metrics above come from cross-validation: they "
+            "estimate how well this way of training works, not these weights, which were trained on all of its rows."
+            f"{'' if test is None else f' The {test.rows:,} test rows measure these weights, less precisely.'}"
         )
     elif split != "test":
         limits.append(

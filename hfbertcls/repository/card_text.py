@@ -1,5 +1,8 @@
 """Text and numbers as the card shows them."""
 
+from hfbertcls.evaluation.report_evaluation import Metric
+
+
 _MARKDOWN = str.maketrans(
     {mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!~|$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
@@ -20,6 +23,13 @@ def escape(text: object) -> str:
 def format_number(value: float | None, places: int = 3) -> str:
     """A metric with a fixed number of decimals; a dash where it is undefined."""
     return "-" if value is None else f"{float(value):.{places}f}"
+
+
+def format_metric(metric: Metric, name: str) -> str:
+    """The value of a metric. A calibration error of 0 only says that so few rows show none: its upper end tells more."""
+    if name == "ece" and metric.value == 0 and metric.high:
+        return f"below {format_number(metric.high)}"
+    return format_number(metric.value)
 
 
 def percent(fraction: float) -> str:

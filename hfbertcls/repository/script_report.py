@@ -7,15 +7,17 @@ from typing import Any, cast
 
 import numpy as np
 from transformers import Trainer
+from transformers.utils import logging
 
 from hfbertcls.data.long_text import LongText
 from hfbertcls.data.tokenization import TokenizedSplit, gold_of
-from hfbertcls.environment import describe_environment, public_command, public_word
+from hfbertcls.environment import describe_environment, directory_name, public_command, public_word
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import DataFacts, LongTextFacts, SplitFacts, TaskFacts
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split
+from hfbertcls.files import files_below
 from hfbertcls.inference.pipelines import pipeline_of
 from hfbertcls.modeling.engine import score
 from hfbertcls.modeling.lengths import reading_length
@@ -24,6 +26,7 @@ from hfbertcls.modeling.predictions import Predictions, require_finite
 from hfbertcls.modeling.text_fields import reads_pairs
 from hfbertcls.repository import plots
 from hfbertcls.repository.card import CARD_FACTS
+from hfbertcls.repository.card_metadata import check_metadata
 from hfbertcls.repository.model_repository import (
     card_facts,
     model_facts,
@@ -33,8 +36,36 @@ from hfbertcls.repository.model_repository import (
     write_predictions,
     write_report,
 )
+from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.known import task_of_config
 from hfbertcls.tasks.task import Task
+
+
+logger: Any = logging.get_logger(__name__)
+
+
+def write_repository(trainer: Any, card: Mapping[str, Any]) -> OutputDirectory:
+    """Write a complete model repository into the output directory of a trainer: model, card, report, predictions, plots.
+
+    Args:
+        trainer: a `TextClassificationTrainer`, after training. All processes call this.
+        card: facts from the author, as in `push_to_hub`.
+
+    Raises:
+        ConfigurationError: if the trainer has no evaluation data or no tokenizer.
+    """
+    directory = OutputDirectory(Path(str(trainer.args.output_dir)))
+    if not trainer.is_world_process_zero():
+        trainer.save_model(str(directory.staging), _internal_call=True)  # (weights that are divided come together)
+        return directory
+    check_metadata({key: card[key] for key in ("license", "language") if card.get(key)})
+    title = card.get("title") or card.get("model_name") or directory_name(directory.path)
+    with directory.claimed():
+        trainer.save_model(str(directory.staging), _internal_call=True)
+        saved = files_below(directory.staging)
+        report_on_trainer(trainer, trainer.facts(), directory.staging, {**card, "title": title})
+        directory.publish(logger.info, replacing=saved)
+    return directory
 
 
 def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, card: Mapping[str, Any]) -> Report:

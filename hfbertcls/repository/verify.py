@@ -85,8 +85,8 @@ class Verification:
                 f"({listing(self.unchecked)})."
             )
         if self.unproven:
-            lines.append(f"Stated by the author alone: {'; '.join(self.unproven)}.")
-        lines.append("This proves integrity, not authorship.")
+            lines.append(f"Not checked, stated by the author alone: {'; '.join(self.unproven)}.")
+        lines.append("This shows that the files belong together. It does not show who made them.")
         return "\n".join(lines)
 
 

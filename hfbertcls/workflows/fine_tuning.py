@@ -79,6 +79,13 @@ class FineTuning(Procedure):
         metric = str(args.metric_for_best_model).removeprefix("eval_")
         best, more_is_better = self._trainer.state.best_metric, bool(args.greater_is_better)
         value = better_start(self._start, self._inputs, metric, best, more_is_better=more_is_better)
+        state = self._trainer.state
+        if state.global_step < state.max_steps:
+            log(f"Stopped early, at step {state.global_step:,} of {state.max_steps:,}")
+        if value is None and best is not None:
+            log(
+                f"Kept: the weights of step {state.best_global_step:,}, the best by {metric} ({best:.4f}) on validation"
+            )
         if value is not None:
             log(f"No checkpoint beats the start on validation ({metric} {value:.4f}): its weights are kept")
             cast(Any, self._trainer.model).load_state_dict(self._start.weights())
@@ -100,10 +107,11 @@ def _describe(trainer: "TextClassificationTrainer", log: Log) -> None:
     args: Any = trainer.args
     model: Any = trainer.model
     count, unit = (args.max_steps, "step") if args.max_steps > 0 else (args.num_train_epochs, "epoch")
+    accumulated = f", {args.gradient_accumulation_steps} an update" if args.gradient_accumulation_steps > 1 else ""
     several = f", {processes.count()} processes" if processes.count() > 1 else ""
     log(
         f"Training {model.num_parameters():,} parameters: learning rate {args.learning_rate:g}, "
-        f"{count:,.12g} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} x "
-        f"{args.gradient_accumulation_steps}{several}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
+        f"{count:,.12g} {unit}{'' if count == 1 else 's'}, batches of {args.train_batch_size} rows"
+        f"{accumulated}{several}, {args.precision_.name} ({args.precision_.reason}), on {args.device.type}"
     )
     log(f"Batches: {trainer.padding_}")

@@ -15,7 +15,7 @@ from hfbertcls.evaluation.adjustment import Shift
 from hfbertcls.evaluation.against_baselines import FittedOn
 from hfbertcls.evaluation.baselines import Baselines
 from hfbertcls.evaluation.report import Report
-from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, split_of
+from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, Evaluation, shown_first, split_of
 from hfbertcls.evaluation.report_sections import DoctorFacts, Example
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split, split_facts
@@ -115,7 +115,8 @@ def report_on_training(
     baselines = Baselines(task, data.splits["train"].texts, tokenized["train"].gold)
     frozen = inputs.frozen
     fitted_on = baselines.fitted_on | ({} if frozen is None else {frozen.key: frozen.fitted_on})
-    evaluation, predicted = {}, {}
+    evaluation: dict[str, Evaluation] = {}
+    predictions: dict[str, Predictions] = {}
     temperature, adjusted = temperature_of(model.config), shift_of(model.config)
     shift: Shift | None = None
     long_text = tokenized["train"].long_text
@@ -144,25 +145,25 @@ def report_on_training(
         truncated = None
         if name == names[-1] != CROSS_VALIDATION and long_text.mode != "truncate":
             truncated = task.decide(score(model, tokenizer, tokenize_split(split, tokenizer, tokens.max_length)))
-        predictions = Predictions(
+        predictions[name] = Predictions(
             task, split.rows, tokens.gold, logits, tokens.num_tokens, slices, beside, folds, truncated
         )
-        digest = write_predictions(staging, name, predictions)
-        evaluation[name] = evaluate_split(predictions, digest, fitted, temperature, names[0], shift)
-        predicted[name] = predictions.predicted
+        digest = write_predictions(staging, name, predictions[name])
+        evaluation[name] = evaluate_split(predictions[name], digest, fitted, temperature, names[0], shift)
     are_pairs = data.text_pair_column is not None
     answers = usage_of(pipeline_of(model, tokenizer), card, are_pairs=are_pairs)
     held_out = next((name for name in names if name != CROSS_VALIDATION), None)
     if held_out is not None and choose_precision("auto", use_cpu=model.device.type == "cpu").name == "bf16":
         rough = score(turn_to_bf16(model), tokenizer, tokenized[held_out])  # (last: the weights are rounded now)
-        same = task.is_about_same(predicted[held_out], task.decide(rough))
+        same = task.is_about_same(predictions[held_out].predicted, task.decide(rough))
         evaluation[held_out] = replace(evaluation[held_out], bf16_agreement=float(same.mean()))
     facts = {
         name: split_facts(split, data, tokenized[name].truncated_rows, tokenized[name].unknown_share)
         for name, split in data.splits.items()
     }
     facts_of_training = training()
-    examples = _examples(split, predictions, publish_examples, seed)
+    shown = shown_first(evaluation)
+    examples = _examples(data.splits[split_of(shown)], predictions[shown], publish_examples, seed)
     report = Report(
         task=task_facts(data, task, tokenized["train"], str(tokenizer.truncation_side)),
         model=model_facts(inputs.source, model, staging / "model.safetensors"),
@@ -177,7 +178,7 @@ def report_on_training(
     if facts_of_training.steps:
         events, chosen = read_events(directory.path / FILE_NAME), facts_of_training.best_step
         curves["learning_curves"] = plots.learning_curves_plot(events, facts_of_training.selection_metric, chosen)
-    write_plots(staging, report, predictions, curves)
+    write_plots(staging, report, predictions[shown], curves)
     return report
 
 

@@ -94,6 +94,7 @@ def about() -> str:
             f"### How good it is ({'cross-validation' if is_out_of_fold else f'{plain(split)} split'}, {evaluation['rows']:,} rows)\n",
             *([f"{_OUT_OF_FOLD}\n"] if is_out_of_fold else []),
             *verdict(evaluation),
+            *intended_use(report),
             *headline(evaluation),
             *([] if NUMBER else ["\n### Per label\n", *per_label(evaluation["per_label"])]),
             *([] if MULTI or NUMBER else confusions(report["task"]["labels"], evaluation["confusion_matrix"])),
@@ -105,8 +106,12 @@ def about() -> str:
 
 def measured(report: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The split that the metrics on the page are of, and its metrics."""
-    split = "test" if "test" in report["evaluation"] else next(iter(report["evaluation"]))
-    return split, report["evaluation"][split]
+    evaluation = report["evaluation"]
+    test, folds = evaluation.get("test"), evaluation.get("cross_validation")
+    split = "test" if test else next(iter(evaluation))
+    if test and folds and folds["rows"] > test["rows"]:
+        split = "cross_validation"
+    return split, evaluation[split]
 
 
 def how_good(label: str) -> str:
@@ -173,6 +178,12 @@ def verdict(evaluation: dict[str, Any]) -> list[str]:
     """The verdict of the report on the baselines; empty if it has none."""
     facts = evaluation.get("verdict") or {}
     return [f"{plain(facts['sentence'])}.\n"] if facts.get("sentence") else []
+
+
+def intended_use(report: dict[str, Any]) -> list[str]:
+    """What the author made the model for; empty if that is not stated."""
+    use = (report.get("card") or {}).get("intended_use")
+    return [f"Intended use: {plain(use)}\n"] if use else []
 
 
 def headline(evaluation: dict[str, Any]) -> list[str]:

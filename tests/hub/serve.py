@@ -1,5 +1,6 @@
 """A Hub on this machine to try sharing without an account: `make demo-hub`."""
 
+import argparse
 import shlex
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from hfbertcls.commands import shown
 
 def main() -> None:
     """Serve until Ctrl-C."""
-    hub = Hub(port=8765)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8765)
+    hub = Hub(port=parser.parse_args().port)
     hub.store.add_account("demo", "hf_demo")
     print(
         f"A Hub that keeps everything in memory listens on {hub.url}. In another terminal:\n\n"

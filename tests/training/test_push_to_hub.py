@@ -101,6 +101,17 @@ def test_label_names_come_from_the_data_set(hub, tmp_path, tiny_model_dir, revie
     assert answer["label"] in ("negative", "positive")
 
 
+def test_a_card_is_written_without_a_push(hub, make, tmp_path):
+    trainer = make()
+    trainer.train()
+    trainer.create_model_card(license="mit", model_name="Films")
+    assert verify_directory(tmp_path / "films").differences == ()
+    card = (tmp_path / "films" / "README.md").read_text(encoding="utf-8")
+    assert "# Films" in card
+    assert "license: mit" in card
+    assert not hub.requests("POST|PUT")
+
+
 def test_names_of_the_model_stay(tmp_path, tiny_model_dir):
     features = Features({"input_ids": List(Value("int64")), "labels": ClassLabel(names=["no", "yes"])})
     data = Dataset.from_dict({"input_ids": [[2, 3]], "labels": [0]}, features=features)
