@@ -13,9 +13,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 _OURS = {
     "hfbertcls",
     "about",
+    "answers",
     "bodies",
     "classifier",
     "explanation",
+    "feedback",
     "tables",
 }  # (all but the first lie beside the Space's app.py)
 _OF_THE_HOST = {"spaces"}  # (a Space on ZeroGPU has it)

@@ -142,7 +142,7 @@ def verdict(accuracy: Difference, p_value: float, needed: int | None) -> str:
         return f"B is better by {difference:.1f} points, 95 % interval {low:.1f} to {high:.1f}"
     if p_value < _SIGNIFICANCE and high < 0:
         return f"A is better by {-difference:.1f} points, 95 % interval {-high:.1f} to {-low:.1f}"
-    would = "they are equally often right" if needed is None else f"about {needed:,} rows would"
+    would = "they are equally often right" if needed is None else f"about {needed:,} rows would be needed"
     return f"this test split cannot tell them apart ({difference:+.1f} points, {low:.1f} to {high:.1f}); {would}"
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
-from explanation import explain, explain_pair, logit_of
 
 from about import how_good, plain
 from classifier import (
@@ -20,6 +19,7 @@ from classifier import (
     classify_pair,
     predicted_labels,
 )
+from explanation import explain, explain_pair, logit_of
 
 
 MOST_SLIDERS = 30  # labels; a page with more sliders could not be used

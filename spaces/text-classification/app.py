@@ -22,12 +22,10 @@ if os.environ.get("MODEL_ID") and Path(os.environ["MODEL_ID"]).is_dir() and not 
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import gradio as gr
-from answers import SLIDERS, Shown, position_of, show_classification, show_decisions, show_explanation
-from explanation import explain, explain_pair
-from feedback import NONE_OF_THEM, open_feedback
 from starlette.middleware import Middleware
 
 from about import about_text, plain
+from answers import SLIDERS, Shown, position_of, show_classification, show_decisions, show_explanation
 from bodies import BodyLimit
 from classifier import (
     LABELS,
@@ -41,6 +39,8 @@ from classifier import (
     classify,
     classify_pair,
 )
+from explanation import explain, explain_pair
+from feedback import NONE_OF_THEM, open_feedback
 from tables import (
     MAX_FILE,
     MAX_ROWS,

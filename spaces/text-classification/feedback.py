@@ -10,12 +10,12 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from answers import Shown, digest_of
 from huggingface_hub import CommitScheduler, HfApi, get_token
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from about import plain
+from answers import Shown, digest_of
 from classifier import LABELS, MULTI, NAME, NUMBER, PAIRS, REVISION, Texts, check_pair, check_text, refusal
 
 
