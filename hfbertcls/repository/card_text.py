@@ -28,7 +28,7 @@ def format_number(value: float | None, places: int = 3) -> str:
 def format_metric(metric: Metric, name: str) -> str:
     """The value of a metric. A calibration error of 0 only says that so few rows show none: its upper end tells more."""
     if name == "ece" and metric.value == 0 and metric.high:
-        return f"below {format_number(metric.high)}"
+        return f"< {format_number(metric.high)}"
     return format_number(metric.value)
 
 

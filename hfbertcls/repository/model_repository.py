@@ -10,6 +10,7 @@ from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.duplicates import find_duplicates
 from hfbertcls.data.texts import TextPair
 from hfbertcls.data.tokenization import TokenizedSplit
+from hfbertcls.environment import directory_name
 from hfbertcls.errors import OutputDirectoryError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import (
@@ -247,7 +248,10 @@ def address(directory: Path, **facts: Any) -> None:
         facts: of the report's `card`: `repo_id`, `usage_model`, `usage_revision`, `space_id`.
     """
     report = read_report(directory)
-    rewrite_report(directory, replace(report, card=replace(report.card, **facts)))
+    card = replace(report.card, **facts)
+    if card.repo_id and card.title == directory_name(directory):  # (its author gave it no title)
+        card = replace(card, title=card.repo_id.rpartition("/")[2])
+    rewrite_report(directory, replace(report, card=card))
 
 
 def rewrite_report(

@@ -331,6 +331,15 @@ def test_a_calibration_error_of_0_states_its_upper_end():
     assert "the expected calibration error may be up to 0.041" in card_of(changed)
 
 
+def test_a_calibration_error_of_0_is_shown_as_its_upper_end():
+    changed = values()
+    changed["evaluation"]["test"]["metrics"]["ece"] = {"value": 0.0, "low": 0.0, "high": 0.041}
+    changed["evaluation"]["test"]["calibration"]["ece_after"] = 0.0
+    card = card_of(changed)
+    assert "| Expected calibration error (lower is better) | &lt; 0.041 | 0.000 to 0.041 |" in card
+    assert "the expected calibration error 0.166 before and not measurably above 0 after." in card
+
+
 def test_a_slice_that_lacks_a_label_has_no_macro_f1():
     changed = values()
     changed["evaluation"]["test"]["slices"]["by_length"]["slices"][0]["f1_macro"] = None
