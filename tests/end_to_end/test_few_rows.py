@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -195,7 +196,9 @@ def test_a_given_test_split_is_used_as_it_is(few, tiny_model_dir, tmp_path, revi
     write_rows(folder / "test.csv", reviews(40, 8))
     report = train_and_evaluate(str(tiny_model_dir), folder, tmp_path / "model")
     assert list(report.evaluation) == ["cross_validation", "test"]
-    assert report.shown_split == "test"
+    assert report.shown_split == "cross_validation", "it has 64 rows, the test split 40"
+    larger = replace(report.test, rows=64)
+    assert replace(report, evaluation={**report.evaluation, "test": larger}).shown_split == "test"
     assert report.test.rows == 40
     assert report.data.splits["train"].rows == 64
     assert report.test.calibration.fitted_on == "cross_validation"
