@@ -95,12 +95,15 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(summary(diagnosis))
         if not diagnosis.refusals:
-            print(f"Next: {_train_command(options)}\nENCODER stands for a model of the Hub, or a directory")
+            print(f"Next: {_train_command(options)}")
+            if options.model is None:
+                print("ENCODER stands for a model of the Hub, or a directory")
         if suspects is not None:
             print(
                 f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows may be wrong (between "
                 f"{suspects.noise.low:.1%} and {suspects.noise.high:.1%}, by an estimate that is too high with few rows). Look at "
-                f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}"
+                f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}; its column row "
+                "counts the rows of the data from 0"
             )
     return 1 if diagnosis.refusals else 0
 
