@@ -143,7 +143,7 @@ def verdict(accuracy: Difference, p_value: float, needed: int | None) -> str:
     if p_value < _SIGNIFICANCE and high < 0:
         return f"A is better by {-difference:.1f} points, 95 % interval {-high:.1f} to {-low:.1f}"
     would = "they are equally often right" if needed is None else f"about {needed:,} rows would be needed"
-    return f"this test split cannot tell them apart ({difference:+.1f} points, {low:.1f} to {high:.1f}); {would}"
+    return f"this test split cannot tell them apart (B minus A: {difference:+.1f} points, {low:.1f} to {high:.1f}); {would}"
 
 
 def verdict_on_metric(task: Task, measured: Difference) -> str:
@@ -153,7 +153,7 @@ def verdict_on_metric(task: Task, measured: Difference) -> str:
     values = (measured.difference, measured.low, measured.high)
     difference, low, high = (scale * value for value in values if value is not None)
     if low <= 0 <= high:
-        return f"this test split cannot tell them apart ({difference:+.{places}f} {unit}, {low:.{places}f} to {high:.{places}f})"
+        return f"this test split cannot tell them apart (B minus A: {difference:+.{places}f} {unit}, {low:.{places}f} to {high:.{places}f})"
     better = "B" if (low > 0) != (task.judged_by in task.lower_is_better) else "A"
     ends = sorted((abs(low), abs(high)))
     interval = f"{ends[0]:.{places}f} to {ends[1]:.{places}f}"

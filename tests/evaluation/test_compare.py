@@ -75,7 +75,7 @@ def test_a_classifier_does_not_differ_from_itself():
     comparison = compare_predictions(gold, a, a)
     assert (comparison.p_value, comparison.rows_needed) == (1.0, None)
     assert comparison.verdict == (
-        "this test split cannot tell them apart (+0.0 points, -0.6 to 0.6); they are equally often right"
+        "this test split cannot tell them apart (B minus A: +0.0 points, -0.6 to 0.6); they are equally often right"
     )
 
 
@@ -106,8 +106,18 @@ def test_so_many_rows_find_the_difference_in_four_of_five_samples():
     [
         ((0.018, 0.006, 0.030), 0.004, 900, "B is better by 1.8 points, 95 % interval 0.6 to 3.0"),
         ((-0.018, -0.030, -0.006), 0.004, 900, "A is better by 1.8 points, 95 % interval 0.6 to 3.0"),
-        ((0.004, -0.01, 0.02), 0.4, 4_000, "apart (+0.4 points, -1.0 to 2.0); about 4,000 rows would be needed"),
-        ((0.018, 0.001, 0.030), 0.06, 4_000, "apart (+1.8 points, 0.1 to 3.0); about 4,000 rows would be needed"),
+        (
+            (0.004, -0.01, 0.02),
+            0.4,
+            4_000,
+            "apart (B minus A: +0.4 points, -1.0 to 2.0); about 4,000 rows would be needed",
+        ),
+        (
+            (0.018, 0.001, 0.030),
+            0.06,
+            4_000,
+            "apart (B minus A: +1.8 points, 0.1 to 3.0); about 4,000 rows would be needed",
+        ),
     ],
 )
 def test_the_verdict_needs_both_the_test_and_the_interval(difference, p_value, needed, expected):

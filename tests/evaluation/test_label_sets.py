@@ -154,7 +154,7 @@ def test_two_classifiers_are_compared_by_the_rows_on_which_all_labels_are_right(
     assert comparison.per_label["r"]["support"] == gold[:, 2].sum()
     same = compare_predictions(gold, Contender(TASK, a), Contender(TASK, a))
     assert (same.p_value, same.metrics["f1_macro"].difference, same.rows_needed) == (1.0, 0.0, None)
-    assert same.verdict.startswith("this test split cannot tell them apart (+0.0 points of macro F1")
+    assert same.verdict.startswith("this test split cannot tell them apart (B minus A: +0.0 points of macro F1")
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.5])
