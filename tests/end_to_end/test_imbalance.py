@@ -132,7 +132,7 @@ def test_the_card_shows_the_metrics_without_and_with(adjusted):
     assert f"| Macro F1 | {entry.adjustment.before['f1_macro']:.3f} | {entry.f1_macro.value:.3f} |" in card
     recalls = f"{entry.adjustment.recall_before['seldom']:.3f} | {entry.per_label['seldom'].recall:.3f}"
     assert f"| Recall of seldom (12 training rows, 6 here) | {recalls} |" in card
-    assert "| prior | uniform |" in card
+    assert "| Prior | uniform | prior |" in card
 
 
 def changed(entry, **changes):
@@ -269,7 +269,7 @@ def test_priors_and_weights_of_a_file_are_stated_by_their_numbers(train, tmp_pat
     np.testing.assert_allclose(list(report.test.adjustment.shift.values()), shift)
     assert verify(place).holds
     card = (place / "README.md").read_text(encoding="utf-8")
-    assert "| class\\_weights | common: 1, rare: 2, seldom: 10 |" in card
+    assert "| Class weights | common: 1, rare: 2, seldom: 10 | class\\_weights |" in card
     assert "other class priors (common: 0.5, rare: 0.3, seldom: 0.2)" in card
     assert "the training priors are those of the rows with their class weights" in card
     assert str(tmp_path) not in card + report.to_json()
@@ -289,8 +289,8 @@ def test_balanced_weights_and_focal_loss_change_the_training_and_stand_on_the_ca
     card = (place / "README.md").read_text(encoding="utf-8")
     assert "Each training row counted by the class weight of its label, so that all labels weigh the same" in card
     assert "Fine-tuning had the focal loss with gamma = 2" in card
-    assert "| class\\_weights | balanced |" in card
-    assert "| loss | focal |" in card
+    assert "| Class weights | balanced | class\\_weights |" in card
+    assert "| Loss | focal | loss |" in card
 
 
 def test_an_average_of_adjusted_runs_is_adjusted_once(train):

@@ -61,7 +61,7 @@ def test_a_planted_option_is_read_from_yaml_and_stands_in_identity_report_and_ca
     options = report["training"]["options"]
     assert (options["flavour"], options["sugar"], options["decay"]) == ("mint", False, 0.25)
     card = (tmp_path / "run" / "README.md").read_text()
-    for row in ("| flavour | mint |", "| sugar | False |", "| weight_decay | 0.25 |"):
+    for row in ("| Flavour | mint | flavour |", "| Sugar | False | sugar |", "| Weight decay | 0.25 | weight_decay |"):
         assert row in card.replace("\\_", "_"), row
     capsys.readouterr()
     assert main([*words, "--resume", "--flavour", "lemon"]) == 2
