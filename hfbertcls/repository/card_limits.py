@@ -34,11 +34,12 @@ def limits_of(report: Report) -> list[str]:
             f"There is no test split: {_chosen(report)} chosen on the validation split, so the metrics above are "
             "somewhat too good."
         )
-    shared = report.data.overlap.get(f"train/{split}", 0)
+    held_out = "test" if "test" in report.evaluation else split
+    shared, rows = report.data.overlap.get(f"train/{held_out}", 0), report.evaluation[held_out].rows
     if shared:
         limits.append(
-            f"{shared:,} of the {metrics.rows:,} {noun}s of the {split} split {'is' if shared == 1 else 'are'} in the train split too: up to "
-            f"{100 * shared / metrics.rows:.1f} points of its accuracy may come from memorisation."
+            f"{shared:,} of the {rows:,} {noun}s of the {held_out} split {'is' if shared == 1 else 'are'} in the train split too: up to "
+            f"{100 * shared / rows:.1f} points of its accuracy may come from memorisation."
         )
     chosen_on = report.data.overlap.get("train/validation", 0) if split != "validation" else 0
     if chosen_on:

@@ -29,8 +29,8 @@ REFUSED = {
 }
 # The fact that both commands name of a file that can be used.
 NAMED = {
-    "00_clean_test.csv": r"with 24 cross-validated rows, two models",
-    "00_clean_train.csv": r"with 60 cross-validated rows, two models",
+    "00_clean_test.csv": r"24 cross-validated rows are",
+    "00_clean_train.csv": r"60 cross-validated rows are",
     "01_bom_utf8.csv": r"01_bom_utf8\.csv: read as UTF-8 with a byte order mark",
     "02_utf16_excel.csv": r"02_utf16_excel\.csv: read as UTF-16",
     "03_cp1252.csv": r"03_cp1252\.csv: not UTF-8 \(first at line 2\), read as Windows-1252",
@@ -40,8 +40,8 @@ NAMED = {
     "11_float_int_labels.csv": r"labels are written as decimal numbers \('0\.0', '1\.0'\) and stay so",
     "15_singleton_class.csv": r"1 label has under 10 rows in train: 'neutral' \(1\); the first row of 'neutral' is 15_singleton_class\.csv, line 60",
     "16_eval_unseen_label.csv": r"3 labels have under 10 rows in train: 'negative' \(8\), 'neutral' \(4\), 'positive' \(8\)",
-    "16_train.csv": r"with 40 cross-validated rows, two models",
-    "17_leak_test.csv": r"with 20 cross-validated rows, two models",
+    "16_train.csv": r"40 cross-validated rows are",
+    "17_leak_test.csv": r"20 cross-validated rows are",
     "17_leak_train.csv": r"\d+ of the 40 rows of train \([\d.]+ %\) are near-duplicates of an earlier one",
     "23_int_label_gaps.csv": r"whole numbers with gaps \('1', '3', '7'\): their ids will be 0 to 2",
 }
