@@ -129,7 +129,7 @@ def test_leakage_refuses_training_unless_it_is_allowed_and_then_stands_on_the_ca
     assert codes["leakage"] == "warning"
     card = (tmp_path / "out" / "README.md").read_text()
     assert "- 12 of the 20 texts of the test split are in the train split too: up to 60.0 points" in card
-    assert "two models whose accuracies" in card.partition("## Limits")[2]
+    assert "20 test rows are few" in card.partition("## Limits")[2]
 
 
 def test_a_label_that_only_the_test_file_has_is_refused_by_both(capsys, tmp_path, tiny_model_dir):
