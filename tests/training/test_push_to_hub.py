@@ -66,6 +66,16 @@ def test_a_script_pushes_a_complete_model(hub, make, tmp_path):
     assert answers[0]["label"] in ("negative", "positive")
 
 
+def push_as_scripts_do(folder, model_dir, tokenizer, rows):
+    """Train on what `map` returned with a model of two labels, and push it."""
+    data = rows.train_test_split(0.25, seed=0)
+    args = TextClassificationTrainingArguments(str(folder), max_steps=2, precision="fp32")
+    model = AutoModelForSequenceClassification.from_pretrained(model_dir, num_labels=2)
+    trainer = TextClassificationTrainer(model, args, None, data["train"], data["test"], processing_class=tokenizer)
+    trainer.train()
+    trainer.push_to_hub()
+
+
 def test_the_usual_script_pushes(hub, tmp_path, tiny_model_dir, reviews_dir, monkeypatch):
     """Columns with texts and ids that `map` keeps, labels without names, a tokenizer that states no limit."""
     monkeypatch.setenv("HF_TOKEN", "hf_alice")
@@ -74,12 +84,7 @@ def test_the_usual_script_pushes(hub, tmp_path, tiny_model_dir, reviews_dir, mon
     rows = pd.read_csv(reviews_dir / "train.csv").reset_index(names="id")
     rows["labels"] = rows.pop("label").map(["negative", "positive"].index)
     data = Dataset.from_pandas(rows).map(lambda row: tokenizer(row["text"], truncation=True, max_length=32))
-    data = data.train_test_split(0.25, seed=0)
-    args = TextClassificationTrainingArguments(str(tmp_path / "usual"), max_steps=2, precision="fp32")
-    model = AutoModelForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=2)
-    trainer = TextClassificationTrainer(model, args, None, data["train"], data["test"], processing_class=tokenizer)
-    trainer.train()
-    trainer.push_to_hub()
+    push_as_scripts_do(tmp_path / "usual", tiny_model_dir, tokenizer, data)
     assert verify_repository("alice/usual").differences == ()
     (answer,) = pipeline("text-classification", model="alice/usual", truncation=True)("a superb film " * 500)
     assert answer["label"].startswith("LABEL_")
@@ -90,12 +95,7 @@ def test_label_names_come_from_the_data_set(hub, tmp_path, tiny_model_dir, revie
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
     data = load_dataset("csv", data_files=str(reviews_dir / "train.csv"), split="train")
     data = data.class_encode_column("label").map(lambda row: tokenizer(row["text"], truncation=True, max_length=32))
-    data = data.train_test_split(0.25, seed=0)
-    args = TextClassificationTrainingArguments(str(tmp_path / "named"), max_steps=2, precision="fp32")
-    model = AutoModelForSequenceClassification.from_pretrained(tiny_model_dir, num_labels=2)
-    trainer = TextClassificationTrainer(model, args, None, data["train"], data["test"], processing_class=tokenizer)
-    trainer.train()
-    trainer.push_to_hub()
+    push_as_scripts_do(tmp_path / "named", tiny_model_dir, tokenizer, data)
     assert verify_repository("alice/named").differences == ()
     (answer,) = pipeline("text-classification", model="alice/named")("a superb film")
     assert answer["label"] in ("negative", "positive")
