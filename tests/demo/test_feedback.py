@@ -1,7 +1,6 @@
 """Feedback of visitors: what is stored, where, and what is refused; the Hub is the one on the loopback interface."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -58,6 +57,13 @@ def run(app, hub, tmp_path):
     return run
 
 
+def labels_that_are_read():
+    """The labels of the data set, as its owner trains on it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HF_TOKEN", "hf_alice")
+        return load_text_dataset(DATASET).task.labels
+
+
 def rows_of(hub) -> dict[str, list[dict]]:
     """The rows in the data set, by file."""
     repository = hub.store.repositories["datasets", DATASET]
@@ -109,12 +115,7 @@ def test_rows_of_two_processes_arrive_and_can_be_trained_on(run, hub, app):
         assert rows[0]["score"] == pytest.approx(expected["scores"][expected["label"]], abs=1e-5)
         assert rows[0]["model"] == app.model.name
         assert len(rows[0]["date"]) == 10
-    os.environ["HF_TOKEN"] = "hf_alice"
-    try:
-        data = load_text_dataset(DATASET)
-    finally:
-        del os.environ["HF_TOKEN"]
-    assert data.task.labels == ("negative", "positive")
+    assert labels_that_are_read() == ("negative", "positive")
 
 
 REFUSALS = f"""
@@ -240,12 +241,7 @@ box.close()
     assert [row["label"] for row in rows[:3]] == [["praise", "music"], ["music"], []]
     assert sorted(rows[0]["prediction"]) == ["blame", "music", "praise"]
     assert len(rows[0]["score"]) == 3
-    os.environ["HF_TOKEN"] = "hf_alice"
-    try:
-        data = load_text_dataset(DATASET)
-    finally:
-        del os.environ["HF_TOKEN"]
-    assert set(data.task.labels) == {"music", "praise"}
+    assert set(labels_that_are_read()) == {"music", "praise"}
 
 
 def test_a_number_and_a_pair(run, hub, number_model, pairs_model):
