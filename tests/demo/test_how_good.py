@@ -122,7 +122,7 @@ def test_the_page_says_it_and_leads_to_more(page, app):
     page.get_by_role("button", name="Classify", exact=True).click()
     page.locator("#good").wait_for()
     page.wait_for_function("document.querySelector('#good').innerText.includes('found')")
-    label = page.locator("#label").inner_text().split()[1]
+    label = page.locator("#label h2").inner_text()
     said = page.locator("#good").inner_text()
     assert said.startswith(f"Of {rows[label]['support']} test rows with the label {label}, ")
     page.get_by_label("Text", exact=True).fill("another text")
