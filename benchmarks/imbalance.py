@@ -5,7 +5,7 @@
     python benchmarks/imbalance.py --show runs.jsonl
 
 DIR holds one folder for each set, with train.parquet, test.parquet and perhaps validation.parquet, and the columns
-text and label. At most so many training rows are drawn, the same ones for each way and seed. A run is the command
+text and label. At most so many rows are drawn, the same ones for each way and seed. A run is the command
 `hfbertcls train` with one further option: `balanced` is `--class-weights balanced`, `focal` is `--loss focal`, `prior`
 is `--prior uniform`. The weights of `prior` before the adjustment are those of a run without any option, so its line
 has the metrics of `none` too.
@@ -14,15 +14,10 @@ One line of JSON is written when a run ends. Runs that are in the file are not r
 is not used.
 """
 
-import argparse
-import json
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from option_runs import lines_of, parser_of, run_missing
 
 
 SETS = ("tweeteval_stance_climate", "financial_phrasebank", "trec50")
@@ -34,35 +29,6 @@ WAYS = {
 METRICS = ("accuracy", "f1_macro", "log_loss", "ece")
 RARE = 3
 """The labels whose recall is shown: so many of the rarest in train, among those with rows in the test split."""
-
-
-def write_rows(source: Path, target: Path, most: int) -> None:
-    """The splits of a set, with at most so many training rows, drawn with a seed."""
-    import pyarrow.parquet as pq
-
-    target.mkdir()
-    for path in sorted(source.glob("*.parquet")):
-        table = pq.read_table(path, columns=["text", "label"])
-        if path.stem == "train":
-            table = table.take(np.sort(np.random.default_rng(0).permutation(len(table))[:most]))
-        pq.write_table(table, target / path.name)
-
-
-def run(options, name: str, way: str, seed: int) -> dict:
-    """Train once and return the metrics of the test split."""
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        data, output = Path(folder) / "data", Path(folder) / "model"
-        write_rows(options.data / name, data, options.rows)
-        words = ["--model", str(options.model), "--dataset", str(data), "--output-dir", str(output)]
-        words += ["--seed", str(seed), "--allow-leakage", "--json", *WAYS[way]]
-        done = subprocess.run(
-            [sys.executable, "-m", "hfbertcls", "train", *words], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr[-500:])
-        report = json.loads((output / "report.json").read_text(encoding="utf-8"))
-    return {"seconds": round(time.perf_counter() - began, 1), **metrics_of(report, way)}
 
 
 def metrics_of(report: dict, way: str) -> dict:
@@ -84,17 +50,6 @@ def metrics_of(report: dict, way: str) -> dict:
     }
 
 
-def lines_of(path: Path) -> list[dict]:
-    """The lines of a file; one that a kill has cut is none."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
-    return lines
-
-
 def show(path: Path) -> None:
     """A table in Markdown: means over the seeds, with the standard deviation of macro F1."""
     values: dict[tuple[str, str], list[dict]] = {}
@@ -114,37 +69,12 @@ def show(path: Path) -> None:
 
 
 def main() -> None:
-    """Run what is not in the file yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--ways", nargs="+", default=tuple(WAYS), choices=tuple(WAYS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=1_500)
-    parser.add_argument("--show", type=Path)
-    options = parser.parse_args()
+    """Run what is not in the file yet, or show the table."""
+    options = parser_of(__doc__, SETS, WAYS).parse_args()
     if options.show is not None:
         show(options.show)
-        return
-    done = {(line["set"], line["way"], line["seed"]) for line in lines_of(options.out) if "error" not in line}
-    if options.out.exists() and not options.out.read_text(encoding="utf-8").endswith("\n"):
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write("\n")  # (the line that a kill has cut)
-    for seed in range(options.seeds):
-        for name in options.sets:
-            for way in options.ways:
-                if (name, way, seed) in done:
-                    continue
-                line = {"set": name, "way": way, "seed": seed}
-                try:
-                    line |= run(options, name, way, seed)
-                except RuntimeError as err:
-                    line["error"] = str(err)
-                with options.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-                print(json.dumps(line)[:300], file=sys.stderr, flush=True)
+    else:
+        run_missing(options, WAYS, metrics_of)
 
 
 if __name__ == "__main__":

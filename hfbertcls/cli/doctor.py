@@ -48,7 +48,11 @@ def add_parser(verbs: Any) -> Parser:
         help="write the rows of train with likely label errors, the likeliest first",
     )
     parser.add_argument("--page", type=Path, metavar="FILE.html", help="write the full report, with plots, as a page")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT.csv and FILE.html if they are there")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace OUT.csv and FILE.html (an earlier page of the doctor is replaced without it)",
+    )
     return parser
 
 
@@ -102,8 +106,8 @@ def run(options: argparse.Namespace) -> int:
             print(
                 f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows may be wrong (between "
                 f"{suspects.noise.low:.1%} and {suspects.noise.high:.1%}, by an estimate that is too high with few rows). Look at "
-                f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}; its column row "
-                "counts the rows of the data from 0"
+                f"the first {suspects.expected_errors:,} of the {len(suspects.rows):,} rows in {options.suspects.name}; its column place "
+                "says where each row stands"
             )
     return 1 if diagnosis.refusals else 0
 
@@ -116,15 +120,17 @@ def _train_command(options: argparse.Namespace) -> str:
 
 
 def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:
-    """Check that no data and no existing file would be overwritten.
+    """Check that no data and no existing file would be overwritten, other than an earlier page of the doctor.
 
     Raises:
         OutputDirectoryError: before anything is examined.
     """
+    from hfbertcls.diagnosis.page import is_page
+
     source = local_path(dataset)
     if path.exists() and source.exists() and (path.samefile(source) or source in path.absolute().parents):
         raise OutputDirectoryError(f"{path.name} is part of the data that are examined. Name another file")
-    if path.exists() and not overwrite:
+    if path.exists() and not overwrite and not is_page(path):
         raise OutputDirectoryError(
             f"{path.name} is already there. Pass --overwrite to replace it, or name another file"
         )

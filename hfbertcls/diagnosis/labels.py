@@ -28,8 +28,8 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
         task: of its labels.
         counts: rows of each label by split.
     """
-    train = counts["train"]
     groups = similar_labels(task.labels)
+    train = counts["train"] if data.labels_are_declared else _merged(counts["train"], groups)
     if groups and data.labels_are_declared:
         shown = "; ".join(listing(group) for group in groups)
         yield Finding(
@@ -50,7 +50,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
     for name, split in counts.items():
         if name == "train":
             continue
-        absent = [label for label, count in split.items() if not count and train[label]]
+        absent = [label for label, count in split.items() if not count and counts["train"][label]]
         if absent:
             yield Finding(
                 "labels_not_in_split",
@@ -84,6 +84,15 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
                 f"{len(empty):,} of the {len(rows):,} rows of {name} have none of the labels; "
                 f"the first is in {rows.place(int(rows.rows[empty[0]]))}",
             )
+
+
+def _merged(counts: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The rows of each label once the spellings of a label, which training refuses, are one: under the commonest."""
+    merged = dict(counts)
+    for group in groups:
+        rows = {name: merged.pop(name) for name in group}
+        merged[max(rows, key=lambda name: rows[name])] = sum(rows.values())
+    return merged
 
 
 def _forms(labels: Sequence[str]) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """A diagnosis as a page: one HTML file that needs nothing else."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -8,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hfbertcls.diagnosis.doctor import Diagnosis
 
 
+_MARK = '<meta name="generator" content="hfbertcls doctor">'
 _WIDTH, _HEIGHT = 640, 150
 _MOST_LABELS = 100
 
@@ -38,6 +40,15 @@ def render_page(diagnosis: Diagnosis) -> str:
         width=_WIDTH,
         height=_HEIGHT,
     )
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of the doctor, which may be replaced by another one."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return _MARK in file.read(1_000)
+    except OSError:
+        return False
 
 
 def _histograms(lengths: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -43,7 +43,7 @@ class Suspects:
     split: str
     rows_examined: int
     rows: Ids
-    """Positions in the source, of shape `(suspects,)`."""
+    """Positions in the source, counted from 0, of shape `(suspects,)`."""
     labels: tuple[str, ...]
     likely_labels: tuple[str, ...]
     confidences: npt.NDArray[np.float64]
@@ -54,6 +54,8 @@ class Suspects:
     """Estimated proportion of wrong labels, 0 to 1, with the ends between which it lies by `estimate_noise`."""
     texts: tuple[Text, ...] = ()
     """The texts of the rows: strings, or for pairs a `TextPair` each."""
+    places: tuple[str, ...] = ()
+    """Where the rows stand, in words: `"reviews.csv, line 12"`."""
 
     @property
     def noise_rate(self) -> float:
@@ -71,13 +73,14 @@ class Suspects:
         writer = csv.writer(sink, lineterminator="\n")
         fields = fields_of(self.texts)
         writer.writerow(
-            ["row", *TEXT_FIELDS[:len(fields)], "label", "likely_label", "likely_label_probability", "label_probability", "look_first"]
+            ["row", "place", *TEXT_FIELDS[:len(fields)], "label", "likely_label", "likely_label_probability", "label_probability", "look_first"]
         )  # fmt: skip
         texts = zip(*fields, strict=True)
-        columns = (self.rows, texts, self.labels, self.likely_labels, self.confidences, self.label_probabilities)
-        for rank, (row, text, label, likely, confidence, probability) in enumerate(zip(*columns, strict=True)):
+        columns = (self.rows, self.places, texts, self.labels, self.likely_labels, self.confidences)
+        for rank, (row, place, text, label, likely, confidence) in enumerate(zip(*columns, strict=True)):
             is_expected = "yes" if rank < self.expected_errors else "no"
-            writer.writerow([int(row), *text, label, likely, f"{confidence:.4f}", f"{probability:.4f}", is_expected])
+            probabilities = (f"{confidence:.4f}", f"{self.label_probabilities[rank]:.4f}")
+            writer.writerow([int(row), place, *text, label, likely, *probabilities, is_expected])
         return sink.getvalue()
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,6 +166,7 @@ def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Proba
         label_probabilities=own[suspects],
         noise=estimate_noise(ids, probabilities),
         texts=tuple(split.take(split.name, suspects).texts),
+        places=tuple(split.place(int(row)) for row in split.rows[suspects]),
     )
 
 

@@ -134,6 +134,15 @@ def test_labels_that_differ_in_form_refuse_training_until_they_are_declared(tmp_
     assert severity_by_code(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "info"
 
 
+def test_a_spelling_of_a_label_is_not_a_rare_label(tmp_path):
+    spelled = ["spam" if n % 2 else "ham" for n in range(90)]
+    spelled[:4] = ["Spam", "Spam", "SPAM", "ham"]
+    path = write(tmp_path / "set", train=list(zip(sentences(90), spelled, strict=True)))
+    assert not {"rare_labels", "imbalance"} & severity_by_code(diagnose(path)).keys()
+    declared = diagnose(path, labels=["ham", "spam", "Spam", "SPAM"])
+    assert {"rare_labels", "imbalance"} <= severity_by_code(declared).keys()
+
+
 def test_rare_absent_and_unbalanced_labels_are_reported(tmp_path):
     train = [(text, "common" if n < 100 else "rare") for n, text in enumerate(sentences(107))]
     diagnosis = diagnose(write(tmp_path / "set", train=train, validation=train[:1] * 2, test=train[1:2] * 30))
@@ -305,6 +314,15 @@ def test_no_file_that_is_there_is_written_over(tmp_path, option, capsys):
     assert (data.read_bytes(), other.read_text()) == (before, "mine")
     main(["doctor", str(data), option, str(other), "--overwrite"])
     assert other.read_text() != "mine"
+
+
+def test_after_each_correction_the_page_is_written_anew(tmp_path):
+    data, page = tmp_path / "reviews.csv", tmp_path / "page.html"
+    data.write_text("text,label\nonly one,a\n")
+    assert main(["doctor", str(data), "--page", str(page)]) == 1
+    data.write_text("text,label\n" + "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(60)))
+    assert main(["doctor", str(data), "--page", str(page)]) == 0
+    assert "Training would be refused" not in page.read_text(encoding="utf-8")
 
 
 def test_a_page_that_cannot_be_written_is_reported(folder, tmp_path, capsys):

@@ -63,11 +63,12 @@ def test_planted_errors_come_first_with_their_true_label_and_the_rate_is_estimat
     with out.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "row", "text", "label", "likely_label", "likely_label_probability", "label_probability", "look_first",
+        "row", "place", "text", "label", "likely_label", "likely_label_probability", "label_probability", "look_first",
     ]  # fmt: skip
     assert summary["noise_rate_low"] <= 0.1 <= summary["noise_rate_high"]
     texts = load_text_dataset(str(path), make_splits=False).splits["test"].texts
     assert all(row["text"] == texts[int(row["row"])] for row in rows)
+    assert all(row["place"] == f"{path.name}, line {int(row['row']) + 2}" for row in rows)
     first = rows[:60]
     assert sum(int(row["row"]) in wrong for row in first) >= 57
     assert sum(row["likely_label"] == topics[int(row["row"])] for row in first) >= 57
