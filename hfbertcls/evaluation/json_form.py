@@ -186,6 +186,7 @@ def _joined(place: str, key: str) -> str:
     return f"{place}.{name}" if place else name
 
 
+@cache
 def _choices(kind: Any) -> tuple[Any, ...]:
     """The alternatives of a union; a kind alone where it is none."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
@@ -215,6 +216,8 @@ def _read_one(kind: Any, value: Any, place: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise DamagedError(f"{place} is {shown(value)}; expected a list")
+        if (one := _plain_check(arguments[0])) is not None and all(map(one.holds, value)):
+            return tuple(value)  # (long lists of numbers are read at once; the other way says which entry is wrong)
         return tuple(_read(arguments[0], entry, f"{place}[{index}]") for index, entry in enumerate(value))
     if origin is Mapping:
         if not isinstance(value, Mapping):
@@ -226,6 +229,14 @@ def _read_one(kind: Any, value: Any, place: str) -> Any:
     return value
 
 
+@cache
+def _plain_check(kind: Any) -> Check | None:
+    """The check of a kind that holds no others; None where it does."""
+    is_compound = kind is Any or get_origin(kind) in (tuple, Mapping) or len(_choices(kind)) > 1
+    return None if is_compound or (isinstance(kind, type) and issubclass(kind, Section)) else _check_of(kind)
+
+
+@cache
 def _check_of(kind: Any) -> Check:
     if get_origin(kind) is Literal:
         words = get_args(kind)

@@ -29,17 +29,18 @@ _MOST_POINTS = 5_000
 
 def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
     """An empty figure without a display or global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (takes half a second)
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415  (takes half a second)
 
     figure = Figure(figsize=(width, height), dpi=144, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
 def _png(figure: "Figure") -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (takes half a second)
+
     sink = io.BytesIO()
-    figure.savefig(sink, format="png", metadata={"Software": None})
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(sink, metadata={"Software": None})  # (savefig lays it out twice, for the same bytes)
     return sink.getvalue()
 
 
