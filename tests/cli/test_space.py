@@ -199,12 +199,15 @@ def test_without_gradio_launch_says_what_to_install(model_dir, capsys, monkeypat
     assert "pip install 'hfbertcls[demo]'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_launch_runs_the_app_until_it_is_stopped(model_dir, tmp_path, stop):
+@pytest.mark.parametrize(
+    ("stop", "feedback"), [(signal.SIGINT, []), (signal.SIGTERM, ["--feedback-dataset", "alice/asked"])]
+)
+def test_launch_runs_the_app_until_it_is_stopped(model_dir, tmp_path, hub, stop, feedback):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "hfbertcls", "space", str(model_dir), "--launch", "--port", str(port)]
+    command += feedback
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     (temporary / "gradio").touch()  # as the folder that gradio takes, where it is of another user
@@ -228,6 +231,9 @@ def test_launch_runs_the_app_until_it_is_stopped(model_dir, tmp_path, stop):
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
     assert [path.name for path in temporary.iterdir()] == ["gradio"]
+    assert [key for key in hub.store.repositories if key[0] == "datasets"] == [
+        ("datasets", name) for name in feedback[1:]
+    ]
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5)
 
