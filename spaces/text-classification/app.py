@@ -135,7 +135,7 @@ def empty(*values: object) -> str:
 # row of boxes in gradio, which keep their order from left to right; as a block they are a text.
 css = """
 textarea, #coloured .textfield, .gallery-item, #note p, #words td, #preview td { unicode-bidi: plaintext; text-align: start }
-#coloured .textfield { display: block }
+#coloured .textfield { display: block; word-break: normal; overflow-wrap: anywhere }
 footer, footer a, footer button { color: var(--body-text-color) !important; opacity: 1 !important }
 footer .divider { display: none !important }
 button[role=tab].selected { color: var(--primary-600) !important }

@@ -100,6 +100,7 @@ def test_the_whole_visit(visit, app, texts, tmp_path, scheme, size):
     assert page.locator("#label h2").inner_text() in ("negative", "positive")
     assert "All 11 tokens were read" in page.locator("#note").inner_text()
     seen.explain("dull")
+    assert page.locator("#coloured .textfield").evaluate("one => getComputedStyle(one).wordBreak") == "normal"
     assert len(page.locator("#words [role=gridcell], #words td").all()) >= 2 * len(TEXT.split())
     assert seen.violations() == []
     seen.classify_file(texts)
