@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:  # (what type checkers and editors see; tests/test_public_api.py compares it with `_HOMES`)
     from hfbertcls.classifier import TextClassifier as TextClassifier
