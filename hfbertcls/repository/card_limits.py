@@ -74,7 +74,7 @@ def limits_of(report: Report) -> list[str]:
     scarce = sum(1 <= row.support < _SCARCE_ROWS for row in metrics.per_label.values())
     if scarce:
         limits.append(
-            f"{scarce} of {len(metrics.per_label)} labels have fewer than {_SCARCE_ROWS} rows {within(split)}: the "
+            f"{scarce} of {len(metrics.per_label)} labels {'has' if scarce == 1 else 'have'} fewer than {_SCARCE_ROWS} rows {within(split)}: the "
             "interval of macro F1 is too narrow."
         )
     limits += _narrow_intervals(report)
