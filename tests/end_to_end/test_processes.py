@@ -179,7 +179,7 @@ def long_run(tiny_model_dir, reviews_dir):
         "--precision",
         "fp32",
     ]
-    return [*words, "--epochs", "12", "--eval-every", "15", *OF_TWO]
+    return [*words, "--epochs", "6", "--eval-every", "15", *OF_TWO]
 
 
 @pytest.fixture(scope="module")
