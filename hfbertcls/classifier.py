@@ -18,6 +18,7 @@ from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.progress import Log, print_line, watched
 from hfbertcls.repository.card_text import format_number
 from hfbertcls.repository.output_directory import OutputDirectory
+from hfbertcls.repository.summary import summary
 from hfbertcls.repository.verify import Verification
 from hfbertcls.workflows.calls import as_call, data_to_measure_on, data_to_train_on, training_options
 from hfbertcls.workflows.compare import TFIDF, ModelComparison, compare_models, source_of
@@ -111,7 +112,9 @@ class TextClassifier:
             directory.check(overwrite=run_options.overwrite, resume=run_options.resume)
             training_arguments(directory, run_options)
             rows = data_to_train_on(data, options, run_options.seed)
-            train_and_evaluate(source, rows, output_dir, run_options, lines)
+            report = train_and_evaluate(source, rows, output_dir, run_options, lines)
+            for line in summary(report).splitlines():
+                lines(line)
             return cls.from_pretrained(str(output_dir), log=log)
 
     @classmethod

@@ -206,6 +206,8 @@ def test_progress_is_seen_and_can_be_silenced(tmp_path, tiny_model_dir, reviews_
     assert shown.out == ""
     TextClassifier.train(str(tiny_model_dir), reviews_dir, tmp_path / "b", **FEW, log=lines.append)
     assert any("step 4 of 4" in line for line in lines)
+    assert any(line.startswith("Results ") for line in lines)
+    assert f"{TextClassifier.from_pretrained(tmp_path / 'b', log=None).report.shown.verdict.sentence}." in lines
     silent = TextClassifier.train(str(tiny_model_dir), reviews_dir, tmp_path / "c", **FEW, log=None)
     silent.predict(TEXTS, log=None)
     silent.evaluate(reviews_dir, log=None)

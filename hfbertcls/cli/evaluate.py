@@ -29,9 +29,9 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate."""
     refuse_unknown(options)
 
-    from hfbertcls.cli.summary import summary
     from hfbertcls.environment import public_command
     from hfbertcls.inference.remembered import read_as_trained_on
+    from hfbertcls.repository.summary import summary
     from hfbertcls.workflows.evaluate import evaluate_model
 
     source = model_source(options)

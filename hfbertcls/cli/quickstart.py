@@ -42,11 +42,11 @@ def run(options: argparse.Namespace) -> int:
     """Train on the reviews."""
     refuse_unknown(options)
 
-    from hfbertcls.cli.summary import summary
     from hfbertcls.environment import public_command
     from hfbertcls.inference.pipelines import load_pipeline
     from hfbertcls.modeling.loading import ModelSource
     from hfbertcls.repository.output_directory import OutputDirectory
+    from hfbertcls.repository.summary import summary
     from hfbertcls.training.options import TrainingOptions
     from hfbertcls.workflows.quickstart import load_reviews, model_directory
     from hfbertcls.workflows.train import train_and_evaluate

@@ -234,7 +234,7 @@ def _tell(
     options: argparse.Namespace, report: "Report", pushed: "Pushed | None", request: "PushRequest | None"
 ) -> None:
     """Print the result, create the Space if asked for, and print the next commands."""
-    from hfbertcls.cli.summary import summary
+    from hfbertcls.repository.summary import summary
 
     if options.json:
         print(report.to_json(), end="")

@@ -114,8 +114,10 @@ class Report(Section):
         return sorted({*super().__dir__(), *self.evaluation})
 
     def __repr__(self) -> str:
-        lines = [f"Report on {self.model.base_model!r} and {self.data.source!r}: {self.resolved_task.summary}"]
-        return "\n".join([*lines, *(f"{name}: {one!r}" for name, one in self.evaluation.items())])
+        does = self.resolved_task.summary(are_pairs=self.task.text_pair_column is not None)
+        lines = [f"Report on {self.model.base_model!r} and {self.data.source!r}: {does}"]
+        lines += [f"{name}: {one!r}" for name, one in self.evaluation.items()]
+        return "\n".join([*lines, *([] if self.shown.verdict is None else [f"{self.shown.verdict.sentence}."])])
 
 
 def report_schema() -> dict[str, Any]:

@@ -176,6 +176,8 @@ class CardFacts(Section):
     title: str | None = optional()
     license: str | None = optional()
     language: str | tuple[str, ...] | None = optional()
+    base_model: str | None = optional()
+    """The encoder's id on the Hub, where it was read from a directory."""
     intended_use: str | None = optional()
     limitations: str | None = optional()
     contact: str | None = optional()

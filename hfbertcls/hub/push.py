@@ -15,12 +15,12 @@ from hfbertcls.environment import local_path, package_version
 from hfbertcls.errors import ConfigurationError, DatasetError, HfBertClsError, SharingError, listing
 from hfbertcls.evaluation.report import Report
 from hfbertcls.hub.account import NotThereError, asked, require_account, require_repo_name
+from hfbertcls.hub.card_merge import merged_card
 from hfbertcls.hub.committing import commit_once, find_commit
 from hfbertcls.hub.push_plan import is_same_file, planned, stated_there
 from hfbertcls.hub.retrying import reason_of, status_of, tried
 from hfbertcls.hub.secrets import find_secrets
 from hfbertcls.progress import Log
-from hfbertcls.repository.card import join_card, render_model_card, written_by_people
 from hfbertcls.repository.card_metadata import check_metadata, parse_front_matter, split_card
 from hfbertcls.repository.model_repository import address, repository_files
 from hfbertcls.repository.stated_files import REPORT, WEIGHTS, read_report
@@ -224,17 +224,22 @@ def push_directory(
 
 def _space_on_hub(repo_id: str, api: HfApi) -> dict[str, str]:
     """The Space that the card on the Hub links to, which the next card keeps."""
+    there = asked(lambda: _report_on_hub(repo_id, api), f"the report of {repo_id} cannot be read")
+    return {} if there is None or there.card.space_id is None else {"space_id": there.card.space_id}
+
+
+def _report_on_hub(repo_id: str, api: HfApi, revision: str | None = None) -> Report | None:
+    """The report in a repository; None if there is none that can be read."""
+    path = _downloaded(api, repo_id, "report.json", revision)
     try:
-        path = asked(lambda: _downloaded(api, repo_id, "report.json"), f"the report of {repo_id} cannot be read")
-        space_id = Report.from_json(Path(path).read_text(encoding="utf-8")).card.space_id if path else None
+        return None if path is None else Report.from_json(Path(path).read_text(encoding="utf-8"))
     except (DatasetError, UnicodeDecodeError):
-        return {}
-    return {"space_id": space_id} if space_id is not None else {}
+        return None
 
 
-def _downloaded(api: HfApi, repo_id: str, name: str) -> str | None:
+def _downloaded(api: HfApi, repo_id: str, name: str, revision: str | None = None) -> str | None:
     try:
-        return str(api.hf_hub_download(repo_id, name))
+        return str(api.hf_hub_download(repo_id, name, revision=revision))
     except (EntryNotFoundError, RevisionNotFoundError):
         return None
 
@@ -303,17 +308,14 @@ def _operations(
 ) -> list[Any]:
     """The changes to make on the Hub; the card is merged with the one there."""
     existing = _remote_card(api, repo_id, head)
-    local = (folder / "README.md").read_text(encoding="utf-8-sig")
     if existing is not None:
-        _require_one_text(existing, local, request, repo_id)
-        if request.card_of != "local":
-            theirs = any(part.strip() for part in written_by_people(existing))
-            card, notes = join_card(_generated(folder), existing, text_of=existing if theirs else local)
-            for note in notes:
-                log(f"note: {note}")
-            partial = folder / ".README.md.partial"
-            partial.write_text(card, encoding="utf-8")
-            partial.replace(folder / "README.md")
+        there = _report_on_hub(repo_id, api, head)
+        card, notes = merged_card(folder, existing, there, request.card_of, repo_id)
+        for note in notes:
+            log(f"note: {note}")
+        partial = folder / ".README.md.partial"
+        partial.write_text(card, encoding="utf-8")
+        partial.replace(folder / "README.md")
     plan = planned(folder, names, repo_id, head, api)
     if plan.foreign and not (request.overwrite or request.create_pr):
         raise SharingError(_replaces_others(repo_id, plan.foreign))
@@ -323,34 +325,14 @@ def _operations(
     return [*add, *(CommitOperationDelete(path_in_repo=path) for path in plan.removed)]
 
 
-def _generated(folder: Path) -> str:
-    return render_model_card(Report.from_json((folder / "report.json").read_text(encoding="utf-8")))
-
-
 def _remote_card(api: HfApi, repo_id: str, head: str) -> str | None:
-    try:
-        path = api.hf_hub_download(repo_id, "README.md", revision=head)
-    except EntryNotFoundError:
+    path = _downloaded(api, repo_id, "README.md", head)
+    if path is None:
         return None
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as err:
         raise SharingError(f"README.md of {repo_id} is no text in UTF-8. Correct or delete it on the Hub") from err
-
-
-def _require_one_text(existing: str, local: str, request: PushRequest, repo_id: str) -> None:
-    """Raise an error where both cards were edited."""
-    theirs, ours = written_by_people(existing), written_by_people(local)
-    if (
-        request.card_of is None
-        and any(part.strip() for part in ours)
-        and ours != theirs
-        and any(part.strip() for part in theirs)
-    ):
-        raise SharingError(
-            f"people wrote different text into README.md here and into the card of {repo_id}. Choose which one stays: "
-            "--card hub or --card local"
-        )
 
 
 def _verify(folder: Path, operations: Sequence[Any], repo_id: str, revision: str, api: HfApi) -> None:

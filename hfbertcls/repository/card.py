@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -29,7 +30,17 @@ from hfbertcls.tasks.thresholds import FEWEST_OF_A_LABEL
 
 
 RENDERER = "2"
-CARD_FACTS = ("title", "license", "language", "intended_use", "limitations", "contact", "citation", "widget")
+CARD_FACTS = (
+    "title",
+    "license",
+    "language",
+    "base_model",
+    "intended_use",
+    "limitations",
+    "contact",
+    "citation",
+    "widget",
+)
 """Facts that the author may state."""
 _TEMPLATE = "text-classification.md.jinja"
 _MOST_LABELS = 12
@@ -149,17 +160,21 @@ def sha256_of_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def join_card(rendered: str, existing: str, text_of: str | None = None) -> tuple[str, list[str]]:
+def join_card(
+    rendered: str, existing: str, text_of: str | None = None, *, base: str = "", mine: Mapping[str, Any] | None = None
+) -> tuple[str, list[str]]:
     """The rendered card with the text that people wrote into the existing one, and notes on differences.
 
     Args:
         rendered: by `render_model_card`.
         existing: the card that is there already, generated or not.
         text_of: a card whose text outside the generated part is used instead.
+        base: front matter of the existing card as it was once rendered.
+        mine: keys of another copy of the card, which come before those of the existing one.
     """
     ours, body = split_card(rendered)
     theirs, _ = split_card(existing)
-    front_matter, notes = join_front_matter(ours, theirs)
+    front_matter, notes = join_front_matter(ours, theirs, base, mine)
     before, after = written_by_people(text_of or existing)
     fence = Fence.find(body)
     if fence is None:

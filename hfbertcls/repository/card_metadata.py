@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # it is exported lazily
 
 from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.report import Report
@@ -138,8 +140,9 @@ class TextClassificationCardData(ModelCardData):
             values["license"] = card.license
         if card.widget:
             values["widget"] = [{"text": text} for text in card.widget]
-        if report.model.base_model_is_hub_id:
-            values |= {"base_model": report.model.base_model, "base_model_relation": "finetune"}
+        base_model = report.model.base_model if report.model.base_model_is_hub_id else card.base_model
+        if base_model:
+            values |= {"base_model": base_model, "base_model_relation": "finetune"}
         if report.data.is_hub_id:
             values["datasets"] = [report.data.source]
             if results := _eval_results(report):  # (without any, the Hub's client would write an empty model-index)
@@ -230,24 +233,66 @@ def parse_front_matter(text: str) -> dict[str, Any]:
     return values
 
 
-def join_front_matter(ours: str, theirs: str) -> tuple[str, list[str]]:
-    """The generated keys and the author's other keys, and notes on differences.
+def of_people(text: str, rendered: str) -> dict[str, Any]:
+    """The keys of a front matter that people wrote: they are not generated, or have another value than the generated one.
+
+    Args:
+        text: the front matter.
+        rendered: as it was generated; empty if it never was.
+    """
+    ours = parse_front_matter(rendered)
+    return {
+        key: value
+        for key, value in parse_front_matter(text).items()
+        if key not in OWNED_KEYS and key != "tags" and not (key in ours and ours[key] == value)
+    }
+
+
+def facts_of_author(text: str, report: Report) -> dict[str, Any]:
+    """Licence, language and base model as the front matter states them, for the report, from which the text of a card follows.
+
+    Args:
+        text: the front matter.
+        report: of the same model. It knows the base model itself where that was read from the Hub.
+    """
+    values = parse_front_matter(text)
+    facts: dict[str, Any] = {}
+    if values.get("license") and isinstance(values["license"], str):
+        facts["license"] = values["license"]
+    languages = values.get("language") or []
+    if languages and all(isinstance(one, str) for one in languages):
+        facts["language"] = languages if isinstance(languages, str) else tuple(languages)
+    if not report.model.base_model_is_hub_id and isinstance(values.get("base_model"), str):
+        facts["base_model"] = values["base_model"]
+    return facts
+
+
+def join_front_matter(
+    ours: str, theirs: str, base: str = "", mine: Mapping[str, Any] | None = None
+) -> tuple[str, list[str]]:
+    """The generated keys and those that people wrote, and notes on differences.
 
     Args:
         ours: front matter that was rendered.
         theirs: front matter of the existing card.
+        base: as that was once rendered; empty if it never was.
+        mine: keys of another copy of the card, which come before those of `theirs`. Tags are joined.
     """
     rendered, existing = parse_front_matter(ours), parse_front_matter(theirs)
-    people = {key: value for key, value in existing.items() if key not in OWNED_KEYS and key != "tags"}
+    mine = dict(mine or {})
+    people = {key: value for key, value in of_people(theirs, base).items() if key not in mine}
     notes = [
         f"the card has {key}: {value}, this run has {rendered[key]}; the value of the card is kept"
         for key, value in people.items()
         if key in rendered and rendered[key] != value
     ]
-    tags = existing.get("tags") or []
-    tags = tags if isinstance(tags, list) else [tags]
-    joined = rendered | people | {"tags": tags if TAG in tags else [TAG, *tags]}
+    tags = list(dict.fromkeys([*_listed(existing.get("tags")), *_listed(mine.pop("tags", None))]))
+    joined = rendered | people | mine | {"tags": tags if TAG in tags else [TAG, *tags]}
     return (theirs.rstrip("\n") + "\n" if joined == existing else dump(joined)), notes
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def check_metadata(values: Mapping[str, Any]) -> None:
@@ -268,6 +313,13 @@ def check_metadata(values: Mapping[str, Any]) -> None:
             raise ConfigurationError(
                 f"{language!r} is no language code. Use two or three letters (en, de, fil), 'multilingual' or 'code'"
             )
+    if isinstance(base_model := values.get("base_model"), str):
+        try:
+            validate_repo_id(base_model)
+        except HFValidationError as err:
+            raise ConfigurationError(
+                f"base_model {base_model!r} is no name of a model on the Hub. Expected USER/NAME"
+            ) from err
     for key in values:
         if "." in key or "$" in key:
             raise ConfigurationError(f"the Hub accepts no key with '.' or '$' in the front matter: {key!r}")

@@ -1,5 +1,6 @@
 """The hyper-parameters of a run as people look for them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,4 +51,6 @@ def hyperparameter_rows(values: Mapping[str, Any]) -> list[tuple[str, str, str]]
 def _shown(name: str, value: Any) -> str:
     if name == "warmup_steps":  # (transformers takes a number below one for a fraction)
         return f"{100 * value:g} % of the steps" if 0 < value < 1 else f"{value:g} steps"
+    if name == "eval_every" and re.fullmatch(r"[0-9]+(?:[.][0-9]+)?", str(value)):
+        return f"{100 * float(value):g} % of the run" if float(value) < 1 else f"{float(value):g} steps"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -32,6 +32,7 @@ from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.progress import work
 from hfbertcls.repository import plots
 from hfbertcls.repository.card import RENDERER, join_card, render_model_card
+from hfbertcls.repository.card_metadata import facts_of_author, split_card
 from hfbertcls.repository.stated_files import (
     CARD,
     REPORT,
@@ -257,7 +258,9 @@ def address(directory: Path, **facts: Any) -> None:
 def rewrite_report(
     directory: Path, report: Report, *, added: Iterable[str] = (), removed: Iterable[str] = ()
 ) -> Report:
-    """Replace the report of a finished directory and its card; the author's text in the card is kept.
+    """Replace the report of a finished directory and its card; what its author wrote into the card is kept.
+
+    Licence, language and base model of its front matter are taken into the report, from which the text of the card follows.
 
     Args:
         directory: a model repository that hfbertcls wrote.
@@ -267,8 +270,9 @@ def rewrite_report(
     """
     gone = set(removed)
     kept = {name: digest for name, digest in stated_files(report).items() if name not in gone}
-    report = with_hashes(report, kept | hashes_of(directory, added))
     existing = (directory / CARD).read_text(encoding="utf-8-sig")
+    report = replace(report, card=replace(report.card, **facts_of_author(split_card(existing)[0], report)))
+    report = with_hashes(report, kept | hashes_of(directory, added))
     card, _ = join_card(render_model_card(report), existing)
     texts = {directory / REPORT: report.to_json(), directory / CARD: card}
     partials = {path: path.with_name(f".{path.name}.partial") for path in texts}

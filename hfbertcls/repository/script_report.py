@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 from hfbertcls.data.long_text import LongText
 from hfbertcls.data.tokenization import TokenizedSplit, gold_of
-from hfbertcls.environment import describe_environment, directory_name, public_command, public_word
+from hfbertcls.environment import describe_environment, directory_name, public_word
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_sections import DataFacts, LongTextFacts, SplitFacts, TaskFacts
@@ -159,7 +159,7 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
             are_pairs=reads_pairs(config),
         ),
         environment=describe_environment(),
-        command=public_command([]) + " (a script of its author, with TextClassificationTrainer)",
+        command="a script of its author, with TextClassificationTrainer",
     )
     events = [
         {"step": entry["step"], "split": split, "values": {name.removeprefix("eval_"): entry[name] for name in entry}}

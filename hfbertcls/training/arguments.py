@@ -142,6 +142,9 @@ class TextClassificationTrainingArguments(TrainingArguments):
             self.eval_strategy = strategy
             if steps is not None:
                 self.eval_steps = steps
+        else:  # (a script said it in transformers' way)
+            strategy = _value(self.eval_strategy)
+            self.eval_every = f"{self.eval_steps or self.logging_steps:g}" if strategy == "steps" else strategy
         if _value(self.save_strategy) == "auto":
             self.save_strategy = _value(self.eval_strategy)
             if _value(self.eval_strategy) == "steps" and self.eval_steps is not None:

@@ -144,7 +144,7 @@ def test_the_card_and_the_terminal_say_what_the_metrics_are(trained, capsys, tin
     assert "There is no test split. The metrics above come from cross-validation" in card
     assert "learning_curves.png" not in card
     assert not (trained / "plots" / "learning_curves.png").exists()
-    from hfbertcls.cli.summary import summary
+    from hfbertcls.repository.summary import summary
 
     text = summary(report_in(trained))
     assert "Results of cross-validation (64 rows in 5 folds)" in text

@@ -63,6 +63,7 @@ def test_the_metrics_of_a_split_are_attributes():
     assert {"accuracy", "f1_macro"} <= set(dir(report.test))
     assert {"test", "validation"} <= set(dir(report))
     assert f"accuracy: {accuracy.value:.3f}" in repr(report)
+    assert repr(report).splitlines()[0].endswith(f": Sorts texts into {len(report.task.labels)} labels")
     with pytest.raises(AttributeError, match=r"there is no metric 'acuracy'; there are accuracy, f1_macro"):
         _ = report.test.acuracy
     with pytest.raises(AttributeError, match=r"the report has no 'train'; it has metrics of validation, test"):

@@ -489,6 +489,60 @@ def test_a_card_that_was_never_ours_stays_below_the_generated_part(hub, model_di
     assert "license: mit" in card
 
 
+def write_here(model_dir, keys: str) -> None:
+    """As its author writes keys at the top of the card in the directory."""
+    card = model_dir / "README.md"
+    card.write_text(card.read_text().replace("library_name", f"{keys}\nlibrary_name", 1))
+
+
+def card_there(hub) -> str:
+    return repository(hub).content(repository(hub).head.files["README.md"]).decode()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_the_author_states_at_the_top_of_the_card_is_pushed_and_stands_in_its_text(hub, model_dir, is_first):
+    if not is_first:
+        push_directory(model_dir, PushRequest(REPO))
+    write_here(model_dir, "license: mit\nlanguage: en\nbase_model: alice/encoder\nthumbnail: t.png")
+    push_directory(model_dir, PushRequest(REPO))
+    card = card_there(hub)
+    assert card == (model_dir / "README.md").read_text()
+    for line in ("license: mit", "language: en", "base_model: alice/encoder", "thumbnail: t.png"):
+        assert f"\n{line}\n" in card
+    assert "Not stated by the author: intended use, known limitations and biases." in card
+    assert "Fine-tuned from a local copy of [alice/encoder](https://huggingface.co/alice/encoder)" in card
+    assert main(["verify", REPO]) == 0
+    write = (model_dir / "README.md").read_text().replace("license: mit", "license: apache-2.0")
+    (model_dir / "README.md").write_text(write)
+    push_directory(model_dir, PushRequest(REPO))
+    assert "license: apache-2.0" in card_there(hub)
+
+
+def test_keys_that_were_edited_here_and_there_are_both_kept_or_asked_about(hub, model_dir):
+    write_here(model_dir, "license: mit")
+    push_directory(model_dir, PushRequest(REPO))
+    edit(hub, lambda text: text.replace("license: mit", "license: cc-by-4.0\nthumbnail: t.png", 1))
+    push_directory(model_dir, PushRequest(REPO))  # (only the Hub's was edited)
+    assert "license: cc-by-4.0" in card_there(hub)
+    assert "license: cc-by-4.0" in (model_dir / "README.md").read_text()
+    write_here(model_dir, "co2_eq_emissions: 1")
+    edit(hub, lambda text: text.replace("license: cc-by-4.0", "license: gpl-3.0", 1))
+    text = (model_dir / "README.md").read_text().replace("license: cc-by-4.0", "license: isc")
+    (model_dir / "README.md").write_text(text)
+    with pytest.raises(SharingError, match="different values of 'license' into README.md .* --card hub or --card local"):
+        push_directory(model_dir, PushRequest(REPO))
+    assert "license: isc" in (model_dir / "README.md").read_text()
+    push_directory(model_dir, PushRequest(REPO, card_of="local"))
+    for line in ("license: isc", "thumbnail: t.png", "co2_eq_emissions: 1"):
+        assert f"\n{line}\n" in card_there(hub)
+
+
+def test_a_base_model_that_can_be_none_is_refused(hub, model_dir):
+    write_here(model_dir, "base_model: no..name")
+    with pytest.raises(ConfigurationError, match=r"base_model 'no\.\.name' is no name of a model on the Hub"):
+        push_directory(model_dir, PushRequest(REPO))
+
+
 def test_two_different_texts_by_people_are_not_chosen_between(hub, model_dir):
     push_directory(model_dir, PushRequest(REPO))
     edit(hub, lambda text: text + "\nOn the Hub.\n")

@@ -102,13 +102,17 @@ def test_label_names_come_from_the_data_set(hub, tmp_path, tiny_model_dir, revie
 
 
 def test_a_card_is_written_without_a_push(hub, make, tmp_path):
-    trainer = make()
+    trainer = make(eval_strategy="epoch", save_strategy="epoch")
     trainer.train()
     trainer.create_model_card(license="mit", model_name="Films")
     assert verify_directory(tmp_path / "films").differences == ()
     card = (tmp_path / "films" / "README.md").read_text(encoding="utf-8")
     assert "# Films" in card
     assert "license: mit" in card
+    assert "| Evaluated every | epoch |" in card
+    assert "rows, which chose the checkpoint)" in card
+    assert "Made by a script of its author, with TextClassificationTrainer." in card
+    assert "baselines" not in card
     assert not hub.requests("POST|PUT")
 
 
