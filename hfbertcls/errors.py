@@ -208,8 +208,8 @@ def printable(text: str, limit: int = 60) -> str:
 
 
 def listing(names: Iterable[str], limit: int = 8) -> str:
-    """At most `limit` of the names, quoted, and the number of the others."""
+    """At most `limit` of the names, quoted with their blanks, and the number of the others."""
     all_names = list(names)
-    shown = ", ".join(shorten(name, 40) for name in all_names[:limit])
+    shown = ", ".join(repr(name) if len(repr(name)) <= 42 else shorten(name, 40) for name in all_names[:limit])
     more = len(all_names) - limit
     return f"{shown} and {more:,} more" if more > 0 else shown

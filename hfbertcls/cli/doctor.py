@@ -11,7 +11,7 @@ from hfbertcls.cli.parser import Parser
 from hfbertcls.cli.process import log
 from hfbertcls.commands import command
 from hfbertcls.environment import local_path
-from hfbertcls.errors import DatasetError, OutputDirectoryError, printable
+from hfbertcls.errors import DatasetError, OutputDirectoryError, listing, printable
 from hfbertcls.seeding import DEFAULT_SEED
 
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ALSO_OF_TRAIN = ("revision", "trust_remote_code", "allow_pickle", "split_by", "seed", "max_length")
 """Further options that `train` takes as well."""
+_LABELS_SHOWN = 12
 _TITLES = {"error": "Errors", "warning": "Warnings", "info": "Info"}
 
 
@@ -102,6 +103,10 @@ def run(options: argparse.Namespace) -> int:
             print(f"Next: {_train_command(options)}")
             if options.model is None:
                 print("ENCODER stands for a model of the Hub, or a directory")
+            if options.suspects is None and diagnosis.task == "single_label":
+                print(
+                    "--suspects OUT.csv lists rows whose label may be wrong; with --model ENCODER it finds more of them"
+                )
         if suspects is not None:
             print(
                 f"About {suspects.noise_rate:.1%} of the labels of {suspects.rows_examined:,} rows may be wrong (between "
@@ -161,6 +166,15 @@ def summary(diagnosis: "Diagnosis") -> str:
             f"  {name:<10} {facts['rows']:>9,} rows used, {left_out:,} left out, {facts['duplicate_rows']:,} repeated, "
             f"{facts['conflicting_texts']:,} labelled in two ways"
         )
+    if diagnosis.columns:
+        text, label = listing(diagnosis.columns["text"]), printable(str(diagnosis.columns["label"]))
+        lines.append(f"  texts from the column {text}, labels from {label!r}")
+    counts = diagnosis.splits["train"]["label_counts"] if diagnosis.splits else {}
+    if counts:
+        ordered = sorted(counts.items(), key=lambda one: -one[1])
+        named = ", ".join(f"{listing([name])} {count:,}" for name, count in ordered[:_LABELS_SHOWN])
+        more = f" and {len(counts) - _LABELS_SHOWN:,} more labels" if len(counts) > _LABELS_SHOWN else ""
+        lines.append(f"  rows of each label in train: {named}{more}")
     if diagnosis.overlap:
         pairs = ", ".join(f"{pair} {count:,}" for pair, count in diagnosis.overlap.items())
         lines.append(f"  texts in two splits: {pairs}")

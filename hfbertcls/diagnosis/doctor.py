@@ -41,6 +41,8 @@ class Diagnosis:
     source: str
     """A Hub id, or the base name of a local file or folder."""
     task: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """The names of the columns that were read: `{"text": [...], "label": ...}`."""
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     split_method: str = ""
     overlap: Mapping[str, int] = field(default_factory=dict)
@@ -210,6 +212,7 @@ def examine(
     return Diagnosis(
         source=data.source,
         task="regression" if task is None else task.name,
+        columns={"text": list(data.text_columns), "label": data.label_column},
         splits={
             name: {
                 "rows": len(split),

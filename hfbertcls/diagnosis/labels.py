@@ -29,7 +29,11 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
         counts: rows of each label by split.
     """
     groups = similar_labels(task.labels)
-    train = counts["train"] if data.labels_are_declared else _merged(counts["train"], groups)
+    spelled: dict[str, str] = {}
+    if not data.labels_are_declared:
+        spelled = _commonest(counts["train"], groups)
+        counts = {name: _merged(split, spelled) for name, split in counts.items()}
+    train = counts["train"]
     if groups and data.labels_are_declared:
         shown = "; ".join(listing(group) for group in groups)
         yield Finding(
@@ -50,7 +54,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
     for name, split in counts.items():
         if name == "train":
             continue
-        absent = [label for label, count in split.items() if not count and counts["train"][label]]
+        absent = [label for label, count in split.items() if not count and train[label]]
         if absent:
             yield Finding(
                 "labels_not_in_split",
@@ -58,20 +62,21 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
                 f"{_counted(absent)} no row in {name}, so there is no metric for them: "
                 f"{listing(absent, _LABELS_NAMED)}",
             )
-    nowhere = [label for label in task.labels if not any(split[label] for split in counts.values())]
+    nowhere = [label for label in train if not any(split[label] for split in counts.values())]
     if nowhere:
         yield Finding("unused_labels", "info", f"{_counted(nowhere)} no row at all: {listing(nowhere, _LABELS_NAMED)}")
     present = {name: count for name, count in train.items() if count}
     most, least = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
     if present[most] >= _IMBALANCE * present[least]:
         of_rows = percent(present[most], len(data.splits["train"]))
+        both = " (in all spellings)" if {most, least} & spelled.keys() else ""
         meaning = (
             f"always predicting {most!r} is right in" if task.is_one_label else f"{most!r} is among the labels of"
         )
         yield Finding(
             "imbalance",
             "info",
-            f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}: {meaning} {of_rows}",
+            f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}{both}: {meaning} {of_rows}",
             f"Look at macro F1 and the metrics of each label, not at accuracy. {_FOR_RARE_LABELS[bool(task.why_no_prior)]}",
         )
     yield from _forms(task.labels)
@@ -86,12 +91,16 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
             )
 
 
-def _merged(counts: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, int]:
-    """The rows of each label once the spellings of a label, which training refuses, are one: under the commonest."""
-    merged = dict(counts)
-    for group in groups:
-        rows = {name: merged.pop(name) for name in group}
-        merged[max(rows, key=lambda name: rows[name])] = sum(rows.values())
+def _commonest(counts: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The commonest spelling of each label that has several, which training refuses."""
+    return {name: max(group, key=lambda one: counts[one]) for group in groups for name in group}
+
+
+def _merged(counts: Mapping[str, int], spelled: Mapping[str, str]) -> dict[str, int]:
+    """The rows of each label once its spellings are one."""
+    merged: dict[str, int] = {}
+    for name, count in counts.items():
+        merged[spelled.get(name, name)] = merged.get(spelled.get(name, name), 0) + count
     return merged
 
 

@@ -110,7 +110,7 @@ def estimate_lengths(data: TextDataset, max_length: int | None = None) -> TokenL
             parts = in_parts(split.table.select([column]))
             pieces = [np.asarray(pc.count_substring_regex(part.column(0), _TOKEN)) for part in parts]
             counts[name] += np.concatenate(pieces) + (column == "text_pair")
-    how = "estimate, as no model was named: a token for each seven letters begun of a word, each mark, each Chinese character"
+    how = "an estimate without a tokenizer; --model counts them"
     return TokenLengths(counts, max_length or DEFAULT_MAX_LENGTH, how)
 
 
