@@ -9,12 +9,16 @@ from collections.abc import Container, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import hfbertcls
+
 
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "huggingface-hub", "scikit-learn", "numpy")
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of a distribution; None if it is not installed."""
+    """The installed version of a distribution, of hfbertcls that of the code that runs; None if it is not installed."""
+    if name == hfbertcls.__name__:
+        return hfbertcls.__version__
     try:
         return version(name)
     except PackageNotFoundError:

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from hfbertcls.environment import directory_name, public_command, public_word
+import hfbertcls
+from hfbertcls.environment import describe_environment, directory_name, public_command, public_word
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +90,8 @@ def test_arguments_of_a_trainer_are_published_without_places_at_any_depth(home):
     ).sanitised()
     assert (values["output_dir"], values["run_name"], values["project"]) == ("x", "~exp", "s3://bucket")
     assert values["lr_scheduler_kwargs"] == {"a": ["x", "~b"]}
+
+
+def test_the_version_is_that_of_the_code_that_runs():
+    """An installation that is stale, or another copy on the path, has other metadata."""
+    assert describe_environment()["hfbertcls"] == hfbertcls.__version__

@@ -186,7 +186,12 @@ def push_directory(
         usage_revision=request.revision,
         **(_space_on_hub(repo_id, api) if destination.exists else {}),
     )
-    check_metadata(parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8-sig"))[0]))
+    stated = parse_front_matter(split_card((folder / "README.md").read_text(encoding="utf-8-sig"))[0])
+    check_metadata(stated)
+    if unsaid := [key for key in ("license", "language") if not stated.get(key)]:
+        log(
+            f"note: the card states no {' and no '.join(unsaid)}. Write it at the top of README.md here, and push again"
+        )
     names = repository_files(folder, predictions=request.predictions)
     beside = unstated(read_report(folder), names_in(folder))
     if beside:

@@ -529,7 +529,9 @@ def test_keys_that_were_edited_here_and_there_are_both_kept_or_asked_about(hub, 
     edit(hub, lambda text: text.replace("license: cc-by-4.0", "license: gpl-3.0", 1))
     text = (model_dir / "README.md").read_text().replace("license: cc-by-4.0", "license: isc")
     (model_dir / "README.md").write_text(text)
-    with pytest.raises(SharingError, match="different values of 'license' into README.md .* --card hub or --card local"):
+    with pytest.raises(
+        SharingError, match="different values of 'license' into README.md .* --card hub or --card local"
+    ):
         push_directory(model_dir, PushRequest(REPO))
     assert "license: isc" in (model_dir / "README.md").read_text()
     push_directory(model_dir, PushRequest(REPO, card_of="local"))
