@@ -134,15 +134,22 @@ def configuration() -> str:
     return "\n".join([*lines, ""])
 
 
-def with_results(markdown: str) -> str:
-    """A page with the tables and lists of `benchmarks/RESULTS.md` that it names.
+_RESULTS = re.compile(r"<!-- results: (.+?) \| (table|list) (\d+) -->\n.*?<!-- end of results -->", re.DOTALL)
 
-    `{{ results: SECTION | table 1 }}` stands for the first table of that section, `list 1` for its first list.
+
+def with_results(markdown: str) -> str:
+    """A page with the tables and lists of `benchmarks/RESULTS.md` that it names, as they are today.
+
+    They stand between `<!-- results: SECTION | table 1 -->`, for the first table of that section (`list 1` for its first list),
+    and `<!-- end of results -->`, so that the page can be read without building the site. `python docs/generate.py` writes them.
 
     Raises:
         LookupError: if there is no such section, table or list.
     """
-    return re.sub(r"\{\{ results: (.+?) \| (table|list) (\d+) \}\}", lambda found: _result(*found.groups()), markdown)
+    return _RESULTS.sub(
+        lambda found: f"{found[0].partition('-->')[0]}-->\n\n{_result(*found.groups())}\n\n<!-- end of results -->",
+        markdown,
+    )
 
 
 PAGES = {
@@ -184,3 +191,8 @@ def _type(schema: dict[str, Any], page: str = "") -> str:
         values = schema.get("additionalProperties")
         return f"object of {_type(values, page)}" if isinstance(values, dict) and values else "object"
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+if __name__ == "__main__":
+    for path in Path(__file__).parent.rglob("*.md"):
+        path.write_text(with_results(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -36,8 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Put measured tables where a page asks for them, and note what the page says."""
-    markdown = _GENERATOR.with_results(markdown)
+    """Note what the page says."""
     notebook = page.file.src_uri.endswith(".ipynb")
     _TEXTS[page.file.src_uri] = (str(page.title), _text_of(page.file.content_string) if notebook else markdown)
     return markdown
