@@ -160,6 +160,18 @@ def test_every_fold_is_closed_and_what_it_holds_is_rendered(changed):
     assert not re.search(r"^<p>\|", html, re.MULTILINE)
 
 
+def test_a_probe_is_not_called_fine_tuned():
+    changed = values()
+    assert ". Fine-tuned from a local model" in card_of(changed)
+    changed["training"]["best_step"] = 0
+    card = card_of(changed)
+    assert ". A linear probe on a local model" in card
+    assert ", trained on rotten" in card
+    phase = {"name": "contrastive", "steps": 9, "learning_rate": 1e-4, "seconds": 1.0}
+    changed["training"]["phases"] = [phase]
+    assert ". Fine-tuned from a local model" in card_of(changed)
+
+
 def test_the_metrics_of_other_splits_are_folded():
     card = card_of(values())
     assert "### Test split, 1,389 rows" in card
