@@ -54,10 +54,10 @@ def test_a_short_run_on_real_weights_tells_plots_from_reviews(tmp_path):
     from hfbertcls.workflows.train import train_and_evaluate
 
     data = load_reviews()
-    first = {"train": 640, "validation": 200, "test": 200}
+    first = {"train": 400, "validation": 120, "test": 200}
     splits = {name: split.take(name, np.arange(first[name])) for name, split in data.splits.items()}
     options = TrainingOptions(
-        max_length=64, epochs=2.0, batch_size=16, learning_rate=2e-4, command="hfbertcls quickstart"
+        max_length=64, epochs=1.0, batch_size=16, learning_rate=2e-4, command="hfbertcls quickstart"
     )
     report = train_and_evaluate(str(model_directory()), replace(data, splits=splits), tmp_path / "model", options)
     assert report.test.per_label["plot"].f1 > 0.6
