@@ -24,6 +24,7 @@ FILES = {
     "report.json", "training_args.json", "predictions/validation.parquet", "predictions/test.parquet",
     "plots/baselines.png", "plots/confusion_matrix.png", "plots/reliability.png", "plots/learning_curves.png",
 }  # fmt: skip
+UNSAID = "note: the card states no license and no language. Write it at the top of README.md here, and push again"
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,7 @@ def test_one_commit_holds_exactly_the_list(hub, model_dir, transfer):
     for name in FILES - {".gitattributes"}:
         assert repository(hub).content(made[0].files[name]) == (model_dir / name).read_bytes(), name
     assert log_lines == [
+        UNSAID,
         "note: not sent, because report.json does not state it: 'model-x.safetensors.bak', 'notes.txt', "
         "'predictions/private.parquet', 'vocab.txt'",
         f"Made the private repository {REPO}",
@@ -103,7 +105,7 @@ def test_nothing_is_sent_when_the_hub_has_it_already(hub, model_dir):
     log_lines = []
     again = push_directory(model_dir, PushRequest(REPO), log_lines.append)
     assert again.oid == first.oid
-    assert log_lines == ["The Hub has exactly these files already"]
+    assert log_lines == [UNSAID, "The Hub has exactly these files already"]
     assert len(commits(hub)) == 1
 
 
@@ -157,6 +159,7 @@ def test_what_an_earlier_push_stated_is_removed_in_the_same_commit_and_nothing_o
     assert {name: on_the_hub(hub, name) for name in FOREIGN} == FOREIGN
     assert len(commits(hub)) == before + 1
     assert log_lines == [
+        UNSAID,
         "Replacing 'report.json'",
         "Removing 'plots/data_curve.png', which an earlier push wrote and this model does not have",
         "Leaving 9 other files there as they are",
@@ -527,15 +530,15 @@ def test_keys_that_were_edited_here_and_there_are_both_kept_or_asked_about(hub, 
     assert "license: cc-by-4.0" in (model_dir / "README.md").read_text()
     write_here(model_dir, "co2_eq_emissions: 1")
     edit(hub, lambda text: text.replace("license: cc-by-4.0", "license: gpl-3.0", 1))
-    text = (model_dir / "README.md").read_text().replace("license: cc-by-4.0", "license: isc")
+    text = (model_dir / "README.md").read_text().replace("license: cc-by-4.0", "license: bsd")
     (model_dir / "README.md").write_text(text)
     with pytest.raises(
         SharingError, match="different values of 'license' into README.md .* --card hub or --card local"
     ):
         push_directory(model_dir, PushRequest(REPO))
-    assert "license: isc" in (model_dir / "README.md").read_text()
+    assert "license: bsd" in (model_dir / "README.md").read_text()
     push_directory(model_dir, PushRequest(REPO, card_of="local"))
-    for line in ("license: isc", "thumbnail: t.png", "co2_eq_emissions: 1"):
+    for line in ("license: bsd", "thumbnail: t.png", "co2_eq_emissions: 1"):
         assert f"\n{line}\n" in card_there(hub)
 
 
