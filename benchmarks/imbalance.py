@@ -17,7 +17,7 @@ is not used.
 from pathlib import Path
 
 import numpy as np
-from option_runs import lines_of, parser_of, run_missing
+from option_runs import lines_of, run_or_show
 
 
 SETS = ("tweeteval_stance_climate", "financial_phrasebank", "trec50")
@@ -68,14 +68,5 @@ def show(path: Path) -> None:
         print(f"| {name} | {way} | {len(runs)} | {' | '.join(cells)} |")
 
 
-def main() -> None:
-    """Run what is not in the file yet, or show the table."""
-    options = parser_of(__doc__, SETS, WAYS).parse_args()
-    if options.show is not None:
-        show(options.show)
-    else:
-        run_missing(options, WAYS, metrics_of)
-
-
 if __name__ == "__main__":
-    main()
+    run_or_show(__doc__, SETS, WAYS, metrics_of, show)

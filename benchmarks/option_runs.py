@@ -16,8 +16,22 @@ from typing import Any
 import numpy as np
 
 
-def parser_of(doc: str, sets: Sequence[str], ways: Mapping[str, list[str]]) -> argparse.ArgumentParser:
-    """The options that every such benchmark has."""
+def run_or_show(
+    doc: str,
+    sets: Sequence[str],
+    ways: Mapping[str, list[str]],
+    metrics_of: Callable[[dict, str], dict[str, Any]],
+    show: Callable[[Path], None],
+) -> None:
+    """The command of such a benchmark: run what is not in the file yet, or show a table of what is.
+
+    Args:
+        doc: of the script.
+        sets: the data sets, unless others are named.
+        ways: options of `hfbertcls train` by name.
+        metrics_of: what a line holds, from the report and the name of the way.
+        show: prints the table of a file.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--model", type=Path)
@@ -28,7 +42,11 @@ def parser_of(doc: str, sets: Sequence[str], ways: Mapping[str, list[str]]) -> a
     parser.add_argument("--rows", type=int, default=1_500)
     parser.add_argument("--test-rows", type=int, default=1_000)
     parser.add_argument("--show", type=Path)
-    return parser
+    options = parser.parse_args()
+    if options.show is not None:
+        show(options.show)
+    else:
+        run_missing(options, ways, metrics_of)
 
 
 def run_missing(
@@ -37,7 +55,7 @@ def run_missing(
     """Run what is not in the file yet.
 
     Args:
-        options: of `parser_of`.
+        options: of the command line.
         ways: options of `hfbertcls train` by name.
         metrics_of: what a line holds, from the report and the name of the way.
     """
