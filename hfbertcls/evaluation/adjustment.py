@@ -121,7 +121,7 @@ def adjustment_metrics(
     predicted = task.decide(before)
     answers = task.answer_metrics(gold, predicted)
     per_label = task.per_label(gold, predicted)
-    before_metrics = {name: answers[name] for name in ("accuracy", "f1_macro")}
+    before_metrics = {name: answers[name] for name in task.key_metrics}
     if temperature is None or shift.temperature_before is not None:
         before_metrics["log_loss"] = float(task.row_losses(gold, before).mean())
         before_metrics["ece"] = expected_calibration_error(*task.statements(gold, task.probabilities(before)))

@@ -82,6 +82,8 @@ def _of_evaluation(kind: type[Task], labels: list[str], one: Evaluation, place: 
             "one label"
         )
     adjustment = one.adjustment
+    if adjustment is not None and (missing := set(kind.key_metrics) - set(adjustment.before)):
+        return f"{place}.adjustment.before.{min(missing)} is missing"
     if adjustment is not None and not (list(adjustment.shift) == list(adjustment.recall_before) == labels):
         return f"{place}.adjustment.shift and recall_before must have the keys of task.labels, in this order"
     if adjustment is not None and adjustment.prior is not None and list(adjustment.prior) != labels:
