@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from warm import WarmPython
 
 from hfbertcls.cli import main
 from hfbertcls.hub.space.render import SpaceFacts, app_directory, render_space
@@ -48,14 +49,12 @@ class Absent:
             raise ModuleNotFoundError("hfbertcls is not here", name=name)
 
 sys.meta_path.insert(0, Absent())
-log = os.environ["GUARD_LOG"]
-
 def note(address):
     host = address[0] if isinstance(address, tuple) else address
     if isinstance(host, bytes):
         host = host.decode()
     if host not in ("127.0.0.1", "localhost", "::1", "0.0.0.0", None, ""):
-        with open(log, "a") as file:
+        with open(os.environ["GUARD_LOG"], "a") as file:
             file.write(f"{host}\\n")
         raise OSError(f"{host} is not to be asked")
 
@@ -249,13 +248,20 @@ def sliders_app(tmp_path_factory, multi_label_dir):
 
 
 @pytest.fixture(scope="session")
-def said_by_the_app():
+def warm(tmp_path_factory):
+    """Runs programs without hfbertcls and without a network, each in a process of its own."""
+    python = WarmPython(environment_of_the_app(tmp_path_factory.mktemp("warm")))
+    yield python
+    python.end()
+
+
+@pytest.fixture(scope="session")
+def said_by_the_app(warm):
     """What Python code prints that runs beside an app, for its model or another."""
 
     def say(app: App, code: str, model: Path | None = None) -> str:
         code = f"import sys; sys.path.insert(0, {str(app_directory())!r})\n{code}"
-        environment = {**app.environment, "MODEL_ID": str(model or app.model)}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        done = warm.run(code, environment={**app.environment, "MODEL_ID": str(model or app.model)})
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -1,8 +1,6 @@
 """The app as a program talks to it: every endpoint, every error."""
 
 import csv
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -33,12 +31,12 @@ def write_table(path: Path, rows) -> Path:
     return path
 
 
-def test_hfbertcls_is_not_there_and_the_network_is_not(app):
+def test_hfbertcls_is_not_there_and_the_network_is_not(app, warm):
     for code, error in (
         ("import hfbertcls", "ModuleNotFoundError"),
         ("import socket; socket.getaddrinfo('a.example', 1)", "OSError"),
     ):
-        done = subprocess.run([sys.executable, "-c", code], env=app.environment, capture_output=True, text=True)
+        done = warm.run(code, environment=app.environment)
         assert error in done.stderr
     app.asked.write_text("")
 

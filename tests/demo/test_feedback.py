@@ -1,14 +1,14 @@
 """Feedback of visitors: what is stored, where, and what is refused; the Hub is the one on the loopback interface."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from gradio_client import Client
 from huggingface_hub import HfApi
+from warm import WarmPython
 
 from hfbertcls import load_text_dataset
 from hfbertcls.hub.space.render import app_directory
@@ -33,8 +33,16 @@ def answered(*texts):
 """
 
 
+@pytest.fixture(scope="module")
+def python(app):
+    """Runs programs that may ask the Hub."""
+    python = WarmPython({**app.environment, "HF_ENDPOINT": os.environ["HF_ENDPOINT"]})
+    yield python
+    python.end()
+
+
 @pytest.fixture
-def run(app, hub, tmp_path):
+def run(app, hub, python, tmp_path):
     """Run Python code beside an app, with a token for the Hub; its output and what it logged."""
     (tmp_path / "temporary").mkdir()
 
@@ -46,9 +54,7 @@ def run(app, hub, tmp_path):
             "TMPDIR": str(tmp_path / "temporary"),
         }
         environment = {**app.environment, **ours, **variables}
-        done = subprocess.run(
-            [sys.executable, "-c", _BEGIN + code], env=environment, capture_output=True, text=True, timeout=300
-        )
+        done = python.run(_BEGIN + code, environment=environment)
         assert done.returncode == 0, done.stderr
         return [
             json.loads(line) for line in done.stdout.splitlines() if line.startswith(("[", "{", '"', "false"))

@@ -45,17 +45,10 @@ def test_a_file_gets_a_number_for_each_text(client, tmp_path):
     assert shown["headers"] == ["Text", "Number", "Note"]
 
 
-def test_the_page_states_metrics_of_numbers(number_app):
-    import subprocess
-    import sys
-
-    from hfbertcls.hub.space.render import app_directory
-
-    code = f"import sys; sys.path.insert(0, {str(app_directory())!r})\nimport about; print(about.about_text())"
-    environment = {**number_app.environment, "MODEL_ID": str(number_app.model)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert "Predicts a number from a text" in done.stdout, done.stderr
+def test_the_page_states_metrics_of_numbers(number_app, said_by_the_app):
+    said = said_by_the_app(number_app, "import about; print(about.about_text())")
+    assert "Predicts a number from a text" in said
     for line in ("| RMSE |", "| Pearson correlation |", "| Always the mean, mean absolute error |"):
-        assert line in done.stdout
-    assert "Per label" not in done.stdout
-    assert "Confusion" not in done.stdout
+        assert line in said
+    assert "Per label" not in said
+    assert "Confusion" not in said

@@ -1,13 +1,9 @@
 """Many requests at once: every answer and every note is the one that the text gets alone."""
 
 import json
-import subprocess
-import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-
-from hfbertcls.hub.space.render import app_directory
 
 
 # Long texts are encoded with and without truncation, which is where a tokenizer of several threads went wrong.
@@ -24,7 +20,6 @@ from classifier import classify
 from explanation import explain
 from tables import classify_rows
 
-texts = json.loads(sys.argv[1])
 work = [(function, text) for _ in range(12) for text in texts for function in ("classify", "explain", "rows")]
 answer = {"classify": classify, "explain": explain, "rows": lambda text: [one.cells() for one in classify_rows([(text,), ("",), (text,)])]}
 
@@ -41,21 +36,9 @@ print(json.dumps({"answers": len(found), "wrong": wrong[:3]}))
 """
 
 
-def test_threads_get_the_answers_that_they_would_get_alone(app):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; sys.path.insert(0, {str(app_directory())!r})\n{_THREADS}",
-            json.dumps(TEXTS),
-        ],
-        env=app.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"answers": 360, "wrong": []}
+def test_threads_get_the_answers_that_they_would_get_alone(app, said_by_the_app):
+    said = said_by_the_app(app, f"texts = {TEXTS!r}\n{_THREADS}")
+    assert json.loads(said) == {"answers": 360, "wrong": []}
 
 
 def ask(url: str, endpoint: str, text: str) -> str:
