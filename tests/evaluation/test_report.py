@@ -176,6 +176,11 @@ def changed(path, value):
             "warm",
             r"calibration\.temperature is 'warm'; expected a number or a list",
         ),
+        (
+            ("evaluation", "test", "adjustment"),
+            {"shift": {}, "temperature_before": None, "before": {"accuracy": 0.5}, "recall_before": {}},
+            r"evaluation\.test\.adjustment\.before\.f1_macro is missing",
+        ),
         (("data", "splits", "test"), ..., r"evaluation\.test has no counterpart in data\.splits"),
         (("data", "splits", "/etc/passwd"), {}, r"data\.splits\./etc/passwd\.rows is missing"),
         (("data", "splits", "test", "label_counts"), {}, r"test\.label_counts must have the keys of task\.labels"),
