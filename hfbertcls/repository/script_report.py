@@ -38,6 +38,7 @@ from hfbertcls.repository.model_repository import (
 )
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.known import task_of_config
+from hfbertcls.tasks.probabilities import Answers
 from hfbertcls.tasks.task import Task
 
 
@@ -116,7 +117,14 @@ def report_on_trainer(trainer: Trainer, training: TrainingFacts, staging: Path, 
     gold, logits = gold_of(validation, task), score(model, tokenizer, tokenized)
     require_finite(logits, "validation")
     task = with_fitted_decision(task, staging, model, gold, logits)
-    predictions = Predictions(task, np.arange(len(gold)), gold, logits, lengths)
+    predictions = Predictions(
+        task,
+        np.arange(len(gold)),
+        gold,
+        logits,
+        lengths,
+        baselines=_constant_answers(task, gold_of(datasets_by_name["train"], task), len(gold)),
+    )
     source = str(card.get("dataset") or "data that the author did not name")
     splits = {name: _bare_facts(dataset, task) for name, dataset in datasets_by_name.items()}
     base = str(getattr(config, "_name_or_path", "") or "a model that the author did not name")
@@ -175,6 +183,12 @@ def _with_labels(dataset: Any) -> Any:
     """A data set whose labels are called as the model calls them; the collators of transformers accept both names."""
     names = getattr(dataset, "column_names", ())
     return dataset.rename_column("label", "labels") if "label" in names and "labels" not in names else dataset
+
+
+def _constant_answers(task: Task, train_gold: Answers, rows: int) -> dict[str, Answers]:
+    """What the best constant answer to the training rows predicts; the other baselines need texts."""
+    constant = task.constant_baseline(train_gold)
+    return {next(iter(task.baseline_names)): np.broadcast_to(constant, (rows, *constant.shape))}
 
 
 def _bare_facts(dataset: Any, task: Task) -> SplitFacts:
