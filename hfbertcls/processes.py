@@ -24,7 +24,7 @@ from hfbertcls.errors import HfBertClsError, TrainingError
 
 T = TypeVar("T")
 
-_LAUNCHED = (
+LAUNCHED = (
     "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "MASTER_ADDR", "MASTER_PORT",
 )  # fmt: skip
 """The variables of the environment that a launcher sets."""
@@ -77,6 +77,11 @@ def count() -> int:
 def is_first() -> bool:
     """Whether this process leads, or is alone."""
     return rank() == 0
+
+
+def are_of_one_machine() -> bool:
+    """Whether all processes of the run are on this machine, as far as its launcher says."""
+    return os.environ.get("LOCAL_WORLD_SIZE", "1") == os.environ.get("WORLD_SIZE", "1")
 
 
 def cuda_device() -> str | None:
@@ -145,7 +150,7 @@ def first_then_other_machines() -> Iterator[bool]:
 
 def work_alone() -> None:
     """Forget the other processes, which have nothing to do."""
-    for name in _LAUNCHED:
+    for name in LAUNCHED:
         os.environ.pop(name, None)
 
 

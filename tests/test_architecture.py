@@ -13,6 +13,7 @@ ROOMS = (
     {"errors"},
     {"processes"},
     {"files", "resources", "registry", "environment", "commands", "offline", "progress", "seeding", "__init__"},
+    {"own_process"},
     {"tasks"},
     {"data"},
     {"modeling"},

@@ -105,16 +105,19 @@ def frozen_start(
     return FrozenStart(keys[2], pooling_of(reader.config), baseline, vectors, logits, new, note)
 
 
-def begin_from(model: "PreTrainedModel", start: FrozenStart) -> None:
+def begin_from(model: "PreTrainedModel", start: FrozenStart, seed: int) -> None:
     """Let a classifier answer as a linear model on vectors of its encoder does.
 
     Args:
         model: with a new head, changed in place.
         start: of this encoder.
+        seed: of the random values in the layer that reads the mean.
     """
     import torch  # noqa: PLC0415  (takes seconds)
+    from transformers import set_seed  # noqa: PLC0415
 
     if start.pooling == "mean":
+        set_seed(seed)
         append_mean_pooling(model)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

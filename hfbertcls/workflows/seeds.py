@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hfbertcls import processes
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
 from hfbertcls.data.loading import data_to_train
@@ -18,6 +19,7 @@ from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import Average, SeedRun, Seeds
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.loading import ModelSource
+from hfbertcls.own_process import in_own_process
 from hfbertcls.progress import Log, silent
 from hfbertcls.repository.card_text import format_number
 from hfbertcls.repository.model_repository import repository_files, write_report
@@ -71,6 +73,8 @@ def train_with_seeds(
     """
     options = options or TrainingOptions()
     check_seeds(count, backup=options.backup is not None, average=average)
+    from hfbertcls.training.arguments import asks_for_fsdp
+
     source = model if isinstance(model, ModelSource) else ModelSource(model)
     first = options.seed
     directory = OutputDirectory(Path(output_dir))
@@ -79,16 +83,13 @@ def train_with_seeds(
     with directory.claimed():
         if options.resume and directory.holds_a_model:
             return _complete(directory, range(first, first + count), average, log)
-        inputs = prepare(source, data, options, training_arguments(directory, options).device, log)
+        arguments = training_arguments(directory, options)
+        inputs = prepare(source, data, options, arguments.device, log)
         if not options.resume:
             directory.clear(log)
-        reports: dict[int, Report] = {}
-        for seed in range(first, first + count):
-            log(f"Run {len(reports) + 1} of {count}: seed {seed}")
-            place = _place(directory, seed)
-            own = replace(options, seed=seed, resume=place.exists())
-            reports[seed] = _run(inputs, place, own, log)
-            _forget_checkpoints(place)
+        with_seeds = [replace(options, seed=first + index) for index in range(count)]
+        are_spread = processes.count() > 1 and processes.are_of_one_machine() and not asks_for_fsdp(arguments)
+        reports = (_spread_reports if are_spread else _reports)(inputs, directory.seeds, with_seeds, log)
         directory.checkpoints.mkdir(exist_ok=True)
         write_fingerprints(directory.checkpoints / FINGERPRINTS, data.splits["train"])
         runs = _Runs(directory, reports, _compared_metric(options, inputs.task))
@@ -124,12 +125,41 @@ def check_seeds(count: int, *, backup: bool, average: str | None = None) -> None
         )
 
 
-def _run(inputs: "RunInput", place: Path, options: TrainingOptions, log: Log) -> Report:
-    """One of the runs: data are read, examined and tokenized once for all of them."""
+def _reports(inputs: "RunInput", seeds: Path, runs: Sequence[TrainingOptions], log: Log) -> dict[int, Report]:
+    """Train with each seed. Data are read, examined and tokenized once for all runs."""
+    reports = {}
+    for index, run in enumerate(runs, 1):
+        log(f"Run {index} of {len(runs)}: seed {run.seed}")
+        reports[run.seed] = _run(inputs, seeds, run, log)
+    return reports
+
+
+def _spread_reports(inputs: "RunInput", seeds: Path, runs: Sequence[TrainingOptions], log: Log) -> dict[int, Report]:
+    """As `_reports`, where each process of this machine has some runs, and trains them alone."""
+    mine = " and ".join(str(run.seed) for run in processes.my_share(runs))
+    log(f"The {len(runs)} runs are spread over {processes.count()} processes. These lines are of seed {mine}")
+    _ = inputs.frozen  # (computed once, and sent to all)
+    reports = processes.spread(
+        _run_apart, (inputs, seeds), runs, here=lambda run: _run_apart((inputs, seeds), run, speaks=True)
+    )
+    return {run.seed: report for run, report in zip(runs, reports, strict=True)}
+
+
+def _run_apart(common: "tuple[RunInput, Path]", options: TrainingOptions, *, speaks: bool = False) -> Report:
+    """One of the runs, in a process that trains alone."""
+    return in_own_process(_run, *common, options, speaks=speaks)
+
+
+def _run(inputs: "RunInput", seeds: Path, options: TrainingOptions, log: Log) -> Report:
+    """One of the runs, with the seed of its options; one that was begun is resumed."""
     began = time.perf_counter()
-    directory = OutputDirectory(place)
+    directory = OutputDirectory(_place(seeds, options.seed))
+    options = replace(options, resume=directory.path.exists())
     directory.check(overwrite=options.overwrite, resume=options.resume)
-    return train_prepared(inputs, directory, training_arguments(directory, options), options, log, began)
+    report = train_prepared(inputs, directory, training_arguments(directory, options), options, log, began)
+    for checkpoint in directory.checkpoints.glob("checkpoint-*"):
+        remove_checkpoint(checkpoint)  # (only a resume needs it; `run.json` stays and identifies the complete run)
+    return report
 
 
 @dataclass(frozen=True)
@@ -141,7 +171,7 @@ class _Runs:
     metric: str
 
     def place(self, seed: int) -> Path:
-        return _place(self.directory, seed)
+        return _place(self.directory.seeds, seed)
 
     @property
     def splits(self) -> list[str]:
@@ -173,8 +203,8 @@ class _Runs:
         return best_seed(self.scored, self.metric)
 
 
-def _place(directory: OutputDirectory, seed: int) -> Path:
-    return directory.seeds / f"seed-{seed}"
+def _place(seeds: Path, seed: int) -> Path:
+    return seeds / f"seed-{seed}"
 
 
 def _complete(directory: OutputDirectory, seeds: range, average: str | None, log: Log) -> Report:
@@ -271,9 +301,3 @@ def _with_seeds(report: Report, runs: _Runs, average: Average | None, title: str
     return replace(
         report, training=None if report.training is None else replace(report.training, seeds=seeds), card=card
     )
-
-
-def _forget_checkpoints(place: Path) -> None:
-    """Remove the files that only a resume needs; `run.json` stays and identifies the complete run."""
-    for checkpoint in (place / "checkpoints").glob("checkpoint-*"):
-        remove_checkpoint(checkpoint)

@@ -116,7 +116,7 @@ def begin(
         rescale_outputs(model, *inputs.task.while_trained_on(answers).output_scale)
     if frozen is not None:
         frozen = replace(frozen, weighted=_weighted_probe(inputs, frozen, options))
-        begin_from(model, frozen)
+        begin_from(model, frozen, arguments.seed)
         pooling = "mean" if frozen.pooling == "mean" else "first-token"
         log(f"Start: linear probe on the frozen encoder ({pooling} pooling)")
     return model, notes, frozen
@@ -182,7 +182,7 @@ def _weighted_probe(inputs: "RunInput", frozen: FrozenStart, options: TrainingOp
 def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
     """The weights of a start without a phase; they are not held in memory while the model is fine-tuned."""
     model: Any = inputs.load(seed).model
-    begin_from(model, frozen)
+    begin_from(model, frozen, seed)
     standardize(model, inputs.task, inputs.tokenized["train"].gold)
     weights: Mapping[str, torch.Tensor] = model.state_dict()
     return weights

@@ -193,7 +193,12 @@ def headline(evaluation: dict[str, Any]) -> list[str]:
         entry = evaluation["metrics"].get(key) or {}
         if entry.get("value") is not None:
             ends = f"{entry['low']:.3f} to {entry['high']:.3f}" if entry.get("low") is not None else ""
-            lines.append(f"| {name} | {entry['value']:.3f} | {ends} |")
+            value = f"{entry['value']:.3f}"
+            if key == "ece" and entry["value"] == 0 and entry.get("high"):
+                value = (
+                    f"&lt; {entry['high']:.3f}"  # (so few rows show no error, which does not say that there is none)
+                )
+            lines.append(f"| {name} | {value} | {ends} |")
     for key, name in _BASELINES.items():
         if key in (evaluation.get("baselines") or {}):
             metric, metric_name = _COMPARED

@@ -195,6 +195,13 @@ def test_about_gives_the_verdict_of_a_report_and_passes_over_what_it_does_not_kn
     assert "| Accuracy |" in about_of(model_dir)
 
 
+def test_so_few_rows_that_no_calibration_error_shows_are_said_to_be_such(about_of, model_dir):
+    report = json.loads((model_dir / "report.json").read_text())
+    report["evaluation"]["test"]["metrics"]["ece"] = {"value": 0.0, "low": 0.0, "high": 0.0314}
+    (model_dir / "report.json").write_text(json.dumps(report))
+    assert "| Calibration error | &lt; 0.031 | 0.000 to 0.031 |" in about_of(model_dir)
+
+
 def test_nothing_that_was_uploaded_stays_when_the_app_ends(start, finished_run, tmp_path):
     application, process = start(finished_run, tmp_path / "app")
     texts = tmp_path / "texts.csv"

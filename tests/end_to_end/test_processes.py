@@ -1,5 +1,6 @@
 """`train` in several processes: one result, one voice, one end, as of one process."""
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -18,6 +19,7 @@ from launched import rank_of
 
 from hfbertcls import TextClassificationTrainingArguments
 from hfbertcls.cli import main
+from hfbertcls.repository.verify import verify_directory
 
 
 DEADLINE = 240
@@ -109,7 +111,6 @@ OF_ONE = ["--batch-size", "16"]
     "more",
     [
         ["--max-steps", "30", "--eval-every", "5", "--early-stopping", "2"],
-        ["--max-steps", "8", "--eval-every", "4", "--seeds", "2", "--average", "uniform"],
         ["--max-steps", "6", "--eval-every", "3", "--learning-curve"],
         [
             "--epochs",
@@ -122,7 +123,7 @@ OF_ONE = ["--batch-size", "16"]
             "balanced",
         ],
     ],
-    ids=["early stopping", "seeds and their average", "learning curve", "accumulation, padding and class weights"],
+    ids=["early stopping", "learning curve", "accumulation, padding and class weights"],
 )
 def test_the_report_is_that_of_one_process(model, reviews_dir, tmp_path, more):
     words = [
@@ -233,6 +234,70 @@ def test_a_signal_to_one_process_stops_all_and_they_save(long_run, undisturbed, 
     code, _, errors = run(*long_run, "--output-dir", place, "--resume")
     assert code == 0, errors
     assert bits(place) == bits(undisturbed)
+
+
+@pytest.fixture(scope="module")
+def seeds(tiny_model_dir, reviews_dir):
+    """Runs of two seeds, with dropout."""
+    words = ["train", "--model", tiny_model_dir, "--dataset", reviews_dir, "--learning-rate", "0.001"]
+    return [*words, "--precision", "fp32", "--batch-size", "8", "--epochs", "2", "--eval-every", "30", "--seeds", "2"]
+
+
+@pytest.fixture(scope="module")
+def in_turn(tmp_path_factory, seeds):
+    """The same of one process."""
+    place = tmp_path_factory.mktemp("in-turn") / "run"
+    code, _, errors = run(*seeds, "--average", "uniform", "--output-dir", place)
+    assert code == 0, errors
+    return place
+
+
+def of_seeds(directory: Path) -> dict[str, list[str]]:
+    """The bits of each run, and of what is written in the end."""
+    return {path.name: bits(path) for path in (directory, directory / "seeds/seed-42", directory / "seeds/seed-43")}
+
+
+def test_seeds_are_spread_over_the_processes_and_each_run_is_that_of_one(seeds, in_turn, tmp_path):
+    two = tmp_path / "run"
+    code, output, errors = run(*seeds, "--average", "uniform", "--num-processes", "2", "--output-dir", two)
+    assert code == 0, errors
+    assert output.count("Written to") == 1
+    assert errors.count("The 2 runs are spread over 2 processes. These lines are of seed 42") == 1
+    assert errors.count("Start: linear probe") == 1  # (of the first process alone)
+    assert of_seeds(two) == of_seeds(in_turn)
+    assert not list(two.glob("seeds/*/checkpoints/checkpoint-*"))
+    assert verify_directory(str(two)).differences == ()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
+def test_a_disturbed_process_ends_the_runs_of_all_seeds_and_they_are_resumed(seeds, in_turn, tmp_path, end):
+    words = [*seeds, "--average", "uniform", "--num-processes", "2", "--output-dir", tmp_path / "run"]
+    launcher = started("hfbertcls", *words)
+    wait_for((tmp_path / "run" / "seeds" / "seed-43" / "checkpoints" / "checkpoint-30").is_dir, launcher)
+    began = time.monotonic()
+    os.kill(rank_of(launcher, 1), end)
+    _, errors = launcher.communicate(timeout=DEADLINE)
+    assert time.monotonic() - began < 30
+    assert launcher.returncode == 1
+    assert "Traceback" not in errors
+    assert "--resume" in errors.splitlines()[-1]
+    time.sleep(2)
+    assert not running_with(str(tmp_path / "run"))
+    if end == signal.SIGKILL:
+        return  # (what follows is the same)
+    code, _, errors = run(*words, "--resume")
+    assert code == 0, errors
+    assert of_seeds(tmp_path / "run") == of_seeds(in_turn)
+
+
+def running_with(text: str) -> list[int]:
+    """The processes that hold a file or stand in a folder below a path."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if any(text in str(one.readlink()) for one in (place / "fd").iterdir()):
+                found.append(int(place.name))
+    return found
 
 
 def test_one_process_resumes_what_two_began(model, reviews_dir, tmp_path):

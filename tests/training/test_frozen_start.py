@@ -101,9 +101,24 @@ def test_the_start_answers_as_the_linear_model_whatever_the_seed_of_the_head(
         assert start.pooling == pooling
     model = load_for_training(source, data.task, seed=7).model
     model.train(False)
-    begin_from(model, start)
+    begin_from(model, start, 0)
     assert pooling_of(model.config) == start.pooling
     np.testing.assert_allclose(score(model, tokenizer, tokenized["test"]), start.logits["test"], atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(tiny_model_dir, tiny_tokenizer, reviews_dir):
+    source, data = ModelSource(str(tiny_model_dir)), load_text_dataset(reviews_dir)
+    tokenized = {key: tokenize_split(split, tiny_tokenizer, 32, data.task) for key, split in data.splits.items()}
+    start = frozen_start(load_for_training(source, data.task, seed=0), tiny_tokenizer, tokenized, "mean", CPU)
+
+    def weights(drawn):
+        model = load_for_training(source, data.task, seed=7).model
+        torch.rand(drawn)
+        begin_from(model, start, 7)
+        return model.state_dict()
+
+    one, two = weights(0), weights(3)
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_what_the_last_layer_receives_gives_the_logits(tiny_model_dir, reviews_dir):
