@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from option_runs import lines_of, run_or_show
+from scipy import stats
 
 
 SETS = ("tweeteval_stance_climate", "financial_phrasebank", "trec50")
@@ -51,21 +52,31 @@ def metrics_of(report: dict, way: str) -> dict:
 
 
 def show(path: Path) -> None:
-    """A table in Markdown: means over the seeds, with the standard deviation of macro F1."""
-    values: dict[tuple[str, str], list[dict]] = {}
+    """A table in Markdown: means over the seeds, and Student's 95 % interval of the paired difference of macro F1 to none."""
+    values: dict[tuple[str, str], dict[int, dict]] = {}
     for line in lines_of(path):
         for way, metrics in line.get("ways", {}).items():
-            values.setdefault((line["set"], way), []).append(metrics)
+            values.setdefault((line["set"], way), {})[line["seed"]] = metrics
     keys = ("f1_macro", "rare_recall", "accuracy", "log_loss", "ece")
-    print("| set | option | seeds | macro F1 | recall of rare labels | accuracy | log loss | calibration error |")
-    print("|:--|:--|--:|--:|--:|--:|--:|--:|")
+    print("| set | option | seeds | macro F1 | minus none, points (95 %) | recall of rare labels | accuracy | log loss "
+          "| calibration error |")  # fmt: skip
+    print("|:--|:--|--:|--:|--:|--:|--:|--:|--:|")
     order = ("none", *WAYS)
     for name, way in sorted(values, key=lambda key: (key[0], order.index(key[1]))):
-        runs = values[name, way]
-        means = [np.mean([one[key] for one in runs]) for key in keys]
-        spread = f" ± {np.std([one['f1_macro'] for one in runs], ddof=1):.3f}" if len(runs) > 1 else ""
-        cells = [f"{means[0]:.3f}{spread}", *(f"{mean:.3f}" for mean in means[1:])]
-        print(f"| {name} | {way} | {len(runs)} | {' | '.join(cells)} |")
+        runs, plain = values[name, way], values.get((name, "none"), {})
+        means = [f"{np.mean([one[key] for one in runs.values()]):.3f}" for key in keys]
+        gains = [100 * (one["f1_macro"] - plain[seed]["f1_macro"]) for seed, one in runs.items() if seed in plain]
+        cells = [name, way, f"{len(runs)}", means[0], "" if way == "none" else with_interval(gains), *means[1:]]
+        print(f"| {' | '.join(cells)} |")
+
+
+def with_interval(gains: list[float]) -> str:
+    """The mean, with Student's 95 % interval where there are several."""
+    mean = np.mean(gains)
+    if len(gains) < 2:
+        return f"{mean:+.1f}"
+    half = stats.t.ppf(0.975, len(gains) - 1) * np.std(gains, ddof=1) / np.sqrt(len(gains))
+    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ _RESULTS = re.compile(r"<!-- results: (.+?) \| (table|list) (\d+) -->\n.*?<!-- e
 
 
 def with_results(markdown: str) -> str:
-    """A page with the tables and lists of `benchmarks/RESULTS.md` that it names, as they are today.
+    """A page with the tables and lists of `benchmarks/RESULTS.md` and `RECIPES.md` that it names, as they are today.
 
     They stand between `<!-- results: SECTION | table 1 -->`, for the first table of that section (`list 1` for its first list),
     and `<!-- end of results -->`, so that the page can be read without building the site. `python docs/generate.py` writes them.
@@ -163,10 +163,10 @@ PAGES = {
 
 
 def _result(section: str, kind: str, number: str) -> str:
-    text = RESULTS.read_text(encoding="utf-8")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (RESULTS, RESULTS.with_name("RECIPES.md")))
     parts = re.split(rf"^#+ {re.escape(section)}$", text, flags=re.MULTILINE)
     if len(parts) != 2:
-        raise LookupError(f"RESULTS.md has no section {section!r}")
+        raise LookupError(f"RESULTS.md and RECIPES.md must have one section {section!r}")
     body = re.split(r"^#+ ", parts[1], flags=re.MULTILINE)[0]
     mark = "|" if kind == "table" else "- "
     blocks = [block for block in re.split(r"\n\n+", body.strip()) if block.startswith(mark)]

@@ -14,8 +14,8 @@ FEW_ROWS = 10
 _IMBALANCE = 10  # ratio of the most to the least frequent label from which on there is a finding
 _LABELS_NAMED = 8
 _FOR_RARE_LABELS = (
-    "If rare labels matter as much as frequent ones, try --prior uniform, --class-weights balanced or --loss focal",
-    "If rare labels matter as much as frequent ones, try --class-weights balanced or --loss focal",
+    "If rare labels matter as much as frequent ones, try --class-weights balanced or --prior uniform",
+    "If rare labels matter as much as frequent ones, try --class-weights balanced",
 )
 Counts = Mapping[str, Mapping[str, int]]
 
