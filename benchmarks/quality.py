@@ -1,11 +1,11 @@
 """Train with the defaults on folders of labelled text, some seeds each, and show what came out.
 
     python benchmarks/quality.py --data DIR --model MODEL_DIR --out runs.jsonl --seeds 0 1 2 -- sst2 trec6
-    python benchmarks/quality.py ... -- sst5 sst5:ordinal stsb:regression
+    python benchmarks/quality.py ... -- sst5 "sst5:ordinal:very negative,negative,neutral,positive,very positive" stsb:regression
     python benchmarks/quality.py --show runs.jsonl
 
 DIR holds one folder for each name, with train/validation/test files. Nothing is tuned: a run is
-`hfbertcls train --model MODEL_DIR --dataset DIR/NAME` with the seed, and `--task` where the name has one. Rows of train
+`hfbertcls train --model MODEL_DIR --dataset DIR/NAME` with the seed, and `--task` and `--labels` where the name has them. Rows of train
 that are in test are counted and left as they are (`--allow-leakage`).
 
 One line of JSON is written when a run ends. Runs that are in the file are not repeated. The network is not used.
@@ -33,11 +33,12 @@ LABELS = 3
 
 def run(model: Path, data: Path, name: str, seed: int) -> dict:
     """Run the command in a process of its own; what the benchmark keeps of its report."""
-    folder, _, task = name.partition(":")
+    folder, task, labels = (*name.split(":"), "", "")[:3]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as output:
         command = ["train", "--model", str(model), "--dataset", str(data / folder), "--output-dir", f"{output}/run"]
         command += ["--seed", str(seed), "--allow-leakage", "--json", *(["--task", task] if task else [])]
+        command += ["--labels", *labels.split(",")] if labels else []
         done = subprocess.run(
             [sys.executable, "-m", "hfbertcls", *command], stdout=subprocess.PIPE, text=True, check=True
         )
@@ -118,7 +119,7 @@ def _best(baselines: dict[str, dict], metric: str) -> str:
 def main() -> None:
     """Run what is not in the file yet, or show it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME[:TASK]")
+    parser.add_argument("names", nargs="*", metavar="NAME[:TASK[:LABEL,LABEL]]")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path)
