@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from collections import defaultdict
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -64,36 +66,62 @@ def test_every_numeral_of_the_generated_part_of_the_card_is_watched(model_dir, m
     card = (model_dir / "README.md").read_text()
     body = Fence.find(split_card(card)[1]).body
     start = card.index(body)
-    numerals = list(NUMERAL.finditer(body))
-    assert len(numerals) > 100
-    for numeral in numerals:
-        changed = f"{card[: start + numeral.start()]}{other(numeral[0])}{card[start + numeral.end() :]}"
-        (model_dir / "README.md").write_text(changed)
-        line = changed[: start + numeral.start()].count("\n") + 1
-        differences = verify_directory(model_dir).differences
-        assert any(f"README.md, line {line}: states" in difference for difference in differences), numeral
+    by_line = defaultdict(list)
+    for numeral in NUMERAL.finditer(body):
+        by_line[body.count("\n", 0, numeral.start())].append(numeral)
+    assert sum(map(len, by_line.values())) > 100
+    apart = 6  # lines between those that are changed together, so that each is a difference of its own
+    for first, place in product(range(apart), range(max(map(len, by_line.values())))):
+        chosen = [of[place] for line, of in by_line.items() if line % apart == first and place < len(of)]
+        changed = body
+        for numeral in reversed(chosen):
+            changed = f"{changed[: numeral.start()]}{other(numeral[0])}{changed[numeral.end() :]}"
+        (model_dir / "README.md").write_text(card.replace(body, changed))
+        differences = verify_directory(model_dir).differences if chosen else ()
+        for numeral in chosen:
+            line = card[: start + numeral.start()].count("\n") + 1
+            assert any(f"README.md, line {line}: states" in difference for difference in differences), numeral
 
 
-def test_every_numeral_of_the_report_is_watched(model_dir, metrics_once):
+def one_more(value, path, found):
+    """A value of the report with 1 added to every number in it; their paths are appended to `found`."""
+    if isinstance(value, dict):
+        return {key: one_more(part, f"{path}.{key}", found) for key, part in value.items()}
+    if isinstance(value, list):
+        return [one_more(part, f"{path}[{index}]", found) for index, part in enumerate(value)]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    found.append(path)
+    return value + 1
+
+
+def test_every_number_of_the_evaluation_is_derived_again(model_dir):
+    report, paths = json.loads((model_dir / "report.json").read_text()), []
+    report["evaluation"] = one_more(report["evaluation"], "evaluation", paths)
+    (model_dir / "report.json").write_text(json.dumps(report))
+    differences = verify_directory(model_dir).differences
+    assert len(paths) > 150
+    unseen = {path for path in paths if not any(f"report.json: {path} states" in one for one in differences)}
+    assert {path.rpartition(".")[2] for path in unseen} == {
+        "train_rows",
+        "temperature",
+    }  # (the author's; of config.json)
+    for split in ("validation", "test"):
+        assert (
+            f"config.json: its hfbertcls_temperature is not the one that report.json states for the {split} split"
+            in (differences)
+        )
+
+
+def test_a_report_that_was_changed_anywhere_is_not_the_one_of_the_card(model_dir):
     text = (model_dir / "report.json").read_text()
-    values = [
-        numeral
-        for numeral in NUMERAL.finditer(text)
-        if text[text.rfind("\n", 0, numeral.start()) : numeral.start()].strip()
-    ]
-    numerals = [
-        numeral for numeral in values if "_sha256" not in text[: text.find("\n", numeral.end())].rpartition("\n")[2]
-    ]
-    assert len(numerals) > 150
-    for numeral in numerals:
-        (model_dir / "report.json").write_text(f"{text[: numeral.start()]}{other(numeral[0])}{text[numeral.end() :]}")
-        try:
-            differences = verify_directory(model_dir).differences
-        except ModelError as err:  # (schema_version)
-            differences = (str(err),)
-        assert any("report.json" in difference for difference in differences), text[
-            numeral.start() - 40 : numeral.end()
-        ]
+    report = json.loads(text)
+    report["training"]["seconds"] += 0.001
+    (model_dir / "report.json").write_text(json.dumps(report))
+    assert any("report.json: its SHA-256 is" in difference for difference in verify_directory(model_dir).differences)
+    (model_dir / "report.json").write_text(json.dumps(report | {"schema_version": report["schema_version"] + 1}))
+    with pytest.raises(ModelError, match="report"):
+        verify_directory(model_dir)
 
 
 def test_metrics_that_can_be_derived_are_named_by_their_path(model_dir):
