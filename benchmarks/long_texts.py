@@ -5,7 +5,7 @@
 
 DIR holds one folder for each set, with train.parquet, test.parquet and perhaps validation.parquet, and the columns
 text and label. At most so many rows are drawn, the same ones for each way and seed. A run is the command
-`hfbertcls train` with the options of `WAYS`; `--max-windows 4` reads up to 416 tokens of a text in windows of 128.
+`hfbertcls train` with the options of `WAYS`, three epochs long; `--max-windows 4` reads up to 416 tokens of a text in windows of 128.
 
 One line of JSON is written when a run ends. Runs that are in the file are not repeated, failed ones are. The network
 is not used.
@@ -18,11 +18,12 @@ from option_runs import lines_of, run_or_show
 
 
 SETS = ("bbc_news", "imdb")
+_EPOCHS = ["--epochs", "3"]
 WAYS = {
-    "cut at 128": ["--max-length", "128"],
-    "head-tail 128": ["--max-length", "128", "--long-text", "head-tail"],
-    "windows of 128": ["--max-length", "128", "--long-text", "windows", "--max-windows", "4"],
-    "cut at 512": ["--max-length", "512"],
+    "cut at 128": ["--max-length", "128", *_EPOCHS],
+    "head-tail 128": ["--max-length", "128", "--long-text", "head-tail", *_EPOCHS],
+    "windows of 128": ["--max-length", "128", "--long-text", "windows", "--max-windows", "4", *_EPOCHS],
+    "cut at 512": ["--max-length", "512", *_EPOCHS],
 }
 
 
