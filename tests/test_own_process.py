@@ -1,8 +1,11 @@
 """A function in a process of its own: its result, its errors, its end, and what it sees of the launcher."""
 
 import os
+import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,7 @@ from hfbertcls.own_process import in_own_process
 
 
 MODULE = """
-import os
+import os, time
 from hfbertcls.errors import DatasetError
 
 def variables(names, log):
@@ -28,6 +31,11 @@ def fail_oddly(log):
 
 def end(log):
     os._exit(3)
+
+def wait(place, log):
+    with open(place, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(300)
 """
 
 
@@ -67,6 +75,22 @@ def test_it_knows_no_launcher_and_gives_its_result(module, monkeypatch, capfd):
 def test_errors_reach_the_caller(module, name, error, message):
     with pytest.raises(error, match=message):
         in_own_process(getattr(module, name), speaks=False)
+
+
+def test_it_ends_with_the_process_that_started_it(module, tmp_path):
+    place = tmp_path / "id"
+    code = f"from hfbertcls.own_process import in_own_process\nimport of_child\nin_own_process(of_child.wait, {str(place)!r}, speaks=False)"
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        within(60, lambda: place.exists() and place.read_text())
+        parent.kill()
+    within(20, lambda: not Path(f"/proc/{place.read_text()}").exists())
+
+
+def within(seconds, happened):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
