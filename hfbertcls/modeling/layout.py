@@ -60,6 +60,41 @@ class TextLayout:
             places = self._cache[width, device] = sent(torch.from_numpy(numbers), device)
         return places
 
+    def sources(self, device: torch.device) -> torch.Tensor:
+        """The token at each place if all texts are padded to the longest, int64 of shape `(texts * longest,)`.
+
+        Behind the end of a text it is its last token, which `seen` hides.
+        """
+        sources = self._cache.get(("sources", device))
+        if sources is None:
+            sizes = np.asarray(self.lengths, dtype=np.int64)
+            within = np.minimum(np.arange(self.longest), sizes[:, None] - 1)
+            numbers = (np.cumsum(sizes) - sizes)[:, None] + within
+            sources = self._cache["sources", device] = sent(torch.from_numpy(numbers.ravel()), device)
+        return sources
+
+    def seen(self, window: int | None, device: torch.device) -> torch.Tensor:
+        """Which places a place sees if all texts are padded to the longest.
+
+        Args:
+            window: how far it sees in either direction; None: the whole text.
+            device: of the result.
+
+        Returns:
+            bool of shape `(texts, 1, 1, longest)`; with a window `(texts, 1, longest, longest)`, where places behind
+            the end of a text see all of it, so that no row is empty.
+        """
+        seen = self._cache.get(("seen", window, device))
+        if seen is None:
+            is_real = np.arange(self.longest) < np.asarray(self.lengths)[:, None]
+            real = sent(torch.from_numpy(is_real), device)
+            seen = real[:, None, None, :]
+            if window is not None:
+                places = torch.arange(self.longest, device=device)
+                seen = seen & ((places[:, None] - places).abs() <= window) | ~real[:, None, :, None]
+            self._cache["seen", window, device] = seen
+        return seen
+
 
 def layout_of(boundaries: torch.Tensor) -> TextLayout:
     """The layout whose `boundaries` these are; the host waits for the device if they are none of a layout."""

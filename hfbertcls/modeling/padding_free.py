@@ -258,7 +258,7 @@ def padding_free_attention(
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     window = None if sliding_window is None else sliding_window - 1  # (transformers counts the token itself)
-    states = [one[0].transpose(0, 1) for one in (query, key, value)]
+    states = [one.squeeze(0).transpose(0, 1) for one in (query, key, value)]  # (the gradient of [0] fills a tensor)
     layout = layout_of(cu_seq_lens_q)
     if query.device.type == "cpu" and _takes_plain_products(dropout, layout):
         output = bucketed_attention(states[0], states[1], states[2], layout.lengths, dropout, scale, window)
@@ -308,22 +308,15 @@ def padded_attention(
     Returns:
         of shape `(tokens, heads, size)`; zero behind the last text.
     """
-    layout = layout_of(boundaries)
-    longest, device = layout.longest, boundaries.device
-    places, of_tokens = torch.arange(longest, device=device), layout.places(longest, device)
-    real = places < boundaries.diff()[:, None]
-    padded = []
-    for one in states:
-        rows = one.new_zeros((real.numel(), *one.shape[1:])).index_copy(0, of_tokens, one[: layout.tokens])
-        padded.append(rows.view(*real.shape, *one.shape[1:]).transpose(1, 2))
-    seen = real[:, None, None, :]
-    if window is not None:
-        seen = seen & ((places[:, None] - places).abs() <= window) | ~real[:, None, :, None]
-    output = F.scaled_dot_product_attention(
-        padded[0], padded[1], padded[2], attn_mask=seen, dropout_p=dropout, scale=scale
-    )
-    output = output.transpose(1, 2).flatten(0, 1).index_select(0, of_tokens)
-    return F.pad(output, (0, 0, 0, 0, 0, len(states[0]) - layout.tokens))
+    layout, device = layout_of(boundaries), boundaries.device
+    rows = torch.stack(states).index_select(1, layout.sources(device))  # (few kernels: a GPU waits for the host here)
+    shape = (3, len(layout.lengths), layout.longest, *states[0].shape[1:])
+    query, key, value = rows.view(shape).transpose(2, 3).unbind()
+    seen = layout.seen(window, device)
+    output = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout, scale=scale)
+    output = output.transpose(1, 2).flatten(0, 1).index_select(0, layout.places(layout.longest, device))
+    behind = len(states[0]) - layout.tokens
+    return F.pad(output, (0, 0, 0, 0, 0, behind)) if behind else output
 
 
 # (When the module is loaded, so that a pickled model finds its attention in another process.)

@@ -1,11 +1,13 @@
 """A training step on a device for which the host never waits, and where the texts of a batch lie."""
 
+import itertools
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from hfbertcls.modeling.layout import LENGTHS, TextLayout, WithLengths, layout_of, layout_of_batch
-from hfbertcls.modeling.padding_free import enable_padding_free, is_padding_free
+from hfbertcls.modeling.padding_free import enable_padding_free, is_padding_free, padded_attention
 
 
 KINDS = ("bert", "roberta", "distilbert", "electra", "modernbert")
@@ -90,3 +92,37 @@ def test_a_collator_tells_the_lengths_it_knows():
     assert collate(rows)[LENGTHS] == (2, 3)
     assert LENGTHS not in collate([{"mask": [0, 1, 1]}])
     assert WithLengths(lambda batch: {"x": 1})(rows) == {"x": 1}
+
+
+@pytest.mark.parametrize("window", [None, 2])
+def test_places_behind_a_text_repeat_its_last_token_and_are_not_seen(window):
+    layout, device = TextLayout((2, 4)), torch.device("cpu")
+    assert layout.sources(device).tolist() == [0, 1, 1, 1, 2, 3, 4, 5]
+    seen = layout.seen(window, device)
+    assert not seen[0, ..., 0, 2:].any()
+    if window is None:
+        assert seen[:, 0, 0].tolist() == [[True, True, False, False], [True] * 4]
+    else:
+        assert seen[1, 0, 0].tolist() == [True, True, True, False]
+        assert seen.any(-1).all()
+    assert layout.seen(window, device) is seen
+
+
+@pytest.mark.parametrize(("dropout", "behind"), [(0.0, 0), (0.0, 3), (0.3, 0)])
+def test_attention_on_padded_rows_is_that_of_each_text(dropout, behind):
+    layout = TextLayout((3, 7, 1, 5))
+    generator = torch.Generator().manual_seed(0)
+    shape = (layout.tokens + behind, 2, 4)
+    states = [torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    output = padded_attention(states, layout.boundaries(torch.device("cpu")), dropout, 0.5, None)
+    assert output.shape == shape
+    if behind:
+        assert not output[layout.tokens :].any()
+    if not dropout:
+        ends = layout.boundaries(torch.device("cpu")).tolist()
+        for start, end in itertools.pairwise(ends):
+            query, key, value = (one[start:end].transpose(0, 1) for one in states)
+            expected = ((query @ key.transpose(1, 2) * 0.5).softmax(-1) @ value).transpose(0, 1)
+            assert torch.allclose(output[start:end], expected)
+    output.square().sum().backward()
+    assert all(bool(one.grad[: layout.tokens].any()) and one.grad.isfinite().all() for one in states)
