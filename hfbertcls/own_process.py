@@ -52,10 +52,12 @@ def in_own_process(function: Callable[..., T], *arguments: Any, speaks: bool) ->
     assert process.stdin is not None
     assert process.stdout is not None
     with process, _signals_passed_on(process):
-        process.stdin.write(pickle.dumps((function, arguments, speaks), protocol=pickle.HIGHEST_PROTOCOL))
-        process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # (it has ended already, without an answer)
+            process.stdin.write(pickle.dumps((function, arguments, speaks), protocol=pickle.HIGHEST_PROTOCOL))
+            process.stdin.flush()
         answer = process.stdout.read()
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
         process.wait()
     if not answer:
         raise TrainingError(

@@ -77,6 +77,12 @@ def test_errors_reach_the_caller(module, name, error, message):
         in_own_process(getattr(module, name), speaks=False)
 
 
+def test_a_process_that_cannot_start_is_an_error(module, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(TrainingError, match="has ended with exit code 1"):
+        in_own_process(module.variables, ["x" * 10_000_000], speaks=False)
+
+
 def test_it_ends_with_the_process_that_started_it(module, tmp_path):
     place = tmp_path / "id"
     code = f"from hfbertcls.own_process import in_own_process\nimport of_child\nin_own_process(of_child.wait, {str(place)!r}, speaks=False)"
