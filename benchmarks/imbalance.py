@@ -17,8 +17,7 @@ is not used.
 from pathlib import Path
 
 import numpy as np
-from option_runs import lines_of, run_or_show
-from scipy import stats
+from option_runs import lines_of, run_or_show, student
 
 
 SETS = ("tweeteval_stance_climate", "financial_phrasebank", "trec50")
@@ -72,10 +71,9 @@ def show(path: Path) -> None:
 
 def with_interval(gains: list[float]) -> str:
     """The mean, with Student's 95 % interval where there are several."""
-    mean = np.mean(gains)
-    if len(gains) < 2:
+    mean, half = student(gains)
+    if half is None:
         return f"{mean:+.1f}"
-    half = stats.t.ppf(0.975, len(gains) - 1) * np.std(gains, ddof=1) / np.sqrt(len(gains))
     return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
 
 

@@ -1,6 +1,6 @@
 """Runs of `hfbertcls train` that differ in their options, one line of JSON each; a benchmark that was killed goes on.
 
-What `imbalance.py` and `long_texts.py` share.
+What `imbalance.py` and `long_texts.py` share, and `quality.py` in part.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 
 def run_or_show(
@@ -47,6 +48,14 @@ def run_or_show(
         show(options.show)
     else:
         run_missing(options, ways, metrics_of)
+
+
+def student(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean over seeds, and half of its 95 % interval (Student's t); None for one seed."""
+    if len(values) < 2:
+        return float(np.mean(values)), None
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return float(np.mean(values)), float(half)
 
 
 def run_missing(

@@ -20,9 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from option_runs import lines_of
-from scipy import stats
+from option_runs import lines_of, student
 
 
 METRICS = ("accuracy", "f1_macro", "quadratic_kappa", "pearson", "spearman", "rmse")
@@ -68,10 +66,9 @@ def _metrics(part: dict) -> dict:
 
 def over_seeds(values: Sequence[float]) -> str:
     """The mean, and Student's 95 % interval of it where there are several."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
+    mean, half = student(values)
+    if half is None:
         return f"{mean:.3f}"
-    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
     return f"{mean:.3f} ({mean - half:.3f} to {mean + half:.3f})"
 
 

@@ -166,7 +166,7 @@ def _result(section: str, kind: str, number: str) -> str:
     text = "\n".join(path.read_text(encoding="utf-8") for path in (RESULTS, RESULTS.with_name("RECIPES.md")))
     parts = re.split(rf"^#+ {re.escape(section)}$", text, flags=re.MULTILINE)
     if len(parts) != 2:
-        raise LookupError(f"RESULTS.md and RECIPES.md must have one section {section!r}")
+        raise LookupError(f"RESULTS.md and RECIPES.md have no section {section!r}, or several")
     body = re.split(r"^#+ ", parts[1], flags=re.MULTILINE)[0]
     mark = "|" if kind == "table" else "- "
     blocks = [block for block in re.split(r"\n\n+", body.strip()) if block.startswith(mark)]

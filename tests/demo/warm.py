@@ -18,7 +18,7 @@ READ_ON_IMPORT = ("HF_ENDPOINT", "HF_HUB_OFFLINE")
 # The child ends as Python does (threads are waited for, functions registered for the end are called), except that nothing is
 # taken apart: in a process with so many modules that takes more than a second.
 _WAITING = f"""
-import atexit, json, os, runpy, sys, tempfile, threading, traceback
+import atexit, json, os, runpy, signal, sys, tempfile, threading, traceback
 import {LOADED}
 print("ready", flush=True)
 for line in sys.stdin:
@@ -30,6 +30,7 @@ for line in sys.stdin:
     print(json.dumps(code), flush=True)
 else:
     sys.exit()
+signal.alarm(300)  # (a program that hangs is a failure)
 os.environ.clear()
 os.environ.update(asked["environment"])
 tempfile.tempdir = None

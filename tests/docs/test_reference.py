@@ -94,7 +94,7 @@ def test_a_page_takes_tables_from_the_record(generator):
     for path in DOCS.rglob("*.md"):
         text = path.read_text(encoding="utf-8")
         assert generator.with_results(text) == text, f"{path.name} is old: run python docs/generate.py"
-    with pytest.raises(LookupError, match="section .Nothing."):
+    with pytest.raises(LookupError, match="no section 'Nothing'"):
         generator.with_results("<!-- results: Nothing | table 1 -->\n<!-- end of results -->")
     with pytest.raises(LookupError, match="has no list 9"):
         generator.with_results("<!-- results: Coverage of the intervals | list 9 -->\n<!-- end of results -->")

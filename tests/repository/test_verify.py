@@ -140,7 +140,7 @@ def test_every_value_of_the_predictions_is_watched(model_dir):
     path = model_dir / "predictions" / "test.parquet"
     task = task_of_report(json.loads((model_dir / "report.json").read_text())["task"])
     original = Predictions.from_parquet(path.read_bytes(), task)
-    for row in range(0, len(original), 16):
+    for row in range(len(original)):
         for change in ("row", "gold", "logit"):
             rows, gold, logits = original.rows.copy(), original.gold.copy(), original.logits.copy()
             if change == "row":
