@@ -19,6 +19,7 @@ Vectors = npt.NDArray[np.float32]
 MAX_TRAIN_ROWS = 100_000
 C_ON_VECTORS = 3.0
 """Inverse regularization of a linear model on `standardized` vectors."""
+_WEIGHT_OF_COSINE = 8.0
 _MAX_ANSWERS = 3_000_000
 """Rows x labels, where each label has a regression of its own."""
 
@@ -151,6 +152,39 @@ def standardized(vectors: Vectors) -> tuple[Floats, Floats, float]:
     centred = vectors - centre
     scale = float(np.linalg.norm(centred, axis=1).mean()) or 1.0
     return centred / scale, centre, scale
+
+
+def pair_features(first: Vectors, second: Vectors) -> Vectors:
+    """What a linear model needs to compare two texts, each of which was encoded alone.
+
+    These are both vectors, centred and of length 1, the size of their difference and their product in each dimension
+    (as in Conneau et al., 2017, section 3.1), and their cosine. The cosine counts eight times, so that a regularized
+    model of few rows uses it first, and the product counts as much as a difference (benchmarks/RECIPES.md).
+
+    ```python
+    >>> pair_features(np.array([[1.0, -1.0]]), np.array([[-2.0, 2.0]])).round(2)
+    array([[ 0.71, -0.71, -0.71,  0.71,  1.41,  1.41, -0.71, -0.71, -8.  ]], dtype=float32)
+    ```
+
+    Args:
+        first: vectors of shape `(n, width)`.
+        second: those of the second texts.
+
+    Returns:
+        float32 of shape `(n, 4 * width + 1)`.
+    """
+    a, b = (_of_length_one(vectors) for vectors in (first, second))
+    product = a * b
+    cosine = product.sum(axis=1, keepdims=True)
+    parts = [a, b, np.abs(a - b), product * np.sqrt(product.shape[1]), _WEIGHT_OF_COSINE * cosine]
+    return np.hstack(parts).astype(np.float32)
+
+
+def _of_length_one(vectors: Vectors) -> Floats:
+    """Vectors less the mean of their values, of length 1."""
+    centred: Floats = vectors - vectors.mean(axis=1, keepdims=True, dtype=np.float64)
+    lengths: Floats = np.linalg.norm(centred, axis=1, keepdims=True)
+    return centred / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 class FrozenBaseline(LinearProbe):

@@ -26,9 +26,21 @@ class Baselined(ABC):
         return f"{key}_second_text", f"{name}, second text alone"
 
     @property
+    def separate_texts_baseline(self) -> tuple[str, str]:
+        """Key and name of the baseline of pairs that encodes each text alone: a linear model on what sets them apart.
+
+        Only a task with a third baseline has it.
+        """
+        key, name = list(self.baseline_names.items())[2]
+        return f"{key}_separate_texts", f"{name}, each text encoded alone"
+
+    @property
     def names_of_baselines(self) -> Mapping[str, str]:
         """The key and name of every baseline that a report can have."""
-        return {**self.baseline_names, **dict([self.second_text_baseline])}
+        of_pairs = [self.second_text_baseline]
+        if len(self.baseline_names) > 2:
+            of_pairs.append(self.separate_texts_baseline)
+        return {**self.baseline_names, **dict(of_pairs)}
 
     @abstractmethod
     def constant_baseline(self, gold: Answers) -> Answers:

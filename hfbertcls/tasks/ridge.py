@@ -16,13 +16,15 @@ PENALTIES = tuple(10.0**power for power in np.arange(-3.0, 3.5, 0.5))
 PENALTIES_OF_WORDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Those that are tried on TF-IDF weights."""
 _MOST_ROWS = 5_000
+_MANY_FEATURES, _MOST_ROWS_OF_MANY = 1_000, 2_000
 _FOLDS = 5
 
 
 class CrossValidatedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # (scikit-learn is untyped)
     """A ridge regression with the penalty that has the smallest squared error in five folds.
 
-    The folds are of at most 5,000 rows, drawn with a seed. The model is fitted on all rows.
+    The folds are of at most 5,000 rows, drawn with a seed, or of 2,000 if there are more than 1,000 features of vectors.
+    The model is fitted on all rows.
 
     ```python
     >>> inputs = np.array([[0.0], [1.0], [2.0], [3.0]])
@@ -48,7 +50,9 @@ class CrossValidatedRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
         solve = _of_words if issparse(inputs) else _of_vectors
         penalties = PENALTIES_OF_WORDS if issparse(inputs) else PENALTIES
         self.n_features_in_ = int(inputs.shape[1])
-        drawn = np.random.default_rng(0).permutation(int(inputs.shape[0]))[:_MOST_ROWS]
+        is_wide = not issparse(inputs) and self.n_features_in_ > _MANY_FEATURES
+        most = _MOST_ROWS_OF_MANY if is_wide else _MOST_ROWS
+        drawn = np.random.default_rng(0).permutation(int(inputs.shape[0]))[:most]
         folds = np.arange(len(drawn)) % min(_FOLDS, len(drawn))
         errors = np.zeros(len(penalties))
         for fold in range(folds.max() + 1 if len(drawn) > 1 else 0):
@@ -71,12 +75,18 @@ _Solutions = list[tuple[Floats, float]]
 
 
 def _of_vectors(inputs: Any, targets: Floats, penalties: tuple[float, ...]) -> _Solutions:
-    """Weights and intercept for each penalty, by one eigendecomposition."""
+    """Weights and intercept for each penalty, by one eigendecomposition of whichever matrix is smaller.
+
+    With fewer rows than features that is the matrix of the products of rows.
+    """
     centre, mean = inputs.mean(axis=0), float(targets.mean())
     centred = np.asarray(inputs - centre, dtype=np.float64)
-    values, directions = np.linalg.eigh(centred.T @ centred)
-    moments = directions.T @ (centred.T @ (targets - mean))
-    weights = [directions @ (moments / (np.maximum(values, 0.0) + penalty)) for penalty in penalties]
+    rows, features = centred.shape
+    values, directions = np.linalg.eigh(centred @ centred.T if rows < features else centred.T @ centred)
+    values = np.maximum(values, 0.0)
+    moments = directions.T @ ((targets - mean) if rows < features else centred.T @ (targets - mean))
+    solutions = [directions @ (moments / (values + penalty)) for penalty in penalties]
+    weights = [centred.T @ one for one in solutions] if rows < features else solutions
     return [(one, mean - float(centre @ one)) for one in weights]
 
 

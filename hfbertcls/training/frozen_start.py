@@ -1,15 +1,18 @@
 """Where training begins: the encoder as it is, with a linear model in the last layer of its head."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.evaluation.baselines import FrozenBaseline, LinearProbe, Vectors
+from hfbertcls.data.dataset import TextSplit
+from hfbertcls.data.texts import fields_of
+from hfbertcls.data.tokenization import TokenizedSplit, tokenize_texts
+from hfbertcls.evaluation.baselines import FrozenBaseline, LinearProbe, Vectors, pair_features
 from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.modeling.heads import output_layer, output_layer_name
 from hfbertcls.modeling.loading import LoadedClassifier
@@ -29,11 +32,12 @@ MOST_ROWS = 10_000
 """Training rows on which the linear model is fitted."""
 _MOST_PROBED = 1_000
 _FOLDS = 5
+_Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class FrozenStart:
-    """A linear model on vectors of the encoder before training.
+class FrozenProbe:
+    """A baseline: a linear model on vectors of the encoder before training.
 
     Args:
         key: of the baseline in a report.
@@ -41,9 +45,6 @@ class FrozenStart:
         baseline: the linear model.
         vectors: on which it was fitted, float32 of shape `(rows, width)`.
         logits: what it gives for each split but train, float32 of shape `(rows, num_outputs)`.
-        new_parameters: of the head through which the vectors are read, where they were newly initialized.
-        note: for a person; empty if there is nothing to note.
-        weighted: with class weights, the linear model that the head is to be; else None, and it is the baseline.
     """
 
     key: str
@@ -51,13 +52,14 @@ class FrozenStart:
     baseline: FrozenBaseline
     vectors: Vectors
     logits: Mapping[str, Logits]
-    new_parameters: Mapping[str, "torch.Tensor"]
-    note: str = ""
-    weighted: LinearProbe | None = None
 
     def answers(self, split: str) -> Answers:
         """What the baseline predicts for the rows of a split."""
         return self.baseline.task.decide(self.logits[split])
+
+    def fit_again(self, rows: npt.NDArray[np.int64], gold: Answers) -> FrozenBaseline:
+        """The linear model of some of the rows, whose gold answers are `gold`."""
+        return FrozenBaseline(self.baseline.task, self.vectors[rows], gold)
 
     @property
     def fitted_on(self) -> dict[str, int | str]:
@@ -65,10 +67,33 @@ class FrozenStart:
         return {"train_rows": self.baseline.train_rows, "pooling": self.pooling}
 
 
+@dataclass(frozen=True)
+class FrozenStart(FrozenProbe):
+    """A linear model with which training can begin.
+
+    Args:
+        new_parameters: of the head through which the vectors are read, where they were newly initialized.
+        note: for a person; empty if there is nothing to note.
+        separate: of pairs, the baseline for which each text is encoded alone.
+        weighted: with class weights, the linear model that the head is to be; else None, and it is the baseline.
+    """
+
+    new_parameters: Mapping[str, "torch.Tensor"]
+    note: str = ""
+    separate: FrozenProbe | None = None
+    weighted: LinearProbe | None = None
+
+    @property
+    def baselines(self) -> dict[str, FrozenProbe]:
+        """The baselines of the encoder, by their keys in a report."""
+        return {one.key: one for one in (self, self.separate) if one is not None}
+
+
 def frozen_start(
     loaded: LoadedClassifier,
     tokenizer: "PreTrainedTokenizerBase",
     tokenized: Mapping[str, TokenizedSplit],
+    splits: Mapping[str, TextSplit],
     pooling: Pooling | None,
     device: "torch.device",
 ) -> FrozenStart | None:
@@ -78,6 +103,7 @@ def frozen_start(
         loaded: a classifier before training. It is used up.
         tokenizer: of the model.
         tokenized: the splits; at most 10,000 rows of train are used, drawn with a seed.
+        splits: the same, as texts.
         pooling: how to read the vectors; None: as cross-validation on at most 1,000 training rows finds better.
         device: where to compute.
     """
@@ -90,19 +116,63 @@ def frozen_start(
     reader.to(device)
     reader, note = _reader(reader, tokenizer, train, pooling)
     rows = drawn(len(train.num_tokens), MOST_ROWS)
-    vectors = head_inputs(reader, tokenizer, train.take(rows))
+    jointly = _fit(
+        train, rows, tokenized, lambda name, rows: head_inputs(reader, tokenizer, tokenized[name].take(rows))
+    )
+    if jointly is None:
+        return None
+    separate, read_as = None, pooling_of(reader.config)
+    if len(splits["train"].text_fields) > 1:
+        apart = _fit(
+            train, rows, tokenized, lambda name, rows: _apart(reader, tokenizer, tokenized[name], splits[name], rows)
+        )
+        key = train.labelled_task.separate_texts_baseline[0]
+        separate = None if apart is None else FrozenProbe(key, read_as, *apart)
+    parameters = {name: value.detach().cpu() for name, value in reader.named_parameters()}
+    new = {name: parameters[name] for name in loaded.new_parameters if name in parameters}
+    return FrozenStart(keys[2], read_as, *jointly, new, note, separate)
+
+
+def _fit(
+    train: TokenizedSplit,
+    rows: _Rows,
+    tokenized: Mapping[str, TokenizedSplit],
+    encode: Callable[[str, _Rows], Vectors],
+) -> tuple[FrozenBaseline, Vectors, dict[str, Logits]] | None:
+    """A linear model of some training rows, their vectors, and its logits of the other splits.
+
+    Args:
+        train: the train split.
+        rows: of it, to fit the model.
+        tokenized: all splits.
+        encode: returns the vectors of some rows of a split.
+
+    Returns:
+        None if a vector is not finite.
+    """
+    vectors = encode("train", rows)
     if not finite_rows(vectors).all():
         return None
     with work("Fitting the linear probe"):
         baseline = FrozenBaseline(train.labelled_task, vectors, train.gold[rows])
-    logits = {
-        name: baseline.logits(head_inputs(reader, tokenizer, split))
-        for name, split in tokenized.items()
-        if name != "train"
-    }
-    parameters = {name: value.detach().cpu() for name, value in reader.named_parameters()}
-    new = {name: parameters[name] for name in loaded.new_parameters if name in parameters}
-    return FrozenStart(keys[2], pooling_of(reader.config), baseline, vectors, logits, new, note)
+    others = {name: np.arange(len(split.num_tokens)) for name, split in tokenized.items() if name != "train"}
+    return baseline, vectors, {name: baseline.logits(encode(name, rows)) for name, rows in others.items()}
+
+
+def _apart(
+    reader: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    tokens: TokenizedSplit,
+    split: TextSplit,
+    rows: _Rows,
+) -> Vectors:
+    """Features of pairs whose texts are encoded alone; a text that occurs again is encoded once."""
+    fields = fields_of(split.take(split.name, rows).texts)
+    position_of = {text: position for position, text in enumerate(dict.fromkeys(chain(*fields)))}
+    alone = tokenize_texts(list(position_of), tokenizer, tokens.max_length, tokens.long_text)
+    vectors = head_inputs(reader, tokenizer, alone)
+    first, second = (vectors[[position_of[text] for text in field]] for field in fields)
+    return pair_features(first, second)
 
 
 def begin_from(model: "PreTrainedModel", start: FrozenStart, seed: int) -> None:

@@ -8,7 +8,7 @@ linear probe on the frozen encoder, or a contrastive phase before the probe.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import sqrt
 from pathlib import Path
@@ -22,7 +22,7 @@ from hfbertcls.data.splits import assign_folds
 from hfbertcls.data.texts import Text
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import ModelError
-from hfbertcls.evaluation.baselines import Baselines, FrozenBaseline, LinearProbe
+from hfbertcls.evaluation.baselines import Baselines, LinearProbe
 from hfbertcls.evaluation.report_training import Phase, TrainingFacts
 from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.progress import Log, work
@@ -282,18 +282,19 @@ def answer_fold(
     (rows, recipe), train, frozen = item, common.train, common.frozen
     held_out = np.setdiff1d(np.arange(len(train.num_tokens)), rows)
     task, gold, vectors = train.labelled_task, train.gold, frozen.vectors
-    baseline = FrozenBaseline(task, vectors[rows], gold[rows])
+    probes = {key: one.fit_again(rows, gold[rows]) for key, one in frozen.baselines.items()}
     simple = Baselines(task, [common.texts[row] for row in rows], gold[rows])
     answers: dict[str, Answers] = simple.predict([common.texts[row] for row in held_out])
-    answers[frozen.key] = baseline.predict(vectors[held_out])
+    answers |= {key: probes[key].predict(one.vectors[held_out]) for key, one in frozen.baselines.items()}
     weights = class_weights(common.class_weights, task, gold[rows])
-    probe = baseline if weights is None else LinearProbe(task, vectors[rows], gold[rows], weights)
+    probe = probes[frozen.key] if weights is None else LinearProbe(task, vectors[rows], gold[rows], weights)
     before = probe.logits(vectors[held_out])
     logits = before
     if recipe is not None:
         one = common.contrasted(train.take(rows), recipe, advance)
         logits = one.probe.logits(head_inputs(one.model, common.tokenizer, train.take(held_out)))
-    fitted_on = {**simple.fitted_on, frozen.key: replace(frozen, baseline=baseline).fitted_on}
+    of_encoder = {key: {**one.fitted_on, "train_rows": len(rows)} for key, one in frozen.baselines.items()}
+    fitted_on = simple.fitted_on | of_encoder
     return _Fold(held_out, gold[held_out], before, logits, answers, fitted_on)
 
 

@@ -78,9 +78,8 @@ class RunInput:
         """The linear model on vectors of the encoder before training, computed once for all seeds."""
         loaded = self.load(seed=0)
         pooling = self.pooling or stated_pooling(self.source)
-        return frozen_start(
-            loaded, self.tokenizer, self.tokenized, pooling if loaded.new_parameters else "first", self.device
-        )
+        pooling = pooling if loaded.new_parameters else "first"
+        return frozen_start(loaded, self.tokenizer, self.tokenized, self.data.splits, pooling, self.device)
 
 
 def report_on_training(
@@ -113,8 +112,8 @@ def report_on_training(
     data, task, tokenized, staging = inputs.data, inputs.task, inputs.tokenized, directory.staging
     model, tokenizer = staged.model, staged.tokenizer
     baselines = Baselines(task, data.splits["train"].texts, tokenized["train"].gold)
-    frozen = inputs.frozen
-    fitted_on = baselines.fitted_on | ({} if frozen is None else {frozen.key: frozen.fitted_on})
+    of_encoder = {} if inputs.frozen is None else inputs.frozen.baselines
+    fitted_on = baselines.fitted_on | {key: one.fitted_on for key, one in of_encoder.items()}
     evaluation: dict[str, Evaluation] = {}
     predictions: dict[str, Predictions] = {}
     temperature, adjusted = temperature_of(model.config), shift_of(model.config)
@@ -134,8 +133,7 @@ def report_on_training(
             known = staged.validation if name == "validation" else None
             logits = score(model, tokenizer, tokens) if known is None else known
             beside = baselines.predict(split.texts)
-            if frozen is not None:
-                beside[frozen.key] = frozen.answers(name)
+            beside |= {key: one.answers(name) for key, one in of_encoder.items()}
         require_finite(logits, split.name, split.rows)
         if name == names[0] and adjusted is not None:
             shift = Shift.fitted(adjusted, task, tokens.gold, logits, temperature)

@@ -129,12 +129,9 @@ def rescore(
         elif finite.all():
             notes.append(f"{name}: {len(split):,} rows scored again, logits within {gap:.2g}")
         if baselines is not None:
-            answers, fitted_on = baselines.predict(split.texts), baselines.fitted_on
-            if frozen is not None:
-                answers, fitted_on = (
-                    answers | {frozen.key: frozen.answers(name)},
-                    fitted_on | {frozen.key: frozen.fitted_on},
-                )
+            of_encoder = {} if frozen is None else frozen.baselines
+            answers = baselines.predict(split.texts) | {key: one.answers(name) for key, one in of_encoder.items()}
+            fitted_on = baselines.fitted_on | {key: one.fitted_on for key, one in of_encoder.items()}
             _check_baselines(answers, fitted_on, shared, entry, name, report, run)
     _check_example(folder, report, run)
     if has_train and set(report.data.splits) <= set(data.splits):
@@ -221,7 +218,7 @@ def _frozen_again(report: Report, data: TextDataset, tokenizer: Any, task: Task,
         for name, split in data.splits.items()
     }
     loaded = load_for_training(source, task, seed=0, long_text=report.task.reading)
-    return frozen_start(loaded, tokenizer, tokenized, cast("Pooling", pooling), device)
+    return frozen_start(loaded, tokenizer, tokenized, data.splits, cast("Pooling", pooling), device)
 
 
 def _check_truncated(

@@ -30,10 +30,12 @@ _BASELINES = {
     "tfidf_logreg": "TF-IDF and logistic regression",
     "tfidf_logreg_second_text": "TF-IDF and logistic regression, second text alone",
     "frozen_logreg": "Frozen encoder and logistic regression",
+    "frozen_logreg_separate_texts": "Frozen encoder and logistic regression, each text encoded alone",
     "mean": "Always the mean",
     "tfidf_ridge": "TF-IDF and ridge regression",
     "tfidf_ridge_second_text": "TF-IDF and ridge regression, second text alone",
     "frozen_ridge": "Frozen encoder and ridge regression",
+    "frozen_ridge_separate_texts": "Frozen encoder and ridge regression, each text encoded alone",
 }
 _COMPARED = ("mae", "mean absolute error") if NUMBER else ("accuracy", "accuracy")
 _OUT_OF_FOLD = (

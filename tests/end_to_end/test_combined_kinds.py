@@ -47,7 +47,13 @@ def trained(model, data, directory, **options):
 def test_a_pair_gets_a_number_on_the_scale_of_the_data(tiny_model_dir, alike_dir, tmp_path):
     classifier = trained(tiny_model_dir, alike_dir, tmp_path / "n", label_column="points", task="regression")
     baselines = classifier.report.test.baselines
-    assert set(baselines) == {"mean", "tfidf_ridge", "tfidf_ridge_second_text", "frozen_ridge"}
+    assert set(baselines) == {
+        "mean",
+        "tfidf_ridge",
+        "tfidf_ridge_second_text",
+        "frozen_ridge",
+        "frozen_ridge_separate_texts",
+    }
     table = pq.read_table(tmp_path / "n" / "predictions" / "test.parquet").to_pydict()
     with (alike_dir / "test.csv").open() as file:
         pairs = [{"text": row["text"], "text_pair": row["text_pair"]} for row in csv.DictReader(file)]

@@ -63,6 +63,7 @@ def test_the_report_states_both_columns_and_the_baseline_on_the_second_text(trai
     assert (report["task"]["text_column"], report["task"]["text_pair_column"]) == ("premise", "hypothesis")
     assert set(report["evaluation"]["test"]["baselines"]) == {
         "majority", "tfidf_logreg", "tfidf_logreg_second_text", "frozen_logreg",
+        "frozen_logreg_separate_texts",
     }  # fmt: skip
     assert all(set(one) >= {"text", "text_pair"} for one in report["card"]["examples"])
     assert json.loads((trained / "config.json").read_text())["hfbertcls_text_fields"] == ["text", "text_pair"]
@@ -208,6 +209,38 @@ def test_few_pairs_are_cross_validated(tiny_model_dir, tmp_path, reviews, short_
     assert report.cross_validation.rows == 90
     assert "tfidf_logreg_second_text" in report.cross_validation.baselines
     assert main(["verify", str(tmp_path / "o")]) == 0
+
+
+def write_same_or_other(path, count, seed):
+    """Two texts of four words; `same` if they are the same text."""
+    generator, words = np.random.default_rng(seed), ["film", "plot", "acting", "great", "dull", "poor", "was", "and"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "text_pair", "label"])
+        for row in range(count):
+            one, other = (" ".join(generator.choice(words, 4, replace=False)) for _ in range(2))
+            writer.writerow([one, one if row % 2 else other, "same" if row % 2 else "other"])
+    return path
+
+
+def test_a_baseline_encodes_each_text_alone_and_sees_whether_they_are_the_same(
+    tiny_model_dir, tmp_path, short_contrastive_phase
+):
+    data = tmp_path / "data"
+    data.mkdir()
+    write_same_or_other(data / "train.csv", 80, 0)
+    write_same_or_other(data / "test.csv", 60, 1)
+    classifier = TextClassifier.train(str(tiny_model_dir), data, output_dir=tmp_path / "out")
+    report = classifier.report
+    assert not classifier.verify().differences
+    for evaluation in (report.cross_validation, report.test):
+        apart = evaluation.baselines["frozen_logreg_separate_texts"]
+        assert apart.metrics["accuracy"] >= 0.95 > evaluation.baselines["frozen_logreg"].metrics["accuracy"]
+        assert "frozen encoder + logistic regression, each text encoded alone" in evaluation.verdict.sentence
+    assert report.test.baselines["frozen_logreg_separate_texts"].train_rows == 80
+    assert report.cross_validation.baselines["frozen_logreg_separate_texts"].train_rows == 64
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| Frozen encoder + logistic regression, each text encoded alone | " in card
 
 
 def test_the_onnx_graph_gives_the_same_logits(trained, pairs_dir, tmp_path):

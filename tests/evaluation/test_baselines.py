@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -6,6 +8,8 @@ from hfbertcls.data.texts import TextPair
 from hfbertcls.evaluation import baselines
 from hfbertcls.evaluation.baselines import Baselines, TfidfBaseline
 from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.ordinal import Ordinal
+from hfbertcls.tasks.regression import Regression
 from hfbertcls.tasks.single_label import SingleLabel
 
 
@@ -40,6 +44,12 @@ def test_pairs_are_two_blocks_of_features_and_the_second_text_alone_is_a_baselin
     opposite = np.concatenate([gold[:20], 1 - gold[:20]])
     assert TfidfBaseline(TWO, pairs + swapped, opposite).predict([*pairs[:2], *swapped[:2]]).tolist() == [1, 0, 0, 1]
     assert TWO.names_of_baselines["tfidf_logreg_second_text"] == "TF-IDF + logistic regression, second text alone"
+
+
+@pytest.mark.parametrize("task", [TWO, COLOURS, Regression(()), Ordinal(("1", "2"))])
+def test_the_space_has_a_name_for_every_baseline(task):
+    names = (Path(__file__).parents[2] / "spaces" / "text-classification" / "about.py").read_text()
+    assert [key for key in task.names_of_baselines if f'"{key}": "' not in names] == []
 
 
 def test_a_text_of_a_pair_without_words_is_counted_by_characters():

@@ -231,6 +231,19 @@ def test_one_row_has_an_interval():
     assert answer_intervals(TASK, values, gold, predicted) == {"mae": (1.0, 1.0), "rmse": (1.0, 1.0)}
 
 
+@pytest.mark.parametrize("features", [20, 200])
+def test_ridge_solves_the_same_equations_with_fewer_rows_than_features(features):
+    from sklearn.linear_model import Ridge
+
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((60, features))
+    targets = inputs[:, :3].sum(axis=1) + 7 + 0.1 * generator.standard_normal(60)
+    model = CrossValidatedRidge().fit(inputs, targets)
+    expected = Ridge(model.alpha_).fit(inputs, targets)
+    np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-8)
+    assert model.intercept_ == pytest.approx(expected.intercept_)
+
+
 def test_ridge_finds_its_penalty_on_dense_and_sparse_inputs():
     from scipy.sparse import csr_array
 

@@ -92,7 +92,7 @@ def test_the_start_answers_as_the_linear_model_whatever_the_seed_of_the_head(
     tokenizer = load_tokenizer(source)
     data = load_text_dataset(reviews_dir)
     tokenized = {key: tokenize_split(split, tokenizer, 32, data.task) for key, split in data.splits.items()}
-    start = frozen_start(load_for_training(source, data.task, seed=0), tokenizer, tokenized, pooling, CPU)
+    start = frozen_start(load_for_training(source, data.task, seed=0), tokenizer, tokenized, data.splits, pooling, CPU)
     assert start.fitted_on == {"train_rows": 480, "pooling": start.pooling}
     if name == "albert":
         assert start.pooling == "first"
@@ -109,7 +109,9 @@ def test_the_start_answers_as_the_linear_model_whatever_the_seed_of_the_head(
 def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before(tiny_model_dir, tiny_tokenizer, reviews_dir):
     source, data = ModelSource(str(tiny_model_dir)), load_text_dataset(reviews_dir)
     tokenized = {key: tokenize_split(split, tiny_tokenizer, 32, data.task) for key, split in data.splits.items()}
-    start = frozen_start(load_for_training(source, data.task, seed=0), tiny_tokenizer, tokenized, "mean", CPU)
+    start = frozen_start(
+        load_for_training(source, data.task, seed=0), tiny_tokenizer, tokenized, data.splits, "mean", CPU
+    )
 
     def weights(drawn):
         model = load_for_training(source, data.task, seed=7).model
