@@ -16,19 +16,27 @@ FINGERPRINTS = "training_texts.bin"
 _SALT_BYTES = 16
 
 
-def write_fingerprints(path: Path, train: TextSplit) -> None:
+def fingerprints_of(directory: Path) -> Path:
+    """Where the fingerprints of a run are, if they are anywhere."""
+    return directory / "checkpoints" / FINGERPRINTS
+
+
+def write_fingerprints(path: Path, train: TextSplit, earlier: Path | None = None) -> None:
     """Write the fingerprints of the texts of a split, readable by their owner alone.
 
     Capitals, blanks and Unicode forms make no difference between two texts.
 
     Args:
-        path: of the file; its folder must exist.
+        path: of the file; its folder is made if it is not there.
         train: the training rows.
+        earlier: the file of the model that training began with, whose fingerprints are added; None if there is none.
     """
-    salt = os.urandom(_SALT_BYTES)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = None if earlier is None else _read(earlier)
+    salt, numbers = known or (os.urandom(_SALT_BYTES), np.zeros(0, dtype=np.int64))
     partial = path.with_name(f"{path.name}.partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(salt + np.unique(_salted(train, salt)).tobytes())
+        file.write(salt + np.union1d(_salted(train, salt), numbers).tobytes())
     partial.replace(path)
 
 
@@ -39,14 +47,19 @@ def known_texts(path: Path, rows: TextSplit) -> int | None:
         path: that `write_fingerprints` wrote.
         rows: to look for.
     """
+    known = _read(path)
+    return None if known is None else int(np.isin(_salted(rows, known[0]), known[1]).sum())
+
+
+def _read(path: Path) -> tuple[bytes, npt.NDArray[np.int64]] | None:
+    """Salt and fingerprints of a file; None if it is not there or is damaged."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
     if len(data) < _SALT_BYTES or len(data) % 8:
         return None
-    fingerprints = np.frombuffer(data, dtype=np.int64, offset=_SALT_BYTES)
-    return int(np.isin(_salted(rows, data[:_SALT_BYTES]), fingerprints).sum())
+    return data[:_SALT_BYTES], np.frombuffer(data, dtype=np.int64, offset=_SALT_BYTES)
 
 
 def _salted(split: TextSplit, salt: bytes) -> npt.NDArray[np.int64]:

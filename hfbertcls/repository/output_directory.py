@@ -31,7 +31,9 @@ from hfbertcls.training.checkpoint_files import is_of_a_run, remove_checkpoint
 _LOCK = ".hfbertcls.lock"
 _STAGING = ".hfbertcls-staging"
 _BACKUP = ".hfbertcls-backup"
-_OURS = {_LOCK, _STAGING, _BACKUP}
+_REPLACING = ".hfbertcls-replacing"
+"""There while a run replaces the model of an earlier one, which stays until then."""
+_OURS = {_LOCK, _STAGING, _BACKUP, _REPLACING}
 _RECORD = "metrics.jsonl"
 _RUNS = ("seeds", "learning-curve")
 """Folders whose folders are complete runs, each like this one."""
@@ -64,8 +66,9 @@ class OutputDirectory:
 
     @property
     def holds_a_model(self) -> bool:
-        """Whether a run has ended here: the weights are moved in last."""
-        return (self.path / WEIGHTS).is_file() and (self.path / REPORT).is_file()
+        """Whether the last run has ended here: the weights are moved in last. The model that it replaces does not count."""
+        is_there = (self.path / WEIGHTS).is_file() and (self.path / REPORT).is_file()
+        return is_there and not (self.path / _REPLACING).exists()
 
     @property
     def is_of_a_run(self) -> bool:
@@ -193,9 +196,7 @@ class OutputDirectory:
             shutil.rmtree(self.staging, ignore_errors=True)
             (self.path / _LOCK).unlink(missing_ok=True)  # before the release: the next run locks a new file
             lock.release()
-            for folder in (self.checkpoints, *made):
-                with contextlib.suppress(OSError):  # (it is kept if anything is in it)
-                    folder.rmdir()
+            _remove_empty(self.checkpoints, *made)
 
     def clear(self, log: Log = silent) -> None:
         """Remove the unchanged files of an earlier run, and nothing else.
@@ -206,10 +207,24 @@ class OutputDirectory:
         Args:
             log: gets a line for each file that is kept.
         """
-        if not self.is_of_a_run:
-            return
-        self._clear_stated(log)
-        for name in (_RECORD, "checkpoints/run.json", f"checkpoints/{FINGERPRINTS}"):
+        if self.is_of_a_run:
+            self._clear_run(log)
+            self._clear_model(log)
+
+    def start_over(self, log: Log = silent) -> None:
+        """Remove what an earlier run needed to be resumed. Its model stays until `replace` puts another one there.
+
+        Args:
+            log: gets a line for each file that is kept.
+        """
+        if self.is_of_a_run:
+            if (self.path / REPORT).is_file():
+                (self.path / _REPLACING).touch()
+            self._clear_run(log)
+
+    def _clear_run(self, log: Log) -> None:
+        """Remove checkpoints, record and the runs of seeds and learning curves of an earlier run."""
+        for name in (_RECORD, "checkpoints/run.json"):
             if (path := regular_file(self.path, name)) is not None:
                 path.unlink()
         for place in self._folders(self.checkpoints):
@@ -218,10 +233,14 @@ class OutputDirectory:
         runs = [place for folder in _RUNS for place in self._folders(self.path / folder)]
         for place in runs:
             OutputDirectory(place).clear(log)
-        ours = (self.path / name for name in ("checkpoints", "predictions", "plots", "onnx", *_RUNS))
-        for place in (*runs, *ours):
-            with contextlib.suppress(OSError):  # (it is kept if anything is in it)
-                place.rmdir()
+        _remove_empty(*runs, self.checkpoints, *(self.path / folder for folder in _RUNS))
+
+    def _clear_model(self, log: Log) -> None:
+        """Remove the model of an earlier run, and the fingerprints of its training texts."""
+        self._clear_stated(log)
+        if (path := regular_file(self.path, f"checkpoints/{FINGERPRINTS}")) is not None:
+            path.unlink()
+        _remove_empty(*(self.path / name for name in ("checkpoints", "predictions", "plots", "onnx")))
 
     def _clear_stated(self, log: Log) -> None:
         """Remove the files that report and export state, then these two, and the card unless the author edited it."""
@@ -302,6 +321,17 @@ class OutputDirectory:
             source.replace(target)
         shutil.rmtree(self.staging)
 
+    def replace(self, log: Log = silent) -> None:
+        """`publish`, in place of the model of an earlier run if `start_over` found one.
+
+        Args:
+            log: gets a line for each file that is kept.
+        """
+        if (self.path / _REPLACING).exists():
+            self._clear_model(log)
+        self.publish(log)
+        (self.path / _REPLACING).unlink(missing_ok=True)
+
     def _is_replaceable(self, name: str, path: Path, hashes: Collection[str | None]) -> bool:
         """Whether a file that is in the way was written by a run: by its hash, or as a report or list of exports."""
         statements = {REPORT: lambda: bool(earlier_files(self.path)), EXPORT: lambda: bool(files_of_export(self.path))}
@@ -325,6 +355,13 @@ def follow_umask(directory: Path) -> None:
     probe.unlink()
     for path in directory.glob("*.safetensors"):
         path.chmod(mode)
+
+
+def _remove_empty(*folders: Path) -> None:
+    """Remove the folders that are empty."""
+    for folder in folders:
+        with contextlib.suppress(OSError):  # (it is kept if anything is in it)
+            folder.rmdir()
 
 
 def _is_disk_full(err: Exception) -> bool:

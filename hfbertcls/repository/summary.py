@@ -50,14 +50,16 @@ def summary(report: Report) -> str:
 
 
 def _trained_on(report: Report) -> list[str]:
-    """A line if a model that was evaluated was, or may have been, trained on some of the rows."""
-    if report.training is not None or (count := report.shown.trained_on) == 0:
-        return []
-    if count is None:
+    """A line if the model, or the one that training began with, was or may have been trained on some of the rows."""
+    count = report.shown.trained_on
+    if count:
+        who = "The model" if report.training is None else "The model that training began with"
+        return [f"{who} was trained on {count:,} of these {report.shown.rows:,} rows: the metrics are too good"]
+    if count is None and report.training is None:
         return [
             "It is unknown whether the model was trained on some of these rows. If it was, the metrics are too good"
         ]
-    return [f"The model was trained on {count:,} of these {report.shown.rows:,} rows: the metrics are too good"]
+    return []
 
 
 def _advice(report: Report) -> list[str]:

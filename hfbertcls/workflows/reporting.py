@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hfbertcls.data.dataset import TextDataset, TextSplit
+from hfbertcls.data.fingerprints import known_texts
 from hfbertcls.data.texts import TEXT_FIELDS, fields_of
 from hfbertcls.data.tokenization import TokenizedSplit, tokenize_split
 from hfbertcls.environment import describe_environment, directory_name
@@ -20,6 +21,7 @@ from hfbertcls.evaluation.report_sections import DoctorFacts, Example
 from hfbertcls.evaluation.report_training import TrainingFacts
 from hfbertcls.evaluation.splits import evaluate_split, split_facts
 from hfbertcls.inference.pipelines import pipeline_of
+from hfbertcls.inference.training_texts import recorded_texts
 from hfbertcls.modeling.engine import score, turn_to_bf16
 from hfbertcls.modeling.heads import shift_of, temperature_of
 from hfbertcls.modeling.loading import LoadedClassifier, ModelSource, load_for_training
@@ -148,6 +150,8 @@ def report_on_training(
         )
         digest = write_predictions(staging, name, predictions[name])
         evaluation[name] = evaluate_split(predictions[name], digest, fitted, temperature, names[0], shift)
+        if (fingerprints := recorded_texts(inputs.source)) is not None and name != CROSS_VALIDATION:
+            evaluation[name] = replace(evaluation[name], trained_on=known_texts(fingerprints, split))
     are_pairs = data.text_pair_column is not None
     answers = usage_of(pipeline_of(model, tokenizer), card, are_pairs=are_pairs)
     held_out = next((name for name in names if name != CROSS_VALIDATION), None)

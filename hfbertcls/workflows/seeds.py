@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hfbertcls import processes
 from hfbertcls.data.dataset import TextDataset
-from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
+from hfbertcls.data.fingerprints import fingerprints_of, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.sources import Data
 from hfbertcls.environment import directory_name
@@ -17,6 +17,7 @@ from hfbertcls.errors import ConfigurationError, did_you_mean
 from hfbertcls.evaluation.repeats import AVERAGES, best_seed, compare_average, summary_of_runs
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import Average, SeedRun, Seeds
+from hfbertcls.inference.training_texts import recorded_texts
 from hfbertcls.modeling.averaging import average_models
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.own_process import in_own_process
@@ -86,12 +87,10 @@ def train_with_seeds(
         arguments = training_arguments(directory, options)
         inputs = prepare(source, data, options, arguments.device, log)
         if not options.resume:
-            directory.clear(log)
+            directory.start_over(log)
         with_seeds = [replace(options, seed=first + index) for index in range(count)]
         are_spread = processes.count() > 1 and processes.are_of_one_machine() and not asks_for_fsdp(arguments)
         reports = (_spread_reports if are_spread else _reports)(inputs, directory.seeds, with_seeds, log)
-        directory.checkpoints.mkdir(exist_ok=True)
-        write_fingerprints(directory.checkpoints / FINGERPRINTS, data.splits["train"])
         runs = _Runs(directory, reports, _compared_metric(options, inputs.task))
         log(f"Seed {runs.best} is the best by {runs.metric} on validation")
         shutil.copyfile(runs.place(runs.best) / "metrics.jsonl", directory.path / "metrics.jsonl")
@@ -103,7 +102,8 @@ def train_with_seeds(
             directory.stage(runs.place(runs.best), repository_files(runs.place(runs.best)))
         report = _with_seeds(report, runs, compared, options.card.get("title"))
         report = write_report(directory.staging, report)
-        directory.publish(log)
+        write_fingerprints(fingerprints_of(directory.staging), data.splits["train"], recorded_texts(source))
+        directory.replace(log)
     return report
 
 

@@ -12,7 +12,7 @@ from hfbertcls import processes
 from hfbertcls.data.checks import require_trainable
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.description import describe_dataset, describe_tokens
-from hfbertcls.data.fingerprints import FINGERPRINTS, write_fingerprints
+from hfbertcls.data.fingerprints import fingerprints_of, write_fingerprints
 from hfbertcls.data.loading import data_to_train
 from hfbertcls.data.long_text import LongText, require_windows
 from hfbertcls.data.sources import Data
@@ -23,6 +23,7 @@ from hfbertcls.diagnosis.repeats import MOST_ROWS
 from hfbertcls.errors import ConfigurationError
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_training import TrainingFacts
+from hfbertcls.inference.training_texts import recorded_texts, warn_of_training_texts
 from hfbertcls.modeling.heads import write_config_values
 from hfbertcls.modeling.lengths import find_max_length
 from hfbertcls.modeling.loading import ModelSource, load_config, load_tokenizer
@@ -137,9 +138,8 @@ def train_prepared(
             return read_report(directory.path)
         log(f"Disk: {directory.require_space(*procedure.space())}")
         if not options.resume:
-            directory.clear(log)
+            directory.start_over(log)
         identity.write(directory.checkpoints)
-        write_fingerprints(directory.checkpoints / FINGERPRINTS, inputs.data.splits["train"])
         procedure.run(checkpoint, log)
         procedure.save(directory.staging)
         report = finish(
@@ -152,7 +152,10 @@ def train_prepared(
             procedure.out_of_fold,
         )
         report = write_report(directory.staging, report)
-        directory.publish(log)
+        write_fingerprints(
+            fingerprints_of(directory.staging), inputs.data.splits["train"], recorded_texts(inputs.source)
+        )
+        directory.replace(log)
     return report
 
 
@@ -173,6 +176,7 @@ def prepare(
     data = _with_validation_if_needed(source, data, options, log)
     describe_dataset(data, log)
     diagnosis = _examined(data, options, log)
+    warn_of_training_texts(source, data.splits, log)
     config, tokenizer = load_config(source), load_tokenizer(source)
     max_length = find_max_length(tokenizer, config, options.max_length, texts=len(data.text_columns))
     tokenizer.model_max_length = max_length

@@ -252,3 +252,47 @@ def test_batch_size_auto_is_accepted_and_nonsense_is_not(tmp_path, words, undist
     assert contents(tmp_path / "run") == undisturbed
     assert main([*words, "--output-dir", str(tmp_path / "other"), "--batch-size", "many"]) == 2
     assert "--batch-size many is an invalid value. Expected a number from 1, or auto" in capsys.readouterr().err
+
+
+@pytest.fixture
+def earlier(tmp_path, words):
+    """A complete run, to be replaced."""
+    assert main([*words, "--max-steps", "4", "--seed", "9", "--output-dir", str(tmp_path / "run")]) == 0
+    return tmp_path / "run"
+
+
+def test_a_model_stays_until_the_run_that_replaces_it_is_complete(earlier, words, undisturbed, monkeypatch, capsys):
+    before = contents(earlier)
+    with monkeypatch.context() as patch:
+        kill_at_step(patch, 6)
+        with pytest.raises(Killed):
+            main([*words, "--output-dir", str(earlier), "--overwrite"])
+    assert {**contents(earlier), "events": None} == {**before, "events": None}
+    assert main(["verify", str(earlier)]) == 0
+    assert main([*words, "--output-dir", str(earlier)]) == 1
+    assert "holds a run that was stopped. Pass --resume to continue it" in capsys.readouterr().err
+    assert main([*words, "--output-dir", str(earlier), "--resume"]) == 0
+    assert "Resuming from step 4" in capsys.readouterr().err
+    assert contents(earlier) == undisturbed
+    assert main(["verify", str(earlier)]) == 0
+    assert main([*words, "--output-dir", str(earlier), "--resume"]) == 0
+    assert "is complete: there is nothing to resume" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_leaves_the_earlier_model(earlier, words, capsys):
+    before = contents(earlier)["evaluation"]
+    assert main([*words, "--learning-rate", "1000", "--output-dir", str(earlier), "--overwrite"]) == 1
+    assert "the training loss is nan" in capsys.readouterr().err
+    assert contents(earlier)["evaluation"] == before
+    assert main(["verify", str(earlier)]) == 0
+
+
+def test_a_classifier_can_be_trained_on_in_its_own_directory(earlier, words, monkeypatch, capsys):
+    words = [*words[:1], *words[3:], "--model", str(earlier), "--output-dir", str(earlier)]
+    with monkeypatch.context() as patch:
+        kill_at_step(patch, 6)
+        with pytest.raises(Killed):
+            main([*words, "--overwrite"])
+    assert main([*words, "--resume"]) == 0
+    assert "Resuming from step 4" in capsys.readouterr().err
+    assert main(["verify", str(earlier)]) == 0

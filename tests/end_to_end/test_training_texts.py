@@ -90,3 +90,30 @@ def test_runs_of_seeds_have_them_too(tmp_path, tiny_model_dir, reviews_dir, shuf
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "m"), "--dataset", str(shuffled)]) == 0
     assert "were in the training data of m" in capsys.readouterr().err
+
+
+def test_training_from_a_classifier_names_the_test_rows_that_it_has_seen(finished_run, reviews_dir, tmp_path, capsys):
+    path, known = tmp_path / "all.csv", (reviews_dir / "train.csv").read_text()
+    path.write_text(known + "".join(f"text {n},{('negative', 'positive')[n % 2]}\n" for n in range(120)))
+    words = ["train", "--model", str(finished_run), "--dataset", str(path), "--output-dir", str(tmp_path / "m")]
+    assert main([*words, "--max-steps", "2"]) == 0
+    evaluation, (out, err) = (
+        json.loads((tmp_path / "m" / "report.json").read_text())["evaluation"],
+        capsys.readouterr(),
+    )
+    for name in ("validation", "test"):
+        seen = evaluation[name]["trained_on"]
+        assert 30 < seen < 60
+        assert (
+            f"warning: {seen} of the 60 {name} rows were in the training data of film-reviews. Metrics on them" in err
+        )
+    assert (
+        f"The model that training began with was trained on {seen} of these 60 rows: the metrics are too good" in out
+    )
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert f"was trained on {seen} of these 60 rows: **the metrics are too good**" in card
+    assert main(["verify", str(tmp_path / "m")]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "m"), "--dataset", str(reviews_dir / "train.csv"), "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["evaluation"].values()
+    assert entry["trained_on"] == 480
