@@ -36,6 +36,7 @@ from hfbertcls.cli.process import (
     keep_freed_memory,
     log,
     readers_may_leave,
+    stopping_when_told,
     write_any_letter,
     write_error,
 )
@@ -100,7 +101,7 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code: 0 done, 2 wrong usage, 1 anything else."""
     words = list(sys.argv[1:] if argv is None else argv)
-    with command_line(), shown(log), readers_may_leave():
+    with command_line(), shown(log), readers_may_leave(), stopping_when_told():
         try:
             parser = make_parser()
             options, rest = parser.parse_known_args(expand_config(words, parser.switches_of(words)))

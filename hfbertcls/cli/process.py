@@ -37,6 +37,19 @@ def end_soon_when_told() -> None:
     signal.signal(signal.SIGTERM, _end_soon)
 
 
+@contextlib.contextmanager
+def stopping_when_told() -> Iterator[None]:
+    """Let SIGTERM stop this process as Ctrl-C does, so that locks and half-written files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def _end_soon(_number: int, _frame: FrameType | None) -> None:
     timer = threading.Timer(5.0, os._exit, [1])
     timer.daemon = True

@@ -21,7 +21,7 @@ from hfbertcls import processes
 from hfbertcls.data.splits import assign_folds
 from hfbertcls.data.texts import Text
 from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.errors import ModelError
+from hfbertcls.errors import ModelError, TrainingInterruptedError
 from hfbertcls.evaluation.baselines import Baselines, LinearProbe
 from hfbertcls.evaluation.report_training import Phase, TrainingFacts
 from hfbertcls.modeling.engine import head_inputs
@@ -35,6 +35,7 @@ from hfbertcls.training.losses import class_weights
 from hfbertcls.training.options import TrainingOptions
 from hfbertcls.training.recipe import choose_learning_rate
 from hfbertcls.workflows.procedure import OutOfFold, Procedure
+from hfbertcls.workflows.saved_folds import Fold, SavedFolds
 from hfbertcls.workflows.starting import Contrasted, begin, contrasted
 
 
@@ -72,6 +73,7 @@ class FewRows(Procedure):
         self.arguments = arguments
         self._class_weights = options.class_weights
         self._inputs, self._directory = inputs, directory
+        self._saved = SavedFolds(directory.checkpoints)
         self._folds = assign_folds(inputs.data.splits["train"], options.seed, inputs.data.split_by)
         model, self._notes, frozen = begin(inputs, options, arguments, log)
         if frozen is None:
@@ -89,7 +91,22 @@ class FewRows(Procedure):
         return weights, weights
 
     def run(self, checkpoint: Path | None, log: Log) -> None:  # noqa: ARG002  (there is none)
-        """Train a model for each fold, then the one that is written; a run that was stopped begins again."""
+        """Train a model for each fold that was not saved, then the one that is written.
+
+        Raises:
+            TrainingInterruptedError: on Ctrl-C, with what was saved.
+        """
+        try:
+            self._run(log)
+        except KeyboardInterrupt as err:
+            raise TrainingInterruptedError(
+                "stopped. The finished folds are saved: to resume after them, repeat the command with --resume"
+                if self._saved
+                else "stopped before a fold was finished, so nothing is saved. To start over, repeat the command with "
+                "--resume"
+            ) from err
+
+    def _run(self, log: Log) -> None:
         recipe = self._recipe(self._train)
         parts = [np.flatnonzero(self._folds != fold) for fold in range(int(self._folds.max()) + 1)]
         recipes = [None if recipe is None else self._recipe(self._train.take(rows)) for rows in parts]
@@ -101,14 +118,18 @@ class FewRows(Procedure):
             f"Cross-validation: {len(parts)} folds of {len(self._folds):,} training rows, then one model of all; {how}"
         )
         fold_rows = self._fold_rows
-        items = list(zip(parts, recipes, strict=True))
+        saved = {number: fold for number in range(len(parts)) if (fold := self._saved.read(number)) is not None}
+        if saved:
+            log(f"Resuming: {len(saved)} of {len(parts)} folds were saved")
+        items = [item for number, item in enumerate(zip(parts, recipes, strict=True)) if number not in saved]
         mine = sum(one.steps for _, one in processes.my_share(items) if one is not None)
         mine += 0 if recipe is None else recipe.steps
         with work("Cross-validation and training", mine or None, "steps") as advance:
             began = time.perf_counter()
-            folds = processes.spread(
-                answer_fold, fold_rows, items, here=lambda item: answer_fold(fold_rows, item, advance)
+            folds = list(saved.values()) + processes.spread(
+                answer_fold, fold_rows, items, here=lambda item: self._save(answer_fold(fold_rows, item, advance))
             )
+            folds.sort(key=lambda one: self._folds[one.rows[0]])
             phases = [Phase(
                 name="cross_validation",
                 steps=sum(one.steps for one in recipes if one is not None),
@@ -124,12 +145,21 @@ class FewRows(Procedure):
         self._phases = tuple(phases)
         self.out_of_fold = _joined(self._folds, folds, self._fitted_on(folds), has_contrast=has_contrast)
 
+    def _save(self, fold: Fold) -> Fold:
+        """Save a fold, and return it."""
+        self._saved.save(int(self._folds[fold.rows[0]]), fold)
+        return fold
+
     def save(self, folder: Path) -> None:
         """Model and tokenizer as transformers saves them, and the arguments as the trainer does."""
         folder.mkdir(parents=True, exist_ok=True)
         self._model.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
         (folder / "training_args.json").write_text(self.arguments.to_sanitised_json(), encoding="utf-8")
+
+    def finish(self) -> None:
+        """Remove the saved folds."""
+        self._saved.remove()
 
     def facts(self, wall_seconds: float) -> TrainingFacts:
         """No step of fine-tuning, and the phases."""
@@ -181,7 +211,7 @@ class FewRows(Procedure):
             self._model, self._tokenizer, self._train, self._texts, self._frozen, *shown, in_bf16=args.bf16
         )
 
-    def _is_worth_it(self, folds: "list[_Fold]", log: Log) -> bool:
+    def _is_worth_it(self, folds: list[Fold], log: Log) -> bool:
         """Whether the contrastive phase is kept: unless the frozen encoder is better by more than a standard error."""
         gold = np.concatenate([one.gold for one in folds])
         after = self._right(gold, np.concatenate([one.logits for one in folds]))
@@ -202,11 +232,11 @@ class FewRows(Procedure):
         task = self._inputs.task.fit_decision(gold, logits)
         return task.is_right(gold, task.decide(logits))
 
-    def _fitted_on(self, folds: "list[_Fold]") -> "Mapping[str, FittedOn]":
+    def _fitted_on(self, folds: list[Fold]) -> "Mapping[str, FittedOn]":
         """What each baseline was fitted on: the fewest rows of a fold."""
         return max(folds, key=lambda one: len(one.rows)).fitted_on
 
-    def _write_events(self, folds: "list[_Fold]") -> None:
+    def _write_events(self, folds: list[Fold]) -> None:
         """One line of `metrics.jsonl` for each fold."""
         from hfbertcls.training.callbacks.metric_logging import FILE_NAME, write_events
 
@@ -271,7 +301,7 @@ def answer_fold(
     common: FoldRows,
     item: tuple[npt.NDArray[np.int64], ContrastiveRecipe | None],
     advance: Callable[[int], None] = lambda _: None,
-) -> "_Fold":
+) -> Fold:
     """What models of some rows answer to the other ones.
 
     Args:
@@ -295,25 +325,11 @@ def answer_fold(
         logits = one.probe.logits(head_inputs(one.model, common.tokenizer, train.take(held_out)))
     of_encoder = {key: {**one.fitted_on, "train_rows": len(rows)} for key, one in frozen.baselines.items()}
     fitted_on = simple.fitted_on | of_encoder
-    return _Fold(held_out, gold[held_out], before, logits, answers, fitted_on)
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """Rows of a fold, and what models of the other rows answer to them."""
-
-    rows: npt.NDArray[np.int64]
-    gold: Answers
-    frozen: Logits
-    """Of the linear probe on the frozen encoder."""
-    logits: Logits
-    """After the contrastive phase, if there is one."""
-    baselines: Mapping[str, Answers]
-    fitted_on: "Mapping[str, FittedOn]"
+    return Fold(held_out, gold[held_out], before, logits, answers, fitted_on)
 
 
 def _joined(
-    folds: npt.NDArray[np.int64], parts: list[_Fold], fitted_on: "Mapping[str, FittedOn]", *, has_contrast: bool
+    folds: npt.NDArray[np.int64], parts: list[Fold], fitted_on: "Mapping[str, FittedOn]", *, has_contrast: bool
 ) -> OutOfFold:
     """The answers of all folds, in the order of the rows."""
     order = np.argsort(np.concatenate([one.rows for one in parts]))

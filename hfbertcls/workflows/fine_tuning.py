@@ -96,6 +96,9 @@ class FineTuning(Procedure):
         finish_standardized(cast(Any, self._trainer.model))
         self._trainer.save_model(str(folder))
 
+    def finish(self) -> None:
+        """The best and the last checkpoint stay."""
+
     def facts(self, wall_seconds: float) -> TrainingFacts:
         """Those of the trainer, with notes and phases of the start."""
         facts = replace(self._trainer.facts(wall_seconds), notes=self._start.notes, phases=self._start.phases)

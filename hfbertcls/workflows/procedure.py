@@ -56,5 +56,9 @@ class Procedure(ABC):
         """Save model, tokenizer and arguments."""
 
     @abstractmethod
+    def finish(self) -> None:
+        """The model is in its place: remove what was kept for resuming alone."""
+
+    @abstractmethod
     def facts(self, wall_seconds: float) -> TrainingFacts:
         """The `training` of the report, without the options of the run."""

@@ -43,6 +43,7 @@ from hfbertcls.workflows.options import (
     training_arguments,
 )
 from hfbertcls.workflows.procedure import OutOfFold, Procedure
+from hfbertcls.workflows.saved_folds import SavedFolds
 from hfbertcls.workflows.starting import starts_from_probe
 
 
@@ -156,6 +157,7 @@ def train_prepared(
             fingerprints_of(directory.staging), inputs.data.splits["train"], recorded_texts(inputs.source)
         )
         directory.replace(log)
+        procedure.finish()
     return report
 
 
@@ -321,7 +323,8 @@ def _checkpoint_of(identity: "RunIdentity", directory: OutputDirectory, log: Log
 
     earlier = RunIdentity.read(directory.checkpoints)
     checkpoint = latest_complete(directory.checkpoints)
-    if earlier is not None and (checkpoint is not None or directory.holds_a_model):
+    is_begun = checkpoint is not None or directory.holds_a_model or SavedFolds(directory.checkpoints)
+    if earlier is not None and is_begun:
         differences = earlier.differences(identity)
         if differences:
             raise ConfigurationError(

@@ -2,12 +2,15 @@
 
 import ctypes
 import gc
+import os
 import platform
+import signal
 import sys
+import time
 
 import pytest
 
-from hfbertcls.cli import process
+from hfbertcls.cli import env, main, process
 
 
 def test_freed_memory_is_kept_where_glibc_decides(monkeypatch):
@@ -47,3 +50,22 @@ def test_a_collector_that_is_off_stays_off():
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def test_sigterm_stops_a_command_as_ctrl_c_does(monkeypatch, capsys):
+    """Locks and half-written files are removed on the way out."""
+    cleaned = []
+
+    def run(options):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            cleaned.append(True)
+
+    monkeypatch.setattr(env, "run", run)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["env"]) == 1
+    assert capsys.readouterr().err == "hfbertcls: stopped\n"
+    assert cleaned == [True]
+    assert signal.getsignal(signal.SIGTERM) == before

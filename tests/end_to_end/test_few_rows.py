@@ -17,6 +17,7 @@ from hfbertcls.evaluation.baselines import Baselines, FrozenBaseline
 from hfbertcls.evaluation.report import Report
 from hfbertcls.tasks.single_label import SingleLabel
 from hfbertcls.training.options import TrainingOptions
+from hfbertcls.workflows import few_rows
 from hfbertcls.workflows.train import train_and_evaluate
 
 
@@ -396,3 +397,52 @@ def test_multi_label_rows(tmp_path, tiny_model_dir, reviews):
     assert verify(tmp_path / "model").holds
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "The threshold is the one with the highest F1 in cross-validation" in card
+
+
+def stop_at(monkeypatch, call, error):
+    """Raise an error in the call of this number to the contrastive phase."""
+    original, calls = few_rows.contrasted, []
+
+    def contrasted(*arguments, **keywords):
+        calls.append(arguments)
+        if len(calls) == call:
+            raise error
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(few_rows, "contrasted", contrasted)
+
+
+def files_without_times(place):
+    record = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+    names = ("model.safetensors", "config.json", "predictions/cross_validation.parquet")
+    return [(place / name).read_bytes() for name in names], [one["values"] for one in record]
+
+
+def test_finished_folds_are_not_trained_again(trained, tiny_model_dir, few, tmp_path, monkeypatch, capsys):
+    place, words = tmp_path / "model", ("--pooling", "mean")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3, KeyboardInterrupt())
+        assert train(tiny_model_dir, few, place, *words) == 1
+    err = capsys.readouterr().err
+    assert "stopped. The finished folds are saved: to resume after them, repeat the command with --resume" in err
+    assert f"Resume: hfbertcls train --model {tiny_model_dir}" in err
+    assert train(tiny_model_dir, few, place, *words, "--resume", "--seed", "3") == 2
+    assert "these settings differ" in capsys.readouterr().err
+    (place / "checkpoints" / "folds" / "fold-1.npz").write_bytes(b"damaged")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6, AssertionError("a fold was trained again"))
+        assert train(tiny_model_dir, few, place, *words, "--resume") == 0
+    assert "Resuming: 1 of 5 folds were saved" in capsys.readouterr().err
+    assert files_without_times(place) == files_without_times(trained)
+    assert not (place / "checkpoints" / "folds").exists()
+    assert run("verify", place) == 0
+
+
+def test_before_a_fold_is_finished_a_stopped_run_says_that_nothing_is_saved(
+    tiny_model_dir, few, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1, KeyboardInterrupt())
+        assert train(tiny_model_dir, few, tmp_path / "model") == 1
+    assert "stopped before a fold was finished, so nothing is saved" in capsys.readouterr().err
+    assert train(tiny_model_dir, few, tmp_path / "model", "--resume") == 0
