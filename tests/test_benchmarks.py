@@ -40,7 +40,7 @@ def test_a_dry_run_does_what_is_missing_without_the_package_datasets(tmp_path):
         assert (one["steps"], one["dry_run"], one["lengths"]) == (3, True, "synthetic"), one
         assert one["ms_per_step"] > 0 < one["utilisation"] < 1
         assert 0 < one["padding_fraction"] < 1
-    assert found["sst2-32 ours"]["way"] == "texts end to end, without padding"
+    assert found["sst2-32 ours"]["way"] == "texts end to end, with next to no padding"
     assert "torch.compile" in found["sst2-256 ours-compiled"]["way"]
     assert [found[part]["waits"] for part in counted] == [0, 0, "at least 1"]
     assert found["waits ours"]["operators"] > 100

@@ -10,6 +10,7 @@ from hfbertcls.errors import printable
 
 
 if TYPE_CHECKING:
+    from hfbertcls.evaluation.compare import Comparison
     from hfbertcls.workflows.compare import ModelComparison
 
 
@@ -51,6 +52,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _calibration_errors(comparison: "Comparison") -> list[float | None]:
+    """Of both; none where the task has none."""
+    row = comparison.metrics.get("ece")
+    return [] if row is None else [row.a, row.b]
+
+
 def _summary(result: "ModelComparison") -> str:
     from hfbertcls.repository.card_text import format_number
     from hfbertcls.tasks.known import metric_names
@@ -68,6 +75,8 @@ def _summary(result: "ModelComparison") -> str:
         interval = "" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}"
         values = f"{format_number(row.a):>7} {format_number(row.b):>7} {gap:>8}"
         lines.append(f"  {metric_names(comparison.metrics)[name]:<28} {values}   {interval}".rstrip())
+    if any(value == 0 for value in _calibration_errors(comparison)):
+        lines.append("  (a calibration error of 0.000 is one that these rows cannot tell from 0)")
     lines.append(comparison.wins)
     labels = [(label, scores) for label, scores in comparison.per_label.items() if scores["p_value"] < 0.05]
     for label, scores in sorted(labels, key=lambda item: -abs(item[1]["difference"]))[:5]:
@@ -75,6 +84,12 @@ def _summary(result: "ModelComparison") -> str:
             f"  {printable(label)}: F1 {scores['f1_a']:.3f} and {scores['f1_b']:.3f} ({scores['support']:,} rows, p = {scores['p_value']:.2g})"
         )
     lines.append(f"Verdict: {comparison.verdict}")
+    lines += [
+        f"Caution: {one.trained_on:,} of these {comparison.rows:,} rows were in the training data of {letter}. Its metrics are too good, "
+        "and the verdict is not one on new texts"
+        for letter, one in (("A", result.a), ("B", result.b))
+        if one.trained_on
+    ]
     if result.training:
         lines.append(f"Training: {result.training}")
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hfbertcls.evaluation.compare import metric_difference
+from hfbertcls.evaluation.compare import mcnemar_exact, metric_difference
 from hfbertcls.evaluation.intervals import paired_proportion_interval
 from hfbertcls.evaluation.repeats import rank
 from hfbertcls.evaluation.report_evaluation import Baseline, Difference, Verdict
@@ -73,7 +73,11 @@ def verdict_on_baselines(predictions: Predictions, baselines: Mapping[str, Basel
     name = max(
         baselines, key=lambda key: (rank(baselines[key].metrics[task.judged_by], task.judged_by), names.index(key))
     )
-    code, sentence = _beside(task, task.names_of_baselines[name], baselines[name].difference)
+    lost, won = (
+        int(one.sum()) for one in task.wins(predictions.gold, predictions.baselines[name], predictions.predicted)
+    )
+    p_value = mcnemar_exact(lost, won) if task.judged_by == "accuracy" else None
+    code, sentence = _beside(task, task.names_of_baselines[name], baselines[name].difference, p_value)
     if constant is not None:
         return Verdict(code="constant", sentence=f"{constant}. {sentence}")
     return Verdict(code=code, sentence=_below_constant(predictions, baselines, name) + sentence)
@@ -93,8 +97,15 @@ def _below_constant(predictions: Predictions, baselines: Mapping[str, Baseline],
     )
 
 
-def _beside(task: Task, baseline: str, difference: Difference | None) -> tuple[str, str]:
-    """`better`, `worse` or `undecided`, and a sentence with the difference."""
+def _beside(task: Task, baseline: str, difference: Difference | None, p_value: float | None) -> tuple[str, str]:
+    """`better`, `worse` or `undecided`, and a sentence with the difference.
+
+    Args:
+        task: of the answers.
+        baseline: its name.
+        difference: of the model to it.
+        p_value: of McNemar's exact test, which decides about accuracy as in `compare`; None for another metric.
+    """
     if difference is None:
         raise ValueError("a baseline of these predictions has a difference")
     scale, places, unit = (100, 1, f"points of {task.metric_in_sentence(difference.metric)}") if task.judged_in_points else (
@@ -104,11 +115,13 @@ def _beside(task: Task, baseline: str, difference: Difference | None) -> tuple[s
     gain = (-high, -low) if difference.metric in task.lower_is_better else (low, high)
     ends = sorted((abs(low), abs(high)))
     interval = f"(95 % interval {ends[0]:.{places}f} to {ends[1]:.{places}f})"
-    if gain[0] > 0:
+    is_shown = p_value is None or p_value < 0.05
+    if gain[0] > 0 and is_shown:
         return "better", f"Better than {baseline} by {abs(value):.{places}f} {unit} {interval}"
-    if gain[1] < 0:
+    if gain[1] < 0 and is_shown:
         return "worse", f"Worse than {baseline} by {abs(value):.{places}f} {unit} {interval}"
-    interval = f"(95 % interval {low:+.{places}f} to {high:+.{places}f})"
+    test = "" if is_shown or low <= 0 <= high else f"; McNemar's exact test: p = {p_value:.2g}"
+    interval = f"(95 % interval {low:+.{places}f} to {high:+.{places}f}{test})"
     return "undecided", f"Not shown to be better than {baseline}: {value:+.{places}f} {unit} {interval}"
 
 

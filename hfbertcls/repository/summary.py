@@ -74,9 +74,7 @@ def _advice(report: Report) -> list[str]:
     kept = f"the best checkpoint was that of step {training.best_step:,} of {training.steps:,}"
     if training.best_step == training.steps:
         return [f"To improve it: {kept}, so try more epochs or a higher learning rate"]
-    return [
-        f"To improve it: {kept}, so more epochs would not help. Try more rows, another encoder or a lower learning rate"
-    ]
+    return [f"To improve it: try more rows, another encoder or another learning rate ({kept})"]
 
 
 def _class_priors(report: Report) -> list[str]:

@@ -46,6 +46,13 @@ def test_evaluate_and_compare_name_how_many(finished_run, reviews_dir, shuffled,
     out, err = capsys.readouterr()
     assert line in err
     assert json.loads(out)["a"]["trained_on"] == count
+    assert main(["compare", str(finished_run), str(finished_run), "--dataset", str(shuffled)]) == 0
+    out = capsys.readouterr().out
+    for letter in "AB":
+        assert (
+            f"Caution: {count} of these 100 rows were in the training data of {letter}. Its metrics are too good"
+            in out
+        )
 
 
 def test_new_texts_are_reported_as_new(finished_run, tmp_path, capsys):

@@ -54,6 +54,18 @@ def test_few_rows_are_undecided():
     )
 
 
+def test_mcnemars_exact_test_decides_as_in_compare():
+    """Five rows right alone, none wrong alone: Bonett and Price's interval ends above 0, and p is 0.0625."""
+    right = np.ones(45, dtype=bool)
+    verdict = verdict_of(predictions(right, np.arange(45) >= 5))
+    assert verdict["code"] == "undecided"
+    assert verdict["sentence"].endswith(
+        "+11.1 points of accuracy (95 % interval +0.0 to +21.2; McNemar's exact test: p = 0.062)"
+    )
+    assert verdict_of(predictions(np.arange(45) >= 5, right))["code"] == "undecided"
+    assert verdict_of(predictions(right, np.arange(45) >= 6))["code"] == "better"
+
+
 def test_a_model_that_predicts_one_label_for_every_text_is_constant():
     gold = np.array([0, 1, 1, 1] * 10)
     verdict = verdict_of(predictions(gold == 1, gold >= 0, gold))

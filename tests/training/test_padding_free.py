@@ -72,7 +72,7 @@ def test_fifty_steps_give_the_loss_curve_of_the_stock_trainer(tmp_path):
 @pytest.mark.parametrize(
     ("model", "changes", "way", "order"),
     [
-        (classifier, {}, "texts end to end, without padding", "random"),
+        (classifier, {}, "texts end to end, with next to no padding", "random"),
         (
             classifier,
             {"padding_free": False},
@@ -88,7 +88,7 @@ def test_fifty_steps_give_the_loss_curve_of_the_stock_trainer(tmp_path):
         (
             classifier,
             {"train_sampling_strategy": "group_by_length"},
-            "texts end to end, without padding",
+            "texts end to end, with next to no padding",
             "group_by_length",
         ),
         (

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,6 +123,30 @@ def test_the_best_checkpoint_is_loaded_at_the_end(tmp_path):
     for name, value in weights(saved).items():
         assert torch.equal(value, model.state_dict()[name])
     assert sorted(path.name for path in (tmp_path / "out").glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-6"]
+
+
+def test_of_equal_metrics_the_lower_validation_loss_is_better(tmp_path, monkeypatch):
+    losses = iter([0.5, 0.4, 0.6, 0.3])
+    scores = iter([0.9, 0.9, 0.9, 0.8])
+    trainer = TextClassificationTrainer(
+        tiny_classifier(),
+        arguments(tmp_path, num_train_epochs=4),
+        None,
+        rows(32),
+        rows(16, seed=1),
+        compute_metrics=lambda _: {"f1_macro": next(scores)},
+    )
+    log = trainer.log
+
+    def with_loss(values, *arguments):
+        if "eval_loss" in values:
+            values["eval_loss"] = next(losses)
+        log(values, *arguments)
+
+    monkeypatch.setattr(trainer, "log", with_loss)
+    trainer.train()
+    assert (trainer.state.best_metric, trainer.state.best_global_step) == (0.9, 4)
+    assert Path(trainer.state.best_model_checkpoint).name == "checkpoint-4"
 
 
 def test_checkpoints_hold_no_path_and_no_pickled_arguments(tmp_path):

@@ -49,6 +49,9 @@ def is_ours(metrics: Any) -> bool:
     return (metrics.func if isinstance(metrics, partial) else metrics) is task_metrics
 
 
+_LOSS = "eval_loss"
+
+
 class MeasuringTrainer(Trainer):
     """`Trainer` with the decision thresholds of the validation rows, and metrics logged at the step of the weights."""
 
@@ -74,6 +77,19 @@ class MeasuringTrainer(Trainer):
         """As `get_eval_dataloader`."""
         with self._all_rows():
             return super().get_test_dataloader(test_dataset)
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """As in transformers; of equal values, that with the lower validation loss is better."""
+        if super()._determine_best_metric(metrics, trial):
+            return True
+        state, name = self.state, self.args.metric_for_best_model
+        if name is None or metrics.get(f"eval_{name.removeprefix('eval_')}") != state.best_metric:
+            return False
+        best = [entry for entry in state.log_history if entry.get("step") == state.best_global_step and _LOSS in entry]
+        if not best or _LOSS not in metrics or metrics[_LOSS] >= best[-1][_LOSS]:
+            return False
+        state.best_global_step = state.global_step
+        return True
 
     @contextlib.contextmanager
     def _all_rows(self) -> Iterator[None]:

@@ -51,7 +51,7 @@ class PaddingFreeTrainer(Trainer):
         if ours and args.train_sampling_strategy == "auto":
             args.train_sampling_strategy = "random" if reason is None else "group_by_length"
         if reason is None:
-            way = "texts end to end, without padding"
+            way = "texts end to end, with next to no padding"
         elif args.train_sampling_strategy == "group_by_length":
             way = f"padded batches of texts of like length ({reason})"
         else:
