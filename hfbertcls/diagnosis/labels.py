@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
 
-from hfbertcls.data.checks import similar_labels
+from hfbertcls.data.checks import differences, similar_labels
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.diagnosis.findings import Finding, percent
 from hfbertcls.errors import listing
@@ -34,14 +34,20 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
         spelled = _commonest(counts["train"], groups)
         counts = {name: _merged(split, spelled) for name, split in counts.items()}
     train = counts["train"]
+
+    def spellings(name: str) -> str:
+        return " in all its spellings" if name in spelled else ""
+
     if groups and data.labels_are_declared:
         shown = "; ".join(listing(group) for group in groups)
         yield Finding(
-            "similar_labels", "info", f"labels that differ only in capitals, blanks or form are kept apart: {shown}"
+            "similar_labels", "info", f"labels that differ only in {differences(groups)} are kept apart: {shown}"
         )
     few = {name: count for name, count in train.items() if 0 < count < FEW_ROWS}
     if few:
-        named = ", ".join(f"{name!r} ({count:,})" for name, count in list(few.items())[:_LABELS_NAMED])
+        named = ", ".join(
+            f"{name!r} ({count:,}{spellings(name)})" for name, count in list(few.items())[:_LABELS_NAMED]
+        )
         more = f" and {len(few) - _LABELS_NAMED:,} more" if len(few) > _LABELS_NAMED else ""
         rarest = min(few, key=lambda name: few[name])
         yield Finding(
@@ -59,7 +65,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
             yield Finding(
                 "labels_not_in_split",
                 "info",
-                f"{_counted(absent)} no row in {name}, so there is no metric for them: "
+                f"{_counted(absent)} no row in {name}, so there is no metric for {'it' if len(absent) == 1 else 'them'}: "
                 f"{listing(absent, _LABELS_NAMED)}",
             )
     nowhere = [label for label in train if not any(split[label] for split in counts.values())]
@@ -69,14 +75,14 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
     most, least = max(present, key=lambda name: present[name]), min(present, key=lambda name: present[name])
     if present[most] >= _IMBALANCE * present[least]:
         of_rows = percent(present[most], len(data.splits["train"]))
-        both = " (in all spellings)" if {most, least} & spelled.keys() else ""
         meaning = (
             f"always predicting {most!r} is right in" if task.is_one_label else f"{most!r} is among the labels of"
         )
         yield Finding(
             "imbalance",
             "info",
-            f"{most!r} has {present[most]:,} rows in train, {least!r} has {present[least]:,}{both}: {meaning} {of_rows}",
+            f"{most!r} has {present[most]:,} rows{spellings(most)} in train, {least!r} has {present[least]:,}{spellings(least)}: "
+            f"{meaning} {of_rows}",
             f"Look at macro F1 and the metrics of each label, not at accuracy. {_FOR_RARE_LABELS[bool(task.why_no_prior)]}",
         )
     yield from _forms(task.labels)

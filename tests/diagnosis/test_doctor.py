@@ -134,6 +134,27 @@ def test_labels_that_differ_in_form_refuse_training_until_they_are_declared(tmp_
     assert severity_by_code(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "info"
 
 
+def test_each_number_of_rows_says_which_rows_and_spellings_it_counts(tmp_path, capsys):
+    spelled = [*["plot"] * 91, *["Film", "film", "film", "FILM"], *"abcdefghijk"]
+    path = write(
+        tmp_path / "set",
+        train=list(zip(sentences(106), spelled, strict=True)),
+        test=[("one", "film"), ("two", "plot")],
+    )
+    messages = {finding.code: finding.message for finding in diagnose(path).findings}
+    assert (
+        "differ only in capitals, blanks, invisible marks or Unicode form: 'FILM' (1 row), 'Film' (1 row), "
+        "'film' (3 rows) in all splits together. They"
+    ) in messages["similar_labels"]
+    assert ", 'film' (4 in all its spellings), 'h'" not in messages["rare_labels"]
+    assert "'film' (4 in all its spellings)" in messages["rare_labels"]
+    assert "'plot' has 91 rows in train, 'a' has 1: always" in messages["imbalance"]
+    assert main(["doctor", path]) == 1
+    assert re.search(
+        r"rows of each label in train: 'plot' 91, 'film' 2, .* and 3 more labels\n", capsys.readouterr().out
+    )
+
+
 def test_a_spelling_of_a_label_is_not_a_rare_label(tmp_path):
     spelled = ["spam" if n % 2 else "ham" for n in range(90)]
     spelled[:4] = ["Spam", "Spam", "SPAM", "ham"]

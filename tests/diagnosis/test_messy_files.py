@@ -22,7 +22,7 @@ REFUSED = {
     "12_continuous_labels.csv": r"look like regression targets.*pass --task regression.*pass --task single_label",
     "13_label_space_case.csv": r"differ only in capitals.*'NEGATIVE' \(8 rows\).*Merge them in the data, or.*--labels",
     "14_one_class.csv": r"only the label 'positive' \(30 rows\).*Check --label-column, or add rows",
-    "18_one_row.csv": r"only the label 'positive' \(1 rows\).*or add rows with another label",
+    "18_one_row.csv": r"only the label 'positive' \(1 row\).*or add rows with another label",
     "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line and one line for each text",
     "20_header_only.csv": r"20_header_only\.csv has a header \('text', 'label'\) but no row\. Expected one line",
     "22_nul_bytes.csv": r"22_nul_bytes\.csv, line 6: a NUL byte.*Save it again as UTF-8, or remove the byte",
