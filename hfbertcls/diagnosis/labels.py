@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
 
-from hfbertcls.data.checks import differences, similar_labels
+from hfbertcls.data.checks import differences, number_of_rows, similar_labels
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.diagnosis.findings import Finding, percent
 from hfbertcls.errors import listing
@@ -13,6 +13,13 @@ from hfbertcls.tasks.task import Task
 FEW_ROWS = 10
 _IMBALANCE = 10  # ratio of the most to the least frequent label from which on there is a finding
 _LABELS_NAMED = 8
+_MISSING_VALUES = frozenset({"na", "n/a", "nan", "nat", "null", "\\n"})
+"""How programs write a missing value, without brackets and case; `None` besides, as Python writes it. `none` and `NONE`
+are words: many data sets have them as a label."""
+_NO_LABEL = (
+    "remove these rows, or leave their labels empty if none of the labels applies",
+    "leave the label of these rows empty, and they are left out",
+)
 _FOR_RARE_LABELS = (
     "If rare labels matter as much as frequent ones, try --class-weights balanced or --prior uniform",
     "If rare labels matter as much as frequent ones, try --class-weights balanced",
@@ -28,6 +35,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
         task: of its labels.
         counts: rows of each label by split.
     """
+    yield from _like_missing_values(data, task, counts)
     groups = similar_labels(task.labels)
     spelled: dict[str, str] = {}
     if not data.labels_are_declared:
@@ -95,6 +103,28 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
                 f"{len(empty):,} of the {len(rows):,} rows of {name} have none of the labels; "
                 f"the first is in {rows.place(int(rows.rows[empty[0]]))}",
             )
+
+
+def _like_missing_values(data: TextDataset, task: Task, counts: Counts) -> Iterator[Finding]:
+    """Labels such as NA and null, unless the labels are declared: they may be an export's mark for "no label"."""
+    if data.labels_are_declared:
+        return
+    found = [name for name in task.labels if name == "None" or name.strip(" #<>()").casefold() in _MISSING_VALUES]
+    if not found:
+        return
+    shown = ", ".join(
+        f"{name!r} ({number_of_rows(sum(split[name] for split in counts.values()))})" for name in found[:_LABELS_NAMED]
+    )
+    more = f" and {len(found) - _LABELS_NAMED:,} more" if len(found) > _LABELS_NAMED else ""
+    splits = " in all splits together" if len(counts) > 1 else ""
+    split = next(split for name, split in data.splits.items() if counts[name][found[0]])
+    yield Finding(
+        "labels_like_missing_values",
+        "warning",
+        f"{'1 label looks like a missing value' if len(found) == 1 else f'{len(found):,} labels look like missing values'}: {shown}{more}{splits}; the "
+        f"first row of {found[0]!r} is {split.place(split.first_row_of(found[0]))}",
+        f"If so, {_NO_LABEL[task.is_one_label]}. If they are labels, keep them and name all labels with --labels",
+    )
 
 
 def _commonest(counts: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, str]:

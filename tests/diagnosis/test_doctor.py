@@ -134,6 +134,51 @@ def test_labels_that_differ_in_form_refuse_training_until_they_are_declared(tmp_
     assert severity_by_code(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "info"
 
 
+def test_labels_that_look_like_missing_values_are_a_warning_and_stay_labels(tmp_path, capsys):
+    names = ["NA", "null", "None", "nan", ""]
+    train = [(text, names[n // 10 % 5] if n % 10 == 0 else "ab"[n % 2]) for n, text in enumerate(sentences(100))]
+    path = write(tmp_path / "set", train=train, test=[*rows(60, 1), ("one more", "NA")])
+    diagnosis = diagnose(path)
+    (finding,) = (one for one in diagnosis.findings if one.code == "labels_like_missing_values")
+    assert (finding.severity, finding.fact) == (
+        "warning",
+        "4 labels look like missing values: 'NA' (3 rows), 'None' (2 rows), 'nan' (2 rows), 'null' (2 rows) in all splits "
+        "together; the first row of 'NA' is train.csv, line 2",
+    )
+    assert finding.advice == (
+        "If so, leave the label of these rows empty, and they are left out. If they are labels, keep them and name all labels with "
+        "--labels"
+    )
+    assert sum(facts["label_counts"]["null"] for facts in diagnosis.splits.values()) == 2
+    assert sum(facts["missing_labels"] for facts in diagnosis.splits.values()) == 2
+    assert main(["doctor", path]) == 0
+    assert "4 labels look like missing values" in capsys.readouterr().out
+    declared = diagnose(path, labels=["a", "b", "NA", "None", "nan", "null"])
+    assert "labels_like_missing_values" not in severity_by_code(declared)
+
+
+@pytest.mark.parametrize("name", ["N/A", "NaN", "NULL", "#N/A", "<NA>", "(null)", "\\N", "None"])
+def test_one_mark_of_a_missing_value_is_enough(tmp_path, name):
+    train = [(text, [name, "a", "b"][n % 3]) for n, text in enumerate(sentences(60))]
+    messages = {finding.code: finding.message for finding in diagnose(write(tmp_path / "set", train=train)).findings}
+    assert messages["labels_like_missing_values"].startswith(f"1 label looks like a missing value: {name!r} (20 rows)")
+
+
+def test_none_and_names_with_such_letters_are_ordinary_labels(tmp_path):
+    names = ["none", "NONE of these", "nand", "NAS", "missing", "unknown", "-"]
+    train = [(text, names[n % 7]) for n, text in enumerate(sentences(140))]
+    assert "labels_like_missing_values" not in severity_by_code(diagnose(write(tmp_path / "set", train=train)))
+
+
+def test_in_lists_of_labels_a_mark_of_a_missing_value_is_reported_too(tmp_path):
+    lists = tmp_path / "lists.jsonl"
+    texts = [{"text": text, "labels": ["a", "b", "NA"][: n % 4]} for n, text in enumerate(sentences(60))]
+    lists.write_text("\n".join(map(json.dumps, texts)))
+    (finding,) = (one for one in diagnose(str(lists)).findings if one.code == "labels_like_missing_values")
+    assert finding.fact.startswith("1 label looks like a missing value: 'NA' (15 rows)")
+    assert "remove these rows, or leave their labels empty if none of the labels applies" in finding.advice
+
+
 def test_each_number_of_rows_says_which_rows_and_spellings_it_counts(tmp_path, capsys):
     spelled = [*["plot"] * 91, *["Film", "film", "film", "FILM"], *"abcdefghijk"]
     path = write(
