@@ -39,7 +39,7 @@ def label_findings(data: TextDataset, task: Task, counts: Counts) -> Iterator[Fi
     groups = similar_labels(task.labels)
     spelled: dict[str, str] = {}
     if not data.labels_are_declared:
-        spelled = _commonest(counts["train"], groups)
+        spelled = commonest_spellings(counts["train"], groups)
         counts = {name: _merged(split, spelled) for name, split in counts.items()}
     train = counts["train"]
 
@@ -127,7 +127,7 @@ def _like_missing_values(data: TextDataset, task: Task, counts: Counts) -> Itera
     )
 
 
-def _commonest(counts: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, str]:
+def commonest_spellings(counts: Mapping[str, int], groups: Sequence[Sequence[str]]) -> dict[str, str]:
     """The commonest spelling of each label that has several, which training refuses."""
     return {name: max(group, key=lambda one: counts[one]) for group in groups for name in group}
 
