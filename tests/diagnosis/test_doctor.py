@@ -222,26 +222,29 @@ def test_rare_absent_and_unbalanced_labels_are_reported(tmp_path):
 
 
 ODD = {
-    "numbers": "12,345.60 €",
-    "ids": "ORD-2024-99812",
-    "links": "https://example.org/a?b=c",
-    "no_letters": "?! 🙂",
-    "html": "a fine film<br />really &amp; truly",
-    "garbled": "the cafÃ© was fine",
-    "line_breaks": "one line\nanother",
-    "other_script": "это хороший фильм",
+    "numbers": ("12,345.60 €", "consists of numbers only"),
+    "ids": ("ORD-2024-99812", "looks like an id (one word of letters and digits)"),
+    "links": ("https://example.org/a?b=c", "consists of a link only"),
+    "no_letters": ("?! 🙂", "has neither a letter nor a digit"),
+    "html": ("a fine film<br />really &amp; truly", "holds HTML"),
+    "garbled": ("the cafÃ© was fine", "holds letters that were garbled by a wrong encoding (such as Ã©)"),
+    "line_breaks": ("one line\nanother", "holds line breaks (read as part of the text)"),
+    "other_script": ("это хороший фильм", "is in another script than Latin"),
 }
 
 
 @pytest.mark.parametrize("code", ODD)
 def test_texts_that_are_no_plain_texts_are_counted_with_their_place(tmp_path, code):
     texts = rows(80)
-    texts[17] = (ODD[code], "a")
+    text, what = ODD[code]
+    texts[17] = (text, "a")
     diagnosis = diagnose(write(tmp_path / "set", train=texts, validation=rows(40, 1), test=rows(90, 2)))
     odd = [finding for finding in diagnosis.findings if finding.code in ODD]
     assert [finding.code for finding in odd] == [code]
-    assert odd[0].fact.startswith("1 of the 80 texts of train (1.2 %) ")
-    assert "train.csv, line 19" in odd[0].fact
+    assert odd[0].fact == f"1 of the 80 texts of train (1.2 %) {what}; the first is in train.csv, line 19"
+    texts[20] = (f"{text} ", "b")
+    (odd,) = (one for one in diagnose(write(tmp_path / "set", train=texts)).findings if one.code == code)
+    assert re.match(r"2 of the 80 texts of train \(2\.5 %\) (are|look like|consist of|have|hold) ", odd.fact)
 
 
 def test_scripts_are_listed_with_their_proportions(tmp_path):

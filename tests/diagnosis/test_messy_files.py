@@ -93,7 +93,7 @@ def test_a_huge_cell_is_read_counted_and_cut(capsys, tmp_path, tiny_model_dir):
     lines = "".join(f"film {'very ' * number}good,{'ab'[number % 2]}\n" for number in range(40))
     path = tmp_path / "21_huge_cell.csv"
     path.write_text(f'text,label\n"{"word, " * 400_000}",a\n{lines}')
-    expected = r"1 of the \d+ texts of (train|validation|test) .* longer than 512 tokens and .*; the longest has 800,002 \(.*line 2\)"
+    expected = r"1 of the \d+ texts of (train|validation|test) .* is longer than 512 tokens and is cut there; the longest has 800,002 \(.*line 2\)"
     code, output = doctor(capsys, path)
     assert (code, bool(re.search(expected, output))) == (0, True)
     code, output = train(capsys, tmp_path, tiny_model_dir, path)
