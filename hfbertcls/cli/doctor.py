@@ -173,7 +173,8 @@ def summary(diagnosis: "Diagnosis") -> str:
     if counts:
         ordered = sorted(counts.items(), key=lambda one: -one[1])
         named = ", ".join(f"{listing([name])} {count:,}" for name, count in ordered[:_LABELS_SHOWN])
-        more = f" and {len(counts) - _LABELS_SHOWN:,} more labels" if len(counts) > _LABELS_SHOWN else ""
+        further = len(counts) - _LABELS_SHOWN
+        more = f" and {further:,} more label{'s' * (further != 1)}" if further > 0 else ""
         lines.append(f"  rows of each label in train: {named}{more}")
     if diagnosis.overlap:
         pairs = ", ".join(f"{pair} {count:,}" for pair, count in diagnosis.overlap.items())

@@ -15,7 +15,7 @@ def require_trainable(dataset: TextDataset) -> Task:
 
     Raises:
         DatasetError: for numbers without a requested task, for a constant number, for fewer than two labels, for labels that
-            differ only in case, blanks or Unicode form, and for labels that the validation or
+            differ only in form, such as case, blanks or decimals, and for labels that the validation or
             test split has but the train split has not.
     """
     for _, refusal in refusals(dataset):
@@ -47,7 +47,7 @@ def refusals(dataset: TextDataset) -> Iterator[tuple[str, DatasetError]]:
         yield (
             "one_label",
             DatasetError(
-                f"the train split has {f'only the label {present[0]!r} ({train_counts[present[0]]:,} rows)' if present else 'no label'}, "
+                f"the train split has {f'only the label {present[0]!r} ({number_of_rows(train_counts[present[0]])})' if present else 'no label'}, "
                 "but a classifier needs at least two. Check --label-column, or add rows with another label"
             ),
         )
@@ -77,12 +77,34 @@ def similar_labels(labels: Sequence[str]) -> list[list[str]]:
     """Groups of label names that differ only in case, blanks, Unicode form, invisible marks, or as 1 and 1.0 do."""
     groups: dict[str, list[str]] = {}
     for name in labels:
-        visible = "".join(
-            letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace()
-        )
-        key = " ".join(unicodedata.normalize("NFKC", visible).casefold().split())
-        groups.setdefault(re.sub(r"(?<=\d)\.0+$", "", key), []).append(name)
+        groups.setdefault(_without_decimals(_folded(name)), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def differences(groups: Sequence[Sequence[str]]) -> str:
+    """In what the names of `similar_labels` differ, in words."""
+    ways = []
+    if any(len(set(map(_without_decimals, group))) > 1 for group in groups):
+        ways += ["capitals", "blanks", "invisible marks", "Unicode form"]
+    if any(len(set(map(_folded, group))) > 1 for group in groups):
+        ways.append("decimals")
+    return " or ".join(filter(None, [", ".join(ways[:-1]), ways[-1]]))
+
+
+def _folded(name: str) -> str:
+    visible = "".join(
+        letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace()
+    )
+    return " ".join(unicodedata.normalize("NFKC", visible).casefold().split())
+
+
+def _without_decimals(name: str) -> str:
+    return re.sub(r"(?<=\d)\.0+$", "", name)
+
+
+def number_of_rows(count: int) -> str:
+    """A number of rows in words: `"1 row"`, `"1,200 rows"`."""
+    return f"{count:,} row{'s' * (count != 1)}"
 
 
 def unseen_labels(dataset: TextDataset, labels: Sequence[str], name: str) -> list[str]:
@@ -101,10 +123,11 @@ def _similar_labels(labels: Sequence[str], dataset: TextDataset) -> DatasetError
     for split in dataset.splits.values():
         for name, count in split.label_counts(labels).items():
             counts[name] += count
-    shown = "; ".join(", ".join(f"{name!a} ({counts[name]:,} rows)" for name in group) for group in groups)
+    shown = "; ".join(", ".join(f"{name!a} ({number_of_rows(counts[name])})" for name in group) for group in groups)
+    splits = " in all splits together" if len(dataset.splits) > 1 else ""
     keep = shlex.join(labels)
     return DatasetError(
-        f"labels of {dataset.source} differ only in capitals, blanks, invisible marks or Unicode form: {shown}. They would become "
+        f"labels of {dataset.source} differ only in {differences(groups)}: {shown}{splits}. They would become "
         f"different classes. Merge them in the data, or keep them apart with --labels {keep}"
     )
 
@@ -115,7 +138,7 @@ def _unseen_labels(dataset: TextDataset, labels: Sequence[str], name: str, unsee
     first = split.first_row_of(unseen[0])
     return DatasetError(
         f"the {name} split has labels that do not occur in the train split: "
-        + ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unseen[:8])
+        + ", ".join(f"{label!r} ({number_of_rows(counts[label])})" for label in unseen[:8])
         + f"; the first: {split.place(first)}. No model can learn them. "
         "Add rows with these labels to train, or remove them from the other split"
     )

@@ -82,11 +82,12 @@ class TokenLengths:
             cut = self.truncated_rows(name)
             if cut:
                 longest = int(counts.argmax())
+                verb = "is" if cut == 1 else "are"
                 yield Finding(
                     "truncated",
                     "warning" if cut > MANY * len(counts) else "info",
-                    f"{cut:,} of the {len(counts):,} texts of {name} ({percent(cut, len(counts))}) are longer than "
-                    f"{self.max_length:,} tokens and are cut there; the longest has {int(counts[longest]):,} "
+                    f"{cut:,} of the {len(counts):,} texts of {name} ({percent(cut, len(counts))}) {verb} longer than "
+                    f"{self.max_length:,} tokens and {verb} cut there; the longest has {int(counts[longest]):,} "
                     f"({data.splits[name].place(int(data.splits[name].rows[longest]))})",
                     "--long-text windows reads them further, --long-text head-tail their beginning and their end"
                     if cut > MANY * len(counts)

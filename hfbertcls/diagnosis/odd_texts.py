@@ -17,6 +17,7 @@ class _Kind:
     code: str
     pattern: str
     fact: str
+    """Begins with a verb in the plural."""
     serious_from: float
     """Fraction of the rows of a split that makes this a warning."""
     advice: str = ""
@@ -26,18 +27,18 @@ _KINDS = (
     _Kind(
         "numbers",
         r"^[\s\p{Nd}.,:;+\-/%()#€$£]*\p{Nd}[\s\p{Nd}.,:;+\-/%()#€$£]*$",
-        "are only numbers",
+        "consist of numbers only",
         0.05,
         "Check --text-column",
     ),
     _Kind(
         "ids",
         r"^\s*(?:[A-Za-z]*[_\-]?\d[A-Za-z0-9_\-]{5,}|[A-Za-z0-9_\-]{5,}\d[A-Za-z0-9_\-]*)\s*$",
-        "look like ids (one word of letters and digits)",
+        "look like an id (one word of letters and digits)",
         0.05,
         "Check --text-column",
     ),
-    _Kind("links", r"^\s*(?:https?://|www\.)\S+\s*$", "are only a link", 0.05),
+    _Kind("links", r"^\s*(?:https?://|www\.)\S+\s*$", "consist of a link only", 0.05),
     _Kind(
         "no_letters",
         r"^[^\p{L}\p{N}]+$",
@@ -61,6 +62,7 @@ _KINDS = (
     ),
     _Kind("line_breaks", r"[\n\r]", "hold line breaks (read as part of the text)", 2.0),
 )
+_OF_ONE = {"are": "is", "have": "has"}
 _SCRIPTS = {
     "Latin": r"\p{Latin}",
     "Cyrillic": r"\p{Cyrillic}",
@@ -89,9 +91,8 @@ def odd_texts(data: TextDataset) -> Iterator[Finding]:
         matches = {name: _matches(split, column) for name, split in data.splits.items()}
         for index, kind in enumerate(_KINDS):
             matching = {name: rows[index] for name, rows in matches.items()}
-            if sentence := _counted(matching, data, "texts" if column == "text" else "second texts"):
+            if fact := _sentence(matching, data, "texts" if column == "text" else "second texts", kind.fact):
                 is_serious = any(rows.mean() >= kind.serious_from for rows in matching.values())
-                fact = f"{sentence[0]} {kind.fact}; {sentence[1]}"
                 yield Finding(kind.code, "warning" if is_serious else "info", fact, kind.advice)
     yield from _other_scripts(data)
 
@@ -115,8 +116,8 @@ def _other_scripts(data: TextDataset) -> Iterator[Finding]:
         )
         return
     foreign = {name: (script >= 0) & (script != main) for name, script in scripts.items()}
-    if sentence := _counted(foreign, data, "texts"):
-        yield Finding("other_script", "info", f"{sentence[0]} are in another script than {names[main]}; {sentence[1]}")
+    if fact := _sentence(foreign, data, "texts", f"are in another script than {names[main]}"):
+        yield Finding("other_script", "info", fact)
 
 
 def _matches(split: TextSplit, column: str) -> npt.NDArray[np.bool_]:
@@ -139,15 +140,21 @@ def _script_of(split: TextSplit) -> npt.NDArray[np.int8]:
     return np.concatenate(scripts)
 
 
-def _counted(matching: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what: str) -> tuple[str, str] | None:
-    """How many rows of each split match, and where the first is, in words; None without any."""
+def _sentence(matching: Mapping[str, npt.NDArray[np.bool_]], data: TextDataset, what: str, fact: str) -> str:
+    """How many rows of each split match, the fact about them, and where the first is; empty without any.
+
+    The fact begins with a verb in the plural, which becomes singular for one row.
+    """
     counts = {name: int(rows.sum()) for name, rows in matching.items() if rows.any()}
     if not counts:
-        return None
+        return ""
     parts = [
         f"{count:,} of the {len(data.splits[name]):,} {what} of {name} ({percent(count, len(data.splits[name]))})"
         for name, count in counts.items()
     ]
     name = next(iter(counts))
     first = data.splits[name].place(int(data.splits[name].rows[int(matching[name].argmax())]))
-    return ", ".join(parts), f"the first is in {first}"
+    verb, _, rest = fact.partition(" ")
+    if sum(counts.values()) == 1:
+        verb = _OF_ONE.get(verb, f"{verb}s")
+    return f"{', '.join(parts)} {verb} {rest}; the first is in {first}"

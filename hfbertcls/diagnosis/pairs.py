@@ -74,8 +74,9 @@ def _swapped(first: TextSplit, second: TextSplit) -> Iterator[Finding]:
 def second_text_findings(data: TextDataset) -> Iterator[Finding]:
     """How well the words of the second text alone tell the label: artefacts of how second texts were written.
 
-    Logistic regression on TF-IDF weights is fitted on at most 10,000 training rows and answers validation rows, else
-    test rows, else a fifth of the training rows, which is held out for that.
+    Logistic regression on TF-IDF weights is fitted on at most 10,000 training rows. It answers the first of these that has
+    at least 50 rows: the validation split, the test split, a fifth of the training rows, which is held out for that.
+    Where none has so many, there is no finding.
     """
     task = data.task
     if data.text_pair_column is None or task is None or not task.has_labels:
@@ -106,7 +107,8 @@ def second_text_findings(data: TextDataset) -> Iterator[Finding]:
 def _rows_to_fit_and_measure(data: TextDataset) -> tuple[TextSplit, TextSplit, str]:
     train = data.splits["train"]
     shuffled = np.random.default_rng(0).permutation(len(train)).astype(np.int64)
-    name = next((name for name in ("validation", "test") if name in data.splits), None)
+    names = (name for name in ("validation", "test") if len(data.splits.get(name, ())) >= _FEWEST_ROWS)
+    name = next(names, None)
     if name is None:
         held_out = round(_HELD_OUT * len(train))
         return _some(train, shuffled[held_out:]), _some(train, shuffled[:held_out]), "held-out"

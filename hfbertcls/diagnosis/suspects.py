@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hfbertcls.data.checks import similar_labels
 from hfbertcls.data.dataset import TextDataset, TextSplit
 from hfbertcls.data.duplicates import first_occurrences
 from hfbertcls.data.loading import load_text_dataset
 from hfbertcls.data.sources import Data
 from hfbertcls.data.texts import TEXT_FIELDS, Text, fields_of
-from hfbertcls.errors import DatasetError
+from hfbertcls.diagnosis.labels import commonest_spellings
+from hfbertcls.errors import DatasetError, listing
 from hfbertcls.evaluation.baselines import TfidfBaseline
 from hfbertcls.evaluation.intervals import wilson_interval
 from hfbertcls.evaluation.report_evaluation import Metric
@@ -45,6 +47,7 @@ class Suspects:
     rows: Ids
     """Positions in the source, counted from 0, of shape `(suspects,)`."""
     labels: tuple[str, ...]
+    """As they are written in the source."""
     likely_labels: tuple[str, ...]
     confidences: npt.NDArray[np.float64]
     """Probability of the likely label."""
@@ -99,6 +102,9 @@ class Suspects:
 def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = None, log: Log = silent) -> Suspects:
     """Examine the labels of the train split (or of the only one).
 
+    Labels that differ only in their spelling, for which training is refused, count as one label. Its name is the
+    commonest spelling.
+
     ```python
     >>> suspects = find_suspects("reviews.csv")
     >>> suspects.rows_examined, suspects.noise_rate
@@ -123,13 +129,19 @@ def find_suspects(data: Data | TextDataset, model: str | ModelSource | None = No
             "Leave it out"
         )
     split = data.splits["train"] if "train" in data.splits else next(iter(data.splits.values()))
-    present = sum(count > 0 for count in split.label_counts(task.labels).values())
+    spellings = () if data.labels_are_declared else similar_labels(task.labels)
+    counts = split.label_counts(task.labels)
+    spelled = commonest_spellings(counts, spellings)
+    present = len({spelled.get(name, name) for name, count in counts.items() if count})
     if len(split) < FEWEST_ROWS or present < 2:
         raise DatasetError(
             f"--suspects needs at least {FEWEST_ROWS} rows and two labels, and {split.name} of {data.source} has {len(split):,} "
             f"and {present}. Leave it out"
         )
-    ids = task.encode(split.label_cells)
+    id_of = {name: index for index, name in enumerate(task.labels)}
+    ids = np.array([id_of[spelled.get(name, name)] for name in task.labels])[task.encode(split.label_cells)]
+    if spellings:
+        log(f"These spellings count as one label: {'; '.join(map(listing, spellings))}")
     folds = assign_folds(ids, first_occurrences(split))
     log(
         f"Likely label errors: TF-IDF with logistic regression, cross-validated in {FOLDS} folds of {len(split):,} rows"
@@ -149,23 +161,24 @@ def judge(split: TextSplit, names: Sequence[str], ids: Ids, probabilities: Proba
     Args:
         split: the rows.
         names: of the labels, in the order of their ids.
-        ids: of the rows' own labels, of shape `(rows,)`.
+        ids: of the rows' own labels, of shape `(rows,)`; of the commonest spelling, where a label has several.
         probabilities: of each label, by models that were not trained on the row, of shape `(rows, labels)`.
     """
     likely = probabilities.argmax(axis=1)
     own = probabilities[np.arange(len(ids)), ids]
     order = np.argsort(own, kind="stable")
     suspects = order[likely[order] != ids[order]]
+    taken = split.take(split.name, suspects)
     return Suspects(
         split=split.name,
         rows_examined=len(split),
         rows=split.rows[suspects],
-        labels=tuple(names[index] for index in ids[suspects]),
+        labels=tuple(taken.labels),
         likely_labels=tuple(names[index] for index in likely[suspects]),
         confidences=probabilities[suspects, likely[suspects]],
         label_probabilities=own[suspects],
         noise=estimate_noise(ids, probabilities),
-        texts=tuple(split.take(split.name, suspects).texts),
+        texts=tuple(taken.texts),
         places=tuple(split.place(int(row)) for row in split.rows[suspects]),
     )
 

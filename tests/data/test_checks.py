@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from hfbertcls.data.checks import require_labelled_texts, require_trainable, similar_labels
@@ -33,7 +35,10 @@ def test_labels_that_train_lacks_are_refused_with_split_and_row(tmp_path, name):
 
 def test_similar_labels_are_refused_with_counts_unless_they_are_declared(tmp_path):
     path = folder(tmp_path, ["Ja", "ja", "ja", "nein"], validation=["ja"])
-    with pytest.raises(DatasetError, match=r"'Ja' \(1 rows\), 'ja' \(3 rows\)\. .*Merge them .* --labels Ja ja nein"):
+    with pytest.raises(
+        DatasetError,
+        match=r"'Ja' \(1 row\), 'ja' \(3 rows\) in all splits together\. .*Merge them .* --labels Ja ja nein",
+    ):
         require_trainable(load_text_dataset(path))
     declared = load_text_dataset(path, labels=["nein", "ja", "Ja"])
     assert require_trainable(declared).labels == ("nein", "ja", "Ja")
@@ -73,6 +78,23 @@ def test_similar_means_equal_but_for_capitals_blanks_and_unicode_form():
         ["straße", "STRASSE"],
         ["c d", "c  d"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "ways"),
+    [
+        (["1", "1.0", "2"], "decimals"),
+        (["a", "A", "2"], "capitals, blanks, invisible marks or Unicode form"),
+        (["a", "A", "1", "1.0"], "capitals, blanks, invisible marks, Unicode form or decimals"),
+        (["1", "1.0 "], "capitals, blanks, invisible marks, Unicode form or decimals"),
+        (["1.0", "1.0 "], "capitals, blanks, invisible marks or Unicode form"),
+    ],
+)
+def test_the_refusal_names_the_differences_that_there_are(tmp_path, labels, ways):
+    data = load_text_dataset(folder(tmp_path, labels), make_splits=False)
+    data = replace(data, splits={"train": replace(data.splits["train"], name="train")})
+    with pytest.raises(DatasetError, match=rf"labels of .* differ only in {ways}: '.*\(1 row\)\. They would become"):
+        require_trainable(data)
 
 
 @pytest.mark.parametrize(

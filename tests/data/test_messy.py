@@ -18,7 +18,7 @@ REFUSED = {
     "12_continuous_labels.csv": r"\('label'\) look like regression targets.*pass --task regression.*--task single_label",
     "13_label_space_case.csv": r"differ only in capitals, blanks.*'NEGATIVE' \(8 rows\).*Merge them.*--labels",
     "14_one_class.csv": r"only the label 'positive' \(30 rows\).*at least two\. Check --label-column",
-    "18_one_row.csv": r"only the label 'positive' \(1 rows\).*or add rows with another label",
+    "18_one_row.csv": r"only the label 'positive' \(1 row\).*or add rows with another label",
     "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line",
     "20_header_only.csv": r"has a header \('text', 'label'\) but no row\. Expected one line for each text",
     "22_nul_bytes.csv": r"line 6: a NUL byte.*Save it again as UTF-8, or remove the byte",

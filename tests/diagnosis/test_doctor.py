@@ -134,6 +134,72 @@ def test_labels_that_differ_in_form_refuse_training_until_they_are_declared(tmp_
     assert severity_by_code(diagnose(path, labels=["ham", "spam", "Spam"]))["similar_labels"] == "info"
 
 
+def test_labels_that_look_like_missing_values_are_a_warning_and_stay_labels(tmp_path, capsys):
+    names = ["NA", "null", "None", "nan", ""]
+    train = [(text, names[n // 10 % 5] if n % 10 == 0 else "ab"[n % 2]) for n, text in enumerate(sentences(100))]
+    path = write(tmp_path / "set", train=train, test=[*rows(60, 1), ("one more", "NA")])
+    diagnosis = diagnose(path)
+    (finding,) = (one for one in diagnosis.findings if one.code == "labels_like_missing_values")
+    assert (finding.severity, finding.fact) == (
+        "warning",
+        "4 labels look like missing values: 'NA' (3 rows), 'None' (2 rows), 'nan' (2 rows), 'null' (2 rows) in all splits "
+        "together; the first row of 'NA' is train.csv, line 2",
+    )
+    assert finding.advice == (
+        "If so, leave the label of these rows empty, and they are left out. If they are labels, keep them and name all labels with "
+        "--labels"
+    )
+    assert sum(facts["label_counts"]["null"] for facts in diagnosis.splits.values()) == 2
+    assert sum(facts["missing_labels"] for facts in diagnosis.splits.values()) == 2
+    assert main(["doctor", path]) == 0
+    assert "4 labels look like missing values" in capsys.readouterr().out
+    declared = diagnose(path, labels=["a", "b", "NA", "None", "nan", "null"])
+    assert "labels_like_missing_values" not in severity_by_code(declared)
+
+
+@pytest.mark.parametrize("name", ["N/A", "NaN", "NULL", "#N/A", "<NA>", "(null)", "\\N", "None"])
+def test_one_mark_of_a_missing_value_is_enough(tmp_path, name):
+    train = [(text, [name, "a", "b"][n % 3]) for n, text in enumerate(sentences(60))]
+    messages = {finding.code: finding.message for finding in diagnose(write(tmp_path / "set", train=train)).findings}
+    assert messages["labels_like_missing_values"].startswith(f"1 label looks like a missing value: {name!r} (20 rows)")
+
+
+def test_none_and_names_with_such_letters_are_ordinary_labels(tmp_path):
+    names = ["none", "NONE of these", "nand", "NAS", "missing", "unknown", "-"]
+    train = [(text, names[n % 7]) for n, text in enumerate(sentences(140))]
+    assert "labels_like_missing_values" not in severity_by_code(diagnose(write(tmp_path / "set", train=train)))
+
+
+def test_in_lists_of_labels_a_mark_of_a_missing_value_is_reported_too(tmp_path):
+    lists = tmp_path / "lists.jsonl"
+    texts = [{"text": text, "labels": ["a", "b", "NA"][: n % 4]} for n, text in enumerate(sentences(60))]
+    lists.write_text("\n".join(map(json.dumps, texts)))
+    (finding,) = (one for one in diagnose(str(lists)).findings if one.code == "labels_like_missing_values")
+    assert finding.fact.startswith("1 label looks like a missing value: 'NA' (15 rows)")
+    assert "remove these rows, or leave their labels empty if none of the labels applies" in finding.advice
+
+
+def test_each_number_of_rows_says_which_rows_and_spellings_it_counts(tmp_path, capsys):
+    spelled = [*["plot"] * 91, *["Film", "film", "film", "FILM"], *"abcdefghijk"]
+    path = write(
+        tmp_path / "set",
+        train=list(zip(sentences(106), spelled, strict=True)),
+        test=[("one", "film"), ("two", "plot")],
+    )
+    messages = {finding.code: finding.message for finding in diagnose(path).findings}
+    assert (
+        "differ only in capitals, blanks, invisible marks or Unicode form: 'FILM' (1 row), 'Film' (1 row), "
+        "'film' (3 rows) in all splits together. They"
+    ) in messages["similar_labels"]
+    assert ", 'film' (4 in all its spellings), 'h'" not in messages["rare_labels"]
+    assert "'film' (4 in all its spellings)" in messages["rare_labels"]
+    assert "'plot' has 91 rows in train, 'a' has 1: always" in messages["imbalance"]
+    assert main(["doctor", path]) == 1
+    assert re.search(
+        r"rows of each label in train: 'plot' 91, 'film' 2, .* and 3 more labels\n", capsys.readouterr().out
+    )
+
+
 def test_a_spelling_of_a_label_is_not_a_rare_label(tmp_path):
     spelled = ["spam" if n % 2 else "ham" for n in range(90)]
     spelled[:4] = ["Spam", "Spam", "SPAM", "ham"]
@@ -156,26 +222,29 @@ def test_rare_absent_and_unbalanced_labels_are_reported(tmp_path):
 
 
 ODD = {
-    "numbers": "12,345.60 €",
-    "ids": "ORD-2024-99812",
-    "links": "https://example.org/a?b=c",
-    "no_letters": "?! 🙂",
-    "html": "a fine film<br />really &amp; truly",
-    "garbled": "the cafÃ© was fine",
-    "line_breaks": "one line\nanother",
-    "other_script": "это хороший фильм",
+    "numbers": ("12,345.60 €", "consists of numbers only"),
+    "ids": ("ORD-2024-99812", "looks like an id (one word of letters and digits)"),
+    "links": ("https://example.org/a?b=c", "consists of a link only"),
+    "no_letters": ("?! 🙂", "has neither a letter nor a digit"),
+    "html": ("a fine film<br />really &amp; truly", "holds HTML"),
+    "garbled": ("the cafÃ© was fine", "holds letters that were garbled by a wrong encoding (such as Ã©)"),
+    "line_breaks": ("one line\nanother", "holds line breaks (read as part of the text)"),
+    "other_script": ("это хороший фильм", "is in another script than Latin"),
 }
 
 
 @pytest.mark.parametrize("code", ODD)
 def test_texts_that_are_no_plain_texts_are_counted_with_their_place(tmp_path, code):
     texts = rows(80)
-    texts[17] = (ODD[code], "a")
+    text, what = ODD[code]
+    texts[17] = (text, "a")
     diagnosis = diagnose(write(tmp_path / "set", train=texts, validation=rows(40, 1), test=rows(90, 2)))
     odd = [finding for finding in diagnosis.findings if finding.code in ODD]
     assert [finding.code for finding in odd] == [code]
-    assert odd[0].fact.startswith("1 of the 80 texts of train (1.2 %) ")
-    assert "train.csv, line 19" in odd[0].fact
+    assert odd[0].fact == f"1 of the 80 texts of train (1.2 %) {what}; the first is in train.csv, line 19"
+    texts[20] = (f"{text} ", "b")
+    (odd,) = (one for one in diagnose(write(tmp_path / "set", train=texts)).findings if one.code == code)
+    assert re.match(r"2 of the 80 texts of train \(2\.5 %\) (are|look like|consist of|have|hold) ", odd.fact)
 
 
 def test_scripts_are_listed_with_their_proportions(tmp_path):

@@ -22,7 +22,7 @@ REFUSED = {
     "12_continuous_labels.csv": r"look like regression targets.*pass --task regression.*pass --task single_label",
     "13_label_space_case.csv": r"differ only in capitals.*'NEGATIVE' \(8 rows\).*Merge them in the data, or.*--labels",
     "14_one_class.csv": r"only the label 'positive' \(30 rows\).*Check --label-column, or add rows",
-    "18_one_row.csv": r"only the label 'positive' \(1 rows\).*or add rows with another label",
+    "18_one_row.csv": r"only the label 'positive' \(1 row\).*or add rows with another label",
     "19_empty.csv": r"19_empty\.csv is empty\. Expected a header line and one line for each text",
     "20_header_only.csv": r"20_header_only\.csv has a header \('text', 'label'\) but no row\. Expected one line",
     "22_nul_bytes.csv": r"22_nul_bytes\.csv, line 6: a NUL byte.*Save it again as UTF-8, or remove the byte",
@@ -93,7 +93,7 @@ def test_a_huge_cell_is_read_counted_and_cut(capsys, tmp_path, tiny_model_dir):
     lines = "".join(f"film {'very ' * number}good,{'ab'[number % 2]}\n" for number in range(40))
     path = tmp_path / "21_huge_cell.csv"
     path.write_text(f'text,label\n"{"word, " * 400_000}",a\n{lines}')
-    expected = r"1 of the \d+ texts of (train|validation|test) .* longer than 512 tokens and .*; the longest has 800,002 \(.*line 2\)"
+    expected = r"1 of the \d+ texts of (train|validation|test) .* is longer than 512 tokens and is cut there; the longest has 800,002 \(.*line 2\)"
     code, output = doctor(capsys, path)
     assert (code, bool(re.search(expected, output))) == (0, True)
     code, output = train(capsys, tmp_path, tiny_model_dir, path)

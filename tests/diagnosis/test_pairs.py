@@ -68,6 +68,24 @@ def test_labels_that_the_second_text_alone_tells_are_artefacts(tells, severity):
     assert ("may learn not to compare the two" in finding.advice) == tells
 
 
+@pytest.mark.parametrize(
+    ("rows", "measured"),
+    [
+        ((300, 49, 50), "50 test rows"),
+        ((300, 50, 49), "50 validation rows"),
+        ((250, 49, 49), "50 held-out rows"),
+        ((330,), "53 held-out rows"),  # (264 of them are in train)
+        ((247, 49, 49), None),
+    ],
+)
+def test_the_second_text_is_measured_where_at_least_50_rows_are_held_out(rows, measured):
+    findings = found(*(pairs(count, seed) for seed, count in enumerate(rows)))
+    if measured is None:
+        assert "second_text_alone" not in findings
+    else:
+        assert f" % of {measured} (TF-IDF" in findings["second_text_alone"].fact
+
+
 def test_pairs_are_near_duplicates_only_if_both_texts_are():
     """The same long premise with another short hypothesis is another pair."""
     train = pairs(100)

@@ -82,6 +82,35 @@ def test_planted_errors_come_first_with_their_true_label_and_the_rate_is_estimat
     assert all(row["label"] != row["likely_label"] for row in rows)
 
 
+def test_spellings_of_a_label_are_one_label_and_no_error(planted, tmp_path):
+    path, wrong, _ = planted
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    merged = find_suspects(rows)
+    for number, row in enumerate(rows):
+        if number % 6 == 0:
+            row["label"] = row["label"].upper()
+    lines: list[str] = []
+    suspects = find_suspects(rows, log=lines.append)
+    assert lines[0] == ("These spellings count as one label: 'FOOD', 'food'; 'MUSIC', 'music'; 'SPORT', 'sport'")
+    assert suspects.noise_rate == pytest.approx(merged.noise_rate, abs=0.01)
+    assert np.isin(suspects.rows[:60], wrong).sum() >= 57
+    assert suspects.labels == tuple(rows[row]["label"] for row in suspects.rows)
+    assert set(suspects.likely_labels) == set(TOPICS)
+    assert not {(own.lower(), likely) for own, likely in zip(suspects.labels, suspects.likely_labels, strict=True)} & {
+        (name, name) for name in TOPICS
+    }
+    declared = find_suspects(load_text_dataset(rows, labels=sorted({row["label"] for row in rows}), make_splits=False))
+    assert "FOOD" in declared.labels
+    assert declared.noise_rate > suspects.noise_rate
+
+
+def test_two_spellings_of_one_label_are_one_label(planted):
+    rows = [{"text": f"text {number}", "label": ["yes", "Yes"][number % 2]} for number in range(80)]
+    with pytest.raises(DatasetError, match="needs at least 50 rows and two labels, and .* has 80 and 1. Leave it out"):
+        find_suspects(rows)
+
+
 def test_the_summary_says_where_to_look(planted, tmp_path, capsys):
     path, _, _ = planted
     assert main(["doctor", str(path), "--suspects", str(tmp_path / "suspects.csv")]) == 0
@@ -158,7 +187,8 @@ def test_rows_are_those_of_the_source(planted):
     split = load_text_dataset(str(path), make_splits=False).splits["test"].take("train", np.array([4, 7, 9]))
     suspects = judge(split, ("a", "b"), np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]))
     assert suspects.rows.tolist() == [7, 9]
-    assert (suspects.labels, suspects.likely_labels) == (("a", "b"), ("b", "a"))
+    assert suspects.labels == tuple(split.labels[1:])
+    assert suspects.likely_labels == ("b", "a")
     assert suspects.confidences.tolist() == [0.8, 0.7]
 
 

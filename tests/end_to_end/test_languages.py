@@ -106,7 +106,7 @@ def test_the_doctor_makes_sense_of_the_texts(trained, capsys):
         file.write("an English text among the others,good\n")
     main(["doctor", str(data), "--json"])
     findings = {one["code"]: one["message"] for one in json.loads(capsys.readouterr().out)["findings"]}
-    assert f"are in another script than {script}" in findings["other_script"]
+    assert f"is in another script than {script}; the first" in findings["other_script"]
 
 
 def test_a_first_word_that_tells_the_label_is_found_without_blanks_too(tmp_path, capsys):
