@@ -69,7 +69,7 @@ def accuracy_of(recipe, encoder, task, rows, measured, frozen):
     seconds = 0.0
     if kind == "contrast":
         model = encoder.classifier(task)
-        amount = contrastive.ContrastiveRecipe(int(values.get("steps", 60)), float(values.get("rate", 5e-5)))
+        amount = contrastive.PhaseRecipe(int(values.get("steps", 60)), float(values.get("rate", 5e-5)))
         seconds = contrastive.contrast(model, encoder.tokenizer, rows, amount, 0, lambda _: None, in_bf16=True)
         vectors = [head_inputs(model, encoder.tokenizer, one) for one in (rows, measured)]
     else:

@@ -43,7 +43,7 @@ def describe_tokens(tokenized: Mapping[str, TokenizedSplit], log: Log) -> None:
     """Log how long the texts are, and how many are cut."""
     for name, split in tokenized.items():
         if split.long_text.mode == "truncate":
-            cut = f"{split.truncated_rows:,} texts are cut at {split.max_length:,} tokens"
+            cut = f"{split.truncated_rows:,} {'text is' if split.truncated_rows == 1 else 'texts are'} cut at {split.max_length:,} tokens"
         else:
             longer = int((split.num_tokens > split.max_length).sum())
             cut = f"{longer:,} texts are longer than {split.max_length:,} tokens ({split.long_text.mode}), of which {split.truncated_rows:,} are not read as a whole"

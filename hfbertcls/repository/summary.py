@@ -33,11 +33,11 @@ def summary(report: Report) -> str:
         lines.append(f"{printable(shown.verdict.sentence, 400)}.")
         lines += _advice(report)
     imperfect = [item for item in shown.per_label.items() if item[1].f1 < 1]
-    weakest = sorted(imperfect, key=lambda item: item[1].f1)[:3]
+    weakest = sorted(imperfect, key=lambda item: item[1].f1)[: min(3, max(1, len(shown.per_label) // 2))]
     labels = ", ".join(
         f"{printable(label)} (F1 {format_number(row.f1)}, {row.support:,} rows)" for label, row in weakest
     )
-    lines += [f"Weakest labels: {labels}"] if weakest else []
+    lines += [f"Weakest label{'s' if len(weakest) > 1 else ''}: {labels}"] if weakest else []
     return "\n".join(
         [
             *lines,

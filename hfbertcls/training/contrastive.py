@@ -6,17 +6,14 @@ that they share. The loss is the supervised contrastive loss of Khosla et al.,
 classification loss does (benchmarks/RECIPES.md); SetFit (Tunstall et al., 2022) does it with pairs one by one.
 """
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.modeling.engine import PaddedRows
-from hfbertcls.modeling.heads import without_output_layer
+from hfbertcls.training.phases import PhaseRecipe, Positions, train_vectors
 
 
 if TYPE_CHECKING:
@@ -33,23 +30,9 @@ _STEPS_OF_A_ROW = 0.4
 _RATE_FACTOR = 0.6
 _MOST_OPERATIONS = 1e14
 _FEWEST_OF_A_LABEL = 2
-_WARM_UP = 0.1
 
 
-@dataclass(frozen=True)
-class ContrastiveRecipe:
-    """How long and how fast.
-
-    Args:
-        steps: updates.
-        learning_rate: its peak.
-    """
-
-    steps: int
-    learning_rate: float
-
-
-def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_rate: float) -> ContrastiveRecipe | None:
+def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_rate: float) -> PhaseRecipe | None:
     """The recipe for some rows; None where the phase has no meaning or was not shown to help.
 
     It is for fewer than 300 rows with labels, two of which have two rows each. It has as many updates as there are rows,
@@ -71,22 +54,20 @@ def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_ra
     of_row = training_flops(model, int(train.lengths.sum()), int((train.lengths**2).sum())) / rows
     affordable = int(_MOST_OPERATIONS / (of_row * min(ROWS_PER_BATCH, rows)))
     steps = max(_FEWEST_STEPS, min(_STEPS, rows), round(_STEPS_OF_A_ROW * rows))
-    return ContrastiveRecipe(max(_FEWEST_AFFORDABLE, min(steps, affordable)), _RATE_FACTOR * learning_rate)
+    return PhaseRecipe(max(_FEWEST_AFFORDABLE, min(steps, affordable)), _RATE_FACTOR * learning_rate)
 
 
 def contrast(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     train: TokenizedSplit,
-    recipe: ContrastiveRecipe,
+    recipe: PhaseRecipe,
     seed: int,
     advance: Callable[[int], None],
     *,
     in_bf16: bool,
 ) -> float:
-    """Train a classifier but for its token embeddings and its last layer; returns the seconds of the steps.
-
-    The embeddings stay, because updating a table of all tokens takes a third of a step, and few rows have few tokens.
+    """Train a classifier as `train_vectors` does; returns the seconds of the steps.
 
     Args:
         model: changed in place, on its device. Padding is left out where it can be.
@@ -98,45 +79,18 @@ def contrast(
         in_bf16: whether to compute in bf16.
     """
     import torch  # noqa: PLC0415  (takes seconds)
-    from transformers import get_scheduler, set_seed  # noqa: PLC0415
 
-    from hfbertcls.modeling.padding_free import enable_padding_free  # noqa: PLC0415
-
-    enable_padding_free(model)
-    net: Any = model
-    task, gold, rows = train.labelled_task, train.gold, PaddedRows(tokenizer, train)
+    task, gold = train.labelled_task, train.gold
     of_labels = [np.flatnonzero(task.has(gold, label)) for label in range(len(task.labels))]
     of_labels = [positions for positions in of_labels if len(positions)]
     generator = np.random.default_rng(seed)
-    set_seed(seed)
-    embeddings = net.get_input_embeddings().weight
-    embeddings.requires_grad_(False)
-    began = time.perf_counter()
-    net.train(True)
-    try:
-        with without_output_layer(model):
-            is_fused = model.device.type in ("cpu", "cuda")
-            optimizer = torch.optim.AdamW(_groups(model), lr=recipe.learning_rate, fused=is_fused)
-            schedule = get_scheduler("linear", optimizer, round(_WARM_UP * recipe.steps), recipe.steps)
-            for _ in range(recipe.steps):
-                positions = _balanced(of_labels, generator)
-                batch = {
-                    key: torch.from_numpy(value).to(model.device) for key, value in rows.padded(positions).items()
-                }
-                with torch.autocast(model.device.type, torch.bfloat16, enabled=in_bf16):
-                    vectors = net(**batch).logits
-                similarity = torch.from_numpy(task.similarity(gold[positions])).to(model.device)
-                loss = supervised_contrastive_loss(vectors.float(), similarity.float())
-                torch.autograd.backward(loss)
-                torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-                advance(1)
-    finally:
-        embeddings.requires_grad_(True)
-        net.train(False)
-    return time.perf_counter() - began
+    batches = (_balanced(of_labels, generator) for _ in range(recipe.steps))
+
+    def loss(vectors: "torch.Tensor", positions: Positions) -> "torch.Tensor":
+        similarity = torch.from_numpy(task.similarity(gold[positions])).to(vectors.device)
+        return supervised_contrastive_loss(vectors, similarity.float())
+
+    return train_vectors(model, tokenizer, train, batches, loss, recipe, seed, advance, in_bf16=in_bf16)
 
 
 def supervised_contrastive_loss(vectors: "torch.Tensor", similarity: "torch.Tensor") -> "torch.Tensor":
@@ -180,12 +134,3 @@ def _balanced(of_labels: Sequence[npt.NDArray[np.int64]], generator: np.random.G
     rows = np.concatenate([generator.permutation(of_labels[label])[:each] for label in labels])
     first = np.unique(rows, return_index=True)[1]
     return np.asarray(rows[np.sort(first)])  # (a row may have more than one of the labels)
-
-
-def _groups(model: "PreTrainedModel") -> list[dict[str, Any]]:
-    """Matrices decay, biases and norms do not."""
-    parameters = [one for one in model.parameters() if one.requires_grad]
-    return [
-        {"params": [one for one in parameters if one.ndim > 1], "weight_decay": 0.01},
-        {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
-    ]

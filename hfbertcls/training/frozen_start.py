@@ -115,7 +115,7 @@ def frozen_start(
     reader.train(False)
     reader.to(device)
     reader, note = _reader(reader, tokenizer, train, pooling)
-    rows = drawn(len(train.num_tokens), MOST_ROWS)
+    rows = rows_of_probe(train)
     jointly = _fit(
         train, rows, tokenized, lambda name, rows: head_inputs(reader, tokenizer, tokenized[name].take(rows))
     )
@@ -221,11 +221,11 @@ def _reader(
         return model, ""
     rows = drawn(len(train.num_tokens), _MOST_PROBED)
     few, gold = train.take(rows), train.gold[rows]
-    losses = [_loss(train.labelled_task, head_inputs(one, tokenizer, few), gold) for one in (model, mean)]
+    losses = [loss_of_probe(train.labelled_task, head_inputs(one, tokenizer, few), gold) for one in (model, mean)]
     return (model if losses[0] < losses[1] else mean), ""
 
 
-def _loss(task: Task, vectors: Vectors, gold: Answers) -> float:
+def loss_of_probe(task: Task, vectors: Vectors, gold: Answers) -> float:
     """The mean loss of the linear model in cross-validation."""
     if not finite_rows(vectors).all():
         return float("inf")
@@ -235,6 +235,11 @@ def _loss(task: Task, vectors: Vectors, gold: Answers) -> float:
         for fold in (folds == number for number in range(folds.max() + 1))
     ]
     return float(np.concatenate(losses).mean())
+
+
+def rows_of_probe(train: TokenizedSplit) -> _Rows:
+    """The training rows on which the linear model is fitted: at most 10,000."""
+    return drawn(len(train.num_tokens), MOST_ROWS)
 
 
 def drawn(rows: int, most: int) -> npt.NDArray[np.int64]:

@@ -109,7 +109,7 @@ class TrainingOptions:
     )
     max_steps: int | None = option(
         None,
-        "number of updates; overrides --epochs",
+        "number of updates, and the most of each phase before fine-tuning; overrides --epochs",
         metavar="N",
         above=0,
         sets="max_steps",
@@ -119,8 +119,8 @@ class TrainingOptions:
     )
     recipe: str = option(
         "auto",
-        "auto: start from a linear probe, with few rows after a contrastive phase; plain: start from a random head "
-        "(default: {default})",
+        "auto: start from a linear probe; with few rows, and with pairs where it helps, a phase before that trains the encoder; "
+        "plain: start from a random head (default: {default})",
         metavar="R",
         choices=("auto", "plain"),
         determines=True,

@@ -22,21 +22,22 @@ from hfbertcls.data.splits import assign_folds
 from hfbertcls.data.texts import Text
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import ModelError, TrainingInterruptedError
-from hfbertcls.evaluation.baselines import Baselines, LinearProbe
+from hfbertcls.evaluation.baselines import Baselines, LinearProbe, Vectors
 from hfbertcls.evaluation.report_training import Phase, TrainingFacts
 from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.progress import Log, work
 from hfbertcls.repository.output_directory import OutputDirectory
 from hfbertcls.tasks.label_numbers import LabelNumbers
 from hfbertcls.tasks.probabilities import Answers, Logits
-from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast
+from hfbertcls.training.contrastive import choose_contrast
 from hfbertcls.training.frozen_start import FrozenStart
 from hfbertcls.training.losses import class_weights
 from hfbertcls.training.options import TrainingOptions
+from hfbertcls.training.phases import PhaseRecipe
 from hfbertcls.training.recipe import choose_learning_rate
 from hfbertcls.workflows.procedure import OutOfFold, Procedure
 from hfbertcls.workflows.saved_folds import Fold, SavedFolds
-from hfbertcls.workflows.starting import Contrasted, begin, contrasted
+from hfbertcls.workflows.starting import Contrasted, begin, contrasted, distilled, refit
 
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class FewRows(Procedure):
         log: Log,
     ) -> None:
         self.arguments = arguments
-        self._class_weights = options.class_weights
+        self._options = options
         self._inputs, self._directory = inputs, directory
         self._saved = SavedFolds(directory.checkpoints)
         self._folds = assign_folds(inputs.data.splits["train"], options.seed, inputs.data.split_by)
@@ -82,7 +83,7 @@ class FewRows(Procedure):
                 "--cross-validation off, or use another encoder"
             )
         self._model: Any = model
-        self._frozen = frozen
+        self._frozen, self._start = frozen, frozen.vectors
         self._phases: tuple[Phase, ...] = ()
 
     def space(self) -> tuple[int, int]:
@@ -107,6 +108,10 @@ class FewRows(Procedure):
             ) from err
 
     def _run(self, log: Log) -> None:
+        arguments, options = self.arguments, self._options
+        if (phase := distilled(self._model, self._inputs, self._frozen, arguments, options, log)) is not None:
+            self._start = refit(self._model, self._tokenizer, self._train, options.class_weights)[1]
+            self._phases = (phase,)
         recipe = self._recipe(self._train)
         parts = [np.flatnonzero(self._folds != fold) for fold in range(int(self._folds.max()) + 1)]
         recipes = [None if recipe is None else self._recipe(self._train.take(rows)) for rows in parts]
@@ -142,7 +147,7 @@ class FewRows(Procedure):
                 one = fold_rows.contrasted(self._train, recipe, advance)
                 self._model.load_state_dict(one.model.state_dict())
                 phases.append(one.phase)
-        self._phases = tuple(phases)
+        self._phases += tuple(phases)
         self.out_of_fold = _joined(self._folds, folds, self._fitted_on(folds), has_contrast=has_contrast)
 
     def _save(self, fold: Fold) -> Fold:
@@ -200,15 +205,22 @@ class FewRows(Procedure):
     def _texts(self) -> list[Text]:
         return self._inputs.data.splits["train"].texts
 
-    def _recipe(self, rows: TokenizedSplit) -> ContrastiveRecipe | None:
+    def _recipe(self, rows: TokenizedSplit) -> PhaseRecipe | None:
         return choose_contrast(self._model, rows, choose_learning_rate(self._model.num_parameters()))
 
     @property
     def _fold_rows(self) -> "FoldRows":
         args: Any = self.arguments
-        shown = (self._class_weights, args.seed, args.device)
+        of_run = (self._options.class_weights, args.seed, args.device)
         return FoldRows(
-            self._model, self._tokenizer, self._train, self._texts, self._frozen, *shown, in_bf16=args.bf16
+            self._model,
+            self._tokenizer,
+            self._train,
+            self._texts,
+            self._frozen,
+            self._start,
+            *of_run,
+            in_bf16=args.bf16,
         )
 
     def _is_worth_it(self, folds: list[Fold], log: Log) -> bool:
@@ -264,6 +276,7 @@ class FoldRows:
         train: all training rows.
         texts: of these rows.
         frozen: the linear probe on the frozen encoder.
+        vectors: of the encoder to begin with, which is the frozen one but after a distillation.
         class_weights: the option.
         seed: of the run.
         device: of the first process.
@@ -275,14 +288,13 @@ class FoldRows:
     train: TokenizedSplit
     texts: list[Text]
     frozen: FrozenStart
+    vectors: Vectors
     class_weights: LabelNumbers
     seed: int
     device: "torch.device"
     in_bf16: bool = field(kw_only=True)
 
-    def contrasted(
-        self, rows: TokenizedSplit, recipe: ContrastiveRecipe, advance: Callable[[int], None]
-    ) -> Contrasted:
+    def contrasted(self, rows: TokenizedSplit, recipe: PhaseRecipe, advance: Callable[[int], None]) -> Contrasted:
         """A copy of the model after the contrastive phase on some rows."""
         return contrasted(
             self.model,
@@ -299,7 +311,7 @@ class FoldRows:
 
 def answer_fold(
     common: FoldRows,
-    item: tuple[npt.NDArray[np.int64], ContrastiveRecipe | None],
+    item: tuple[npt.NDArray[np.int64], PhaseRecipe | None],
     advance: Callable[[int], None] = lambda _: None,
 ) -> Fold:
     """What models of some rows answer to the other ones.
@@ -311,13 +323,13 @@ def answer_fold(
     """
     (rows, recipe), train, frozen = item, common.train, common.frozen
     held_out = np.setdiff1d(np.arange(len(train.num_tokens)), rows)
-    task, gold, vectors = train.labelled_task, train.gold, frozen.vectors
+    task, gold, vectors = train.labelled_task, train.gold, common.vectors
     probes = {key: one.fit_again(rows, gold[rows]) for key, one in frozen.baselines.items()}
     simple = Baselines(task, [common.texts[row] for row in rows], gold[rows])
     answers: dict[str, Answers] = simple.predict([common.texts[row] for row in held_out])
     answers |= {key: probes[key].predict(one.vectors[held_out]) for key, one in frozen.baselines.items()}
     weights = class_weights(common.class_weights, task, gold[rows])
-    probe = probes[frozen.key] if weights is None else LinearProbe(task, vectors[rows], gold[rows], weights)
+    probe = LinearProbe(task, vectors[rows], gold[rows], weights)
     before = probe.logits(vectors[held_out])
     logits = before
     if recipe is not None:

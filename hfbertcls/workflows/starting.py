@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hfbertcls.data.dataset import TextDataset
 from hfbertcls.data.tokenization import TokenizedSplit
 from hfbertcls.errors import ModelError, listing
-from hfbertcls.evaluation.baselines import LinearProbe
+from hfbertcls.evaluation.baselines import LinearProbe, Vectors
 from hfbertcls.evaluation.report_training import Phase
 from hfbertcls.modeling.engine import head_inputs, score
 from hfbertcls.modeling.heads import output_layer_name, rescale_outputs, standardize
@@ -23,11 +23,13 @@ from hfbertcls.tasks.label_numbers import LabelNumbers
 from hfbertcls.tasks.probabilities import Logits
 from hfbertcls.tasks.task import Task
 from hfbertcls.training.adjusting import require_adjustable
-from hfbertcls.training.contrastive import ContrastiveRecipe, choose_contrast, contrast
-from hfbertcls.training.frozen_start import MOST_ROWS, FrozenStart, begin_from, drawn, fill_head
+from hfbertcls.training.contrastive import choose_contrast, contrast
+from hfbertcls.training.distilling import choose_distillation, distill
+from hfbertcls.training.frozen_start import FrozenStart, begin_from, fill_head, rows_of_probe
 from hfbertcls.training.losses import class_weights
 from hfbertcls.training.new_rows import begin_new_rows
 from hfbertcls.training.options import TrainingOptions
+from hfbertcls.training.phases import PhaseRecipe
 from hfbertcls.training.recipe import choose_learning_rate
 
 
@@ -138,18 +140,25 @@ def load_start(
     """
     loaded, notes, frozen = begin(inputs, options, arguments, log)
     model: Any = loaded
+    learning_rate = choose_learning_rate(model.num_parameters())
+    phase = None if frozen is None else distilled(model, inputs, frozen, arguments, options, log)
+    if phase is not None:
+        refit(model, inputs.tokenizer, inputs.tokenized["train"], options.class_weights)
     task = standardize(model, inputs.task, inputs.tokenized["train"].gold)
     if frozen is None:
         return Start(model, notes, task)
-    recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
+    recipe = choose_contrast(model, inputs.tokenized["train"], learning_rate)
     if recipe is None:
-        if frozen.weighted is None:
+        if frozen.weighted is None and phase is None:
             factor, offset = task.output_scale
             validation = ((frozen.logits["validation"] - offset) / factor).astype(np.float32)
         else:
             model.to(arguments.device)
             validation = score(model, inputs.tokenizer, inputs.tokenized["validation"])
-        return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
+        if phase is None:
+            return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
+        return Start(model, notes, task, validation, _kept(model), (phase,))
+    recipe = recipe.at_most(arguments.max_steps)
     log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
     with work("Contrastive phase", recipe.steps, "steps") as advance:
         one = contrasted(
@@ -164,9 +173,92 @@ def load_start(
             in_bf16=arguments.bf16,
         )
     model.load_state_dict(one.model.state_dict())
-    weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     validation = score(one.model, inputs.tokenizer, inputs.tokenized["validation"])
-    return Start(model, notes, task, validation, lambda: weights, (one.phase,))
+    phases = (one.phase,) if phase is None else (phase, one.phase)
+    return Start(model, notes, task, validation, _kept(model), phases)
+
+
+def distilled(
+    model: "PreTrainedModel",
+    inputs: "RunInput",
+    frozen: FrozenStart,
+    arguments: "TextClassificationTrainingArguments",
+    options: TrainingOptions,
+    log: Log,
+) -> Phase | None:
+    """Train a classifier of pairs to compare two texts, if its encoder does that better with each text alone.
+
+    Args:
+        model: whose head is the linear model of `frozen`; changed in place but for its last layer.
+        inputs: of the run.
+        frozen: the linear models on its vectors.
+        arguments: of its trainer.
+        options: of the run.
+        log: called with each line of progress, for a person.
+
+    Returns:
+        None if there was nothing to do.
+    """
+    train = inputs.tokenized["train"]
+    learning_rate = choose_learning_rate(model.num_parameters())
+    recipe = choose_distillation(model, frozen, train, learning_rate) if options.recipe == "auto" else None
+    if recipe is None:
+        return None
+    recipe = recipe.at_most(arguments.max_steps)
+    log(
+        f"Distillation: {recipe.steps} steps on pairs of the training texts. The encoder compares two texts better when it "
+        "encodes each alone, and learns to do so when it reads them together"
+    )
+    net: Any = model
+    net.to(arguments.device)
+    with work("Distillation", recipe.steps, "steps") as advance:
+        seconds = distill(
+            model,
+            inputs.tokenizer,
+            train,
+            inputs.data.splits["train"],
+            frozen,
+            recipe,
+            arguments.seed,
+            advance,
+            in_bf16=arguments.bf16,
+        )
+    return Phase(name="distillation", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
+
+
+def refit(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", rows: TokenizedSplit, weights: LabelNumbers
+) -> tuple[LinearProbe, Vectors]:
+    """Let the last layer be a linear model on the vectors that it receives now; at most 10,000 rows fit it.
+
+    Args:
+        model: after a phase; changed in place.
+        tokenizer: of the model.
+        rows: to fit it on.
+        weights: the option `--class-weights`.
+
+    Returns:
+        The linear model and the vectors.
+
+    Raises:
+        ModelError: if the vectors are not finite.
+    """
+    rows = rows.take(rows_of_probe(rows))
+    vectors = head_inputs(model, tokenizer, rows)
+    if not finite_rows(vectors).all():
+        raise ModelError(
+            "training before fine-tuning ended with vectors that are no numbers. Pass --precision fp32, or --recipe plain"
+        )
+    task, gold = rows.labelled_task, rows.gold
+    probe = LinearProbe(task, vectors, gold, class_weights(weights, task, gold))
+    fill_head(model, probe)
+    return probe, vectors
+
+
+def _kept(model: "PreTrainedModel") -> "Callable[[], Mapping[str, torch.Tensor]]":
+    """Returns the weights that a model has now."""
+    weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    return lambda: weights
 
 
 def _weighted_probe(inputs: "RunInput", frozen: FrozenStart, options: TrainingOptions) -> LinearProbe | None:
@@ -176,7 +268,7 @@ def _weighted_probe(inputs: "RunInput", frozen: FrozenStart, options: TrainingOp
     weights = class_weights(options.class_weights, inputs.task, gold)
     if weights is None:
         return None
-    return LinearProbe(inputs.task, frozen.vectors, gold[drawn(len(gold), MOST_ROWS)], weights)
+    return LinearProbe(inputs.task, frozen.vectors, gold[rows_of_probe(train)], weights)
 
 
 def _loaded_again(inputs: "RunInput", frozen: FrozenStart, seed: int) -> "Mapping[str, torch.Tensor]":
@@ -231,7 +323,7 @@ def contrasted(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     rows: TokenizedSplit,
-    recipe: ContrastiveRecipe,
+    recipe: PhaseRecipe,
     seed: int,
     advance: Callable[[int], None],
     weights: LabelNumbers,
@@ -258,14 +350,7 @@ def contrasted(
     trained: Any = copy.deepcopy(model)
     trained.to(device)
     seconds = contrast(trained, tokenizer, rows, recipe, seed, advance, in_bf16=in_bf16)
-    vectors = head_inputs(trained, tokenizer, rows)
-    if not finite_rows(vectors).all():
-        raise ModelError(
-            "the contrastive phase ended with vectors that are no numbers. Pass --precision fp32, or --recipe plain"
-        )
-    task, gold = rows.labelled_task, rows.gold
-    probe = LinearProbe(task, vectors, gold, class_weights(weights, task, gold))
-    fill_head(trained, probe)
+    probe, _ = refit(trained, tokenizer, rows, weights)
     phase = Phase(name="contrastive", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
     return Contrasted(trained, probe, phase)
 

@@ -257,9 +257,11 @@ def _examined(data: TextDataset, options: TrainingOptions, log: Log) -> Diagnosi
 
 def _could_be_cross_validated(data: TextDataset) -> bool:
     """Whether validation rows were held out of a train split that could be cross-validated."""
-    rows = [len(data.splits[name]) for name in ("train", "validation") if name in data.splits]
+    if data.whole is None or data.split_seed is None or "validation" not in data.splits:
+        return False
+    before = data.whole.splits
     num_labels = 0 if data.task is None else len(data.task.labels)
-    return data.split_seed is not None and len(rows) == 2 and are_few(sum(rows), num_labels)
+    return "validation" not in before and are_few(len(before.get("train", before.get("test", ()))), num_labels)
 
 
 def _with_validation_if_needed(

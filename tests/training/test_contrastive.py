@@ -16,7 +16,7 @@ from hfbertcls.modeling.loading import ModelSource, load_for_training, load_toke
 from hfbertcls.modeling.pooling import append_mean_pooling
 from hfbertcls.training import contrastive
 from hfbertcls.training.contrastive import (
-    ContrastiveRecipe,
+    PhaseRecipe,
     choose_contrast,
     contrast,
     supervised_contrastive_loss,
@@ -66,7 +66,7 @@ def test_texts_of_a_label_come_together_and_the_last_layer_stays(few):
         return similarities[same].mean() - similarities[~same].mean()
 
     before, layer = gap(), output_layer(model).weight.clone()
-    seconds = contrast(model, tokenizer, rows, ContrastiveRecipe(60, 3e-3), 0, lambda _: None, in_bf16=False)
+    seconds = contrast(model, tokenizer, rows, PhaseRecipe(60, 3e-3), 0, lambda _: None, in_bf16=False)
     assert gap() > before + 0.3
     assert torch.equal(output_layer(model).weight, layer)
     assert not model.training
@@ -85,7 +85,7 @@ def test_a_batch_has_at_least_two_rows_of_each_of_its_labels():
 
 def test_the_phase_is_for_few_rows_of_two_labels_that_have_two_rows(few):
     model, _, rows = few
-    assert choose_contrast(model, rows, 5e-5) == ContrastiveRecipe(40, 3e-5)
+    assert choose_contrast(model, rows, 5e-5) == PhaseRecipe(40, 3e-5)
     assert choose_contrast(model, rows.take(np.arange(20)), 5e-5).steps == 25
     assert choose_contrast(model, rows.take(np.arange(100) % 40), 5e-5).steps == 60
     assert choose_contrast(model, rows.take(np.arange(250) % 40), 5e-5).steps == 100
@@ -122,14 +122,16 @@ def trained(tmp_path, model, data, name, *words):
     return json.loads((tmp_path / name / "report.json").read_text())
 
 
-def test_report_and_card_state_the_phase_and_it_is_repeatable(tmp_path, tiny_model_dir, few_dir, capsys):
+def test_report_and_card_state_the_phase_which_max_steps_bounds_and_it_is_repeatable(
+    tmp_path, tiny_model_dir, few_dir, capsys
+):
     report = trained(tmp_path, tiny_model_dir, few_dir, "one")
     (phase,) = report["training"]["phases"]
-    assert (phase["name"], phase["steps"]) == ("contrastive", 60)
+    assert (phase["name"], phase["steps"]) == ("contrastive", 2)
     assert phase["seconds"] > 0
     assert report["training"]["steps"] == 2
-    assert "Contrastive phase: 60 steps" in capsys.readouterr().err
-    assert "came after a contrastive phase of 60 steps" in (tmp_path / "one" / "README.md").read_text()
+    assert "Contrastive phase: 2 steps" in capsys.readouterr().err
+    assert "came after a contrastive phase of 2 steps" in (tmp_path / "one" / "README.md").read_text()
     assert main(["verify", str(tmp_path / "one")]) == 0
     trained(tmp_path, tiny_model_dir, few_dir, "two")
     one, two = (
