@@ -131,7 +131,7 @@ def baselines_plot(metric: str, model: Metric, baselines: Mapping[str, float]) -
         axes.annotate(
             f"{number:.3f}", (number, place), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8
         )
-    axes.set_yticks(range(len(rows)), [f"{name[:1].upper()}{name[1:]}" for name in rows])
+    axes.set_yticks(range(len(rows)), [f"{name[:1].upper()}{name[1:]}".replace(", ", ",\n") for name in rows])
     axes.set_ylim(len(rows) - 0.5, -0.7)
     axes.margins(x=0.08)
     axes.set_xlabel(metric)
