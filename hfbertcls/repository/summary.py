@@ -64,9 +64,17 @@ def _trained_on(report: Report) -> list[str]:
 
 def _advice(report: Report) -> list[str]:
     """What to try where the model is not shown to be better than its baselines, from the course of the run."""
-    training = report.training
-    if report.shown.verdict is None or report.shown.verdict.code == "better" or training is None:
+    training, verdict, task = report.training, report.shown.verdict, report.resolved_task
+    if verdict is None or verdict.code == "better" or training is None:
         return []
+    if (
+        verdict.code == "worse"
+        and len(task.baseline_names) > 2
+        and task.separate_texts_baseline[1] in verdict.sentence
+    ):
+        return [
+            "To improve it: compare embeddings of the two texts, as sentence-transformers does; this encoder is better at that"
+        ]
     if CROSS_VALIDATION in report.evaluation:
         return ["To improve it: label more rows, or try another encoder"]
     if not training.best_step or training.selection_metric is None:

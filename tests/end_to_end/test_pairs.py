@@ -18,6 +18,7 @@ from hfbertcls.hub.space.render import SpaceFacts, render_space
 from hfbertcls.inference.model_files import report_of
 from hfbertcls.modeling.loading import ModelSource
 from hfbertcls.repository.card import render_model_card
+from hfbertcls.repository.summary import summary
 from hfbertcls.workflows.evaluate import evaluate_model
 
 
@@ -241,6 +242,7 @@ def test_a_baseline_encodes_each_text_alone_and_sees_whether_they_are_the_same(
     assert report.cross_validation.baselines["frozen_logreg_separate_texts"].train_rows == 64
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| Frozen encoder + logistic regression, each text encoded alone | " in card
+    assert "To improve it: compare embeddings of the two texts" in summary(report)
 
 
 def test_the_onnx_graph_gives_the_same_logits(trained, pairs_dir, tmp_path):
