@@ -3,7 +3,8 @@
 An encoder of sentences measures how similar two texts are by the cosine of their vectors. It was never trained to read
 two texts at once, as a classifier of pairs does, and a few thousand labels do not teach it to compare them. The cosine
 does, without any label, and on as many pairs as can be made of the training texts. The other way round it is known as
-Augmented SBERT (Thakur et al., 2021). benchmarks/RECIPES.md has what it gains.
+Augmented SBERT (Thakur et al., 2021). benchmarks/RECIPES.md has what it gains. With cross-validation it comes once before
+all folds, so it sees the texts of each fold, but no label.
 """
 
 from collections.abc import Callable
@@ -138,7 +139,7 @@ def recombined(
     pairs: list[Text] = [TextPair(texts[0][row], texts[1][row]) for row in own]
     cosines = [(first[own] * second[own]).sum(axis=1)]
     alone, vectors = [*texts[0], *texts[1]], np.concatenate([first, second])
-    kept = drawn_from(generator, len(alone), _MOST_TEXTS)
+    kept = np.sort(generator.permutation(len(alone))[:_MOST_TEXTS])
     alone, vectors = [alone[row] for row in kept], vectors[kept]
     for anchors in np.array_split(generator.integers(len(alone), size=count - number), -(-count // 1_000)):
         similarity: Floats = vectors[anchors] @ vectors.T
@@ -151,11 +152,6 @@ def recombined(
         pairs += [TextPair(alone[a], alone[b]) for a, b in zip(anchors, others, strict=True)]
         cosines.append((vectors[anchors] * vectors[others]).sum(axis=1))
     return pairs, np.concatenate(cosines).astype(np.float64)
-
-
-def drawn_from(generator: np.random.Generator, rows: int, most: int) -> Positions:
-    """At most so many rows, in order."""
-    return np.sort(generator.permutation(rows)[:most])
 
 
 def vectors_of_features(features: Vectors) -> tuple[Vectors, Vectors]:

@@ -111,6 +111,7 @@ class FewRows(Procedure):
         arguments, options = self.arguments, self._options
         if (phase := distilled(self._model, self._inputs, self._frozen, arguments, options, log)) is not None:
             self._start = refit(self._model, self._tokenizer, self._train, options.class_weights)[1]
+            self._model.to("cpu")  # (copies of it are sent to other processes)
             self._phases = (phase,)
         recipe = self._recipe(self._train)
         parts = [np.flatnonzero(self._folds != fold) for fold in range(int(self._folds.max()) + 1)]

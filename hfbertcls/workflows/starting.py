@@ -127,7 +127,9 @@ def begin(
 def load_start(
     inputs: "RunInput", options: TrainingOptions, arguments: "TextClassificationTrainingArguments", log: Log
 ) -> Start:
-    """Where fine-tuning begins: `begin`; with few rows a contrastive phase follows, and the linear model is refitted.
+    """Where fine-tuning begins: `begin`, and the phases that come after; the linear model is then refitted.
+
+    With pairs that may be a distillation, with few rows a contrastive phase.
 
     Args:
         inputs: of the run, with a validation split.
@@ -140,24 +142,23 @@ def load_start(
     """
     loaded, notes, frozen = begin(inputs, options, arguments, log)
     model: Any = loaded
-    learning_rate = choose_learning_rate(model.num_parameters())
-    phase = None if frozen is None else distilled(model, inputs, frozen, arguments, options, log)
-    if phase is not None:
+    distillation = None if frozen is None else distilled(model, inputs, frozen, arguments, options, log)
+    if distillation is not None:
         refit(model, inputs.tokenizer, inputs.tokenized["train"], options.class_weights)
     task = standardize(model, inputs.task, inputs.tokenized["train"].gold)
     if frozen is None:
         return Start(model, notes, task)
-    recipe = choose_contrast(model, inputs.tokenized["train"], learning_rate)
+    recipe = choose_contrast(model, inputs.tokenized["train"], choose_learning_rate(model.num_parameters()))
     if recipe is None:
-        if frozen.weighted is None and phase is None:
+        if frozen.weighted is None and distillation is None:
             factor, offset = task.output_scale
             validation = ((frozen.logits["validation"] - offset) / factor).astype(np.float32)
         else:
             model.to(arguments.device)
             validation = score(model, inputs.tokenizer, inputs.tokenized["validation"])
-        if phase is None:
+        if distillation is None:
             return Start(model, notes, task, validation, partial(_loaded_again, inputs, frozen, arguments.seed))
-        return Start(model, notes, task, validation, _kept(model), (phase,))
+        return Start(model, notes, task, validation, _kept(model), (distillation,))
     recipe = recipe.at_most(arguments.max_steps)
     log(f"Contrastive phase: {recipe.steps} steps; the linear probe is refitted afterwards")
     with work("Contrastive phase", recipe.steps, "steps") as advance:
@@ -174,7 +175,7 @@ def load_start(
         )
     model.load_state_dict(one.model.state_dict())
     validation = score(one.model, inputs.tokenizer, inputs.tokenized["validation"])
-    phases = (one.phase,) if phase is None else (phase, one.phase)
+    phases = (one.phase,) if distillation is None else (distillation, one.phase)
     return Start(model, notes, task, validation, _kept(model), phases)
 
 
