@@ -194,6 +194,7 @@ class Evaluation(Section):
     verdict: Verdict | None = optional()
     bf16_agreement: float | None = optional()
     trained_on: Count | None = optional()
+    """How many of the rows have a text that the model, or the one that training began with, was trained on; None if unknown."""
 
     def __getattr__(self, name: str) -> Metric:
         metrics: Mapping[str, Metric] = self.__dict__.get("metrics", {})
