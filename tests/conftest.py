@@ -194,11 +194,10 @@ def reviews(vocabulary):
 @pytest.fixture(scope="module")
 def short_contrastive_phase():
     """Ten steps instead of 60, and of a distillation: for tests that look at other things."""
-    from hfbertcls.training import contrastive, distilling
+    from hfbertcls.training import phases
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contrastive, "_MOST_OPERATIONS", 1.0)
-        patch.setattr(distilling, "MOST_OPERATIONS", 1.0)
+        patch.setattr(phases, "MOST_OPERATIONS", 1.0)
         yield
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbertcls.data.tokenization import TokenizedSplit
-from hfbertcls.training.phases import PhaseRecipe, Positions, train_vectors
+from hfbertcls.training.phases import PhaseRecipe, Positions, affordable, train_vectors
 
 
 if TYPE_CHECKING:
@@ -25,10 +25,9 @@ CONTRAST_BELOW = 300
 """Training rows from which on the phase is left out."""
 TEMPERATURE = 0.2
 ROWS_PER_BATCH = 24
-_STEPS, _FEWEST_STEPS, _FEWEST_AFFORDABLE = 60, 25, 10
+_STEPS, _FEWEST_STEPS = 60, 25
 _STEPS_OF_A_ROW = 0.4
 _RATE_FACTOR = 0.6
-_MOST_OPERATIONS = 1e14
 _FEWEST_OF_A_LABEL = 2
 
 
@@ -44,17 +43,13 @@ def choose_contrast(model: "PreTrainedModel", train: TokenizedSplit, learning_ra
         train: the training rows.
         learning_rate: of fine-tuning a model of this size.
     """
-    from hfbertcls.modeling.flops import training_flops  # noqa: PLC0415  (loads PyTorch)
-
     rows = len(train.num_tokens)
     if not train.labelled_task.has_labels or not rows < CONTRAST_BELOW:
         return None
     if (train.labelled_task.support(train.gold) >= _FEWEST_OF_A_LABEL).sum() < 2:
         return None
-    of_row = training_flops(model, int(train.lengths.sum()), int((train.lengths**2).sum())) / rows
-    affordable = int(_MOST_OPERATIONS / (of_row * min(ROWS_PER_BATCH, rows)))
     steps = max(_FEWEST_STEPS, min(_STEPS, rows), round(_STEPS_OF_A_ROW * rows))
-    return PhaseRecipe(max(_FEWEST_AFFORDABLE, min(steps, affordable)), _RATE_FACTOR * learning_rate)
+    return PhaseRecipe(affordable(model, train, steps, min(ROWS_PER_BATCH, rows)), _RATE_FACTOR * learning_rate)
 
 
 def contrast(

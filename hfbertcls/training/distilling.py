@@ -20,7 +20,7 @@ from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.tasks.probabilities import Answers, Floats
 from hfbertcls.tasks.regression import Regression
 from hfbertcls.training.frozen_start import FrozenStart, drawn, loss_of_probe, rows_of_probe
-from hfbertcls.training.phases import PhaseRecipe, Positions, train_vectors
+from hfbertcls.training.phases import PhaseRecipe, Positions, affordable, train_vectors
 
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-MOST_OPERATIONS = 1e14
-_STEPS, _FEWEST_STEPS = 600, 10
+_STEPS = 600
 _ROWS_PER_BATCH = 32
 _OF_THE_DATA, _OF_NEIGHBOURS = 1 / 3, 0.8
 """Fractions: of all pairs, those of the data; of the others, those of two similar texts."""
@@ -52,8 +51,6 @@ def choose_distillation(
         train: the training rows.
         learning_rate: of fine-tuning a model of this size.
     """
-    from hfbertcls.modeling.flops import training_flops  # noqa: PLC0415  (loads PyTorch)
-
     if frozen.separate is None:
         return None
     gold = train.gold[rows_of_probe(train)]
@@ -64,9 +61,7 @@ def choose_distillation(
     )
     if together <= apart:
         return None
-    of_row = training_flops(model, int(train.lengths.sum()), int((train.lengths**2).sum())) / len(train.num_tokens)
-    affordable = int(MOST_OPERATIONS / (of_row * _ROWS_PER_BATCH))
-    return PhaseRecipe(max(_FEWEST_STEPS, min(_STEPS, affordable)), learning_rate)
+    return PhaseRecipe(affordable(model, train, _STEPS, _ROWS_PER_BATCH), learning_rate)
 
 
 def distill(

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+MOST_OPERATIONS = 1e14
+"""Floating-point operations of a phase."""
+_FEWEST_STEPS = 10
 _WARM_UP = 0.1
 Positions = npt.NDArray[np.int64]
 
@@ -37,6 +40,22 @@ class PhaseRecipe:
     def at_most(self, steps: int) -> "PhaseRecipe":
         """With no more steps than `--max-steps` names; a number below 1 names none."""
         return replace(self, steps=min(self.steps, steps)) if steps > 0 else self
+
+
+def affordable(model: "PreTrainedModel", train: TokenizedSplit, steps: int, rows_per_batch: int) -> int:
+    """So many steps, or as many as take 1e14 floating-point operations if that is fewer; at least 10.
+
+    Args:
+        model: to be trained.
+        train: rows of the usual length.
+        steps: how many are wanted.
+        rows_per_batch: of each step.
+    """
+    from hfbertcls.modeling.flops import training_flops  # noqa: PLC0415  (loads PyTorch)
+
+    operations = training_flops(model, int(train.lengths.sum()), int((train.lengths**2).sum()))
+    of_step = operations / len(train.num_tokens) * rows_per_batch
+    return max(_FEWEST_STEPS, min(steps, int(MOST_OPERATIONS / of_step)))
 
 
 def train_vectors(

@@ -14,7 +14,7 @@ from hfbertcls.modeling.engine import head_inputs
 from hfbertcls.modeling.heads import output_layer
 from hfbertcls.modeling.loading import ModelSource, load_for_training, load_tokenizer
 from hfbertcls.modeling.pooling import append_mean_pooling
-from hfbertcls.training import contrastive
+from hfbertcls.training import contrastive, phases
 from hfbertcls.training.contrastive import (
     PhaseRecipe,
     choose_contrast,
@@ -99,9 +99,9 @@ def test_the_phase_is_for_few_rows_of_two_labels_that_have_two_rows(few):
 
 def test_the_phase_is_shorter_where_a_step_takes_long(few, monkeypatch):
     model, _, rows = few
-    monkeypatch.setattr(contrastive, "_MOST_OPERATIONS", 1e9)
+    monkeypatch.setattr(phases, "MOST_OPERATIONS", 1e9)
     assert 10 < choose_contrast(model, rows, 5e-5).steps < 40
-    monkeypatch.setattr(contrastive, "_MOST_OPERATIONS", 1.0)
+    monkeypatch.setattr(phases, "MOST_OPERATIONS", 1.0)
     assert choose_contrast(model, rows, 5e-5).steps == 10
 
 
