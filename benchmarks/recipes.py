@@ -6,8 +6,9 @@
 
 DIR is that of `sizes.py`. Draws and the 1,000 rows that measure come out of at most 10,000 rows of train, so no test
 row chooses anything. `frozen` is the linear model on the frozen encoder; `contrast` comes after the contrastive phase.
-Keys: `c` (inverse regularization), `steps`, `rate`, `tau` (temperature of the loss), `batch`. A run is one JSON line,
-and is not repeated.
+Keys: `c` (inverse regularization), `steps` (`auto`: as many as the defaults take), `rate`, `tau` (temperature of the
+loss), `batch`, `freeze` (lower layers that are not trained, and have no dropout). A run is one JSON line, and is not
+repeated.
 """
 
 import argparse
@@ -60,6 +61,7 @@ def accuracy_of(recipe, encoder, task, rows, measured, frozen):
     from hfbertcls.evaluation import baselines
     from hfbertcls.modeling.engine import head_inputs
     from hfbertcls.training import contrastive
+    from hfbertcls.training.precision import cpu_has_bf16
 
     kind, _, rest = recipe.partition(":")
     values = dict(pair.split("=") for pair in rest.split(":") if pair)
@@ -69,13 +71,35 @@ def accuracy_of(recipe, encoder, task, rows, measured, frozen):
     seconds = 0.0
     if kind == "contrast":
         model = encoder.classifier(task)
-        amount = contrastive.PhaseRecipe(int(values.get("steps", 60)), float(values.get("rate", 5e-5)))
-        seconds = contrastive.contrast(model, encoder.tokenizer, rows, amount, 0, lambda _: None, in_bf16=True)
+        rate = float(values.get("rate", 5e-5))
+        if values.get("steps") == "auto":
+            amount = contrastive.choose_contrast(model, rows, rate / contrastive._RATE_FACTOR)
+        else:
+            amount = contrastive.PhaseRecipe(int(values.get("steps", 60)), rate)
+        freeze_lower(model, int(values.get("freeze", 0)))
+        seconds = contrastive.contrast(
+            model, encoder.tokenizer, rows, amount, 0, lambda _: None, in_bf16=cpu_has_bf16()
+        )
         vectors = [head_inputs(model, encoder.tokenizer, one) for one in (rows, measured)]
     else:
         vectors = [head_inputs(frozen["model"], encoder.tokenizer, rows), frozen["measured"]]
     answers = baselines.FrozenBaseline(task, vectors[0], rows.gold).predict(vectors[1])
     return float((answers == measured.gold).mean()), seconds
+
+
+def freeze_lower(model, count):
+    """Leave the lower layers as they are, without dropout."""
+    from torch.nn import Dropout
+
+    from hfbertcls.modeling.layer_parts import layers_of
+
+    if not count:
+        return
+    for module in (model.base_model.embeddings, *layers_of(model)[:count]):
+        module.requires_grad_(False)
+        for part in module.modules():
+            if isinstance(part, Dropout):
+                part.p = 0.0
 
 
 def measure(options):

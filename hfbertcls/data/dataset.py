@@ -215,6 +215,11 @@ class TextDataset:
         """What a row holds, for messages: a `text`, or a `pair`."""
         return "text" if self.text_pair_column is None else "pair"
 
+    @property
+    def answer_noun(self) -> str:
+        """What a row is given, for messages: a `label`, or a `number`."""
+        return "label" if self.task is None or self.task.has_labels else "number"
+
     def __repr__(self) -> str:
         kind = "numbers" if self.task is None else self.task.in_brief
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())

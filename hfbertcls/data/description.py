@@ -23,10 +23,10 @@ def describe_dataset(data: TextDataset, log: Log) -> None:
             f"{count:,} with {reason.replace('_', ' ')} (the first: {split.first_dropped[reason]})"
             for reason, count in split.dropped.items()
         )
-        log(f"  {name:<10} {len(split):>9,} rows used of {split.rows_read:,} read; left out: {left_out or 'none'}")
-    for sentence in find_duplicates(data).sentences(
-        {name: len(split) for name, split in data.splits.items()}, data.noun
-    ):
+        log(
+            f"  {name:<10} {len(split):>9,} {'row' if len(split) == 1 else 'rows'} used of {split.rows_read:,} read; left out: {left_out or 'none'}"
+        )
+    for sentence in find_duplicates(data).sentences(data):
         log(f"  note: {sentence}")
     labels = data.task.labels if data.task is not None else ()
     if not labels:
@@ -46,7 +46,10 @@ def describe_tokens(tokenized: Mapping[str, TokenizedSplit], log: Log) -> None:
             cut = f"{split.truncated_rows:,} {'text is' if split.truncated_rows == 1 else 'texts are'} cut at {split.max_length:,} tokens"
         else:
             longer = int((split.num_tokens > split.max_length).sum())
-            cut = f"{longer:,} texts are longer than {split.max_length:,} tokens ({split.long_text.mode}), of which {split.truncated_rows:,} are not read as a whole"
+            cut = (
+                f"{longer:,} {'text is' if longer == 1 else 'texts are'} longer than {split.max_length:,} tokens "
+                f"({split.long_text.mode}); of these, {split.truncated_rows:,} {'is' if split.truncated_rows == 1 else 'are'} not read as a whole"
+            )
         unknown = f"; {split.unknown_share:.1%} of the words are unknown to the model" if split.unknown_tokens else ""
         log(f"  {name:<10} {split.num_tokens.mean():.0f} tokens on average; {cut}{unknown}")
         if (

@@ -28,24 +28,34 @@ class Duplicates:
     conflicting_texts: Mapping[str, int] = field(default_factory=dict)
     """Texts that have different labels in different rows, by split."""
 
-    def sentences(self, sizes: Mapping[str, int], noun: str = "text") -> Iterator[str]:
-        """The sentences of the log; `sizes` are the rows of each split, `noun` is what a row holds."""
+    def sentences(self, data: TextDataset) -> Iterator[str]:
+        """The sentences of the log."""
         for pair, count in self.overlap.items():
             first, second = pair.split("/")
             if first == "train":
-                points = 100 * count / sizes[second]
+                rows = len(data.splits[second])
                 yield (
-                    f"{count:,} of the {sizes[second]:,} {second} {noun}s {'is' if count == 1 else 'are'} in train too: up to {points:.1f} points of "
-                    f"the {second} accuracy may come from memorisation"
+                    f"{count:,} of the {rows:,} {second} {data.noun}s {'is' if count == 1 else 'are'} in train too: "
+                    f"{memorised(data, second, count)}"
                 )
         for name, count in self.conflicting_texts.items():
-            yield f"{_standing(count, noun)} in {name} with different labels in different rows"
+            yield conflicting(data, name, count)
         for name, count in self.duplicate_rows.items():
-            yield f"{count:,} of the {sizes[name]:,} rows of {name} repeat an earlier one"
+            yield f"{count:,} of the {len(data.splits[name]):,} rows of {name} {'repeats' if count == 1 else 'repeat'} an earlier one"
 
 
-def _standing(count: int, noun: str) -> str:
-    return f"1 {noun} stands" if count == 1 else f"{count:,} {noun}s stand"
+def memorised(data: TextDataset, split: str, count: int) -> str:
+    """What rows that are in train too do to the metrics of a split."""
+    if data.answer_noun == "number":
+        return f"the {split} metrics may be too good, because the model may have memorised them"
+    points = 100 * count / len(data.splits[split])
+    return f"up to {points:.1f} points of the {split} accuracy may come from memorisation"
+
+
+def conflicting(data: TextDataset, split: str, count: int) -> str:
+    """That texts have different labels."""
+    standing = f"1 {data.noun} stands" if count == 1 else f"{count:,} {data.noun}s stand"
+    return f"{standing} in {split} with different {data.answer_noun}s in different rows"
 
 
 def find_duplicates(data: TextDataset) -> Duplicates:

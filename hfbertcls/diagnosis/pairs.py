@@ -31,7 +31,7 @@ def pair_findings(data: TextDataset) -> Iterator[Finding]:
         return
     names = [name for name in SPLIT_NAMES if name in data.splits]
     for first, second in combinations_with_replacement(names, 2):
-        yield from _swapped(data.splits[first], data.splits[second])
+        yield from _swapped(data, first, second)
     for name in names:
         split = data.splits[name]
         equal = np.flatnonzero(row_codes(split, ["text"]) == row_codes(split, ["text_pair"]))
@@ -44,8 +44,9 @@ def pair_findings(data: TextDataset) -> Iterator[Finding]:
             )
 
 
-def _swapped(first: TextSplit, second: TextSplit) -> Iterator[Finding]:
+def _swapped(data: TextDataset, one: str, other: str) -> Iterator[Finding]:
     """The pairs of the second split that are in the first one in the other order."""
+    first, second = data.splits[one], data.splits[other]
     codes = row_codes(first, first.text_fields)
     reversed_codes = row_codes(second, second.text_fields[::-1])
     is_swapped = np.isin(reversed_codes, codes) & (reversed_codes != row_codes(second, second.text_fields))
@@ -64,7 +65,7 @@ def _swapped(first: TextSplit, second: TextSplit) -> Iterator[Finding]:
     if differs.any():
         example = int(differs.argmax())
         fact += (
-            f"; {int(differs.sum()):,} of them with another label, such as {_place(second, rows[example])} to "
+            f"; {int(differs.sum()):,} of them with another {data.answer_noun}, such as {_place(second, rows[example])} to "
             f"{_place(first, partners[example])}"
         )
     advice = "If the order has no meaning, remove them from one of the two" if is_leakage else ""

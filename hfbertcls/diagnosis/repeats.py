@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from hfbertcls.data.dataset import SPLIT_NAMES, TextDataset, TextSplit
-from hfbertcls.data.duplicates import Duplicates, first_equal, folded, row_codes, text_codes
+from hfbertcls.data.duplicates import Duplicates, conflicting, first_equal, folded, memorised, row_codes, text_codes
 from hfbertcls.data.on_disk import in_parts
 from hfbertcls.diagnosis.findings import Finding, percent
 from hfbertcls.diagnosis.near_duplicates import BETWEEN_TEXTS, Signatures, near_matches, signatures
@@ -147,15 +147,13 @@ def repeat_findings(
         if first != "train":
             yield Finding("overlap", "info", fact)
         elif count <= LEAKAGE_LIMIT * sizes[second]:
-            yield Finding(
-                "overlap", "warning", fact, f"Up to as many points of the {second} accuracy may come from memorisation"
-            )
+            harm = memorised(data, second, count)
+            yield Finding("overlap", "warning", fact, harm[:1].upper() + harm[1:])
         else:
             yield Finding(
                 "leakage",
                 "warning" if allow_leakage else "error",
-                f"{fact}: up to {100 * count / sizes[second]:.1f} points of the {second} accuracy may come from memorisation "
-                f"({100 * LEAKAGE_LIMIT:.0f} % is tolerated)",
+                f"{fact}: {memorised(data, second, count)} ({100 * LEAKAGE_LIMIT:.0f} % of the rows is tolerated)",
                 "Remove these rows from one of the two, or pass --allow-leakage to train nevertheless",
             )
     for name, count in equal.conflicting_texts.items():
@@ -163,9 +161,8 @@ def repeat_findings(
         yield Finding(
             "conflicting_texts",
             "warning",
-            f"{count:,} {f'{data.noun} stands' if count == 1 else f'{data.noun}s stand'} in {name} with different labels in different rows; the "
-            f"first is in {first}",
-            "Decide on one label for each",
+            f"{conflicting(data, name, count)}; the first is in {first}",
+            f"Decide on one {data.answer_noun} for each",
         )
     for name, count in equal.duplicate_rows.items():
         repeated = int(np.setdiff1d(np.arange(sizes[name]), _first_of_each(codes[name]))[0])
@@ -206,7 +203,7 @@ def repeat_findings(
         yield Finding(
             "near_conflicts",
             "info",
-            f"{count:,} near-duplicate{'s' * (count != 1)} in {name} {'has' if count == 1 else 'have'} another label than the earlier "
+            f"{count:,} near-duplicate{'s' * (count != 1)} in {name} {'has' if count == 1 else 'have'} another {data.answer_noun} than the earlier "
             f"row; for example {data.splits[name].place(other)} and {data.splits[name].place(one)}",
         )
 

@@ -1,7 +1,7 @@
 """95 % intervals of all metrics of a split, each by the method with the right coverage in `benchmarks/coverage.py`."""
 
 from collections.abc import Mapping
-from math import sqrt
+from math import sqrt, tanh
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from hfbertcls.tasks.task import Task
 
 
 LEVEL = 0.95
+_AGREEMENTS = ("mcc", "quadratic_kappa")
+"""Metrics from -1 to 1 that are 0 for answers by chance."""
 
 
 def score_with_intervals(task: Task, gold: Answers, logits: Logits, seed: int = 0) -> dict[str, Metric]:
@@ -57,7 +59,7 @@ def answer_intervals(
     """The intervals of all metrics that follow from the answers: Wilson's of accuracy, BCa of the others.
 
     Where every resample has the same perfect or worst value, the bootstrap has no spread. The interval is then that of
-    a proportion of as many rows.
+    a proportion of as many rows; for an agreement of 0, as of a constant answer, that of a correlation of 0 (Fisher).
 
     Args:
         task: of the answers.
@@ -81,9 +83,16 @@ def answer_intervals(
     for name, method in task.interval_methods.items():
         if method == "wilson":
             bounds[name] = wilson_interval(int(task.is_right(gold, predicted).sum()), len(gold))
-    if values.get("mcc") == 0:  # (the middle of its scale, not its end)
-        bounds["mcc"] = intervals["mcc"]
+    for name in _AGREEMENTS:
+        if values.get(name) == 0:  # (the middle of its scale, not its end)
+            low, high = intervals[name]
+            bounds[name] = (low, high) if low < high else _no_correlation(len(gold))
     return bounds
+
+
+def _no_correlation(rows: int) -> tuple[float, float]:
+    reach = tanh(NORMAL_QUANTILE / sqrt(rows - 3)) if rows > 3 else 1.0
+    return -reach, reach
 
 
 def _never_certain(value: float, low: float, high: float, rows: int) -> tuple[float, float]:

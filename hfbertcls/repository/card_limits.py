@@ -37,9 +37,11 @@ def limits_of(report: Report) -> list[str]:
     held_out = "test" if "test" in report.evaluation else split
     shared, rows = report.data.overlap.get(f"train/{held_out}", 0), report.evaluation[held_out].rows
     if shared:
+        harm = "its metrics may be too good, because the model may have memorised them"
+        if report.resolved_task.has_labels:
+            harm = f"up to {100 * shared / rows:.1f} points of its accuracy may come from memorisation"
         limits.append(
-            f"{shared:,} of the {rows:,} {noun}s of the {held_out} split {'is' if shared == 1 else 'are'} in the train split too: up to "
-            f"{100 * shared / rows:.1f} points of its accuracy may come from memorisation."
+            f"{shared:,} of the {rows:,} {noun}s of the {held_out} split {'is' if shared == 1 else 'are'} in the train split too: {harm}."
         )
     chosen_on = report.data.overlap.get("train/validation", 0) if split != "validation" else 0
     if chosen_on:
@@ -113,8 +115,8 @@ def _second_text_alone(report: Report) -> list[str]:
     constant, second = (
         (shown.baselines or {}).get(key) for key in (next(iter(task.baseline_names)), task.second_text_baseline[0])
     )
-    metric = task.judged_by
-    if constant is None or second is None or not task.judged_in_points:
+    metric = task.judged_by if task.judged_in_points else task.key_metrics[0]
+    if constant is None or second is None or not task.has_labels:
         return []
     value, least, reached = shown.metrics[metric].value, constant.metrics[metric], second.metrics[metric]
     noise = 2 * sqrt(max(0.0, reached * (1 - reached)) / shown.rows)

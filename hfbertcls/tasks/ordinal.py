@@ -35,7 +35,8 @@ class Ordinal(SingleLabel):
     name = "ordinal"
     kind = column_kind = "one of ordered labels"
     is_requested = True
-    headline = "quadratic_kappa"
+    headline = judged_by = "quadratic_kappa"
+    judged_in_points = False
     key_metrics = ("accuracy", "f1_macro", "quadratic_kappa")
     metric_names: ClassVar = {
         **dict(list(SingleLabel.metric_names.items())[:-_RANKING]),

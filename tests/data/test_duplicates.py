@@ -37,7 +37,20 @@ def test_repeats_conflicts_and_overlaps_are_counted(tmp_path):
         "1 text stands in train with different labels in different rows",
         "1 text stands in test with different labels in different rows",
         "2 of the 6 rows of train repeat an earlier one",
-        "1 of the 5 rows of test repeat an earlier one",
+        "1 of the 5 rows of test repeats an earlier one",
+    ]
+
+
+def test_numbers_are_not_called_labels(tmp_path):
+    for name, rows in {"train": ["one,1.5", "one,2", "two,3"], "test": ["one,1", "three,2"]}.items():
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "\n".join(rows))
+    lines = []
+    describe_dataset(load_text_dataset(str(tmp_path), task="regression", make_splits=False), lines.append)
+    notes = [line.removeprefix("  note: ") for line in lines if line.startswith("  note: ")]
+    assert notes[-3:] == [
+        "1 of the 2 test texts is in train too: the test metrics may be too good, because the model may have memorised them",
+        "1 text stands in train with different numbers in different rows",
+        "1 of the 3 rows of train repeats an earlier one",
     ]
 
 

@@ -115,7 +115,7 @@ def test_leakage_refuses_training_unless_it_is_allowed_and_then_stands_on_the_ca
 ):
     expected = (
         "12 of the 20 test texts (60.0 %) are in train too; the first is in test.csv, line 2: up to 60.0 points "
-        "of the test accuracy may come from memorisation (5 % is tolerated). Remove these rows from one of the two, or pass --allow-leakage"
+        "of the test accuracy may come from memorisation (5 % of the rows is tolerated). Remove these rows from one of the two, or pass --allow-leakage"
     )
     code, output = doctor(capsys, leaking)
     assert (code, expected in output) == (1, True)

@@ -8,6 +8,7 @@ import pytest
 from hfbertcls.evaluation.against_baselines import compare_with_baselines, verdict_on_baselines
 from hfbertcls.modeling.predictions import Predictions
 from hfbertcls.tasks.multi_label import MultiLabel
+from hfbertcls.tasks.ordinal import Ordinal
 from hfbertcls.tasks.single_label import SingleLabel
 
 
@@ -105,3 +106,18 @@ def test_a_multi_label_task_is_judged_by_macro_f1(answer, sentence):
     split = Predictions(task, np.arange(200), gold, logits, baselines=baselines)
     assert verdict_of(split)["sentence"].startswith(f"{sentence}. Worse than TF-IDF + logistic regression by ")
     assert "points of macro F1" in verdict_of(split)["sentence"]
+
+
+def test_ordered_labels_are_judged_by_kappa():
+    generator = np.random.default_rng(0)
+    gold = generator.integers(0, 5, 300)
+    near, far = (np.clip(gold + generator.choice([-step, 0, step], 300), 0, 4) for step in (1, 3))
+    logits = np.eye(5, dtype=np.float32)[near]
+    baselines = {"majority": np.zeros(300, dtype=np.int64), "tfidf_logreg": far}
+    split = Predictions(Ordinal(tuple("12345")), np.arange(300), gold, logits, baselines=baselines)
+    assert verdict_of(split)["code"] == "better"
+    assert " quadratic kappa (95 % interval 0." in verdict_of(split)["sentence"]
+    difference = compare_with_baselines(split, {})["tfidf_logreg"].difference
+    kappas = [Ordinal(tuple("12345")).answer_metrics(gold, answers)["quadratic_kappa"] for answers in (near, far)]
+    assert difference.metric == "quadratic_kappa"
+    assert difference.value == pytest.approx(kappas[0] - kappas[1])

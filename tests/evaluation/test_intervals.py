@@ -7,6 +7,7 @@ from hfbertcls.evaluation.ranking import Ranking
 from hfbertcls.evaluation.report_evaluation import Metric
 from hfbertcls.evaluation.resampling import bca, tables_without_one_row
 from hfbertcls.tasks.counted import count_rows
+from hfbertcls.tasks.ordinal import Ordinal
 from hfbertcls.tasks.single_label import SingleLabel
 
 
@@ -64,6 +65,14 @@ def test_one_row_is_enough():
     scores = score_with_intervals(task_of(2), np.array([1]), np.array([[0.0, 3.0]], dtype=np.float32))
     assert scores["accuracy"] == Metric(1.0, pytest.approx(0.2065, abs=1e-4), 1.0)
     assert scores["f1_macro"] == scores["accuracy"]
+
+
+@pytest.mark.parametrize(("rows", "reach"), [(3, 1.0), (100, 0.196), (10_000, 0.0196)])
+def test_a_constant_answer_does_not_prove_that_there_is_no_correlation(rows, reach):
+    gold, logits = np.arange(rows) % 3, np.tile(np.float32([2, 1, 0]), (rows, 1))
+    scores = score_with_intervals(Ordinal(tuple("abc")), gold, logits)
+    for name in ("mcc", "quadratic_kappa"):
+        assert scores[name] == Metric(0.0, pytest.approx(-reach, rel=0.03), pytest.approx(reach, rel=0.03))
 
 
 @pytest.mark.parametrize("decimals", [6, 1, 0], ids=["distinct", "some ties", "many ties"])
