@@ -64,11 +64,13 @@ def run(options: argparse.Namespace) -> int:
     from hfbertcls.data.readers.layout import Layout
     from hfbertcls.data.sources import Source, open_source
     from hfbertcls.diagnosis.doctor import diagnose
-    from hfbertcls.diagnosis.page import render_page
+    from hfbertcls.diagnosis.page import is_page, render_page
 
-    for path in (options.suspects, options.page):
-        if path is not None:
-            _check_place(local_path(path), options.dataset, overwrite=options.overwrite)
+    if options.suspects is not None:
+        _check_place(local_path(options.suspects), options.dataset, overwrite=options.overwrite)
+    if options.page is not None:  # (an earlier page is replaced)
+        page = local_path(options.page)
+        _check_place(page, options.dataset, overwrite=options.overwrite or is_page(page))
     model = model_source(options) if options.model is not None else None
     dataset: str | Source = options.dataset
     if options.suspects is not None:
@@ -125,17 +127,15 @@ def _train_command(options: argparse.Namespace) -> str:
 
 
 def _check_place(path: Path, dataset: str, *, overwrite: bool) -> None:
-    """Check that no data and no existing file would be overwritten, other than an earlier page of the doctor.
+    """Check that no data and no existing file would be overwritten.
 
     Raises:
         OutputDirectoryError: before anything is examined.
     """
-    from hfbertcls.diagnosis.page import is_page
-
     source = local_path(dataset)
     if path.exists() and source.exists() and (path.samefile(source) or source in path.absolute().parents):
         raise OutputDirectoryError(f"{path.name} is part of the data that are examined. Name another file")
-    if path.exists() and not overwrite and not is_page(path):
+    if path.exists() and not overwrite:
         raise OutputDirectoryError(
             f"{path.name} is already there. Pass --overwrite to replace it, or name another file"
         )

@@ -37,7 +37,7 @@ from hfbertcls.training.phases import PhaseRecipe
 from hfbertcls.training.recipe import choose_learning_rate
 from hfbertcls.workflows.procedure import OutOfFold, Procedure
 from hfbertcls.workflows.saved_folds import Fold, SavedFolds
-from hfbertcls.workflows.starting import Contrasted, begin, contrasted, distilled, refit
+from hfbertcls.workflows.starting import Contrasted, begin, contrasted, distilled
 
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ class FewRows(Procedure):
 
     def _run(self, log: Log) -> None:
         arguments, options = self.arguments, self._options
-        if (phase := distilled(self._model, self._inputs, self._frozen, arguments, options, log)) is not None:
-            self._start = refit(self._model, self._tokenizer, self._train, options.class_weights)[1]
+        if (done := distilled(self._model, self._inputs, self._frozen, arguments, options, log)) is not None:
+            phase, self._start = done
             self._model.to("cpu")  # (copies of it are sent to other processes)
             self._phases = (phase,)
         recipe = self._recipe(self._train)

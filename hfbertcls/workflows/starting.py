@@ -142,9 +142,8 @@ def load_start(
     """
     loaded, notes, frozen = begin(inputs, options, arguments, log)
     model: Any = loaded
-    distillation = None if frozen is None else distilled(model, inputs, frozen, arguments, options, log)
-    if distillation is not None:
-        refit(model, inputs.tokenizer, inputs.tokenized["train"], options.class_weights)
+    done = None if frozen is None else distilled(model, inputs, frozen, arguments, options, log)
+    distillation = None if done is None else done[0]
     task = standardize(model, inputs.task, inputs.tokenized["train"].gold)
     if frozen is None:
         return Start(model, notes, task)
@@ -186,11 +185,11 @@ def distilled(
     arguments: "TextClassificationTrainingArguments",
     options: TrainingOptions,
     log: Log,
-) -> Phase | None:
+) -> tuple[Phase, Vectors] | None:
     """Train a classifier of pairs to compare two texts, if its encoder does that better with each text alone.
 
     Args:
-        model: whose head is the linear model of `frozen`; changed in place but for its last layer.
+        model: whose head is the linear model of `frozen`; changed in place, with that linear model fitted again.
         inputs: of the run.
         frozen: the linear models on its vectors.
         arguments: of its trainer.
@@ -198,7 +197,7 @@ def distilled(
         log: called with each line of progress, for a person.
 
     Returns:
-        None if there was nothing to do.
+        What was done, and the vectors of the training rows afterwards; None if there was nothing to do.
     """
     train = inputs.tokenized["train"]
     learning_rate = choose_learning_rate(model.num_parameters())
@@ -224,7 +223,9 @@ def distilled(
             advance,
             in_bf16=arguments.bf16,
         )
-    return Phase(name="distillation", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
+    _, vectors = refit(model, inputs.tokenizer, train, options.class_weights)
+    phase = Phase(name="distillation", steps=recipe.steps, learning_rate=recipe.learning_rate, seconds=seconds)
+    return phase, vectors
 
 
 def refit(

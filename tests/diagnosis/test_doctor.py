@@ -385,6 +385,17 @@ def test_no_file_that_is_there_is_written_over(tmp_path, option, capsys):
     assert other.read_text() != "mine"
 
 
+def test_a_table_does_not_replace_a_page(tmp_path, capsys):
+    data, page = tmp_path / "reviews.csv", tmp_path / "page.html"
+    data.write_text("text,label\n" + "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(60)))
+    main(["doctor", str(data), "--page", str(page)])
+    before = page.read_text()
+    capsys.readouterr()
+    assert main(["doctor", str(data), "--suspects", str(page)]) == 1
+    assert "page.html is already there. Pass --overwrite to replace it" in capsys.readouterr().err
+    assert page.read_text() == before
+
+
 def test_after_each_correction_the_page_is_written_anew(tmp_path):
     data, page = tmp_path / "reviews.csv", tmp_path / "page.html"
     data.write_text("text,label\nonly one,a\n")
