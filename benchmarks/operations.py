@@ -3,11 +3,13 @@
     python benchmarks/operations.py
 
 Forward and backward, without the optimizer, of 32 texts with 7 to 30 tokens and the usual dropout of 0.1, on the device `meta`, which
-computes nothing. An operation that only looks at a tensor in another way (a view) is not counted; attention counts as the operations that
-PyTorch makes of it there. The host waits where it asks for a number.
+computes nothing. An operation that only looks at a tensor in another way (a view) is not counted. The attention within texts counts as one
+operation forward and one backward, as on a GPU: PyTorch's memory-efficient kernel where the texts are padded, its FlashAttention kernel
+where they lie end to end. The host waits where it asks for a number.
 """
 
 from collections import Counter
+from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -35,7 +37,14 @@ class Counting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def step(is_ours):
+def efficient_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None):  # noqa: ARG001
+    """What PyTorch does on a GPU for padded texts, without what it does to the mask."""
+    return torch.ops.aten._scaled_dot_product_efficient_attention(
+        query, key, value, None, True, dropout_p, is_causal, scale=scale
+    )[0]
+
+
+def step(is_ours, is_flash):
     """One step."""
     from hfbertcls import enable_padding_free
     from hfbertcls.modeling.layout import LENGTHS
@@ -49,15 +58,21 @@ def step(is_ours):
         name: torch.ones(rows, longest, dtype=torch.long, device="meta") for name in ("input_ids", "attention_mask")
     }
     inputs["labels"] = torch.zeros(rows, dtype=torch.long, device="meta")
-    with Counting() as counted:
+    serves = mock.patch("hfbertcls.modeling.padding_free.flash_attention_serves", return_value=is_flash)
+    padded = mock.patch("torch.nn.functional.scaled_dot_product_attention", efficient_attention)
+    with serves, padded, Counting() as counted:
         model(**inputs, **({LENGTHS: LENGTHS_OF_TEXTS} if is_ours else {})).loss.backward()
     return counted
 
 
 if __name__ == "__main__":
-    print("| model | operations | waits | tokens computed |")
-    print("|:--|--:|--:|--:|")
-    padded = len(LENGTHS_OF_TEXTS) * max(LENGTHS_OF_TEXTS)
-    for label, is_ours, tokens in (("transformers", False, padded), ("hfbertcls", True, sum(LENGTHS_OF_TEXTS))):
-        found = step(is_ours)
-        print(f"| {label} | {found.operations.total():,} | {found.waits} | {tokens:,} |")
+    print("| model | attention | operations | waits | tokens computed |")
+    print("|:--|:--|--:|--:|--:|")
+    padded, real = len(LENGTHS_OF_TEXTS) * max(LENGTHS_OF_TEXTS), sum(LENGTHS_OF_TEXTS)
+    for label, attention, is_ours, tokens in (
+        ("transformers", "padded", False, padded),
+        ("hfbertcls", "padded", True, real),
+        ("hfbertcls", "FlashAttention", True, real),
+    ):
+        found = step(is_ours, attention == "FlashAttention")
+        print(f"| {label} | {attention} | {found.operations.total():,} | {found.waits} | {tokens:,} |")

@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 from hfbertcls.modeling.attention import bucketed_attention, rounded_up
 from hfbertcls.modeling.dropout import FastDropout
 from hfbertcls.modeling.first_token import compute_all_tokens, compute_first_tokens_only
+from hfbertcls.modeling.flash_attention import flash_attention, flash_attention_serves
 from hfbertcls.modeling.layout import LENGTHS, TextLayout, layout_of, layout_of_batch
 from hfbertcls.modeling.lengths import POSITIONS_AFTER_PADDING
 from hfbertcls.modeling.pooling import own_layers
@@ -153,11 +154,11 @@ def _leave_out_padding(
         return arguments, padded
     boundaries, longest = layout.boundaries(ids.device), layout.longest
     real = layout.places(ids.shape[1], ids.device)
-    behind = (0, computed_tokens(layout.tokens, ids.device.type) - layout.tokens)
+    behind = computed_tokens(layout.tokens, ids.device.type) - layout.tokens
     free = {
         **padded,
-        "input_ids": F.pad(ids.flatten()[real], behind, value=model.config.pad_token_id or 0)[None],
-        "position_ids": F.pad(_positions(model, ids).flatten()[real], behind)[None],
+        "input_ids": _laid_out(ids, real, behind, model.config.pad_token_id or 0),
+        "position_ids": _laid_out(_positions(model, ids), real, behind),
         "attention_mask": None,  # (with which a head that reads the mean would count the padding)
         "cu_seq_lens_q": boundaries,
         "cu_seq_lens_k": boundaries,
@@ -165,8 +166,14 @@ def _leave_out_padding(
         "max_length_k": longest,
     }
     if padded.get("token_type_ids") is not None:
-        free["token_type_ids"] = F.pad(padded["token_type_ids"].flatten()[real], behind)[None]
+        free["token_type_ids"] = _laid_out(padded["token_type_ids"], real, behind)
     return arguments, free
+
+
+def _laid_out(values: torch.Tensor, real: torch.Tensor, behind: int, padding: int = 0) -> torch.Tensor:
+    """The values of real tokens, end to end, with so many more behind them; of shape `(1, tokens)`."""
+    row = values.flatten().index_select(0, real)
+    return (F.pad(row, (0, behind), value=padding) if behind else row)[None]
 
 
 def computed_tokens(tokens: int, device_type: str) -> int:
@@ -202,7 +209,7 @@ def _take_what_is_read(encoder: Any, _: tuple[Any, ...], keywords: dict[str, Any
     if getattr(encoder.config, "classifier_pooling", "cls") == "mean":
         states = _means(states, boundaries)
     elif len(states) != len(boundaries) - 1:  # (else there is one row a text already)
-        states = states.index_select(0, boundaries[:-1].long())
+        states = states.index_select(0, boundaries[:-1])
     output.last_hidden_state = states.unsqueeze(1)
     if output.get("pooler_output") is not None:
         output.pooler_output = encoder.pooler(output.last_hidden_state)
@@ -235,8 +242,8 @@ def padding_free_attention(
     """Attention within each text; transformers' `sdpa` where the batch is padded.
 
     On a CPU it is `bucketed_attention`, or PyTorch's fused kernel for long texts of similar length without dropout. On
-    CUDA it is PyTorch's `varlen_attn`, for bf16 or fp16 without dropout on the weights. Elsewhere the attention alone
-    is padded, with PyTorch's `scaled_dot_product_attention`, dropout included.
+    CUDA it is `flash_attention`, for bf16 or fp16. Elsewhere the attention alone is padded, with PyTorch's
+    `scaled_dot_product_attention`.
 
     Args:
         module: the attention layer.
@@ -262,23 +269,11 @@ def padding_free_attention(
     layout = layout_of(cu_seq_lens_q)
     if query.device.type == "cpu" and _takes_plain_products(dropout, layout):
         output = bucketed_attention(states[0], states[1], states[2], layout.lengths, dropout, scale, window)
-    elif query.device.type == "cuda" and dropout == 0 and _has_varlen(query):
-        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  (only where there is CUDA)
-
-        sides = (-1, -1) if window is None else (window, window)
-        attend: Any = varlen_attn  # (its annotation covers the variant that returns two tensors, too)
-        output = attend(
-            *states, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, scale=scale, window_size=sides
-        )
+    elif flash_attention_serves(query, dropout):
+        output = flash_attention(states, layout, dropout, scale, window)
     else:
         output = padded_attention(states, cu_seq_lens_q, dropout, scale, window)
     return output[None], None
-
-
-def _has_varlen(query: torch.Tensor) -> bool:
-    """Whether PyTorch's kernel for texts of different length takes these states: from Ampere (sm80) on."""
-    is_half = query.dtype in (torch.bfloat16, torch.float16)
-    return is_half and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _takes_plain_products(dropout: float, layout: TextLayout) -> bool:
