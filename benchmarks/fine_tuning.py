@@ -24,7 +24,8 @@ with --with-validation, out of the validation split too. A variant is one or mor
     types       the second text of a pair begins with the token type embedding of the first one
     both        each pair trains in both orders (so an epoch is twice as long)
 
-A run is one line of JSON, and is not repeated.
+A run is one line of JSON, and is not repeated. It has the metric of the weights after the last step, too, so that `--show` says what
+choosing the best checkpoint gains.
 """
 
 import argparse
@@ -53,8 +54,8 @@ KEYWORDS = {
 }
 
 
-def make_trainer(values):
-    """A subclass of the trainer with the variant."""
+def make_trainer(values, last):
+    """A subclass of the trainer with the variant, which puts the weights after the last step into `last`."""
     import torch
     from torch.nn import functional
     from transformers import TrainerCallback
@@ -78,11 +79,18 @@ def make_trainer(values):
                     else:
                         self.mean_[name] = value.clone()
 
+    class LastWeights(TrainerCallback):
+        """Copies the weights before those of the best checkpoint are loaded."""
+
+        def on_train_end(self, args, state, control, model=None, **kwargs):  # noqa: ARG002  (the interface)
+            last.update({name: value.detach().clone() for name, value in model.state_dict().items()})
+
     class VariantTrainer(TextClassificationTrainer):
         """The trainer with R-Drop, layer-wise rates, an average or another dropout."""
 
         def __init__(self, *arguments, **keywords):
             super().__init__(*arguments, **keywords)
+            self.add_callback(LastWeights())
             self.averaging = Averaging(values["average"]) if "average" in values else None
             if self.averaging:
                 self.add_callback(self.averaging)
@@ -186,7 +194,8 @@ def run(options, one, seed, variant):
     words = {key for key, _, value in parts if not value}
     values = {key: float(value) for key, _, value in parts if value}
     global VariantTrainer  # (the registry finds it here)
-    VariantTrainer = make_trainer(values)
+    last = {}
+    VariantTrainer = make_trainer(values, last)
     TRAINERS.add("variant", "__main__:VariantTrainer")
     table = rows_of(options, name)
     order = np.random.default_rng(seed).permutation(len(table))
@@ -209,9 +218,11 @@ def run(options, one, seed, variant):
         answers = pq.read_table(out / "predictions" / "test.parquet", columns=["label", "prediction"])
         pairs = zip(*(answers[key].to_pylist() for key in ("label", "prediction")), strict=True)
         right = [] if task else [gold == answer for gold, answer in pairs]
+        of_last = last_metric(out, last, pq.read_table(data / "test.parquet"), task)
     metrics = report.test.metrics
     return {
         "metric": metrics["pearson" if task else "accuracy"].value,
+        "last": of_last,
         **{key: metric.value for key, metric in metrics.items()},
         "validation": {key: metric.value for key, metric in report.evaluation["validation"].metrics.items()},
         "best_step": report.training.best_step,
@@ -220,6 +231,20 @@ def run(options, one, seed, variant):
         "seconds": round(time.perf_counter() - began, 1),
         "right": "".join("01"[one] for one in right),
     }
+
+
+def last_metric(out, last, table, task):
+    """The metric of a finished run if it had the weights after the last step."""
+    from hfbertcls import TextClassifier
+
+    classifier = TextClassifier.from_pretrained(out)
+    classifier.pipeline.model.load_state_dict(last)
+    texts = table["text"].to_pylist()
+    if "text_pair" in table.column_names:
+        texts = list(zip(texts, table["text_pair"].to_pylist(), strict=True))
+    answers = classifier.predict(texts, log=None).prediction.to_numpy()
+    gold = table["label"].to_numpy()
+    return float(np.corrcoef(gold, answers)[0, 1] if task else (gold == answers).mean())
 
 
 def measure(options):

@@ -112,10 +112,11 @@ def run(options: argparse.Namespace) -> int:
         from hfbertcls.inference.abstention import threshold_of
 
         threshold = threshold_of(source, options.target_accuracy)
-        least = threshold.score
+        least, (low, high) = threshold.score, threshold.interval
         log(
-            f"Answers from a score of {least:.4f} on: on held-out rows {threshold.accuracy:.1%} of them were right, and "
-            f"{threshold.coverage:.0%} of the texts were answered"
+            f"Answers from a score of {least:.4f} on: of {threshold.rows:,} such answers to held-out rows, {threshold.accuracy:.1%} "
+            f"were right (95 % interval {low:.1%} to {high:.1%}), and {threshold.coverage:.0%} of the texts were answered. The score "
+            "was chosen on these rows, so other texts may have fewer right answers"
         )
     bulk = BulkOptions(
         text_column=options.text_column,

@@ -24,6 +24,13 @@ class Threshold:
     """Fraction of the rows that are answered (0 to 1)."""
     accuracy: float
     """Accuracy of the answered rows."""
+    rows: int
+    """Rows that are answered."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy (Wilson); it does not count that the score was chosen on these rows."""
+        return wilson_interval(round(self.accuracy * self.rows), self.rows)
 
 
 def threshold_for_accuracy(task: Task, gold: Answers, logits: Logits, target: float) -> Threshold | None:
@@ -33,7 +40,7 @@ def threshold_for_accuracy(task: Task, gold: Answers, logits: Logits, target: fl
     >>> task = TextClassifier.from_pretrained("my-model").task
     >>> validation = Predictions.from_parquet(Path("my-model/predictions/validation.parquet").read_bytes(), task)
     >>> threshold_for_accuracy(task, validation.gold, validation.logits, 0.5)
-    Threshold(score=0..., coverage=1.0, accuracy=...)
+    Threshold(score=0..., coverage=1.0, accuracy=..., rows=...)
     ```
 
     Args:
@@ -62,7 +69,7 @@ def _thresholds(task: Task, gold: Answers, logits: Logits) -> list[Threshold]:
     # Rows with the same score are answered together: a threshold can only lie behind the last of them.
     is_last = np.append(scores[1:] != scores[:-1], np.True_)
     return [
-        Threshold(float(scores[last]), float(answered[last] / len(scores)), float(accuracy[last]))
+        Threshold(float(scores[last]), float(answered[last] / len(scores)), float(accuracy[last]), int(answered[last]))
         for last in np.flatnonzero(is_last & (answered >= FEWEST_ROWS))
     ]
 

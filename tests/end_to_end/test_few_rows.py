@@ -188,7 +188,9 @@ def test_abstaining_uses_out_of_fold_predictions(trained, few, tmp_path, capsys)
     accuracy = report_in(trained).cross_validation.accuracy.value
     words = ("predict", trained, "--input", few, "--output", tmp_path / "out.csv")
     assert run(*words, "--target-accuracy", f"{accuracy - 0.01:.3f}") == 0
-    assert "on held-out rows" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "such answers to held-out rows" in printed
+    assert "(95 % interval " in printed
 
 
 def test_a_given_test_split_is_used_as_it_is(few, tiny_model_dir, tmp_path, reviews):

@@ -9,6 +9,7 @@ from hfbertcls import Predictions, predict_file
 from hfbertcls.cli import main
 from hfbertcls.errors import ConfigurationError, ModelError
 from hfbertcls.evaluation.abstaining import threshold_for_accuracy
+from hfbertcls.evaluation.intervals import wilson_interval
 from hfbertcls.inference.abstention import threshold_of
 from hfbertcls.inference.bulk import BulkOptions
 from hfbertcls.modeling.loading import ModelSource
@@ -48,12 +49,16 @@ def test_the_score_for_an_accuracy_is_that_of_the_validation_split(finished_run)
     predictions = Predictions.from_parquet(stored, task)
     expected = threshold_for_accuracy(task, predictions.gold, predictions.logits, 0.5)
     assert threshold_of(ModelSource(str(finished_run)), 0.5) == expected
+    assert expected.rows == round(expected.coverage * len(predictions.gold))
+    assert expected.interval == wilson_interval(round(expected.accuracy * expected.rows), expected.rows)
 
 
 def test_the_command_finds_the_score_and_says_what_it_buys(finished_run, texts, tmp_path, capsys):
     words = ["predict", str(finished_run), "--input", str(texts), "--output", str(tmp_path / "o.parquet")]
     assert main([*words, "--target-accuracy", "0.5"]) == 0
-    assert "on held-out rows" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "such answers to held-out rows" in printed
+    assert "(95 % interval " in printed
     least = threshold_of(ModelSource(str(finished_run)), 0.5).score
     for row in rows_of(tmp_path / "o.parquet"):
         assert row["abstained"] == (row["score"] < least)
