@@ -80,10 +80,11 @@ def make_trainer(values, last):
                         self.mean_[name] = value.clone()
 
     class LastWeights(TrainerCallback):
-        """Copies the weights before those of the best checkpoint are loaded."""
+        """Copies the weights after the last step, before those of the best checkpoint are loaded."""
 
-        def on_train_end(self, args, state, control, model=None, **kwargs):  # noqa: ARG002  (the interface)
-            last.update({name: value.detach().clone() for name, value in model.state_dict().items()})
+        def on_step_end(self, args, state, control, model=None, **kwargs):  # noqa: ARG002  (the interface)
+            if state.global_step == state.max_steps:
+                last.update({name: value.detach().clone() for name, value in model.state_dict().items()})
 
     class VariantTrainer(TextClassificationTrainer):
         """The trainer with R-Drop, layer-wise rates, an average or another dropout."""
