@@ -351,9 +351,7 @@ def main() -> int:
         "peak_flops_per_second": peak(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "flash_dropout": flash_attention_serves(torch.empty(64, device="cuda", dtype=torch.bfloat16), 0.1)
-        if HAS_GPU
-        else False,
+        "flash_dropout": HAS_GPU and flash_attention_serves(torch.empty(64, device="cuda", dtype=torch.bfloat16), 0.1),
         "lengths": "synthetic" if options.data is None else "of the data",
         "dry_run": options.dry_run,
     }

@@ -36,7 +36,7 @@ class Duplicates:
                 rows = len(data.splits[second])
                 yield (
                     f"{count:,} of the {rows:,} {second} {data.noun}s {'is' if count == 1 else 'are'} in train too: "
-                    f"{memorised(data, second, count)}"
+                    f"{memorised(f'the {second}', count, rows, data.answer_noun)}"
                 )
         for name, count in self.conflicting_texts.items():
             yield conflicting(data, name, count)
@@ -44,12 +44,18 @@ class Duplicates:
             yield f"{count:,} of the {len(data.splits[name]):,} rows of {name} {'repeats' if count == 1 else 'repeat'} an earlier one"
 
 
-def memorised(data: TextDataset, split: str, count: int) -> str:
-    """What rows that are in train too do to the metrics of a split."""
-    if data.answer_noun == "number":
-        return f"the {split} metrics may be too good, because the model may have memorised them"
-    points = 100 * count / len(data.splits[split])
-    return f"up to {points:.1f} points of the {split} accuracy may come from memorisation"
+def memorised(whose: str, count: int, rows: int, answer_noun: str) -> str:
+    """What rows that are in train too do to the metrics of a split.
+
+    Args:
+        whose: metrics, in words.
+        count: rows of the split that are in train too.
+        rows: of the split.
+        answer_noun: `label` or `number`.
+    """
+    if answer_noun == "number":
+        return f"{whose} metrics may be too good, because the model may have memorised them"
+    return f"up to {100 * count / rows:.1f} points of {whose} accuracy may come from memorisation"
 
 
 def conflicting(data: TextDataset, split: str, count: int) -> str:

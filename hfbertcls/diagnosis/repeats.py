@@ -144,16 +144,16 @@ def repeat_findings(
             f"{count:,} of the {sizes[second]:,} {second} {data.noun}s ({percent(count, sizes[second])}) {_is(count)} in {first} too; "
             f"the first is in {_first_in_both(data, codes, first, second)}"
         )
+        harm = memorised(f"the {second}", count, sizes[second], data.answer_noun)
         if first != "train":
             yield Finding("overlap", "info", fact)
         elif count <= LEAKAGE_LIMIT * sizes[second]:
-            harm = memorised(data, second, count)
             yield Finding("overlap", "warning", fact, harm[:1].upper() + harm[1:])
         else:
             yield Finding(
                 "leakage",
                 "warning" if allow_leakage else "error",
-                f"{fact}: {memorised(data, second, count)} ({100 * LEAKAGE_LIMIT:.0f} % of the rows is tolerated)",
+                f"{fact}: {harm} ({100 * LEAKAGE_LIMIT:.0f} % of the rows is tolerated)",
                 "Remove these rows from one of the two, or pass --allow-leakage to train nevertheless",
             )
     for name, count in equal.conflicting_texts.items():

@@ -51,7 +51,7 @@ def _forward(
         result: torch.Tensor = type(layer).forward(layer, hidden_states, attention_mask, *rest, **keywords)
         return result
     tokens = hidden_states[0]
-    first = tokens.index_select(0, boundaries[:-1].long())
+    first = tokens.index_select(0, boundaries[:-1])
     context = _attention(layer, parts, tokens, first, boundaries, int(keywords["max_length_q"]))
     states = layer.get_submodule(parts.output)(context)[None]
     if layer.first_token_kind == "distilbert":

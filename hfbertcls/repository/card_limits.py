@@ -2,6 +2,7 @@
 
 from math import sqrt
 
+from hfbertcls.data.duplicates import memorised
 from hfbertcls.evaluation.report import Report
 from hfbertcls.evaluation.report_evaluation import CROSS_VALIDATION, split_of, within
 from hfbertcls.evaluation.report_sections import FindingFacts
@@ -37,9 +38,7 @@ def limits_of(report: Report) -> list[str]:
     held_out = "test" if "test" in report.evaluation else split
     shared, rows = report.data.overlap.get(f"train/{held_out}", 0), report.evaluation[held_out].rows
     if shared:
-        harm = "its metrics may be too good, because the model may have memorised them"
-        if report.resolved_task.has_labels:
-            harm = f"up to {100 * shared / rows:.1f} points of its accuracy may come from memorisation"
+        harm = memorised("its", shared, rows, "label" if report.resolved_task.has_labels else "number")
         limits.append(
             f"{shared:,} of the {rows:,} {noun}s of the {held_out} split {'is' if shared == 1 else 'are'} in the train split too: {harm}."
         )
